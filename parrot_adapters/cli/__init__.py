@@ -1,0 +1,70 @@
+"""The ``parrot`` command. Each subcommand is imported only when it is asked for: ``--help`` never waits for torch.
+
+A subcommand is a function ``command(argv: list[str]) -> int``. The library's own are listed below; others (the
+recipes') are found through the entry-point group ``parrot_adapters.commands``.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+BUILT_IN = {
+    "plugins": ("parrot_adapters.cli.plugins:command", "list routers, experts, hosts and where they come from"),
+    "import-reference": (
+        "parrot_adapters.cli.import_reference:command",
+        "turn an original PARROT checkpoint into a host and an adapter",
+    ),
+}
+FROM_RECIPES = {
+    "quickstart": "the whole life cycle on real multilingual pictures, in minutes",
+    "emoji": "build and export the emoji benchmark",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``parrot ARGV`` and return its exit status: 0 done, 1 failed, 2 bad usage."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if argv[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"parrot_adapters {version('parrot_adapters')}")
+        return 0
+    name, *rest = argv
+    target = _targets().get(name)
+    if target is None:
+        from parrot_adapters.errors import suggest
+
+        print(f"parrot: no command {name!r}.{suggest(name, _targets())}\n\n{_help()}", file=sys.stderr)
+        return 2
+    return _run(target, rest)
+
+
+def _run(target: EntryPoint, argv: list[str]) -> int:
+    from parrot_adapters.errors import ConfigError, ParrotError
+
+    try:
+        return int(target.load()(argv) or 0)
+    except ParrotError as error:
+        print(f"parrot: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        print("parrot: interrupted", file=sys.stderr)
+        return 130
+
+
+def _targets() -> dict[str, EntryPoint]:
+    group = "parrot_adapters.commands"
+    found = {e.name: e for e in entry_points(group=group)}
+    return found | {name: EntryPoint(name, value, group) for name, (value, _) in BUILT_IN.items()}
+
+
+def _help() -> str:
+    described = {name: text for name, (_, text) in BUILT_IN.items()} | FROM_RECIPES
+    commands = "\n".join(f"  {name:<18} {described.get(name, '')}" for name in sorted(_targets()))
+    return f"usage: parrot COMMAND [options]\n\n{commands}\n\nparrot COMMAND --help explains one of them."
+
+

@@ -1,0 +1,94 @@
+"""Every error the library raises on purpose, in one tree.
+
+A message says what happened, what was given, what exists, and what to do. Build the longer ones with
+:func:`explain` so that they all read alike.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "AlreadyAttachedError",
+    "CheckpointError",
+    "ConfigError",
+    "HostError",
+    "HostMismatchError",
+    "MissingDependencyError",
+    "ParrotError",
+    "PlaceholderError",
+    "PluginError",
+    "RoutingError",
+    "SelfTestError",
+    "UnknownNameError",
+    "explain",
+    "suggest",
+]
+
+
+class ParrotError(Exception):
+    """Root of every error that parrot_adapters raises on purpose."""
+
+
+class ConfigError(ParrotError, ValueError):
+    """A setting has an unknown name or an impossible value."""
+
+
+class UnknownNameError(ConfigError):
+    """A router, expert, summary, host ... was asked for by a name that nobody registered."""
+
+
+class PluginError(ParrotError):
+    """A plugin failed to load, is missing, or clashes with another one."""
+
+
+class MissingDependencyError(ParrotError, ImportError):
+    """An optional package is needed for this and is not installed."""
+
+
+class HostError(ParrotError):
+    """The model cannot carry an adapter, or was called in a way the adapter cannot follow."""
+
+
+class AlreadyAttachedError(HostError):
+    """The model carries an adapter already."""
+
+
+class PlaceholderError(HostError, ValueError):
+    """The image placeholders in the prompt do not match the visual tokens of the images."""
+
+
+class SelfTestError(HostError):
+    """The adapter's effect on this host is not what it should be; see :func:`parrot_adapters.self_test`."""
+
+
+class RoutingError(ParrotError, ValueError):
+    """A router or expert returned something of the wrong shape or type."""
+
+
+class CheckpointError(ParrotError):
+    """An adapter directory is incomplete, damaged, or not an adapter directory."""
+
+
+class HostMismatchError(CheckpointError):
+    """The adapter was made for another host (architecture, widths or weights)."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for the nearest known name, or the empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def explain(what: str, **facts: object) -> str:
+    """One sentence, then an aligned line for each fact that is not None.
+
+    >>> print(explain("no router named 'sinkhorm'.", known="text-guided", todo="pip install ..."))
+    no router named 'sinkhorm'.
+      known  text-guided
+      todo   pip install ...
+    """
+    lines: Mapping[str, object] = {k.replace("_", " "): v for k, v in facts.items() if v is not None}
+    width = max((len(k) for k in lines), default=0)
+    return "\n".join([what, *(f"  {k:<{width}}  {v}" for k, v in lines.items())])

@@ -1,0 +1,1 @@
+"""Runs, kept apart from the library because they age differently. They use its public names only."""
