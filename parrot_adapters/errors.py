@@ -17,6 +17,7 @@ __all__ = [
     "HostMismatchError",
     "MissingDependencyError",
     "ParrotError",
+    "ParrotWarning",
     "PlaceholderError",
     "PluginError",
     "RoutingError",
@@ -73,6 +74,10 @@ class CheckpointError(ParrotError):
 
 class HostMismatchError(CheckpointError):
     """The adapter was made for another host (architecture, widths or weights)."""
+
+
+class ParrotWarning(UserWarning):
+    """Something works but may not be what was meant."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,60 @@
+"""The library's own routers, experts, summaries and losses, registered through the hooks that strangers use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from parrot_adapters import core
+from parrot_adapters.hookspecs import Register, hookimpl
+
+if TYPE_CHECKING:
+    from parrot_adapters.routing_log import RoutingRecord
+
+Modules = Register[Callable[..., nn.Module]]
+
+
+@hookimpl
+def register_routers(register: Modules) -> None:
+    register("text-guided", core.TextGuidedRouter)
+    register("text-guided-qkv", core.TextGuidedQKVRouter)
+
+
+@hookimpl
+def register_experts(register: Modules) -> None:
+    register("swiglu", core.SwiGLUExperts)
+    register("mlp", core.MLPExperts)
+    register("conditioned-swiglu", core.ConditionedSwiGLUExperts)
+
+
+@hookimpl
+def register_summaries(register: Modules) -> None:
+    register("mean", core.MeanSummary)
+    register("cls", core.ClsSummary)
+    register("first-token", core.FirstTokenSummary)
+
+
+@hookimpl
+def register_losses(register: Register[Callable[..., object]]) -> None:
+    register("load-balancing", lambda: lambda record: core.load_balancing_loss(record.weights, record.active))
+    register("router-z", lambda: lambda record: core.router_z_loss(record.logits))
+    register("language-supervision", LanguageSupervision)
+
+
+class LanguageSupervision:
+    """Send each language to the expert it was given.
+
+    Args:
+        experts: expert number of each BCP-47 tag; items whose language is not in it are left alone.
+    """
+
+    def __init__(self, experts: Mapping[str, int]) -> None:
+        self.experts = dict(experts)
+
+    def __call__(self, record: RoutingRecord) -> Tensor:
+        languages = record.item_languages()
+        targets = [self.experts.get(language, -1) if language else -1 for language in languages]
+        logits = record.logits
+        return core.language_supervision_loss(logits, logits.new_tensor(targets).long())

@@ -1,0 +1,426 @@
+"""An adapter on disk.
+
+    adapter_config.json          what it is, for which host, made by which plugins (versions included)
+    adapter_model.safetensors    the layer's weights
+    projector.safetensors        only if the adapter owns the projector
+    llm_lora/                    only if it owns LoRA: a standard peft directory
+    README.md                    a model card that says how to load it
+
+Every file is written completely or not at all, the config last; the config holds each file's SHA-256, so a damaged or
+half-replaced directory is recognised before anything is touched. No pickle, in either direction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from parrot_adapters.attachment import Attachment, _as_config, _detector, _free_host, assemble
+from parrot_adapters.build import build_layer
+from parrot_adapters.config import AdapterConfig
+from parrot_adapters.errors import (
+    CheckpointError,
+    ConfigError,
+    HostMismatchError,
+    ParrotWarning,
+    PluginError,
+    UnknownNameError,
+    explain,
+)
+from parrot_adapters.interop.chat_format import ChatFormat
+from parrot_adapters.interop.fingerprint import fingerprint, structure_differences, weights_differ
+from parrot_adapters.interop.parts import HostParts
+from parrot_adapters.plugins import manager
+
+__all__ = ["load_adapter", "save_adapter"]
+
+PEFT_TYPE = "PARROT_MOE"  # peft does not know it, so peft refuses the directory rather than dropping weights
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, PROJECTOR, LORA = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "projector.safetensors",
+    "llm_lora",
+)
+LORA_WEIGHTS = f"{LORA}/adapter_model.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """An adapter directory, read and checked, nothing attached yet."""
+
+    directory: Path
+    config: AdapterConfig
+    chat: ChatFormat
+    host: Mapping[str, Any]
+    plugins: list[Mapping[str, Any]]
+    weights: Mapping[str, Tensor]
+    projector: Mapping[str, Tensor] | None
+    lora_config: Mapping[str, Any] | None
+    lora: Mapping[str, Tensor] | None
+
+
+# --- saving --------------------------------------------------------------------------------------------------------
+
+
+def save_adapter(attachment: Attachment, directory: Path) -> None:
+    """Write an attached adapter to a directory; see :meth:`Attachment.save_pretrained`."""
+    if directory.exists() and not directory.is_dir():
+        raise CheckpointError(f"cannot save to {directory}: it is a file")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    switch, lora = attachment._switch, attachment._lora
+    host = fingerprint(attachment.parts, None if switch is None else switch.host_weights())
+    with _replacing(directory) as staging:
+        _save_tensors(attachment.module.state_dict(), staging / WEIGHTS)
+        if switch is not None:
+            _save_tensors(switch.adapter_weights(), staging / PROJECTOR)
+        if lora is not None:
+            (staging / LORA).mkdir()
+            lora.save_config(staging / LORA)
+            _save_tensors(lora.state_dict(), staging / LORA_WEIGHTS)
+        name = str(getattr(attachment.model.config, "_name_or_path", "") or "")
+        (staging / "README.md").write_text(_model_card(attachment, name), encoding="utf-8")
+        described = {
+            "peft_type": PEFT_TYPE,
+            "format_version": FORMAT_VERSION,
+            "library_name": "parrot_adapters",
+            "library_version": version("parrot_adapters"),
+            "base_model_name_or_path": name or None,
+            "adapter": attachment.config.to_dict(),
+            "chat_format": attachment.chat.to_dict(),
+            "host": host,
+            "plugins": _plugins_used(attachment.config, attachment.parts),
+            "files": {str(path.relative_to(staging)): _sha256(path) for path in sorted(staging.rglob("*.safetensors"))},
+        }
+        (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _replacing(directory: Path) -> Iterator[Path]:
+    """A staging directory beside ``directory`` whose files then move in one by one, the config last."""
+    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        yield staging
+        if not directory.exists():
+            staging.chmod(0o755)
+            os.replace(staging, directory)
+            return
+        for stale in (PROJECTOR, LORA):
+            _remove(directory / stale)
+        names = sorted((p.name for p in staging.iterdir()), key=lambda name: (name == CONFIG, name))
+        for name in names:
+            os.replace(staging / name, directory / name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata={"format": "pt"})
+
+
+def _plugins_used(config: AdapterConfig, parts: HostParts) -> list[dict[str, Any]]:
+    used = [manager.find(kind, getattr(config, kind)) for kind in ("router", "expert", "summary")]
+    described = [(c.kind, c.name, c.plugin) for c in used if c.plugin.source != "built in"]
+    if parts.plugin is not None:
+        described.append(("host", parts.model_type, parts.plugin))
+    return [
+        {"kind": kind, "name": name, "plugin": p.name, "distribution": p.distribution, "version": p.version}
+        for kind, name, p in described
+    ]
+
+
+def _model_card(attachment: Attachment, name: str) -> str:
+    host = type(attachment.model).__name__
+    return f"""---
+library_name: parrot_adapters
+base_model: {name or "unknown"}
+tags: [parrot, multilingual, mixture-of-experts, adapter]
+---
+Load this adapter with parrot_adapters (not with peft or transformers alone):
+
+```python
+import parrot_adapters as pa
+from transformers import {host}
+
+model = {host}.from_pretrained({name!r})
+handle = pa.load_adapter(model, "PATH OF THIS DIRECTORY")
+```
+
+It rewrites the visual tokens of `{host}` as each prompt's text asks (PARROT, arXiv 2406.02539).
+
+| router | expert | experts | hidden size | top_k | summary | text scope |
+| --- | --- | --- | --- | --- | --- | --- |
+| {attachment.config.router} | {attachment.config.expert} | {attachment.config.num_experts} | \
+{attachment.config.expert_hidden_size} | {attachment.config.top_k} | {attachment.config.summary} | \
+{attachment.config.text_scope} |
+"""
+
+
+# --- loading -------------------------------------------------------------------------------------------------------
+
+
+def load_adapter(
+    model: Any, directory: str | os.PathLike[str], *, processor: Any = None, strict: bool = False
+) -> Attachment:
+    """Attach an adapter from disk, or from the Hub when no such directory exists and the name is ``owner/name``.
+
+    Everything is read and checked before the host is touched.
+
+    Args:
+        model: a host of the kind the adapter was made for.
+        directory: what :meth:`Attachment.save_pretrained` wrote.
+        processor: needed only by an adapter with a language detector.
+        strict: refuse a host of the same architecture with other weights, instead of warning.
+
+    Raises:
+        CheckpointError: not an adapter directory, damaged, of a newer format, or holding NaN.
+        HostMismatchError: made for another architecture (or other weights, with ``strict``).
+        PluginError: a plugin it needs is missing.
+        AlreadyAttachedError: the host carries an adapter.
+    """
+    stored = read_adapter(_local(directory))
+    parts = _free_host(model, stored.config)
+    _require_plugins(stored, parts)
+    here = fingerprint(parts)
+    if differences := structure_differences(stored.host, here):
+        raise HostMismatchError(
+            explain(
+                f"the adapter in {stored.directory} was made for another host.",
+                **{f"differs_{i}": text for i, text in enumerate(differences, 1)},
+            )
+        )
+    if weights_differ(stored.host, here):
+        message = explain(
+            f"the adapter in {stored.directory} was made for a host of this architecture with other weights.",
+            made_for=stored.host.get("architecture"),
+            to_do="load the host it was trained with (base_model_name_or_path in adapter_config.json)",
+        )
+        if strict:
+            raise HostMismatchError(message)
+        warnings.warn(message, ParrotWarning, stacklevel=2)
+    layer = build_layer(stored.config, parts.width)
+    _load_exactly(layer, stored.weights, stored.directory / WEIGHTS)
+    projector = parts.module(parts.projector)
+    if stored.projector is not None and projector is not None:
+        _check_names_and_shapes(projector.state_dict(), stored.projector, stored.directory / PROJECTOR)
+    detector = _detector(stored.config, processor)
+    handle = assemble(
+        parts,
+        stored.config,
+        layer,
+        chat=stored.chat,
+        detector=detector,
+        owns_projector=stored.projector is not None,
+        lora=stored.lora_config,
+    )
+    try:
+        if stored.projector is not None and projector is not None:
+            projector.load_state_dict(dict(stored.projector))
+        if stored.lora is not None and handle._lora is not None:
+            handle._lora.load_state_dict(stored.lora)
+    except BaseException:
+        handle.detach()
+        raise
+    return handle
+
+
+def read_adapter(directory: Path) -> Stored:
+    """Read and check an adapter directory.
+
+    Raises:
+        CheckpointError: as :func:`load_adapter`.
+    """
+    described = _read_config(directory)
+    files = described.get("files", {})
+    missing = [name for name in files if not (directory / name).is_file()]
+    if missing or WEIGHTS not in files:
+        pickled = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl"))
+        raise CheckpointError(
+            explain(
+                f"the adapter in {directory} is incomplete.",
+                missing=", ".join(missing) or WEIGHTS,
+                found=f"{', '.join(pickled)}: pickled weights are never loaded, they can run code" if pickled else None,
+                to_do="copy the whole directory again, or save the adapter again",
+            )
+        )
+    for name, digest in files.items():
+        _check_file(directory / name, digest)
+    lora_config = json.loads((directory / LORA / CONFIG).read_text("utf-8")) if LORA_WEIGHTS in files else None
+    try:
+        config = _as_config(described["adapter"])
+        chat = ChatFormat.from_dict(described.get("chat_format", {}))
+    except (ConfigError, TypeError, ValueError) as error:
+        raise CheckpointError(explain(f"{directory / CONFIG} cannot be understood.", because=error)) from error
+    return Stored(
+        directory=directory,
+        config=config,
+        chat=chat,
+        host=described["host"],
+        plugins=described.get("plugins", []),
+        weights=_read_tensors(directory / WEIGHTS),
+        projector=_read_tensors(directory / PROJECTOR) if PROJECTOR in files else None,
+        lora_config=None if lora_config is None else _lora_arguments(lora_config),
+        lora=_read_tensors(directory / LORA_WEIGHTS) if LORA_WEIGHTS in files else None,
+    )
+
+
+def _local(directory: str | os.PathLike[str]) -> Path:
+    path = Path(directory)
+    if path.exists() or str(directory).count("/") != 1 or str(directory).startswith((".", "/", "~")):
+        return path
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(directory)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise CheckpointError(
+            explain(f"no directory {str(directory)!r}, and the Hub has not given it.", hub_says=error)
+        ) from error
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    path = directory / CONFIG
+    if not path.is_file():
+        there = (
+            ", ".join(sorted(p.name for p in directory.iterdir())[:8]) if directory.is_dir() else "no such directory"
+        )
+        raise CheckpointError(
+            explain(f"{directory} is not an adapter directory: no {CONFIG}.", found=there or "an empty directory")
+        )
+    try:
+        described = json.loads(path.read_text("utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(explain(f"{path} is not valid JSON.", because=error)) from error
+    if not isinstance(described, dict) or described.get("peft_type") != PEFT_TYPE:
+        given = described.get("peft_type") if isinstance(described, dict) else type(described).__name__
+        raise CheckpointError(
+            explain(
+                f"{path} does not describe a parrot adapter.",
+                given=f"peft_type {given!r}, expected {PEFT_TYPE!r}",
+                to_do="for a LoRA of peft use peft.PeftModel.from_pretrained",
+            )
+        )
+    if described.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            explain(
+                f"{path} has format version {described.get('format_version')!r}; this release reads {FORMAT_VERSION}.",
+                made_by=f"parrot_adapters {described.get('library_version')}",
+                to_do="upgrade parrot_adapters",
+            )
+        )
+    absent = [key for key in ("adapter", "host", "files") if not isinstance(described.get(key), dict)]
+    if absent:
+        raise CheckpointError(f"{path} lacks {', '.join(absent)}")
+    return described
+
+
+def _check_file(path: Path, digest: str) -> None:
+    if _sha256(path) != digest:
+        raise CheckpointError(
+            explain(
+                f"{path} is damaged: its contents are not what was saved.",
+                size=f"{path.stat().st_size} bytes",
+                to_do="copy it again from where it was saved; to use weights that you edited on purpose, "
+                "attach() an adapter of the same config, load them into handle.module and save that",
+            )
+        )
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            explain(
+                f"{path} holds NaN or infinite weights.",
+                where=", ".join(broken[:5]),
+                to_do="the training run diverged before it was saved; use an earlier checkpoint",
+            )
+        )
+    return tensors
+
+
+def _load_exactly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    _check_names_and_shapes(module.state_dict(), weights, path)
+    module.load_state_dict(dict(weights))
+
+
+def _check_names_and_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
+    missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    shapes = [
+        f"{k}: {tuple(given[k].shape)} in the file, {tuple(own[k].shape)} expected"
+        for k in sorted(own.keys() & given.keys())
+        if own[k].shape != given[k].shape
+    ]
+    if missing or unknown or shapes:
+        raise CheckpointError(
+            explain(
+                f"{path} does not fit the adapter its config describes.",
+                missing=", ".join(missing[:5]) or None,
+                unknown=", ".join(unknown[:5]) or None,
+                shapes="; ".join(shapes[:5]) or None,
+            )
+        )
+
+
+def _require_plugins(stored: Stored, parts: HostParts) -> None:
+    for used in stored.plugins:
+        if used["kind"] == "host":
+            present = parts.plugin is not None and parts.plugin.name == used["plugin"]
+        else:
+            try:
+                manager.find(used["kind"], used["name"])
+                present = True
+            except UnknownNameError:
+                present = False
+        if not present:
+            origin = used["distribution"] or used["plugin"]
+            raise PluginError(
+                explain(
+                    f"the adapter in {stored.directory} needs {used['kind']} {used['name']!r}, which is not available.",
+                    made_with=f"{origin} {used['version'] or ''}".strip(),
+                    to_do=f"pip install {used['distribution']}"
+                    if used["distribution"]
+                    else f"register the plugin {used['plugin']!r} first (parrot_adapters.plugins.register)",
+                )
+            )
+
+
+def _lora_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of LoraConfig behind peft's own JSON; fields that a newer peft added are left to its defaults."""
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    known = {f.name for f in fields(LoraConfig) if f.init}
+    return {k: v for k, v in config.items() if k in known and v is not None and k != "peft_type"}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

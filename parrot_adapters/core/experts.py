@@ -1,0 +1,159 @@
+"""Expert banks: E feed-forward experts and their weighted sum (letters: ``types.py``).
+
+A bank is a module ``forward(tokens, offsets, routing) -> (N, D)`` made by
+``factory(width, hidden_size, num_experts, **options)``. The three banks here share two paths, and the tests hold both
+to a plain loop over experts:
+
+* dense: a weighted sum of E experts is *one* expert of hidden width E * F whose hidden units are scaled by the
+  routing weights, so it runs as one wide matmul each way;
+* top-k: each expert sees the tokens routed to it, cost k / E. An expert without tokens still runs on zero rows, so
+  that its parameters take part in every backward pass and no rank of a distributed run waits for another.
+
+The last projection starts at zero: attaching an adapter changes nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import einsum
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from parrot_adapters.core.ragged import spread
+from parrot_adapters.core.types import Routing
+from parrot_adapters.errors import ConfigError, explain
+
+__all__ = ["ConditionedSwiGLUExperts", "ExpertBank", "MLPExperts", "SwiGLUExperts"]
+
+
+class ExpertBank(nn.Module):
+    """Dispatch shared by the banks. A subclass says what the hidden units of some experts are, and nothing else."""
+
+    down: nn.Parameter  # (E, F, D)
+
+    def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
+        super().__init__()
+        self.width, self.hidden_size, self.num_experts = width, hidden_size, num_experts
+
+    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
+        """(n, D) tokens, (n, D) or None context -> (n, e, F) hidden units of the experts in the slice."""
+        raise NotImplementedError
+
+    def output_bias(self) -> Tensor | None:
+        """(E, D) bias of the last projection, or None."""
+        return None
+
+    def token_context(self, routing: Routing, offsets: Tensor, num_tokens: int) -> Tensor | None:
+        """(N, D) the context of each token's item; only conditioned banks want one."""
+        return None
+
+    def forward(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
+        num_tokens = tokens.shape[0]
+        weights = routing.weights.to(tokens.dtype)
+        active = routing.active
+        if not routing.routes_tokens(offsets.numel() - 1):
+            weights = spread(weights, offsets, num_tokens)  # (N, E)
+            active = None if active is None else spread(active, offsets, num_tokens)  # (N, k)
+        context = self.token_context(routing, offsets, num_tokens)
+        if active is None:
+            return self._mix(tokens, weights, slice(0, self.num_experts), context)
+        out = torch.zeros_like(tokens)
+        for expert in range(self.num_experts):
+            mine = (active == expert).any(-1).nonzero().squeeze(-1)  # (n,)
+            chosen = slice(expert, expert + 1)
+            part = self._mix(tokens[mine], weights[mine, chosen], chosen, None if context is None else context[mine])
+            out = out.index_add(0, mine, part.to(out.dtype))
+        return out
+
+    def _mix(self, tokens: Tensor, weights: Tensor, experts: slice, context: Tensor | None) -> Tensor:
+        hidden = self.hidden(tokens, experts, context)  # (n, e, F)
+        out = einsum(weights[..., None] * hidden, self.down[experts], "n e f, e f d -> n d")
+        bias = self.output_bias()
+        return out if bias is None else out + weights @ bias[experts]
+
+
+class SwiGLUExperts(ExpertBank):
+    """``down(silu(gate x) * up x)`` without biases, as in the released PARROT code.
+
+    Args:
+        width: D.
+        hidden_size: F.
+        num_experts: E.
+    """
+
+    def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
+        super().__init__(width, hidden_size, num_experts)
+        self.gate = _projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.up = _projection(num_experts, hidden_size, width)
+        self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
+
+    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
+        return silu(_project(tokens, self.gate[experts])) * _project(tokens, self.up[experts])
+
+
+class ConditionedSwiGLUExperts(SwiGLUExperts):
+    """SwiGLU whose gate also hears the prompt: ``down(silu(gate x + context_gate c) * up x)``.
+
+    ``c`` is the routing context. A *single* one of these did better than a mixture of plain experts of equal size in
+    the measurements the README reports; ``num_experts=1`` is a sensible setting.
+
+    Args:
+        width: D.
+        hidden_size: F.
+        num_experts: E.
+
+    Raises:
+        ConfigError: (in forward) the router gives no context.
+    """
+
+    def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
+        super().__init__(width, hidden_size, num_experts)
+        self.context_gate = _projection(num_experts, hidden_size, width)  # (E, F, D)
+
+    def token_context(self, routing: Routing, offsets: Tensor, num_tokens: int) -> Tensor | None:
+        if routing.context is None:
+            raise ConfigError(
+                explain(
+                    "expert 'conditioned-swiglu' needs a router that returns a context, and this one returns None.",
+                    to_do="use router='text-guided', or an expert that does not condition (expert='swiglu')",
+                )
+            )
+        return spread(routing.context, offsets, num_tokens)
+
+    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
+        assert context is not None
+        gate = _project(tokens, self.gate[experts]) + _project(context.to(tokens.dtype), self.context_gate[experts])
+        return silu(gate) * _project(tokens, self.up[experts])
+
+
+class MLPExperts(ExpertBank):
+    """``down(silu(up x + b)) + c``: Linear-SiLU-Linear with biases, as in the paper's text.
+
+    Args:
+        width: D.
+        hidden_size: F.
+        num_experts: E.
+    """
+
+    def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
+        super().__init__(width, hidden_size, num_experts)
+        self.up = _projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.up_bias = nn.Parameter(torch.zeros(num_experts, hidden_size))
+        self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))
+        self.down_bias = nn.Parameter(torch.zeros(num_experts, width))
+
+    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
+        return silu(_project(tokens, self.up[experts]) + self.up_bias[experts].to(tokens.dtype))
+
+    def output_bias(self) -> Tensor | None:
+        return self.down_bias
+
+
+def _project(tokens: Tensor, weight: Tensor) -> Tensor:
+    return einsum(tokens, weight, "n d, e f d -> n e f")
+
+
+def _projection(num_experts: int, out_features: int, in_features: int) -> nn.Parameter:
+    weight = torch.empty(num_experts, out_features, in_features)
+    bound = in_features**-0.5  # torch.nn.Linear's own initialisation
+    return nn.Parameter(nn.init.uniform_(weight, -bound, bound))

@@ -1,0 +1,153 @@
+"""The layer itself: summarise, route, mix, add (letters: ``types.py``).
+
+    s_i = summary of item i            c_i = softmax(s_i H^T / sqrt(D)) H           (arXiv 2406.02539, eq. 3)
+    p_i = softmax(W c_i)               V_i <- residual_scale V_i + moe_scale sum_e p_ie Expert_e(V_i)      (eq. 4-5)
+
+``residual_scale = moe_scale = 1`` with zero-initialised experts is the identity; the released code's form is
+``residual_scale = 0.1, moe_scale = 1``. It knows nothing of any model library: visual tokens in, visual tokens out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
+from parrot_adapters.errors import ConfigError, RoutingError, explain
+
+__all__ = ["AlignmentLayer", "keep_top_k"]
+
+
+class AlignmentLayer(nn.Module):
+    """Rewrite visual tokens as their prompts ask.
+
+    Args:
+        summary: module ``(tokens, offsets, cls) -> (I, D)``.
+        router: module ``RoutingInputs -> Routing``.
+        experts: module ``(tokens, offsets, routing) -> (N, D)``.
+        num_experts: E, what the router must answer with.
+        top_k: keep the k largest weights of each item and renormalise; None keeps all.
+        residual_scale: factor of the tokens as they came.
+        moe_scale: factor of the mixture.
+
+    Raises:
+        ConfigError: ``top_k`` outside 1..E.
+    """
+
+    def __init__(
+        self,
+        *,
+        summary: nn.Module,
+        router: nn.Module,
+        experts: nn.Module,
+        num_experts: int,
+        top_k: int | None = None,
+        residual_scale: float = 1.0,
+        moe_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if top_k is not None and not 1 <= top_k <= num_experts:
+            raise ConfigError(f"top_k={top_k} must lie between 1 and num_experts={num_experts} (None keeps all)")
+        self.summary, self.router, self.experts = summary, router, experts
+        self.num_experts, self.top_k = num_experts, top_k
+        self.residual_scale, self.moe_scale = residual_scale, moe_scale
+
+    def forward(
+        self,
+        tokens: Tensor,
+        offsets: Tensor,
+        rows: Tensor,
+        text: Tensor,
+        text_mask: Tensor,
+        *,
+        cls: Tensor | None = None,
+        token_ids: Tensor | None = None,
+        languages: Sequence[str | None] | None = None,
+    ) -> Aligned:
+        """Align a whole batch at once.
+
+        Args:
+            tokens: (N, D) visual tokens of all items end to end, any floating dtype.
+            offsets: (I + 1,) int64.
+            rows: (I,) int64, the prompt each item belongs to.
+            text: (R, S, D) prompt embeddings.
+            text_mask: (R, S) bool, True where a token may steer.
+            cls: (I, D) projected CLS tokens, if the vision tower has them.
+            token_ids: (R, S) ids of the text, if known.
+            languages: a BCP-47 tag or None per row.
+
+        Returns:
+            Tokens (N, D) in the dtype they came in, and the :class:`Routing`. One routing per item, shared by all
+            its tokens, unless the router routes per token.
+
+        Raises:
+            RoutingError: the router or the experts returned a wrong shape.
+        """
+        num_items, dtype = offsets.numel() - 1, self._dtype(tokens)
+        if num_items == 0:
+            nothing = tokens.new_zeros(0, self.num_experts, dtype=torch.float32)
+            return Aligned(tokens, Routing(nothing, nothing))
+        inputs = RoutingInputs(
+            summary=self.summary(tokens, offsets, cls),
+            tokens=tokens,
+            offsets=offsets,
+            text=text,
+            text_mask=text_mask,
+            rows=rows,
+            token_ids=token_ids,
+            languages=None if languages is None else tuple(languages),
+        )
+        routing = self._checked(self.router(inputs), num_items, tokens.shape[0])
+        if self.top_k is not None:
+            routing = keep_top_k(routing, self.top_k)
+        mixed = self.experts(tokens.to(dtype), offsets, routing)
+        if mixed.shape != tokens.shape:
+            raise RoutingError(f"the experts returned shape {tuple(mixed.shape)} for tokens {tuple(tokens.shape)}")
+        # The residual never leaves the host's dtype, so the identity is exact whatever the adapter's dtype.
+        return Aligned(self.residual_scale * tokens + (self.moe_scale * mixed).to(tokens.dtype), routing)
+
+    def _dtype(self, tokens: Tensor) -> torch.dtype:
+        floating = (p.dtype for p in self.experts.parameters() if p.is_floating_point())
+        return next(floating, tokens.dtype)
+
+    def _checked(self, routing: object, num_items: int, num_tokens: int) -> Routing:
+        if not isinstance(routing, Routing):
+            raise RoutingError(f"the router returned {type(routing).__name__}, not parrot_adapters.Routing")
+        allowed = [(num_items, self.num_experts), (num_tokens, self.num_experts)]
+        for name in ("weights", "logits"):
+            shape = tuple(getattr(routing, name).shape)
+            if shape not in allowed:
+                raise RoutingError(
+                    explain(
+                        f"the router returned {name} of shape {shape}.",
+                        expected=f"{allowed[0]} (items, experts) or {allowed[1]} (tokens, experts)",
+                    )
+                )
+        if routing.logits.dtype != torch.float32:
+            raise RoutingError(f"the router returned logits in {routing.logits.dtype}; they must be float32")
+        return routing
+
+    def extra_repr(self) -> str:
+        return f"top_k={self.top_k}, residual_scale={self.residual_scale}, moe_scale={self.moe_scale}"
+
+
+def keep_top_k(routing: Routing, k: int) -> Routing:
+    """Zero all but the k largest weights of each row and renormalise; k = E returns the routing as it is.
+
+    Args:
+        routing: weights (I, E) or (N, E).
+        k: 1..E.
+
+    Returns:
+        Routing with ``active`` (I, k) or (N, k) set.
+    """
+    if k == routing.weights.shape[-1]:
+        return routing
+    top, active = routing.weights.topk(k, dim=-1)
+    total = top.sum(-1, keepdim=True)
+    # A router may leave everything outside its own choice at zero; then the k share evenly rather than become NaN.
+    top = torch.where(total > 0, top / total.clamp(min=torch.finfo(top.dtype).tiny), torch.full_like(top, 1 / k))
+    weights = torch.zeros_like(routing.weights).scatter(-1, active, top)
+    return routing._replace(weights=weights, active=active)

@@ -1,0 +1,98 @@
+"""Routers: from what a prompt asks, choose experts for each image (letters: ``types.py``).
+
+A router is a module ``forward(RoutingInputs) -> Routing`` made by ``factory(width, num_experts, **options)``. Both
+routers here compute in float32 whatever the host's dtype, autocast included: a softmax over experts in half precision
+is a known defect of the original.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from parrot_adapters.core.attention import NORMALIZERS, attend, clean_text
+from parrot_adapters.core.types import Routing, RoutingInputs
+from parrot_adapters.errors import ConfigError, explain, suggest
+
+__all__ = ["TextGuidedQKVRouter", "TextGuidedRouter"]
+
+
+class TextGuidedRouter(nn.Module):
+    """The paper's router: attend from the image to its prompt, then one linear gate (arXiv 2406.02539, eq. 3-4).
+
+    ``context = softmax(s H^T / sqrt(D)) H``, ``weights = softmax(W context)``.
+
+    Args:
+        width: D.
+        num_experts: E.
+        normalize: ``"rms"`` (default) RMS-normalises summary and text first; ``"none"`` is the formula as written,
+            for released checkpoints. Measured: without it the routing hardly depends on the language, or one expert
+            takes every language, depending on the scale of the host's embeddings.
+
+    Raises:
+        ConfigError: unknown ``normalize``.
+    """
+
+    def __init__(self, width: int, num_experts: int, *, normalize: str = "rms") -> None:
+        super().__init__()
+        self.normalize = known_normalizer(normalize)
+        self.gate = _linear_weight(num_experts, width)  # (E, D)
+
+    def forward(self, inputs: RoutingInputs) -> Routing:
+        with float32_inside(inputs.text):
+            normalize = NORMALIZERS[self.normalize]
+            text = normalize(clean_text(inputs.text, inputs.text_mask))  # (R, S, D)
+            context = attend(normalize(inputs.summary.float()), text, text, inputs.text_mask, inputs.rows)  # (I, D)
+            logits = linear(context, self.gate.float())  # (I, E)
+            return Routing(logits.softmax(-1), logits, context)
+
+
+class TextGuidedQKVRouter(nn.Module):
+    """As :class:`TextGuidedRouter`, with learned query, key and value projections before the attention.
+
+    Args:
+        width: D.
+        num_experts: E.
+        normalize: as for :class:`TextGuidedRouter`.
+
+    Raises:
+        ConfigError: unknown ``normalize``.
+    """
+
+    def __init__(self, width: int, num_experts: int, *, normalize: str = "rms") -> None:
+        super().__init__()
+        self.normalize = known_normalizer(normalize)
+        self.query = _linear_weight(width, width)
+        self.key = _linear_weight(width, width)
+        self.value = _linear_weight(width, width)
+        self.gate = _linear_weight(num_experts, width)
+
+    def forward(self, inputs: RoutingInputs) -> Routing:
+        with float32_inside(inputs.text):
+            normalize = NORMALIZERS[self.normalize]
+            text = normalize(clean_text(inputs.text, inputs.text_mask))  # (R, S, D)
+            query = linear(normalize(inputs.summary.float()), self.query.float())  # (I, D)
+            key, value = linear(text, self.key.float()), linear(text, self.value.float())
+            context = attend(query, key, value, inputs.text_mask, inputs.rows)
+            logits = linear(context, self.gate.float())
+            return Routing(logits.softmax(-1), logits, context)
+
+
+def known_normalizer(name: str) -> str:
+    """``name`` itself if it is a normaliser."""
+    if name not in NORMALIZERS:
+        raise ConfigError(
+            explain(f"normalize={name!r} is unknown.{suggest(str(name), NORMALIZERS)}", known=", ".join(NORMALIZERS))
+        )
+    return name
+
+
+def float32_inside(like: Tensor) -> torch.autocast:
+    """A context in which autocast leaves float32 computations alone."""
+    return torch.autocast(device_type=like.device.type, enabled=False)
+
+
+def _linear_weight(out_features: int, in_features: int) -> nn.Parameter:
+    # A bare parameter rather than nn.Linear: PEFT's target_modules="all-linear" would put LoRA on a Linear.
+    return nn.Parameter(nn.init.kaiming_uniform_(torch.empty(out_features, in_features), a=5**0.5))

@@ -1,0 +1,60 @@
+"""Every hook a plugin can implement. They run while an adapter is assembled, never inside ``forward``.
+
+A plugin is a module or object with some of these functions, marked ``@parrot_adapters.hookimpl``, named in the
+entry-point group ``parrot_adapters`` of its distribution. Each hook hands it ``register(name, factory)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import pluggy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from parrot_adapters.hosts import HostSpec
+
+PROJECT = "parrot_adapters"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+T = TypeVar("T", contravariant=True)
+
+
+class Register(Protocol[T]):
+    """What a hook is handed: ``register("sinkhorn", SinkhornRouter)``."""
+
+    def __call__(self, name: str, factory: T, /) -> None: ...
+
+
+@hookspec
+def register_routers(register: Register[Callable[..., nn.Module]]) -> None:
+    """``factory(width, num_experts, **options)`` -> module, ``forward(RoutingInputs) -> Routing``."""
+
+
+@hookspec
+def register_experts(register: Register[Callable[..., nn.Module]]) -> None:
+    """``factory(width, hidden_size, num_experts, **options)`` -> module, ``forward(tokens, offsets, routing)``."""
+
+
+@hookspec
+def register_summaries(register: Register[Callable[..., nn.Module]]) -> None:
+    """``factory(width)`` -> module, ``forward(tokens, offsets, cls) -> (I, D)``."""
+
+
+@hookspec
+def register_losses(register: Register[Callable[..., object]]) -> None:
+    """``factory(**options)`` -> callable ``(RoutingRecord) -> scalar Tensor``."""
+
+
+@hookspec
+def register_hosts(register: Register[HostSpec | Callable[[], HostSpec]]) -> None:
+    """A :class:`~parrot_adapters.HostSpec` (or a function that returns one): how to reach a family of models."""
+
+
+@hookspec
+def register_detectors(register: Register[Callable[..., object]]) -> None:
+    """``factory(tokenizer)`` -> callable ``(token_ids (R, S), text_mask (R, S)) -> list[str | None]`` (BCP-47)."""

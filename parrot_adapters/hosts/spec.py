@@ -1,0 +1,72 @@
+"""A declaration of one family of hosts. The defaults suit every transformers model that reads ``pooler_output`` of its
+image features and scatters it into its embeddings; a plugin states only what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+from parrot_adapters.errors import ConfigError, explain, suggest
+
+__all__ = ["DEFAULT_HOST", "HostSpec"]
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """How to reach a family of hosts. Paths are dotted and relative to the host's base model.
+
+    Args:
+        model_types: ``config.model_type`` values this declaration is for.
+        unit: what is routed as one: ``"item"`` (each element of the image features), ``"run"`` (each contiguous run
+            of placeholders) or ``"row"`` (all images of a prompt together).
+        summary: what ``AdapterConfig(summary="auto")`` becomes.
+        cls: function ``(base_model, image_output, features) -> (items, D) | None``: the projected CLS token of each
+            element of the image features, for ``summary="cls"``. ``features`` is the list of (n_i, D) tensors.
+        projector: candidate paths of the module that maps vision to the language model's width; the first that
+            exists is the projector.
+        vision_tower: candidate paths of the vision encoder.
+        language_model: candidate paths of the language model.
+        feature_attribute: field of the image output that holds the visual tokens.
+        video_token_attributes: config fields holding the placeholder id of videos, most specific first.
+        deepstack: ``"raw"`` leaves the extra per-layer features of a vision tower as they are; ``"align"`` passes them
+            through the layer too.
+    """
+
+    model_types: tuple[str, ...] = ()
+    unit: Literal["item", "run", "row"] = "item"
+    summary: str = "mean"
+    cls: Callable[[Any, Any, list[Any]], Any] | None = None
+    projector: tuple[str, ...] = (
+        "multi_modal_projector",
+        "visual.merger",
+        "connector",
+        "vision_embed_tokens",
+        "embed_vision",
+        "visual_projection",
+        "aligner",
+    )
+    vision_tower: tuple[str, ...] = ("vision_tower", "visual", "vision_model", "vision_encoder")
+    language_model: tuple[str, ...] = ("language_model", "text_model")
+    feature_attribute: str = "pooler_output"
+    video_token_attributes: tuple[str, ...] = ("video_token_id", "image_token_id")
+    deepstack: Literal["raw", "align"] = "raw"
+
+    def override(self, options: Mapping[str, Any]) -> HostSpec:
+        """This declaration with some fields replaced.
+
+        Raises:
+            ConfigError: unknown field, or a value the field does not take.
+        """
+        known = [f.name for f in fields(self) if f.name not in ("model_types", "cls")]
+        unknown = [f"{key!r}.{suggest(key, known)}" for key in options if key not in known]
+        if unknown:
+            raise ConfigError(explain(f"unknown host option {', '.join(unknown)}", known=", ".join(known)))
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        for key, allowed in (("unit", ("item", "run", "row")), ("deepstack", ("raw", "align"))):
+            if values.get(key, allowed[0]) not in allowed:
+                raise ConfigError(f"host option {key}={values[key]!r} must be one of {', '.join(allowed)}")
+        return replace(self, **values)
+
+
+DEFAULT_HOST = HostSpec()

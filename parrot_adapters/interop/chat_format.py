@@ -1,0 +1,80 @@
+"""Where a chat template puts the user's words: token ids of its headers, found by rendering it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["ChatFormat"]
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """Token ids that frame the turns of a conversation. Empty where a template has no such frame.
+
+    Attributes:
+        user_header: ids right before a user's words.
+        assistant_header: ids right before an assistant's answer.
+        special_ids: ids that are never text: BOS, end of turn, image frames ...
+    """
+
+    user_header: tuple[int, ...] = ()
+    assistant_header: tuple[int, ...] = ()
+    special_ids: tuple[int, ...] = ()
+
+    @classmethod
+    def from_processor(cls, processor: Any) -> ChatFormat:
+        """Read the format off a processor's or tokenizer's chat template; without a template only the special ids.
+
+        The template is rendered with and without the generation prompt, and with two different messages: what differs
+        is content, what stays is frame.
+        """
+        tokenizer = getattr(processor, "tokenizer", processor)
+        template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
+        special = tuple(sorted({*tokenizer.all_special_ids, *_added_special_ids(tokenizer)}))
+        if not template:
+            return cls(special_ids=special)
+
+        def ids(*turns: tuple[str, str], prompt: bool = False) -> list[int]:
+            messages = [{"role": role, "content": _content(processor, text)} for role, text in turns]
+            text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+            return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        user, other, answer = ("user", "one"), ("user", "2"), ("assistant", "three")
+        closed, opened = ids(user), ids(user, prompt=True)
+        assistant_header = opened[len(closed) :] if opened[: len(closed)] == closed else ()
+        dialogue = ids(user, answer)
+        first, second = ids(user, answer, user), ids(user, answer, other)
+        framed = _common_prefix(first, second)
+        user_header = framed[len(dialogue) :] if framed[: len(dialogue)] == dialogue else ()
+        return cls(tuple(user_header), tuple(assistant_header), special)
+
+    def to_dict(self) -> dict[str, list[int]]:
+        """Plain lists, for JSON."""
+        return {key: list(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Sequence[int]]) -> ChatFormat:
+        """The format behind :meth:`to_dict`."""
+        return cls(**{key: tuple(int(i) for i in value) for key, value in values.items()})
+
+
+def _content(processor: Any, text: str) -> Any:
+    # Processors' templates iterate over typed parts; plain tokenizers' templates take a string.
+    is_processor = hasattr(processor, "tokenizer")
+    return [{"type": "text", "text": text}] if is_processor else text
+
+
+def _added_special_ids(tokenizer: Any) -> Iterable[int]:
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return [int(i) for i, token in added.items() if getattr(token, "special", False)]
+
+
+def _common_prefix(a: Sequence[int], b: Sequence[int]) -> list[int]:
+    same = []
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        same.append(x)
+    return same

@@ -1,0 +1,160 @@
+"""Stock LoRA of peft on the host's language model, and only there; put on, taken off and stored with the adapter."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain
+from parrot_adapters.interop.parts import HostParts
+
+__all__ = ["LanguageModelLora"]
+
+NAME = "parrot"  # peft's name for this set of LoRA weights
+PEFT_PREFIX = "base_model.model."  # what peft puts before a host's parameter names on disk
+
+
+class LanguageModelLora:
+    """LoRA layers on a host's language model.
+
+    Args:
+        parts: the host.
+        config: a ``peft.LoraConfig`` or its keyword arguments. ``target_modules`` as a list names layers of the
+            language model; ``None`` or ``"all-linear"`` takes all its linear layers; a string is a regular expression
+            over the host's full module names, as in peft.
+
+    Raises:
+        ConfigError: the config is not plain LoRA, or its targets lie outside the language model or do not exist.
+        HostError: the host has no known language-model path, or carries peft layers already.
+    """
+
+    def __init__(self, parts: HostParts, config: Any) -> None:
+        from peft import LoraConfig, inject_adapter_in_model
+
+        if parts.language_model is None:
+            raise HostError(f"no language model found in {type(parts.outer).__name__}; declare its path in a HostSpec")
+        if any(_lora_layers(parts.outer)):
+            raise HostError("the host carries peft layers already; merge or unload them before attaching LoRA")
+        config = LoraConfig(**config) if isinstance(config, Mapping) else copy.deepcopy(config)
+        if not isinstance(config, LoraConfig):
+            raise ConfigError(
+                f"lora must be a peft.LoraConfig or a mapping of its arguments, not {type(config).__name__}"
+            )
+        if config.modules_to_save or config.bias != "none":
+            raise ConfigError("lora with modules_to_save or bias cannot be taken off bit for bit; leave both unset")
+        self.model = parts.outer
+        self.config = config
+        config.target_modules = _targets(parts, config.target_modules)
+        # peft freezes the whole host on injection; what was trainable stays the user's business.
+        trainable = {name: p.requires_grad for name, p in parts.outer.named_parameters()}
+        try:
+            inject_adapter_in_model(config, parts.outer, NAME)
+        except ValueError as error:
+            raise ConfigError(explain("lora found nothing to adapt.", peft_says=error)) from error
+        for name, parameter in parts.outer.named_parameters():
+            original = name.replace(".base_layer.", ".")
+            if original in trainable:
+                parameter.requires_grad_(trainable[original])
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The LoRA weights."""
+        for _, layer in _lora_layers(self.model):
+            for name, parameter in layer.named_parameters():
+                if "lora_" in name:
+                    yield parameter
+
+    def enable(self, *, on: bool) -> None:
+        """Switch the layers on or off; off computes the bare layer, bit for bit."""
+        for _, layer in _lora_layers(self.model):
+            flags = [p.requires_grad for p in layer.parameters()]
+            layer.enable_adapters(on)
+            for parameter, flag in zip(layer.parameters(), flags, strict=True):
+                parameter.requires_grad_(flag)
+
+    def remove(self) -> None:
+        """Put the host's own layers back."""
+        for name, layer in list(_lora_layers(self.model)):
+            parent, _, child = name.rpartition(".")
+            setattr(self.model.get_submodule(parent), child, layer.get_base_layer())
+        if hasattr(self.model, "peft_config"):
+            del self.model.peft_config
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Weights under the names a standard peft directory uses."""
+        from peft.utils import get_peft_model_state_dict
+
+        found = get_peft_model_state_dict(self.model, adapter_name=NAME, save_embedding_layers=False)
+        return {f"{PEFT_PREFIX}{name}": value.detach() for name, value in found.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load what :meth:`state_dict` gave.
+
+        Raises:
+            CheckpointError: names or shapes differ.
+        """
+        mine = self.state_dict()
+        if mine.keys() != state.keys() or any(mine[k].shape != state[k].shape for k in mine):
+            different = sorted(k for k in mine.keys() | state.keys() if k not in mine or k not in state)
+            raise CheckpointError(explain("llm_lora/ does not fit this host.", differing=different[:5] or "shapes"))
+        own = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, value in state.items():
+                stem, _, last = name.removeprefix(PEFT_PREFIX).rpartition(".")
+                own[f"{stem}.{NAME}.{last}"].copy_(value)
+
+    def save_config(self, directory: Path) -> None:
+        """Write peft's own ``adapter_config.json``."""
+        config = copy.deepcopy(self.config)
+        config.inference_mode = True
+        config.base_model_name_or_path = getattr(self.model.config, "_name_or_path", "") or None
+        config.save_pretrained(str(directory))
+
+
+def _targets(parts: HostParts, wanted: Any) -> str:
+    prefix = f"{parts.base_prefix}{parts.language_model}"
+    language_model = parts.module(parts.language_model)
+    assert language_model is not None
+    linear = [name for name, module in language_model.named_modules() if isinstance(module, nn.Linear)]
+    if wanted is None or wanted == "all-linear":
+        suffixes = sorted({name.rpartition(".")[2] for name in linear})
+    elif isinstance(wanted, str):
+        outside = [
+            name
+            for name, _ in parts.outer.named_modules()
+            if re.fullmatch(wanted, name) and not name.startswith(f"{prefix}.")
+        ]
+        if outside:
+            raise ConfigError(
+                explain(
+                    f"lora target_modules={wanted!r} reaches outside the language model.",
+                    outside=", ".join(outside[:3]),
+                    to_do=f"begin the expression with {re.escape(prefix)!r}",
+                )
+            )
+        return wanted
+    else:
+        suffixes = sorted(wanted)
+        missing = [s for s in suffixes if not any(n == s or n.endswith(f".{s}") for n in linear)]
+        if missing:
+            known = sorted({name.rpartition(".")[2] for name in linear})
+            raise ConfigError(
+                explain(
+                    f"lora target {', '.join(missing)} is no linear layer of the language model.",
+                    known=", ".join(known),
+                )
+            )
+    return rf"{re.escape(prefix)}\.(?:.*\.)?(?:{'|'.join(map(re.escape, suffixes))})"
+
+
+def _lora_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in model.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            yield name, module

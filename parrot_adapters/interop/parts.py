@@ -1,0 +1,196 @@
+"""Find a host's parts: the module that merges images into text, its projector, its language model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from parrot_adapters.errors import HostError, PluginError, explain
+from parrot_adapters.hosts import DEFAULT_HOST, HostSpec
+from parrot_adapters.plugins import Component, PluginInfo, manager
+
+__all__ = ["HostParts", "find_parts", "resolve_spec"]
+
+MODALITIES = ("image", "video")
+PIXEL_NAMES = {
+    "image": ("pixel_values", "pixel_values_images", "image_patches"),
+    "video": ("pixel_values_videos",),
+}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How one modality is encoded.
+
+    Attributes:
+        method: name of the base model's method, e.g. ``"get_image_features"``.
+        arguments: its keyword arguments.
+        pixels: the forward argument that carries the raw pixels.
+        token_id: the placeholder's id in the prompt.
+    """
+
+    method: str
+    arguments: tuple[str, ...]
+    pixels: str
+    token_id: int
+
+
+@dataclass(frozen=True)
+class HostParts:
+    """A host, taken apart. Paths are relative to ``base``; None where the host has no such part.
+
+    Attributes:
+        outer: the model the user holds.
+        base: its base model, whose forward merges images into text; may be ``outer`` itself.
+        spec: the declaration that applies.
+        plugin: the plugin that made the declaration, or None for the defaults.
+        width: D, the language model's hidden size.
+        encoders: by modality.
+        projector, vision_tower, language_model: dotted paths.
+    """
+
+    outer: Any  # transformers models are used through attributes torch does not declare
+    base: Any
+    spec: HostSpec
+    plugin: PluginInfo | None
+    width: int
+    encoders: Mapping[str, Encoder]
+    projector: str | None
+    vision_tower: str | None
+    language_model: str | None
+
+    @property
+    def config(self) -> Any:
+        return self.base.config
+
+    @property
+    def model_type(self) -> str:
+        return str(self.config.model_type)
+
+    def module(self, path: str | None) -> nn.Module | None:
+        """The base model's submodule at a path."""
+        return None if path is None else self.base.get_submodule(path)
+
+    @property
+    def base_prefix(self) -> str:
+        """Where ``base`` sits in ``outer``: ``"model."``, or empty when they are one."""
+        if self.base is self.outer:
+            return ""
+        return next(f"{name}." for name, module in self.outer.named_modules() if module is self.base)
+
+
+def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> HostParts:
+    """Take a transformers model apart.
+
+    Args:
+        model: a vision-language model of transformers, with or without head; a PEFT model is looked through.
+        host_options: fields of the :class:`HostSpec` to override.
+
+    Raises:
+        HostError: not a transformers model, no vision, or no way to hand it encoded images.
+    """
+    outer: Any = model.get_base_model() if callable(getattr(model, "get_base_model", None)) else model
+    name = type(outer).__name__
+    if not isinstance(model, nn.Module) or not hasattr(outer, "config") or not hasattr(outer, "base_model"):
+        raise HostError(
+            explain(
+                f"{name} is not a transformers model.",
+                to_do="for any other torch model use parrot_adapters.core.AlignmentLayer (README, 'Any model')",
+            )
+        )
+    base: Any = outer.base_model if hasattr(outer.base_model, "get_image_features") else outer
+    if not hasattr(base, "get_image_features"):
+        raise HostError(
+            explain(
+                f"{name} has no vision: no get_image_features on it or its base model.",
+                given=f"model_type {getattr(outer.config, 'model_type', '?')!r}",
+                to_do="attach to the whole vision-language model (for example LlavaForConditionalGeneration), "
+                "not to its language model",
+            )
+        )
+    if "mm_encoder_outputs" not in inspect.signature(type(base).forward).parameters:
+        raise HostError(
+            explain(
+                f"{name} cannot be handed encoded images: its forward takes no mm_encoder_outputs.",
+                given=f"model_type {outer.config.model_type!r}",
+                to_do="use transformers >= 5.20; if that is what you have, this family is not supported yet",
+            )
+        )
+    spec, plugin = resolve_spec(outer.config.model_type)
+    spec = spec.override(host_options or {})
+    encoders = dict(_encoders(base, spec))
+    if "image" not in encoders:
+        raise HostError(
+            explain(
+                f"{name} has no image placeholder: its config sets neither image_token_id nor image_token_index.",
+                to_do="set config.image_token_id to the id that stands for an image in the prompt",
+            )
+        )
+    return HostParts(
+        outer=outer,
+        base=base,
+        spec=spec,
+        plugin=plugin,
+        width=int(outer.config.get_text_config().hidden_size),
+        encoders=encoders,
+        projector=_first(base, spec.projector),
+        vision_tower=_first(base, spec.vision_tower),
+        language_model=_first(base, spec.language_model),
+    )
+
+
+def resolve_spec(model_type: str) -> tuple[HostSpec, PluginInfo | None]:
+    """The declaration for a model type: a plugin's, else the defaults.
+
+    Raises:
+        PluginError: two plugins declare it.
+    """
+    found = [(spec, c) for c in manager.components("host") for spec in _specs(c) if model_type in spec.model_types]
+    if len(found) > 1:
+        raise PluginError(
+            explain(
+                f"hosts of type {model_type!r} are declared by {' and by '.join(str(c.plugin) for _, c in found)}.",
+                to_do="uninstall one of them, or name it in PARROT_PLUGINS_BLOCK",
+            )
+        )
+    return (found[0][0], found[0][1].plugin) if found else (DEFAULT_HOST, None)
+
+
+def _specs(component: Component) -> Iterable[HostSpec]:
+    made = component.factory if isinstance(component.factory, HostSpec) else component.factory()
+    if not isinstance(made, HostSpec):
+        raise PluginError(
+            f"host {component.name!r} of {component.plugin} must be a HostSpec or a function that returns one, "
+            f"not {type(made).__name__}"
+        )
+    return [made]
+
+
+def _encoders(base: Any, spec: HostSpec) -> Iterable[tuple[str, Encoder]]:
+    takes = inspect.signature(type(base).forward).parameters
+    for modality in MODALITIES:
+        method = getattr(base, f"get_{modality}_features", None)
+        token = _token_id(base.config, modality, spec)
+        pixels = next((name for name in PIXEL_NAMES[modality] if name in takes), None)
+        if method is not None and token is not None and pixels is not None:
+            arguments = tuple(name for name in inspect.signature(method).parameters if name != "kwargs")
+            yield modality, Encoder(f"get_{modality}_features", arguments, pixels, token)
+
+
+def _token_id(config: Any, modality: str, spec: HostSpec) -> int | None:
+    names = ("image_token_id", "image_token_index") if modality == "image" else spec.video_token_attributes
+    return next((int(value) for name in names if (value := getattr(config, name, None)) is not None), None)
+
+
+def _first(base: Any, candidates: Iterable[str]) -> str | None:
+    for path in candidates:
+        try:
+            base.get_submodule(path)
+        except AttributeError:
+            continue
+        return path
+    return None
