@@ -15,6 +15,7 @@ BUILT_IN = {
         "parrot_adapters.cli.import_reference:command",
         "turn an original PARROT checkpoint into a host and an adapter",
     ),
+    "score": ("parrot_adapters.cli.score:command", "score predictions made elsewhere (MMMB, Multilingual MMBench)"),
 }
 FROM_RECIPES = {
     "quickstart": "the whole life cycle on real multilingual pictures, in minutes",
@@ -66,5 +67,3 @@ def _help() -> str:
     described = {name: text for name, (_, text) in BUILT_IN.items()} | FROM_RECIPES
     commands = "\n".join(f"  {name:<18} {described.get(name, '')}" for name in sorted(_targets()))
     return f"usage: parrot COMMAND [options]\n\n{commands}\n\nparrot COMMAND --help explains one of them."
-
-

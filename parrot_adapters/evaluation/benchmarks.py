@@ -1,0 +1,94 @@
+"""The multiple-choice benchmarks we can score, and where their published files come from."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import NamedTuple
+
+from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.evaluation.languages import canonical_language
+
+__all__ = ["BENCHMARKS", "HUB_DATASET", "Benchmark", "benchmark_named"]
+
+HUB_DATASET = "AIDC-AI/Parrot-dataset"
+
+
+class Benchmark(NamedTuple):
+    """A set of parallel TSV files, one a language."""
+
+    name: str
+    stem: str
+    """A language's file is ``<stem>_<code>.tsv``, Chinese being ``cn``."""
+    hub_folder: str
+    harness_name: str
+    """The harness's name for all languages at once."""
+    md5: MappingProxyType[str, str]
+    """Of the published files, by the library's language code."""
+
+    def subset(self, language: str) -> str:
+        """The name of a language's part, as the files spell it: ``MMMB_cn`` for ``zh``."""
+        code = canonical_language(language)
+        return f"{self.stem}_{'cn' if code == 'zh' else code}"
+
+    def language(self, subset: str) -> str | None:
+        """The language code of a file or part name of this benchmark, whatever its case; None if it is not one."""
+        prefix = f"{self.stem}_".lower()
+        return canonical_language(subset[len(prefix) :]) if subset.lower().startswith(prefix) else None
+
+    def published(self, language: str) -> str:
+        """Where the published file of a language is, and its md5, in words."""
+        subset = self.subset(language)
+        where = f"{self.hub_folder}/{subset.lower()}.tsv of the dataset {HUB_DATASET}"
+        return f"{where} (md5 {self.md5[language]})" if language in self.md5 else where
+
+
+BENCHMARKS = {
+    b.name: b
+    for b in (
+        Benchmark(
+            "mmmb",
+            "MMMB",
+            "mmmb",
+            "MMMB",
+            MappingProxyType(
+                {
+                    "ar": "f3a18b6385f1d9701840aa42de27aead",
+                    "zh": "13ed82fa89730037292fcaa27f08f430",
+                    "en": "1cd781a71ec5a2983c090b84105d6a01",
+                    "pt": "548ea2b3bb2da991790386f0015d30d1",
+                    "ru": "ce1cc8a0533425ab0d86b326ebfc2984",
+                    "tr": "0733739d43090327975294292bc5cd67",
+                }
+            ),
+        ),
+        Benchmark(
+            "mmbench",
+            "MMBench_dev",
+            "mmbench",
+            "MTL_MMBench_DEV",
+            MappingProxyType(
+                {
+                    "ar": "4271b4a0d0200e1a86380a878e0d64a4",
+                    "zh": "2ed5135326fed02c8e51ea50dda8222f",
+                    "en": "d9ab776fc018b3d45785e9a5c23431c2",
+                    "pt": "4ddfbcd27ef12444b908c03831cd0295",
+                    "ru": "5ba1171ff2e68f80637bf78349e402a5",
+                    "tr": "4fab39d501389d3d6cc90264bb708f11",
+                }
+            ),
+        ),
+    )
+}
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """The benchmark called ``name``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in BENCHMARKS:
+        raise ConfigError(
+            explain(f"no benchmark named {name!r}.{suggest(name, BENCHMARKS)}", known=", ".join(BENCHMARKS))
+        )
+    return BENCHMARKS[name]

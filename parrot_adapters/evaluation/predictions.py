@@ -1,0 +1,164 @@
+"""Replies made by a model, from our JSON lines or from the harness's own files (xlsx, tsv, json)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from parrot_adapters.errors import explain, suggest
+from parrot_adapters.evaluation.benchmarks import Benchmark
+from parrot_adapters.evaluation.errors import EvaluationDataError
+from parrot_adapters.evaluation.languages import canonical_language
+from parrot_adapters.evaluation.subsets import named
+from parrot_adapters.evaluation.table import read_tsv
+from parrot_adapters.evaluation.values import is_missing
+from parrot_adapters.evaluation.xlsx import read_xlsx
+
+__all__ = ["Predictions", "read_predictions"]
+
+Predictions = dict[str, dict[int, str | None]]
+"""Replies by language code and row index; None where the file holds no reply (not the same as no row)."""
+
+FIELDS = ("lang", "index", "prediction")
+
+
+def read_predictions(path: str | Path, benchmark: Benchmark) -> Predictions:
+    """Read replies; the file's suffix says its form.
+
+    ``.jsonl``: one object a line with ``lang``, ``index``, ``prediction`` (other keys are ignored). ``.xlsx``,
+    ``.tsv``, ``.json``: the harness's result file of one language (its name says which, as in
+    ``<model>_MMMB_ar.xlsx``) or of all at once (columns ``SUB_DATASET`` and ``original_index``).
+
+    Raises:
+        EvaluationDataError: the file is missing, cannot be read, or says two things about one row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise EvaluationDataError(explain("there is no such file of predictions.", given=path))
+    if path.suffix == ".jsonl":
+        records = _json_lines(path)
+    elif path.suffix in HARNESS:
+        records = _harness_records(HARNESS[path.suffix](path), path, benchmark)
+    else:
+        raise EvaluationDataError(
+            explain(
+                f"predictions cannot be read from a {path.suffix or 'nameless'} file.",
+                given=path,
+                known=", ".join([".jsonl", *HARNESS]),
+            )
+        )
+    return _collected(records, path)
+
+
+def _collected(records: Iterable[Mapping[str, object]], path: Path) -> Predictions:
+    found: Predictions = {}
+    twice: list[str] = []
+    for record in records:
+        language = canonical_language(str(record["lang"]))
+        index = record["index"]
+        if isinstance(index, float) and index.is_integer():
+            index = int(index)
+        if isinstance(index, str) and re.fullmatch(r"[0-9]+", index, re.ASCII):
+            index = int(index)
+        if not isinstance(index, int) or isinstance(index, bool):
+            raise EvaluationDataError(
+                explain("an index is not a whole number.", file=path, given=repr(record["index"]))
+            )
+        reply = record["prediction"]
+        replies = found.setdefault(language, {})
+        if index in replies:
+            twice.append(f"{language} {index}")
+        replies[index] = None if is_missing(reply) else str(reply)
+    if twice:
+        raise EvaluationDataError(
+            explain(
+                f"{len(twice)} rows have more than one prediction.",
+                file=path,
+                rows=named(twice),
+                todo="keep one line a row; which one counts is not for us to guess",
+            )
+        )
+    if not found:
+        raise EvaluationDataError(explain("the file holds no predictions.", file=path))
+    return found
+
+
+def _json_lines(path: Path) -> Iterable[Mapping[str, object]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise EvaluationDataError(explain("the file is not UTF-8 text.", file=path, byte=error.start)) from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise EvaluationDataError(
+                explain(f"line {number} is not JSON.", file=path, because=error.msg, starts=repr(line[:60]))
+            ) from None
+        if not isinstance(record, dict):
+            raise EvaluationDataError(explain(f"line {number} is not an object.", file=path, starts=repr(line[:60])))
+        absent = [field for field in FIELDS if field not in record]
+        if absent:
+            raise EvaluationDataError(
+                explain(
+                    f"line {number} lacks {', '.join(map(repr, absent))}.{suggest(absent[0], map(str, record))}",
+                    file=path,
+                    given=", ".join(map(str, record)),
+                    todo='write {"lang": "ar", "index": 1, "prediction": "A"}',
+                )
+            )
+        yield record
+
+
+def _harness_records(
+    rows: Iterable[Mapping[str, object]], path: Path, benchmark: Benchmark
+) -> Iterable[Mapping[str, object]]:
+    named_language = _language_in_name(path.stem, benchmark)
+    for number, row in enumerate(rows, start=1):
+        if "SUB_DATASET" in row:
+            language, index = benchmark.language(str(row["SUB_DATASET"])), row.get("original_index")
+        else:
+            language, index = named_language, row.get("index")
+        if language is None:
+            raise EvaluationDataError(
+                explain(
+                    "the file does not say which language its rows are in.",
+                    file=path,
+                    todo=f"name it <model>_{benchmark.subset('ar')}{path.suffix}, or add a column SUB_DATASET",
+                )
+            )
+        if index is None or "prediction" not in row:
+            raise EvaluationDataError(
+                explain(f"row {number} lacks an index or a prediction.", file=path, given=", ".join(map(str, row)))
+            )
+        yield {"lang": language, "index": index, "prediction": row["prediction"]}
+
+
+def _language_in_name(stem: str, benchmark: Benchmark) -> str | None:
+    found = re.search(rf"{re.escape(benchmark.stem)}_([a-z]{{2,3}})(?![a-z])", stem, re.IGNORECASE)
+    return canonical_language(found[1]) if found else None
+
+
+def _tsv_rows(path: Path) -> list[Mapping[str, object]]:
+    return [dict(row) for row in read_tsv(path).rows]
+
+
+def _json_rows(path: Path) -> list[Mapping[str, object]]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EvaluationDataError(explain("the file is not JSON.", file=path, because=error)) from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise EvaluationDataError(explain("the file is not a list of objects.", file=path))
+    return rows
+
+
+def _xlsx_rows(path: Path) -> list[Mapping[str, object]]:
+    return [dict(row) for row in read_xlsx(path)]
+
+
+HARNESS = {".xlsx": _xlsx_rows, ".tsv": _tsv_rows, ".json": _json_rows}

@@ -1,0 +1,121 @@
+"""Score a file of predictions against a directory of benchmark files: the work behind ``parrot score``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from parrot_adapters.errors import explain
+from parrot_adapters.evaluation.benchmarks import Benchmark
+from parrot_adapters.evaluation.choice import ROBUST
+from parrot_adapters.evaluation.errors import EvaluationDataError
+from parrot_adapters.evaluation.predictions import read_predictions
+from parrot_adapters.evaluation.protocols import Protocol
+from parrot_adapters.evaluation.scoring import SubsetScore, score_subset
+from parrot_adapters.evaluation.subsets import Subset, find_subsets, load_subset, named
+
+__all__ = ["ScoreReport", "means", "score_predictions"]
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """Scores of every language that has predictions, by the reference matcher and by the robust one."""
+
+    benchmark: Benchmark
+    protocol: Protocol
+    subsets: Mapping[str, Subset]
+    reference: Mapping[str, SubsetScore]
+    robust: Mapping[str, SubsetScore]
+    predictions_sha256: str
+    warnings: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The content of ``OUT.json``: ``protocol`` and ``subsets``, and beside them what they were made from."""
+        return {
+            "protocol": self.protocol.name,
+            "subsets": {name: _as_json(score) for name, score in self.reference.items()},
+            "benchmark": self.benchmark.name,
+            "matcher": "reference",
+            "unit": self.protocol.unit(self.benchmark.name),
+            "means": means(self.reference),
+            "not_found": {name: score.not_found for name, score in self.reference.items()},
+            "robust": {
+                "overall": {name: score.overall for name, score in self.robust.items()},
+                "not_found": {name: score.not_found for name, score in self.robust.items()},
+                "means": means(self.robust),
+                "choices": {name: _by_text(score.choices) for name, score in self.robust.items()},
+            },
+            "data": {
+                name: {
+                    "file": subset.path.name,
+                    "md5": subset.md5,
+                    "published": subset.md5 == self.benchmark.md5.get(subset.language),
+                }
+                for name, subset in self.subsets.items()
+            },
+            "predictions_sha256": self.predictions_sha256,
+            "warnings": list(self.warnings),
+        }
+
+
+def score_predictions(
+    data: str | Path, predictions: str | Path, protocol: Protocol, benchmark: Benchmark
+) -> ScoreReport:
+    """Score the predictions of one file, language by language.
+
+    Raises:
+        EvaluationDataError: a file is missing or cannot be used; a language with predictions has no benchmark file.
+    """
+    replies = read_predictions(predictions, benchmark)
+    files = find_subsets(data, benchmark)
+    absent = [language for language in replies if language not in files]
+    if absent:
+        raise EvaluationDataError(
+            explain(
+                f"there are predictions for {named(absent)}, but no benchmark file.",
+                directory=data,
+                found=", ".join(path.name for path in files.values()),
+                missing="; ".join(f"{benchmark.subset(a)}.tsv, published as {benchmark.published(a)}" for a in absent),
+            )
+        )
+    unused = [benchmark.subset(language) for language in files if language not in replies]
+    warnings = [f"no predictions for {', '.join(unused)}: not scored"] if unused else []
+    subsets, reference, robust = {}, {}, {}
+    for language, path in files.items():
+        if language not in replies:
+            continue
+        subset = load_subset(path, benchmark, language)
+        subsets[subset.name] = subset
+        reference[subset.name] = score_subset(subset, replies[language], protocol, benchmark)
+        robust[subset.name] = score_subset(subset, replies[language], protocol, benchmark, matcher=ROBUST)
+        warnings += [*subset.warnings, *reference[subset.name].warnings]
+    sha256 = hashlib.sha256(Path(predictions).read_bytes()).hexdigest()
+    return ScoreReport(benchmark, protocol, subsets, reference, robust, sha256, tuple(warnings))
+
+
+def means(scores: Mapping[str, SubsetScore]) -> dict[str, float | None]:
+    """Two ways to one number: every unit alike, and every language alike (what papers print as "average")."""
+    units = [hit for score in scores.values() for hit in score.hits.values()]
+    overall = [score.overall for score in scores.values() if score.overall is not None]
+    return {
+        "row_weighted": fmean(units) if units else None,
+        "language_macro": fmean(overall) if overall else None,
+    }
+
+
+def _as_json(score: SubsetScore) -> dict[str, object]:
+    return {
+        "overall": score.overall,
+        "category": dict(score.category),
+        "l2_category": dict(score.l2_category),
+        "split": dict(score.split),
+        "choices": _by_text(score.choices),
+        "hits": {str(unit): hit for unit, hit in score.hits.items()},
+    }
+
+
+def _by_text(choices: Mapping[int, str | None]) -> dict[str, str | None]:
+    return {str(index): choice for index, choice in choices.items()}

@@ -1,0 +1,105 @@
+"""Forms of one text in which two spellings of it are equal: Unicode, casing, diacritics, look-alikes.
+
+``clean`` keeps what a reader sees (case included); ``light`` and ``fold`` are for comparison, ``fold`` the bolder.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+__all__ = ["Token", "clean", "fold", "joined", "light", "tokens"]
+
+# Arabic vowel signs and Quranic marks, Hebrew points, variation selectors: drawn over letters, often left out.
+OPTIONAL_MARKS = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0591-\u05c7\ufe00-\ufe0f]")
+ONE_OF_MANY = str.maketrans(
+    # quotes and dashes
+    {**dict.fromkeys("’‘ʼ`´′", "'"), **dict.fromkeys("“”„«»″", '"'), **dict.fromkeys("–—−‐‑―", "-")}
+    # hamza seats, final forms, Persian letters, the elongation stroke
+    | {**dict.fromkeys("أإآٱ", "ا"), **dict.fromkeys("ىئی", "ي"), "ؤ": "و", "ة": "ه", "ک": "ك", "ء": None, "ـ": None}
+    | {"ё": "е", "Ё": "Е"}
+)
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "BOPOMOFO")
+STRIPPED = ("LATIN", "GREEK")
+"""Scripts whose accents are often left out; in others a mark makes another letter (й is not и)."""
+
+
+@lru_cache(maxsize=4096)
+def clean(text: str) -> str:
+    """What a reader sees, in one spelling: NFKC, no invisible or optional marks, one quote, one dash, ASCII digits."""
+    text = unicodedata.normalize("NFKC", text.translate(ONE_OF_MANY)).translate(ONE_OF_MANY)
+    text = OPTIONAL_MARKS.sub("", text)
+    return "".join(_digit(c) for c in text if unicodedata.category(c) != "Cf")
+
+
+@lru_cache(maxsize=4096)
+def light(text: str, language: str | None) -> str:
+    """NFC, invisible marks gone, lower case by the language's own rules, single spaces."""
+    text = unicodedata.normalize("NFC", text)
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    if language in ("tr", "az"):
+        text = text.replace("İ", "i").replace("I", "ı")
+    return " ".join(unicodedata.normalize("NFC", text.lower()).split())
+
+
+@lru_cache(maxsize=4096)
+def fold(text: str) -> str:
+    """``clean``, case-folded, with every i alike and accents of Latin and Greek letters dropped, single spaces."""
+    kept, base = [], ""
+    for c in unicodedata.normalize("NFD", clean(text).casefold()):
+        if not unicodedata.combining(c):
+            base = script(c)
+        elif base in STRIPPED:
+            continue
+        kept.append("i" if c == "ı" else c)
+    return " ".join(unicodedata.normalize("NFC", "".join(kept)).split())
+
+
+@lru_cache(maxsize=4096)
+def script(char: str) -> str:
+    """``LATIN``, ``CJK``, ...: the first word of the character's Unicode name."""
+    return unicodedata.name(char, "").partition(" ")[0]
+
+
+def joined(left: str, right: str) -> bool:
+    """True when two neighbouring characters belong to one word, so that there is no word boundary between them."""
+    return all(_in_word(c) for c in left + right) and not any(script(c).startswith(UNSPACED) for c in left + right)
+
+
+class Token(NamedTuple):
+    """A run of one script's letters and digits, or one sign that is neither."""
+
+    text: str
+    start: int
+    end: int
+    is_word: bool
+
+
+def tokens(text: str) -> list[Token]:
+    """Split cleaned text into words and signs; a change of script ends a word, so "选B" has two."""
+    found: list[Token] = []
+    kind = ""
+    for i, c in enumerate(text):
+        if not _in_word(c):
+            kind = ""
+            if not c.isspace():
+                found.append(Token(c, i, i + 1, False))
+            continue
+        own = "LATIN" if c.isdecimal() else script(c)
+        if kind and (own == kind or unicodedata.category(c).startswith("M")):
+            start = found[-1].start
+            found[-1] = Token(text[start : i + 1], start, i + 1, True)
+        else:
+            found.append(Token(c, i, i + 1, True))
+            kind = own
+    return found
+
+
+def _in_word(char: str) -> bool:
+    return char.isalnum() or unicodedata.category(char).startswith("M")
+
+
+def _digit(char: str) -> str:
+    return str(unicodedata.decimal(char)) if char.isdecimal() else char
