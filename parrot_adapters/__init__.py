@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from parrot_adapters.errors import ParrotError, ParrotWarning
     from parrot_adapters.hookspecs import hookimpl
     from parrot_adapters.hosts import HostSpec
+    from parrot_adapters.losses import auxiliary_losses
     from parrot_adapters.routing_log import RoutingRecord
     from parrot_adapters.selftest import self_test
 
@@ -40,6 +41,7 @@ __all__ = [
     "RoutingRecord",
     "attach",
     "attachment_of",
+    "auxiliary_losses",
     "build_layer",
     "hookimpl",
     "load_adapter",
@@ -56,6 +58,7 @@ _HOMES = {
     "errors": ("ParrotError", "ParrotWarning"),
     "hookspecs": ("hookimpl",),
     "hosts": ("HostSpec",),
+    "losses": ("auxiliary_losses",),
     "routing_log": ("RoutingRecord",),
     "selftest": ("self_test",),
 }
