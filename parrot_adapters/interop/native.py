@@ -195,17 +195,20 @@ class NativeSeam:
     def _run(
         self, tokens: Tensor, units: Units, prompt: Prompt, cls: Tensor | None, languages: Languages | None
     ) -> Aligned:
-        device = tokens.device
-        return self.layer(
-            tokens,
-            units.offsets,
-            units.rows,
+        # A host spread over devices may make its visual tokens elsewhere than where the adapter lives.
+        weight = next(self.layer.parameters(), tokens)
+        device = weight.device
+        result: Aligned = self.layer(
+            tokens.to(device),
+            units.offsets.to(device),
+            units.rows.to(device),
             prompt.text.to(device),
             prompt.steers.to(device),
-            cls=cls,
-            token_ids=prompt.token_ids,
+            cls=None if cls is None else cls.to(device),
+            token_ids=None if prompt.token_ids is None else prompt.token_ids.to(device),
             languages=languages,
         )
+        return result._replace(tokens=result.tokens.to(tokens.device))
 
     def _cls(self, modality: str, output: Any, features: list[Tensor], units: Units) -> Tensor | None:
         find = self.parts.spec.cls
