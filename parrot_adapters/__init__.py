@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parrot_adapters.core import Aligned, AlignmentLayer, Routing, RoutingInputs
     from parrot_adapters.errors import ParrotError, ParrotWarning
     from parrot_adapters.hookspecs import hookimpl
-    from parrot_adapters.hosts import HostSpec
+    from parrot_adapters.hosts import EncodedImages, HostSpec
     from parrot_adapters.losses import auxiliary_losses
     from parrot_adapters.routing_log import RoutingRecord
     from parrot_adapters.selftest import self_test
@@ -33,6 +33,7 @@ __all__ = [
     "Aligned",
     "AlignmentLayer",
     "Attachment",
+    "EncodedImages",
     "HostSpec",
     "ParrotError",
     "ParrotWarning",
@@ -57,7 +58,7 @@ _HOMES = {
     "core": ("Aligned", "AlignmentLayer", "Routing", "RoutingInputs"),
     "errors": ("ParrotError", "ParrotWarning"),
     "hookspecs": ("hookimpl",),
-    "hosts": ("HostSpec",),
+    "hosts": ("EncodedImages", "HostSpec"),
     "losses": ("auxiliary_losses",),
     "routing_log": ("RoutingRecord",),
     "selftest": ("self_test",),

@@ -418,11 +418,13 @@ def _free_host(model: Any, config: AdapterConfig) -> HostParts:
 
 def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
     if config.summary == "auto":
-        config = AdapterConfig.from_dict({**config.to_dict(), "summary": parts.spec.summary})
-    if config.summary == "cls" and parts.spec.cls is None:
+        summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary
+        config = AdapterConfig.from_dict({**config.to_dict(), "summary": summary})
+    if config.summary == "cls" and not parts.has_cls:
+        missing = "nothing is known of this host's" if parts.spec.cls is None else "this host's tower has none"
         raise HostError(
             explain(
-                "summary='cls' needs the vision tower's CLS token, and nothing is known of this host's.",
+                f"summary='cls' needs the vision tower's CLS token, and {missing}.",
                 given=f"model_type {parts.model_type!r}",
                 to_do="use summary='mean', or install the plugin that knows the family "
                 "(LLaVA: pip install parrot-host-llava)",

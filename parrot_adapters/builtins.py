@@ -1,4 +1,4 @@
-"""The library's own routers, experts, summaries and losses, registered through the hooks that strangers use."""
+"""The library's own routers, experts, summaries, losses and hosts, registered through the hooks that strangers use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from parrot_adapters import core
 from parrot_adapters.hookspecs import Register, hookimpl
+from parrot_adapters.hosts import HostSpec
+from parrot_adapters.hosts.families import FAMILIES
 
 if TYPE_CHECKING:
     from parrot_adapters.routing_log import RoutingRecord
@@ -41,6 +43,12 @@ def register_losses(register: Register[Callable[..., object]]) -> None:
     register("load-balancing", lambda: lambda record: core.load_balancing_loss(record.weights, record.active))
     register("router-z", lambda: lambda record: core.router_z_loss(record.logits))
     register("language-supervision", LanguageSupervision)
+
+
+@hookimpl
+def register_hosts(register: Register[HostSpec | Callable[[], HostSpec]]) -> None:
+    for name, spec in FAMILIES.items():
+        register(name, spec)
 
 
 class LanguageSupervision:

@@ -9,7 +9,26 @@ from typing import Any, Literal
 
 from parrot_adapters.errors import ConfigError, explain, suggest
 
-__all__ = ["DEFAULT_HOST", "HostSpec"]
+__all__ = ["DEFAULT_HOST", "EncodedImages", "HostSpec"]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImages:
+    """What a host's vision side made of a batch's images or videos. Fields may be added later, none removed.
+
+    Attributes:
+        base_model: the host's base model.
+        modality: ``"image"`` or ``"video"``.
+        output: what its ``get_image_features`` (or ``get_video_features``) returned, not aligned yet.
+        features: the visual tokens of each element, a list of (n_i, D) tensors.
+        arguments: what the host was called with, by name; pixels may be gone already.
+    """
+
+    base_model: Any
+    modality: str
+    output: Any
+    features: list[Any]
+    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -20,9 +39,12 @@ class HostSpec:
         model_types: ``config.model_type`` values this declaration is for.
         unit: what is routed as one: ``"item"`` (each element of the image features), ``"run"`` (each contiguous run
             of placeholders) or ``"row"`` (all images of a prompt together).
-        summary: what ``AdapterConfig(summary="auto")`` becomes.
-        cls: function ``(base_model, image_output, features) -> (items, D) | None``: the projected CLS token of each
-            element of the image features, for ``summary="cls"``. ``features`` is the list of (n_i, D) tensors.
+        summary: what ``AdapterConfig(summary="auto")`` becomes; ``"cls"`` becomes ``"mean"`` on a host whose tower has
+            no CLS token.
+        cls: function ``(EncodedImages) -> (elements, D) | None``: the projected CLS token of each element of the image
+            features, for ``summary="cls"``; None where this output holds none.
+        has_cls: function ``(base_model) -> bool``: whether this host's tower has a CLS token at all; None where every
+            host of the family has. Asked once, while an adapter is attached.
         projector: candidate paths of the module that maps vision to the language model's width; the first that
             exists is the projector.
         vision_tower: candidate paths of the vision encoder.
@@ -36,7 +58,8 @@ class HostSpec:
     model_types: tuple[str, ...] = ()
     unit: Literal["item", "run", "row"] = "item"
     summary: str = "mean"
-    cls: Callable[[Any, Any, list[Any]], Any] | None = None
+    cls: Callable[[EncodedImages], Any] | None = None
+    has_cls: Callable[[Any], bool] | None = None
     projector: tuple[str, ...] = (
         "multi_modal_projector",
         "visual.merger",
@@ -58,7 +81,7 @@ class HostSpec:
         Raises:
             ConfigError: unknown field, or a value the field does not take.
         """
-        known = [f.name for f in fields(self) if f.name not in ("model_types", "cls")]
+        known = [f.name for f in fields(self) if f.name not in ("model_types", "cls", "has_cls")]
         unknown = [f"{key!r}.{suggest(key, known)}" for key in options if key not in known]
         if unknown:
             raise ConfigError(explain(f"unknown host option {', '.join(unknown)}", known=", ".join(known)))

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.errors import HostError, explain
+from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.interop.parts import Encoder, HostParts
 from parrot_adapters.interop.prompt import Prompt, TextScope, read_prompt
 from parrot_adapters.interop.units import Units, find_units, flatten_features
@@ -68,6 +69,7 @@ class NativeSeam:
     ) -> None:
         self.parts, self.layer, self.scope, self.detector = parts, layer, scope, detector
         self.enabled = True
+        self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
         self._pixels = tuple(e.pixels for e in parts.encoders.values())
         self._visual = (*self._pixels, "mm_encoder_outputs")
@@ -126,7 +128,7 @@ class NativeSeam:
         outputs = model_kwargs.get("mm_encoder_outputs")
         if not self.enabled or not outputs:
             return model_kwargs
-        call: dict[str, Any] = {"attention_mask": given.get("attention_mask")}
+        call = {name: value for name, value in given.items() if name not in ("input_ids", "inputs_embeds")}
         ids = given.get("input_ids")
         if not prompt_tensor.is_floating_point():
             call["input_ids"] = prompt_tensor
@@ -157,11 +159,21 @@ class NativeSeam:
         prompt = read_prompt(self.parts, call, self.scope, labels)
         languages = self._languages(prompt)
         aligned = {
-            m: self._align(m, out, prompt, languages, seen) for m, out in pending.items() if m in self.parts.encoders
+            m: self._align(m, out, call, prompt, languages, seen)
+            for m, out in pending.items()
+            if m in self.parts.encoders
         }
         return {**outputs, **aligned}
 
-    def _align(self, modality: str, output: Any, prompt: Prompt, languages: Languages | None, seen: int) -> Any:
+    def _align(
+        self,
+        modality: str,
+        output: Any,
+        call: Mapping[str, Any],
+        prompt: Prompt,
+        languages: Languages | None,
+        seen: int,
+    ) -> Any:
         spec = self.parts.spec
         features, restore = flatten_features(getattr(output, spec.feature_attribute))
         sizes = [len(f) for f in features]
@@ -173,7 +185,7 @@ class NativeSeam:
         tokens = torch.cat(features)
         self._check_width(tokens)
         units = Units(units.offsets.to(tokens.device), units.rows.to(tokens.device), units.items.to(tokens.device))
-        cls = self._cls(modality, output, features, units)
+        cls = self._cls(EncodedImages(self.parts.base, modality, output, features, call), units)
         result = self._run(tokens, units, prompt, cls, languages)
         self._record(result, units, modality, languages)
 
@@ -210,9 +222,9 @@ class NativeSeam:
         )
         return result._replace(tokens=result.tokens.to(tokens.device))
 
-    def _cls(self, modality: str, output: Any, features: list[Tensor], units: Units) -> Tensor | None:
+    def _cls(self, encoded: EncodedImages, units: Units) -> Tensor | None:
         find = self.parts.spec.cls
-        found = None if find is None or modality != "image" else find(self.parts.base, output, features)
+        found = None if find is None or not self._has_cls else find(encoded)
         return None if found is None else found[units.items]
 
     def _check_width(self, tokens: Tensor) -> None:

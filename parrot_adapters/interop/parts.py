@@ -76,6 +76,11 @@ class HostParts:
         return None if path is None else self.base.get_submodule(path)
 
     @property
+    def has_cls(self) -> bool:
+        """Whether the declaration knows how to get this host's CLS tokens, and its tower has them."""
+        return self.spec.cls is not None and (self.spec.has_cls is None or bool(self.spec.has_cls(self.base)))
+
+    @property
     def base_prefix(self) -> str:
         """Where ``base`` sits in ``outer``: ``"model."``, or empty when they are one."""
         if self.base is self.outer:

@@ -138,11 +138,11 @@ def _real_tokens(mask: Any, like: Tensor) -> Tensor:
 
 
 def _config_ids(config: Any) -> set[int]:
-    """Every ``*_token_id`` of a config and its text config."""
+    """Every ``*_token_id`` of a config and its text config, lists of them (Ovis2's image frames) included."""
     found: set[int] = set()
     for part in (config, config.get_text_config()):
         for name, value in part.to_dict().items():
-            if name.endswith(("_token_id", "_token_index")) and value is not None:
+            if name.endswith(("_token_id", "_token_ids", "_token_index")) and value is not None:
                 found |= {int(v) for v in (value if isinstance(value, list | tuple) else [value])}
     return found
 
