@@ -82,8 +82,8 @@ def column_values(cells: list[str]) -> list[Value]:
     """
     given = [cell for cell in cells if cell not in NOT_A_VALUE]
     read: Callable[[str], Value] = str
-    if given and all(map(INTEGER.fullmatch, given)) and all(_fits(int(cell)) for cell in given):
-        read = int if len(given) == len(cells) else float
+    if given and all(map(INTEGER.fullmatch, given)):
+        read = _whole_number_reader([int(cell) for cell in given], gaps=len(given) < len(cells))
     elif given and all(map(DECIMAL.fullmatch, given)):
         read = float
     elif given and all(cell in TRUTH for cell in given):
@@ -91,8 +91,12 @@ def column_values(cells: list[str]) -> list[Value]:
     return [None if cell in NOT_A_VALUE else read(cell) for cell in cells]
 
 
-def _fits(number: int) -> bool:
-    return -(2**63) <= number < 2**64
+def _whole_number_reader(numbers: list[int], *, gaps: bool) -> Callable[[str], Value]:
+    """Whole numbers with gaps become decimals; those too large for a 64-bit integer stay text."""
+    low, high = min(numbers), max(numbers)
+    if low >= -(2**63) and high < 2**63:
+        return float if gaps else int
+    return int if low >= 0 and high < 2**64 and not gaps else str
 
 
 def _text(path: Path) -> str:

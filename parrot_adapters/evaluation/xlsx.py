@@ -29,7 +29,7 @@ def read_xlsx(path: str | Path) -> list[dict[str, Value]]:
         with zipfile.ZipFile(path) as book:
             shared = _shared_strings(book)
             lines = list(_lines(ElementTree.fromstring(book.read(_first_sheet(book))), shared))
-    except (zipfile.BadZipFile, KeyError, IndexError, ElementTree.ParseError, ValueError) as error:
+    except (zipfile.BadZipFile, LookupError, ElementTree.ParseError, ValueError, TypeError) as error:
         raise EvaluationDataError(
             explain(
                 "the workbook cannot be read.", file=path, because=repr(error), todo="save it as xlsx, or as JSON lines"
@@ -43,7 +43,8 @@ def read_xlsx(path: str | Path) -> list[dict[str, Value]]:
 
 def _first_sheet(book: zipfile.ZipFile) -> str:
     workbook = ElementTree.fromstring(book.read("xl/workbook.xml"))
-    wanted = next(workbook.iter(f"{MAIN}sheet")).attrib[RELATION]
+    first, *_ = workbook.iter(f"{MAIN}sheet")
+    wanted = first.attrib[RELATION]
     relations = ElementTree.fromstring(book.read("xl/_rels/workbook.xml.rels"))
     (target,) = (r.attrib["Target"] for r in relations.iter(f"{PACKAGE}Relationship") if r.attrib["Id"] == wanted)
     return target.lstrip("/") if target.startswith("/") else f"xl/{target}"
