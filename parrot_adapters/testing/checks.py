@@ -1,0 +1,192 @@
+"""What a check is, how it is run over drawn batches, and how its failure reads.
+
+A check is a function of a *subject* (a factory with its traits) that raises AssertionError when a promise is broken. The
+name of the function names the promise; the first line of its docstring states it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis.errors import Flaky
+from hypothesis.strategies import SearchStrategy
+from torch import Tensor
+
+from parrot_adapters.testing.batches import describe
+
+__all__ = ["Check", "Factory", "Outcome", "Skipped", "agree", "checks_of", "for_all", "run_checks", "seeded"]
+
+Factory = Callable[..., Any]
+Case = TypeVar("Case")
+
+SETTINGS = settings(
+    max_examples=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=False,
+    report_multiple_bugs=False,
+    verbosity=Verbosity.quiet,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class Skipped(Exception):
+    """Raised by a check that does not apply to its subject; the text says why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One promise, as a callable: ``check(factory)`` raises AssertionError if it is broken.
+
+    Attributes:
+        name: of the promise; every message begins with it.
+        promise: one sentence.
+        test: the function of the subject.
+        subject: makes the subject from a factory and its traits.
+        traits: declared traits, or None to read them off the factory.
+    """
+
+    name: str
+    promise: str
+    test: Callable[[Any], None]
+    subject: Callable[[Factory, Any], Any]
+    traits: Any = None
+
+    def __call__(self, factory: Factory) -> None:
+        """Raise AssertionError if the promise is broken; a check that does not apply passes."""
+        outcome = self.outcome(factory)
+        if outcome.error is not None:
+            raise AssertionError(f"{self.name}: {outcome.error}") from outcome.cause
+
+    def outcome(self, factory: Factory) -> Outcome:
+        """As a call, with the result returned rather than raised."""
+        try:
+            with seeded(0):
+                self.test(self.subject(factory, self.traits))
+        except Skipped as reason:
+            return Outcome(self, skipped=str(reason))
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error, _Counterexample) else error
+            return Outcome(self, error=f"promised: {self.promise}\n  {_text(error)}", cause=cause)
+        return Outcome(self)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check.
+
+    Attributes:
+        check: the check.
+        error: what went wrong with the smallest batch found, or None.
+        skipped: why it does not apply, or None.
+        cause: the exception behind ``error``.
+    """
+
+    check: Check
+    error: str | None = None
+    skipped: str | None = None
+    cause: BaseException | None = None
+
+
+def checks_of(subject: Callable[[Factory, Any], Any], tests: Iterable[Callable[[Any], None]]) -> tuple[Check, ...]:
+    """Checks from functions: the name is the function's, the promise its docstring's first line."""
+    return tuple(Check(t.__name__, (t.__doc__ or "").strip().splitlines()[0], t, subject) for t in tests)
+
+
+def run_checks(checks: Sequence[Check], factory: Factory) -> Iterator[Outcome]:
+    """The outcome of each check, one at a time."""
+    for check in checks:
+        yield check.outcome(factory)
+
+
+def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None], *, examples: int = 20) -> None:
+    """Try ``holds`` on drawn cases; on failure shrink, and raise AssertionError describing the smallest."""
+
+    @settings(SETTINGS, max_examples=examples)
+    @given(cases)
+    def run(case: Case) -> None:
+        try:
+            with seeded(0):
+                holds(case)
+        except Skipped:
+            raise
+        except Exception as error:
+            raise _Counterexample(f"{_text(error)}\n  smallest batch found: {describe(case)}") from error
+
+    try:
+        run()
+    except Flaky as error:
+        raise AssertionError("the same batch was answered differently when it was tried again") from error
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's global random state set for a while, and put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def agree(
+    found: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    *,
+    found_is: str,
+    wanted_is: str,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+    only: Iterable[str] | None = None,
+) -> None:
+    """AssertionError unless two named sets of tensors agree, saying which one differs and how.
+
+    Args:
+        found: by name.
+        wanted: by name.
+        found_is: what made ``found``, e.g. ``"alone"``.
+        wanted_is: what made ``wanted``.
+        rtol: relative to the largest finite value of ``wanted``.
+        atol: absolute.
+        only: names to compare; None for all.
+    """
+    names = list(wanted if only is None else only)
+    missing = [name for name in names if (name in found) != (name in wanted)]
+    if missing:
+        raise AssertionError(f"{', '.join(missing)} given {wanted_is} or {found_is}, but not both")
+    for name in names:
+        if name not in wanted:
+            continue
+        a, b = found[name].detach().float(), wanted[name].detach().float()
+        if a.shape != b.shape:
+            raise AssertionError(f"{name} has shape {tuple(a.shape)} {found_is}, {tuple(b.shape)} {wanted_is}")
+        finite = b[b.isfinite()]
+        allowed = atol + rtol * float(finite.abs().max() if finite.numel() else 0.0)
+        if not torch.allclose(a, b, rtol=0.0, atol=allowed):
+            difference = (a - b).abs().nan_to_num(nan=float("inf"))
+            row = int(difference.reshape(a.shape[0], -1).amax(-1).argmax()) if a.ndim > 1 else 0
+            shown_a, shown_b = (_numbers(x[row] if x.ndim > 1 else x) for x in (a, b))
+            raise AssertionError(
+                f"{name} differ by {float(difference.max()):.3g} (allowed {allowed:.1g}):"
+                f"\n    {found_is}: {shown_a}\n    {wanted_is}: {shown_b}"
+            )
+
+
+class _Counterexample(AssertionError):
+    pass
+
+
+def _numbers(row: Tensor, most: int = 6) -> str:
+    shown = ", ".join(f"{x:.4g}" for x in row.flatten()[:most].tolist())
+    return f"[{shown}{', ...' if row.numel() > most else ''}]"
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, AssertionError):
+        return str(error) or "assertion failed"
+    return f"it raised {type(error).__name__}: {error}"

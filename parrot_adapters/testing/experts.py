@@ -1,0 +1,394 @@
+"""What every expert bank promises, each as a function of an :class:`ExpertSubject`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from parrot_adapters.core import Routing, keep_top_k, lengths, offsets_from_lengths, spread
+from parrot_adapters.testing.batches import call_items, positions
+from parrot_adapters.testing.checks import Factory, Skipped, agree, checks_of, for_all, seeded
+from parrot_adapters.testing.modules import (
+    checkpointing,
+    compiled,
+    deepcopy,
+    deterministic,
+    gradients_reach,
+    perturb,
+    pickles,
+    state_dict_round_trip,
+    stateless,
+)
+from parrot_adapters.testing.strategies import ExpertCall, expert_calls
+from parrot_adapters.testing.traits import ExpertTraits
+
+__all__ = ["EXPERT_CHECKS", "ExpertSubject", "check_expert"]
+
+
+@dataclass(frozen=True)
+class ExpertSubject:
+    """An expert bank's factory with its traits."""
+
+    factory: Factory
+    traits: ExpertTraits
+
+    @classmethod
+    def of(cls, factory: Factory, declared: ExpertTraits | None = None) -> ExpertSubject:
+        """From a factory and what was declared about it, here or in its ``conformance`` attribute."""
+        traits = declared or ExpertTraits(**getattr(factory, "conformance", {}))
+        return cls(factory, _inferred(factory, traits))
+
+    def make(self) -> nn.Module:
+        """A bank just as its factory makes it, from a fixed seed."""
+        return _made(self.factory, self.traits)
+
+    def fresh(self, seed: int = 0) -> nn.Module:
+        return perturb(self.make(), seed).eval()
+
+    def calls(self, **wanted: Any) -> SearchStrategy[ExpertCall]:
+        """Drawn calls that suit the bank's needs; arguments as for :func:`expert_calls`."""
+        t = self.traits
+        return expert_calls(t.width, t.num_experts, context=t.needs_context or None, **wanted)
+
+    def cases(self) -> SearchStrategy[ExpertCall]:
+        return self.calls()
+
+    def typical(self) -> ExpertCall:
+        return _typical(self.traits)
+
+    def call(self, module: nn.Module, case: ExpertCall) -> dict[str, Tensor]:
+        return {"tokens": module(*case)}
+
+    def trained_by(self, answer: Mapping[str, Tensor]) -> Tensor:
+        tokens = answer["tokens"].float()
+        return (tokens * torch.randn(tokens.shape, generator=torch.Generator().manual_seed(11))).sum()
+
+    def answer(self, module: nn.Module, case: ExpertCall) -> dict[str, Tensor]:
+        """:meth:`call` from a fixed random state."""
+        with seeded(7):
+            return self.call(module, case)
+
+
+def check_expert(factory: Factory, traits: ExpertTraits | None = None) -> None:
+    """Hold an expert bank to every promise; the first broken one raises.
+
+    Args:
+        factory: ``factory(width, hidden_size, num_experts, **options)`` -> module
+            ``forward(tokens, offsets, routing) -> (N, D)``.
+        traits: what it declares; None reads the factory's ``conformance`` mapping, if any, and finds out the rest.
+
+    Raises:
+        AssertionError: its message begins with the name of the broken promise and ends with the smallest batch found.
+    """
+    for check in EXPERT_CHECKS:
+        replace(check, traits=traits)(factory)
+
+
+def interface(subject: ExpertSubject) -> None:
+    """It answers with finite tokens of the shape and dtype it was given."""
+
+    def holds(call: ExpertCall) -> None:
+        found = subject.answer(subject.fresh(), call)["tokens"]
+        assert isinstance(found, Tensor), f"it returned {type(found).__name__}, not a tensor"
+        assert found.shape == call.tokens.shape, f"shape {tuple(found.shape)} for tokens {tuple(call.tokens.shape)}"
+        assert found.dtype == call.tokens.dtype, f"{found.dtype} for tokens in {call.tokens.dtype}"
+        assert bool(found.isfinite().all()), "some values are not finite"
+
+    for_all(subject.calls(), holds)
+
+
+def identity_at_start(subject: ExpertSubject) -> None:
+    """A new bank answers exactly zero, so that attaching an adapter changes nothing."""
+    if not subject.traits.identity_at_start:
+        raise Skipped("declared: not the identity at the start (identity_at_start=False)")
+
+    def holds(call: ExpertCall) -> None:
+        found = subject.answer(subject.make().eval(), call)["tokens"]
+        assert not bool(found.any()), f"up to {float(found.abs().max()):.3g} before any training"
+
+    for_all(subject.calls(), holds)
+
+
+def alone_equals_batch(subject: ExpertSubject) -> None:
+    """An item gets the same answer alone as in any batch."""
+
+    def holds(call: ExpertCall) -> None:
+        module = subject.fresh()
+        together = subject.answer(module, call)["tokens"]
+        for item in range(call.offsets.numel() - 1):
+            alone = subject.answer(module, call_items(call, [item]))
+            batch = {"tokens": together[positions(call.offsets, [item])]}
+            agree(alone, batch, found_is=f"item {item} alone", wanted_is=f"item {item} in the batch")
+
+    for_all(subject.calls(), holds)
+
+
+def token_by_token(subject: ExpertSubject) -> None:
+    """A token's answer does not depend on the other tokens of its item."""
+    if not subject.traits.pointwise:
+        raise Skipped("declared: tokens of an item are mixed (pointwise=False)")
+
+    def holds(call: ExpertCall) -> None:
+        module = subject.fresh()
+        agree(
+            subject.answer(module, _each_token_an_item(call)),
+            subject.answer(module, call),
+            found_is="each token an item of its own",
+            wanted_is="together",
+        )
+
+    for_all(subject.calls(), holds)
+
+
+def weighted_sum(subject: ExpertSubject) -> None:
+    """The answer is the weighted sum of what each expert alone answers."""
+    if not subject.traits.linear_in_weights:
+        raise Skipped("declared: not a weighted sum of outputs (linear_in_weights=False)")
+
+    def holds(call: ExpertCall) -> None:
+        module, experts = subject.fresh(), subject.traits.num_experts
+        items = call.offsets.numel() - 1
+        wanted = torch.zeros_like(call.tokens)
+        for expert in range(experts):
+            only = one_hot(torch.full((items,), expert), experts).float()
+            part = subject.answer(module, _with(call, weights=only))["tokens"]
+            wanted = wanted + spread(call.routing.weights[:, expert : expert + 1], call.offsets, len(part)) * part
+        agree(
+            subject.answer(module, call), {"tokens": wanted}, found_is="the bank", wanted_is="expert by expert, summed"
+        )
+
+    for_all(subject.calls(), holds)
+
+
+def dense_equals_all_active(subject: ExpertSubject) -> None:
+    """``active`` naming every expert, in any order, is the dense answer, gradients included."""
+    if not subject.traits.sparse:
+        raise Skipped("declared: always dense (sparse=False)")
+
+    def holds(case: tuple[ExpertCall, list[int]]) -> None:
+        call, order = case
+        items = call.offsets.numel() - 1
+        everyone = torch.tensor(order).expand(items, -1)
+        sparse, dense = (_with_gradients(subject, c) for c in (_with(call, active=everyone), call))
+        agree(sparse, dense, found_is="all experts active", wanted_is="dense")
+
+    order = st.permutations(range(subject.traits.num_experts))
+    for_all(st.tuples(subject.calls(), order), holds)
+
+
+def inactive_experts(subject: ExpertSubject) -> None:
+    """With top-k routing the answer and the gradients are those of the dense path with zeros for the others."""
+    if not subject.traits.sparse:
+        raise Skipped("declared: always dense (sparse=False)")
+
+    def holds(case: tuple[ExpertCall, int]) -> None:
+        call, k = case
+        kept = keep_top_k(call.routing, k)
+        sparse, dense = (
+            _with_gradients(subject, call._replace(routing=r)) for r in (kept, kept._replace(active=None))
+        )
+        agree(sparse, dense, found_is=f"top {k}", wanted_is="dense with zero weights")
+
+    sizes = st.integers(1, max(1, subject.traits.num_experts - 1))
+    for_all(st.tuples(subject.calls(), sizes), holds)
+
+
+def routing_per_token(subject: ExpertSubject) -> None:
+    """One routing per visual token works, dense and sparse, even when there are as many tokens as items."""
+    if not subject.traits.per_token:
+        raise Skipped("declared: one routing per item only (per_token=False)")
+
+    def holds(case: tuple[ExpertCall, int | None, int]) -> None:
+        call, k, seed = case
+        module, count = subject.fresh(), call.tokens.shape[0]
+        generator = torch.Generator().manual_seed(seed)
+        logits = torch.randn(count, subject.traits.num_experts, generator=generator)
+        per_token = Routing(logits.softmax(-1), logits, call.routing.context, per_token=True)
+        if k is not None and subject.traits.sparse:
+            per_token = keep_top_k(per_token, k)
+        context = call.routing.context
+        single = per_token._replace(
+            context=None if context is None else spread(context, call.offsets, count), per_token=None
+        )
+        agree(
+            subject.answer(module, call._replace(routing=per_token)),
+            subject.answer(module, ExpertCall(call.tokens, offsets_from_lengths(torch.ones(count).long()), single)),
+            found_is="per token",
+            wanted_is="each token an item of its own",
+        )
+
+    if not subject.traits.pointwise:
+        raise Skipped("declared: tokens of an item are mixed (pointwise=False)")
+    k = st.sampled_from((None, 1, 2))
+    for_all(st.tuples(subject.calls(empty_items=True), k, st.integers(0, 99)), holds)
+
+
+def empty_items(subject: ExpertSubject) -> None:
+    """Items without tokens are no trouble, and with no token at all every parameter still takes part in backward."""
+
+    def holds(case: tuple[ExpertCall, bool]) -> None:
+        call, sparse = case
+        if sparse and subject.traits.sparse:
+            call = call._replace(routing=keep_top_k(call.routing, 1))
+        for trial in (call, _without_tokens(call)):
+            module = subject.fresh().train()
+            found = subject.answer(module, trial)["tokens"]
+            assert found.shape == trial.tokens.shape, (
+                f"shape {tuple(found.shape)} for tokens {tuple(trial.tokens.shape)}"
+            )
+            assert bool(found.isfinite().all()), "some values are not finite"
+            if not any(p.requires_grad for p in module.parameters()):
+                continue
+            assert found.requires_grad, "the answer is cut off from the parameters; a distributed run would hang"
+            found.sum().backward()
+            idle = [n for n, p in module.named_parameters() if p.requires_grad and p.grad is None]
+            idle = [n for n in idle if n not in subject.traits.untrained]
+            if trial.routing.context is not None or not subject.traits.needs_context:
+                assert not idle, f"{', '.join(idle)} took no part in backward; a distributed run would hang"
+
+    for_all(st.tuples(subject.calls(empty_items=True), st.booleans()), holds)
+
+
+def trains_the_router(subject: ExpertSubject) -> None:
+    """Gradients reach the routing weights and the visual tokens through the bank."""
+    call = subject.typical()
+    weights = call.routing.weights.clone().requires_grad_()
+    tokens = call.tokens.clone().requires_grad_()
+    case = ExpertCall(tokens, call.offsets, call.routing._replace(weights=weights))
+    answer = subject.answer(subject.fresh().train(), case)
+    assert answer["tokens"].requires_grad, "the answer is cut off from the graph"
+    subject.trained_by(answer).backward()
+    for name, leaf in (("routing weights", weights), ("visual tokens", tokens)):
+        assert leaf.grad is not None, f"no gradient reaches the {name}"
+        assert bool(leaf.grad.any()), f"the gradient of the {name} is zero"
+
+
+def context_steers(subject: ExpertSubject) -> None:
+    """A bank that needs a context heeds it."""
+    if not subject.traits.needs_context:
+        raise Skipped("it needs no context")
+    call, module = subject.typical(), subject.fresh()
+    context = call.routing.context
+    assert context is not None
+    other = call._replace(routing=call.routing._replace(context=context.flip(0)))
+    one, two = subject.answer(module, call)["tokens"], subject.answer(module, other)["tokens"]
+    assert not torch.equal(one, two), "another context gave exactly the same answer"
+
+
+def half_precision(subject: ExpertSubject) -> None:
+    """Under bfloat16 autocast, and cast to bfloat16, it runs and stays near the float32 answer."""
+    call = subject.typical()
+    wanted = subject.answer(subject.fresh(), call)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = subject.answer(subject.fresh(), call)
+    agree(found, wanted, found_is="under autocast", wanted_is="in float32", rtol=5e-2, atol=1e-2)
+    if subject.traits.casts is not False:
+        half = call._replace(tokens=call.tokens.bfloat16())
+        found = subject.answer(subject.fresh().bfloat16(), half)
+        assert found["tokens"].dtype == torch.bfloat16, f"cast to bfloat16 it answers in {found['tokens'].dtype}"
+        agree(found, wanted, found_is="cast to bfloat16", wanted_is="in float32", rtol=5e-2, atol=1e-2)
+
+
+EXPERT_CHECKS = checks_of(
+    ExpertSubject.of,
+    [
+        interface,
+        deterministic,
+        stateless,
+        identity_at_start,
+        alone_equals_batch,
+        token_by_token,
+        weighted_sum,
+        dense_equals_all_active,
+        inactive_experts,
+        routing_per_token,
+        empty_items,
+        half_precision,
+        gradients_reach,
+        trains_the_router,
+        context_steers,
+        checkpointing,
+        state_dict_round_trip,
+        deepcopy,
+        pickles,
+        compiled,
+    ],
+)
+
+
+def _with(call: ExpertCall, **changes: Any) -> ExpertCall:
+    return call._replace(routing=call.routing._replace(**changes))
+
+
+def _each_token_an_item(call: ExpertCall) -> ExpertCall:
+    count, routing = call.tokens.shape[0], call.routing
+    sizes = lengths(call.offsets)
+    index = torch.arange(sizes.numel()).repeat_interleave(sizes)
+    spread_out = routing._replace(
+        weights=routing.weights[index],
+        logits=routing.logits[index],
+        context=None if routing.context is None else routing.context[index],
+    )
+    return ExpertCall(call.tokens, offsets_from_lengths(torch.ones(count, dtype=torch.int64)), spread_out)
+
+
+def _without_tokens(call: ExpertCall) -> ExpertCall:
+    return call._replace(tokens=call.tokens[:0], offsets=torch.zeros_like(call.offsets))
+
+
+def _with_gradients(subject: ExpertSubject, call: ExpertCall) -> dict[str, Tensor]:
+    """The answer, and the gradients of parameters, tokens and routing weights."""
+    module = subject.fresh()
+    tokens = call.tokens.clone().requires_grad_()
+    answer = subject.answer(module, call._replace(tokens=tokens))
+    subject.trained_by(answer).backward()
+    gradients = {f"the gradient of {n}": p.grad for n, p in module.named_parameters() if p.grad is not None}
+    return answer | gradients | ({"the gradient of the tokens": tokens.grad} if tokens.grad is not None else {})
+
+
+def _made(factory: Factory, traits: ExpertTraits) -> nn.Module:
+    with seeded(0):
+        module = factory(traits.width, traits.hidden_size, traits.num_experts, **traits.options)
+    assert isinstance(module, nn.Module), f"the factory made a {type(module).__name__}, not a torch.nn.Module"
+    return module
+
+
+def _typical(traits: ExpertTraits) -> ExpertCall:
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(4, traits.num_experts, generator=generator)
+    context = torch.randn(4, traits.width, generator=generator)
+    return ExpertCall(
+        torch.randn(10, traits.width, generator=generator),
+        offsets_from_lengths(torch.tensor([3, 1, 4, 2])),
+        Routing(logits.softmax(-1), logits, None if traits.needs_context is False else context),
+    )
+
+
+def _inferred(factory: Factory, traits: ExpertTraits) -> ExpertTraits:
+    """The traits with what was left open found out by trying."""
+
+    def works(trial: ExpertTraits, *, half: bool = False) -> bool:
+        try:
+            module, call = _made(factory, trial).eval(), _typical(trial)
+            if half:
+                module, call = module.bfloat16(), call._replace(tokens=call.tokens.bfloat16())
+            with seeded(7), torch.no_grad():
+                module(*call)
+        except Exception:
+            return False
+        return True
+
+    if not works(replace(traits, needs_context=True)):  # broken; the first check will say how
+        return traits
+    if traits.needs_context is None:
+        traits = replace(traits, needs_context=not works(replace(traits, needs_context=False)))
+    if traits.casts is None:
+        traits = replace(traits, casts=works(traits, half=True))
+    return traits

@@ -1,0 +1,42 @@
+"""One pytest test per promise, with one line in a plugin's test file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from parrot_adapters.testing.checks import Check
+from parrot_adapters.testing.experts import EXPERT_CHECKS
+from parrot_adapters.testing.routers import ROUTER_CHECKS
+from parrot_adapters.testing.traits import ExpertTraits, RouterTraits
+
+__all__ = ["expert_checks", "router_checks"]
+
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+
+def router_checks(traits: RouterTraits | None = None) -> Callable[[Test], Test]:
+    """Run a test function once for each promise of a router, handing it ``check``.
+
+        @router_checks(RouterTraits(uses_text=True))
+        def test_conformance(check):
+            check(SinkhornRouter)
+
+    Args:
+        traits: what the router declares; None finds out what can be found out.
+    """
+    return _parametrized(ROUTER_CHECKS, traits)
+
+
+def expert_checks(traits: ExpertTraits | None = None) -> Callable[[Test], Test]:
+    """As :func:`router_checks`, for expert banks."""
+    return _parametrized(EXPERT_CHECKS, traits)
+
+
+def _parametrized(checks: Sequence[Check], traits: object) -> Callable[[Test], Test]:
+    import pytest  # only a test asks for this
+
+    bound = [replace(check, traits=traits) for check in checks]
+    mark: Callable[[Test], Test] = pytest.mark.parametrize("check", bound, ids=[check.name for check in bound])
+    return mark
