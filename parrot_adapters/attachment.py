@@ -122,6 +122,8 @@ class Attachment:
         self._switch: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
         self._host_flags: dict[str, bool] = {}
+        self._host_attributes: dict[str, Any] = {}
+        self._replaced: tuple[str, ...] = ()
         self._attached = False
 
     # --- looking -----------------------------------------------------------------------------------------------
@@ -240,12 +242,9 @@ class Attachment:
         self._seam.remove()
         if self._lora is not None:
             self._lora.remove()
-        host = self.model
         delattr(self.parts.base, MODULE_NAME)
-        for name in (HANDLE_NAME, "save_pretrained"):
-            host.__dict__.pop(name, None)
-        self._ignore_on_save(False)
-        for name, parameter in host.named_parameters():
+        self._restore_attributes()
+        for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(self._host_flags.get(name, parameter.requires_grad))
         self._attached = False
 
@@ -274,11 +273,16 @@ class Attachment:
         """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
 
         Args:
-            directory: created if needed; an adapter already there is replaced. Files are written completely or not
-                at all.
+            directory: created if needed; an adapter already there is replaced, other files stay. At any moment the
+                directory holds the old adapter or the new one, whole.
+
+        Raises:
+            CheckpointError: the directory cannot be written.
+            HostError: the adapter was detached.
         """
         from parrot_adapters.checkpoint import save_adapter
 
+        self._require_attached()
         save_adapter(self, Path(directory))
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
@@ -311,29 +315,45 @@ class Attachment:
         if lora is not None:
             from parrot_adapters.interop.lora import LanguageModelLora
 
-            self._lora = LanguageModelLora(self.parts, lora)
+            self._lora = LanguageModelLora(self.parts, lora, self.config.seed)
+        # From here on nothing fails: the host gets all of it or, on an error above, none.
         base.add_module(MODULE_NAME, self._layer)
         self._layer.train(host.training)
         self._seam.install()
-        self._ignore_on_save(True)
-        host.__dict__[HANDLE_NAME] = self
-        host.__dict__["save_pretrained"] = _BareSave(self)
+        self._replace_attributes()
         self._attached = True
 
-    def _set_active(self, active: bool) -> None:
+    def _require_attached(self) -> None:
         if not self._attached:
             raise HostError("this adapter was detached; attach() or load_adapter() makes a new one")
+
+    def _set_active(self, active: bool) -> None:
+        self._require_attached()
         self._seam.enabled = active
         if self._switch is not None:
             self._switch.use(adapter=active)
         if self._lora is not None:
             self._lora.enable(on=active)
 
-    def _ignore_on_save(self, ignore: bool) -> None:
+    def _replace_attributes(self) -> None:
+        """Put what stands in for the host's own on the instance, and remember what was there."""
+        own = self.model.__dict__
         prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
-        names = {f"{prefix}{name}" for name in self._layer.state_dict()}
-        present = set(getattr(self.model, "_keys_to_ignore_on_save", None) or ())
-        self.model._keys_to_ignore_on_save = present | names if ignore else present - names
+        adapter = {f"{prefix}{name}" for name in self._layer.state_dict()}
+        replacements = {
+            HANDLE_NAME: self,
+            "save_pretrained": _BareSave(self),
+            "_keys_to_ignore_on_save": adapter | set(getattr(self.model, "_keys_to_ignore_on_save", None) or ()),
+        }
+        self._host_attributes = {name: own[name] for name in replacements if name in own}
+        self._replaced = tuple(replacements)
+        own.update(replacements)
+
+    def _restore_attributes(self) -> None:
+        own = self.model.__dict__
+        for name in self._replaced:
+            own.pop(name, None)
+        own.update(self._host_attributes)
 
 
 class _BareSave:
@@ -346,7 +366,8 @@ class _BareSave:
     @property
     def original(self) -> Callable[..., Any]:
         host = self.attachment.model
-        return type(host).save_pretrained.__get__(host)
+        own = self.attachment._host_attributes.get("save_pretrained")
+        return type(host).save_pretrained.__get__(host) if own is None else own
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         bound = inspect.signature(self.original).bind_partial(*args, **kwargs).arguments
@@ -370,11 +391,8 @@ def bare_state_dict(attachment: Attachment, given: Mapping[str, Tensor] | None =
     if given is not None and attachment._switch is not None:
         prefix = f"{parts.base_prefix}{parts.projector}."
         state |= {f"{prefix}{name}": value for name, value in attachment._switch.host_weights().items()}
-    return {
-        name.replace(".base_layer.", "."): value
-        for name, value in state.items()
-        if not name.startswith(adapter) and ".lora_" not in name
-    }
+    bare = {name: value for name, value in state.items() if not name.startswith(adapter)}
+    return bare if attachment._lora is None else attachment._lora.bare_names(bare)
 
 
 def assemble(
@@ -406,14 +424,16 @@ def _as_config(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfi
 
 
 def _free_host(model: Any, config: AdapterConfig) -> HostParts:
-    if isinstance(model, nn.Module) and attachment_of(model) is not None:
+    parts = find_parts(model, config.host_options)
+    # The model with head and the base model inside it are one host.
+    if attachment_of(model) is not None or hasattr(parts.base, MODULE_NAME):
         raise AlreadyAttachedError(
             explain(
                 f"this {type(model).__name__} carries an adapter already.",
                 to_do="handle.detach() first; parrot_adapters.attachment_of(model) finds the handle",
             )
         )
-    return find_parts(model, config.host_options)
+    return parts
 
 
 def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:

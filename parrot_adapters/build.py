@@ -33,9 +33,10 @@ def build_layer(config: AdapterConfig, width: int) -> AlignmentLayer:
     expert = manager.find("expert", config.expert, asked_by="AdapterConfig.expert")
     name = "mean" if config.summary == "auto" else config.summary
     summary = manager.find("summary", name, asked_by="AdapterConfig.summary")
-    # Initial weights depend on the seed alone, and the caller's random state is left as it was.
+    # Initial weights depend on the seed alone, and the caller's random state is left as it was; torch.manual_seed
+    # would seed the accelerators too.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         return AlignmentLayer(
             summary=_make(summary, {}, width),
             router=_make(router, config.router_options, width, config.num_experts),

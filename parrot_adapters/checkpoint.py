@@ -6,8 +6,10 @@
     llm_lora/                    only if it owns LoRA: a standard peft directory
     README.md                    a model card that says how to load it
 
-Every file is written completely or not at all, the config last; the config holds each file's SHA-256, so a damaged or
-half-replaced directory is recognised before anything is touched. No pickle, in either direction.
+The config holds each file's SHA-256, so damage is recognised before anything is touched. Replacing an adapter is one
+atomic step, the config's: new files first arrive under pending names that contain their hash, the new config makes
+them the adapter, and only then do they take their final names. Whenever a save is cut short, loading finds the old
+adapter or the new one, whole. No pickle, in either direction.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -56,7 +58,10 @@ CONFIG, WEIGHTS, PROJECTOR, LORA = (
     "projector.safetensors",
     "llm_lora",
 )
-LORA_WEIGHTS = f"{LORA}/adapter_model.safetensors"
+LORA_WEIGHTS, LORA_CONFIG = f"{LORA}/adapter_model.safetensors", f"{LORA}/adapter_config.json"
+HASHED = (WEIGHTS, PROJECTOR, LORA_WEIGHTS, LORA_CONFIG)
+CARD = "README.md"
+PLUGIN_KEYS = ("kind", "name", "plugin", "distribution", "version")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +72,7 @@ class Stored:
     config: AdapterConfig
     chat: ChatFormat
     host: Mapping[str, Any]
-    plugins: list[Mapping[str, Any]]
+    plugins: Sequence[Mapping[str, Any]]
     weights: Mapping[str, Tensor]
     projector: Mapping[str, Tensor] | None
     lora_config: Mapping[str, Any] | None
@@ -81,10 +86,17 @@ def save_adapter(attachment: Attachment, directory: Path) -> None:
     """Write an attached adapter to a directory; see :meth:`Attachment.save_pretrained`."""
     if directory.exists() and not directory.is_dir():
         raise CheckpointError(f"cannot save to {directory}: it is a file")
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _write(attachment, directory)
+    except OSError as error:
+        raise CheckpointError(explain(f"cannot save to {directory}.", because=error)) from error
+
+
+def _write(attachment: Attachment, directory: Path) -> None:
     switch, lora = attachment._switch, attachment._lora
     host = fingerprint(attachment.parts, None if switch is None else switch.host_weights())
-    with _replacing(directory) as staging:
+    with _staging(directory) as staging:
         _save_tensors(attachment.module.state_dict(), staging / WEIGHTS)
         if switch is not None:
             _save_tensors(switch.adapter_weights(), staging / PROJECTOR)
@@ -93,7 +105,7 @@ def save_adapter(attachment: Attachment, directory: Path) -> None:
             lora.save_config(staging / LORA)
             _save_tensors(lora.state_dict(), staging / LORA_WEIGHTS)
         name = str(getattr(attachment.model.config, "_name_or_path", "") or "")
-        (staging / "README.md").write_text(_model_card(attachment, name), encoding="utf-8")
+        (staging / CARD).write_text(_model_card(attachment, name), encoding="utf-8")
         described = {
             "peft_type": PEFT_TYPE,
             "format_version": FORMAT_VERSION,
@@ -104,35 +116,49 @@ def save_adapter(attachment: Attachment, directory: Path) -> None:
             "chat_format": attachment.chat.to_dict(),
             "host": host,
             "plugins": _plugins_used(attachment.config, attachment.parts),
-            "files": {str(path.relative_to(staging)): _sha256(path) for path in sorted(staging.rglob("*.safetensors"))},
+            "files": {name: _sha256(staging / name) for name in HASHED if (staging / name).is_file()},
         }
         (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @contextmanager
-def _replacing(directory: Path) -> Iterator[Path]:
-    """A staging directory beside ``directory`` whose files then move in one by one, the config last."""
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+def _staging(directory: Path) -> Iterator[Path]:
+    """A temporary directory on the same disk; on leaving, its files become the adapter in ``directory``."""
+    new = not directory.exists()
+    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-saving-", dir=directory.parent if new else directory))
     try:
         yield staging
-        if not directory.exists():
+        if new and not directory.exists():
             staging.chmod(0o755)
             os.replace(staging, directory)
-            return
-        for stale in (PROJECTOR, LORA):
-            _remove(directory / stale)
-        names = sorted((p.name for p in staging.iterdir()), key=lambda name: (name == CONFIG, name))
-        for name in names:
-            os.replace(staging / name, directory / name)
+        else:
+            _replace(directory, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _replace(directory: Path, staging: Path) -> None:
+    digests: dict[str, str] = json.loads((staging / CONFIG).read_text("utf-8"))["files"]
+    for name, digest in digests.items():
+        pending = _pending(directory / name, digest)
+        pending.parent.mkdir(exist_ok=True)
+        os.replace(staging / name, pending)
+    os.replace(staging / CONFIG, directory / CONFIG)  # now the new adapter is the one that loads
+    for name, digest in digests.items():
+        with suppress(FileNotFoundError):  # another rank of the same run, saving the same, was faster
+            os.replace(_pending(directory / name, digest), directory / name)
+    os.replace(staging / CARD, directory / CARD)
+    for name in HASHED:  # what the old adapter had and the new one has not, and what saves cut short have left
+        path = directory / name
+        for stale in ([] if name in digests else [path], path.parent.glob(f".{path.name}.*")):
+            for file in stale:
+                file.unlink(missing_ok=True)
+    with suppress(OSError):
+        (directory / LORA).rmdir()  # only if nothing is left in it
+
+
+def _pending(path: Path, digest: str) -> Path:
+    return path.with_name(f".{path.name}.{digest[:16]}")
 
 
 def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -145,7 +171,7 @@ def _plugins_used(config: AdapterConfig, parts: HostParts) -> list[dict[str, Any
     if parts.plugin is not None:
         described.append(("host", parts.model_type, parts.plugin))
     return [
-        {"kind": kind, "name": name, "plugin": p.name, "distribution": p.distribution, "version": p.version}
+        dict(zip(PLUGIN_KEYS, (kind, name, p.name, p.distribution, p.version), strict=True))
         for kind, name, p in described
     ]
 
@@ -252,8 +278,9 @@ def read_adapter(directory: Path) -> Stored:
         CheckpointError: as :func:`load_adapter`.
     """
     described = _read_config(directory)
-    files = described.get("files", {})
-    missing = [name for name in files if not (directory / name).is_file()]
+    digests = {name: digest for name, digest in described["files"].items() if name in HASHED}
+    files = {name: _find(directory / name, digest) for name, digest in digests.items()}
+    missing = [name for name, path in files.items() if not path.is_file()]
     if missing or WEIGHTS not in files:
         pickled = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl"))
         raise CheckpointError(
@@ -264,24 +291,24 @@ def read_adapter(directory: Path) -> Stored:
                 to_do="copy the whole directory again, or save the adapter again",
             )
         )
-    for name, digest in files.items():
-        _check_file(directory / name, digest)
-    lora_config = json.loads((directory / LORA / CONFIG).read_text("utf-8")) if LORA_WEIGHTS in files else None
+    for name, path in files.items():
+        _check_file(path, digests[name])
     try:
         config = _as_config(described["adapter"])
         chat = ChatFormat.from_dict(described.get("chat_format", {}))
-    except (ConfigError, TypeError, ValueError) as error:
+        plugins = [{key: used[key] for key in PLUGIN_KEYS} for used in described.get("plugins", [])]
+    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(explain(f"{directory / CONFIG} cannot be understood.", because=error)) from error
     return Stored(
         directory=directory,
         config=config,
         chat=chat,
         host=described["host"],
-        plugins=described.get("plugins", []),
-        weights=_read_tensors(directory / WEIGHTS),
-        projector=_read_tensors(directory / PROJECTOR) if PROJECTOR in files else None,
-        lora_config=None if lora_config is None else _lora_arguments(lora_config),
-        lora=_read_tensors(directory / LORA_WEIGHTS) if LORA_WEIGHTS in files else None,
+        plugins=plugins,
+        weights=_read_tensors(files[WEIGHTS]),
+        projector=_read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
+        lora_config=_lora_arguments(files[LORA_CONFIG]) if LORA_CONFIG in files else None,
+        lora=_read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
     )
 
 
@@ -336,6 +363,12 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return described
 
 
+def _find(path: Path, digest: str) -> Path:
+    """The file of that content: under its name, or under its pending one if a save was cut short."""
+    pending = _pending(path, str(digest))
+    return pending if pending.is_file() and (not path.is_file() or _sha256(path) != digest) else path
+
+
 def _check_file(path: Path, digest: str) -> None:
     if _sha256(path) != digest:
         raise CheckpointError(
@@ -366,16 +399,17 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _load_exactly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load weights in the dtypes they were saved in."""
     _check_names_and_shapes(module.state_dict(), weights, path)
-    module.load_state_dict(dict(weights))
+    module.load_state_dict({name: value.clone() for name, value in weights.items()}, assign=True)
 
 
 def _check_names_and_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
     missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
     shapes = [
-        f"{k}: {tuple(given[k].shape)} in the file, {tuple(own[k].shape)} expected"
+        f"{k}: {_form(given[k])} in the file, {_form(own[k])} expected"
         for k in sorted(own.keys() & given.keys())
-        if own[k].shape != given[k].shape
+        if own[k].shape != given[k].shape or own[k].is_floating_point() != given[k].is_floating_point()
     ]
     if missing or unknown or shapes:
         raise CheckpointError(
@@ -386,6 +420,10 @@ def _check_names_and_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tenso
                 shapes="; ".join(shapes[:5]) or None,
             )
         )
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {'floating' if tensor.is_floating_point() else tensor.dtype}"
 
 
 def _require_plugins(stored: Stored, parts: HostParts) -> None:
@@ -411,13 +449,14 @@ def _require_plugins(stored: Stored, parts: HostParts) -> None:
             )
 
 
-def _lora_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+def _lora_arguments(path: Path) -> dict[str, Any]:
     """The arguments of LoraConfig behind peft's own JSON; fields that a newer peft added are left to its defaults."""
     from dataclasses import fields
 
     from peft import LoraConfig
 
     known = {f.name for f in fields(LoraConfig) if f.init}
+    config = json.loads(path.read_text("utf-8"))
     return {k: v for k, v in config.items() if k in known and v is not None and k != "peft_type"}
 
 

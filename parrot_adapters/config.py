@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -11,6 +10,8 @@ from typing import Any, Self
 from parrot_adapters.errors import ConfigError, explain, suggest
 
 __all__ = ["AdapterConfig"]
+
+LARGEST = 1e30  # a factor beyond it overflows float32
 
 TEXT_SCOPES = {
     "first-turn": "text of the first user turn; the same in training and inference, whatever was answered",
@@ -70,7 +71,8 @@ class AdapterConfig:
         if problems:
             raise ConfigError("AdapterConfig cannot be built:\n  " + "\n  ".join(problems))
         for name in ("router_options", "expert_options", "host_options"):
-            object.__setattr__(self, name, dict(getattr(self, name)))
+            # A copy of its own, in the form JSON gives back (tuples become lists), so that a round trip is exact.
+            object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> AdapterConfig:
@@ -95,15 +97,15 @@ class AdapterConfig:
         for name in ("num_experts", "expert_hidden_size"):
             if not _is_int(getattr(self, name)) or getattr(self, name) < 1:
                 found.append(f"{name}={getattr(self, name)!r} must be a whole number of at least 1")
-        if not _is_int(self.seed):
-            found.append(f"seed={self.seed!r} must be a whole number")
+        if not _is_int(self.seed) or not 0 <= self.seed < 2**63:
+            found.append(f"seed={self.seed!r} must be a whole number from 0 to 2**63 - 1")
         if self.top_k is not None and not (
             _is_int(self.top_k) and _is_int(self.num_experts) and 1 <= self.top_k <= self.num_experts
         ):
             found.append(f"top_k={self.top_k!r} must be None or between 1 and num_experts={self.num_experts}")
         for name in ("residual_scale", "moe_scale"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
                 found.append(f"{name}={value!r} must be a finite number")
         if isinstance(self.text_scope, str) and self.text_scope not in TEXT_SCOPES:
             known = "; ".join(f"{k!r}: {v}" for k, v in TEXT_SCOPES.items())

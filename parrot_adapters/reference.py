@@ -44,7 +44,7 @@ def to_reference(layer: nn.Module, config: AdapterConfig) -> dict[str, Tensor]:
 
 
 def from_reference(state: Mapping[str, Tensor], num_experts: int) -> dict[str, Tensor]:
-    """The other way round: a layer's state dict in float32.
+    """The other way round: a layer's state dict, dtypes kept.
 
     Args:
         state: names as above, without the checkpoint's ``model.moe_model.`` prefix.
@@ -59,12 +59,12 @@ def from_reference(state: Mapping[str, Tensor], num_experts: int) -> dict[str, T
         missing = [name for name in names if name not in state]
         if missing:
             raise CheckpointError(f"the checkpoint lacks {', '.join(missing[:3])} (num_experts={num_experts})")
-        return torch.stack([state[name].float() for name in names])
+        return torch.stack([state[name] for name in names])
 
     if "gate.weight" not in state:
         raise CheckpointError("the checkpoint lacks the router, gate.weight")
     return {
-        "router.gate": state["gate.weight"].float(),
+        "router.gate": state["gate.weight"],
         "experts.gate": stack("gate_proj"),
         "experts.up": stack("up_proj"),
         "experts.down": rearrange(stack("down_proj"), "e d f -> e f d").contiguous(),

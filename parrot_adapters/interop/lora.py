@@ -28,20 +28,24 @@ class LanguageModelLora:
         config: a ``peft.LoraConfig`` or its keyword arguments. ``target_modules`` as a list names layers of the
             language model; ``None`` or ``"all-linear"`` takes all its linear layers; a string is a regular expression
             over the host's full module names, as in peft.
+        seed: of the initial weights; the global random state is never touched.
 
     Raises:
         ConfigError: the config is not plain LoRA, or its targets lie outside the language model or do not exist.
         HostError: the host has no known language-model path, or carries peft layers already.
     """
 
-    def __init__(self, parts: HostParts, config: Any) -> None:
+    def __init__(self, parts: HostParts, config: Any, seed: int = 0) -> None:
         from peft import LoraConfig, inject_adapter_in_model
 
         if parts.language_model is None:
             raise HostError(f"no language model found in {type(parts.outer).__name__}; declare its path in a HostSpec")
         if any(_lora_layers(parts.outer)):
             raise HostError("the host carries peft layers already; merge or unload them before attaching LoRA")
-        config = LoraConfig(**config) if isinstance(config, Mapping) else copy.deepcopy(config)
+        try:
+            config = LoraConfig(**config) if isinstance(config, Mapping) else copy.deepcopy(config)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(explain("lora cannot be built from these arguments.", peft_says=error)) from error
         if not isinstance(config, LoraConfig):
             raise ConfigError(
                 f"lora must be a peft.LoraConfig or a mapping of its arguments, not {type(config).__name__}"
@@ -52,15 +56,19 @@ class LanguageModelLora:
         self.config = config
         config.target_modules = _targets(parts, config.target_modules)
         # peft freezes the whole host on injection; what was trainable stays the user's business.
-        trainable = {name: p.requires_grad for name, p in parts.outer.named_parameters()}
+        trainable = [(p, p.requires_grad) for p in parts.outer.parameters()]
         try:
-            inject_adapter_in_model(config, parts.outer, NAME)
-        except ValueError as error:
-            raise ConfigError(explain("lora found nothing to adapt.", peft_says=error)) from error
-        for name, parameter in parts.outer.named_parameters():
-            original = name.replace(".base_layer.", ".")
-            if original in trainable:
-                parameter.requires_grad_(trainable[original])
+            with torch.random.fork_rng(devices=[]):  # peft draws on the CPU
+                torch.default_generator.manual_seed(seed)
+                inject_adapter_in_model(config, parts.outer, NAME)
+        except BaseException as error:
+            self.remove()  # whatever was put in before it failed
+            if isinstance(error, ValueError):
+                raise ConfigError(explain("lora found nothing to adapt.", peft_says=error)) from error
+            raise
+        finally:
+            for parameter, flag in trainable:
+                parameter.requires_grad_(flag)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The LoRA weights."""
@@ -84,6 +92,11 @@ class LanguageModelLora:
             setattr(self.model.get_submodule(parent), child, layer.get_base_layer())
         if hasattr(self.model, "peft_config"):
             del self.model.peft_config
+
+    @staticmethod
+    def bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A host's state dict without LoRA weights, and under the names it has without LoRA layers."""
+        return {name.replace(".base_layer.", "."): value for name, value in state.items() if ".lora_" not in name}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights under the names a standard peft directory uses."""

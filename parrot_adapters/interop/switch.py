@@ -42,4 +42,6 @@ class SwitchedWeights:
         return self._set(live=not self.adapter_live)
 
     def _set(self, *, live: bool) -> dict[str, Tensor]:
-        return {k: v.detach() for k, v in self.module.state_dict().items()} if live else dict(self._resting)
+        present = {name: value.detach() for name, value in self.module.state_dict().items()}
+        # The host may have been moved or cast meanwhile; its own weights go along.
+        return present if live else {name: value.to(present[name]) for name, value in self._resting.items()}
