@@ -101,6 +101,7 @@ class Family:
         model.eval()
         model.generation_config.eos_token_id = None  # so that generation has a fixed length
         model.generation_config.pad_token_id = PAD
+        model.generation_config.suppress_tokens = list(range(FIRST_WORD))  # a generated placeholder has no image
         return model
 
     def batch(self, prompts: Sequence[Prompt], *, padding: str = "left", min_length: int = 0) -> dict[str, Any]:
