@@ -27,8 +27,9 @@ def has_cls(base_model: Any) -> bool:
 def projected_cls(images: EncodedImages) -> Tensor | None:
     """The CLS token of each image, in the language model's width.
 
-    Of LLaVA-NeXT's tiles the first is the whole image, so its CLS token stands for it; a LLaVA-NeXT video's
-    is the mean over its frames (Video-LLaVA hands on every frame by itself). Gradients reach the projector, and the tower where it is trained.
+    Of LLaVA-NeXT's tiles the first is the whole image, so its CLS token stands for it; a LLaVA-NeXT video's is the
+    mean over its frames (Video-LLaVA hands on every frame by itself). Gradients reach the projector, and the tower
+    where it is trained.
 
     Returns:
         (I, D), or None where the output carries no hidden states (features somebody else encoded).
