@@ -22,6 +22,12 @@ Modules = Register[Callable[..., nn.Module]]
 def register_routers(register: Modules) -> None:
     register("text-guided", core.TextGuidedRouter)
     register("text-guided-qkv", core.TextGuidedQKVRouter)
+    register("per-token", core.PerTokenRouter)
+    register("top-k", core.TopKRouter)
+    register("language-id", core.LanguageIdRouter)
+    register("visual-only", core.VisualOnlyRouter)
+    register("uniform", core.UniformRouter)
+    register("frozen", core.FrozenRouter)
 
 
 @hookimpl
@@ -29,6 +35,9 @@ def register_experts(register: Modules) -> None:
     register("swiglu", core.SwiGLUExperts)
     register("mlp", core.MLPExperts)
     register("conditioned-swiglu", core.ConditionedSwiGLUExperts)
+    register("shared-swiglu", core.SharedSwiGLUExperts)
+    register("merged", core.MergedExperts)
+    register("low-rank", core.LowRankExperts)
 
 
 @hookimpl

@@ -1,14 +1,23 @@
 """The mixture-of-experts language-alignment layer, for any torch model: imports torch and einops, nothing else.
 
-Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``summaries``, ``losses``, ``ragged``.
+Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``summaries``, ``losses``, ``ragged``;
+then the other routers (``control_routers``, ``topk_router``, ``token_router``, ``language_router``, with ``prior``) and
+expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``).
 """
 
+from parrot_adapters.core.control_routers import FrozenRouter, UniformRouter, VisualOnlyRouter
 from parrot_adapters.core.experts import ConditionedSwiGLUExperts, ExpertBank, MLPExperts, SwiGLUExperts
+from parrot_adapters.core.language_router import LanguageIdRouter, find_language
 from parrot_adapters.core.layer import AlignmentLayer, keep_top_k
 from parrot_adapters.core.losses import language_supervision_loss, load_balancing_loss, router_z_loss
+from parrot_adapters.core.lowrank_experts import LowRankExperts
+from parrot_adapters.core.merged_experts import MergedExperts
 from parrot_adapters.core.ragged import item_mean, item_of_token, lengths, offsets_from_lengths, spread
 from parrot_adapters.core.routers import TextGuidedQKVRouter, TextGuidedRouter
+from parrot_adapters.core.shared_experts import SharedSwiGLUExperts
 from parrot_adapters.core.summaries import ClsSummary, FirstTokenSummary, MeanSummary
+from parrot_adapters.core.token_router import PerTokenRouter
+from parrot_adapters.core.topk_router import TopKRouter
 from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
 
 __all__ = [
@@ -18,13 +27,23 @@ __all__ = [
     "ConditionedSwiGLUExperts",
     "ExpertBank",
     "FirstTokenSummary",
+    "FrozenRouter",
+    "LanguageIdRouter",
+    "LowRankExperts",
     "MLPExperts",
     "MeanSummary",
+    "MergedExperts",
+    "PerTokenRouter",
     "Routing",
     "RoutingInputs",
+    "SharedSwiGLUExperts",
     "SwiGLUExperts",
     "TextGuidedQKVRouter",
     "TextGuidedRouter",
+    "TopKRouter",
+    "UniformRouter",
+    "VisualOnlyRouter",
+    "find_language",
     "item_mean",
     "item_of_token",
     "keep_top_k",

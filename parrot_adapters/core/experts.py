@@ -83,12 +83,12 @@ class SwiGLUExperts(ExpertBank):
 
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
-        self.gate = _projection(num_experts, hidden_size, width)  # (E, F, D)
-        self.up = _projection(num_experts, hidden_size, width)
+        self.gate = projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.up = projection(num_experts, hidden_size, width)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
-        return silu(_project(tokens, self.gate[experts])) * _project(tokens, self.up[experts])
+        return silu(project(tokens, self.gate[experts])) * project(tokens, self.up[experts])
 
 
 class ConditionedSwiGLUExperts(SwiGLUExperts):
@@ -108,7 +108,7 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
 
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
-        self.context_gate = _projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.context_gate = projection(num_experts, hidden_size, width)  # (E, F, D)
 
     def token_context(self, routing: Routing, offsets: Tensor, num_tokens: int) -> Tensor | None:
         if routing.context is None:
@@ -122,8 +122,8 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
         assert context is not None
-        gate = _project(tokens, self.gate[experts]) + _project(context.to(tokens.dtype), self.context_gate[experts])
-        return silu(gate) * _project(tokens, self.up[experts])
+        gate = project(tokens, self.gate[experts]) + project(context.to(tokens.dtype), self.context_gate[experts])
+        return silu(gate) * project(tokens, self.up[experts])
 
 
 class MLPExperts(ExpertBank):
@@ -137,23 +137,25 @@ class MLPExperts(ExpertBank):
 
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
-        self.up = _projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.up = projection(num_experts, hidden_size, width)  # (E, F, D)
         self.up_bias = nn.Parameter(torch.zeros(num_experts, hidden_size))
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))
         self.down_bias = nn.Parameter(torch.zeros(num_experts, width))
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
-        return silu(_project(tokens, self.up[experts]) + self.up_bias[experts].to(tokens.dtype))
+        return silu(project(tokens, self.up[experts]) + self.up_bias[experts].to(tokens.dtype))
 
     def output_bias(self) -> Tensor | None:
         return self.down_bias
 
 
-def _project(tokens: Tensor, weight: Tensor) -> Tensor:
+def project(tokens: Tensor, weight: Tensor) -> Tensor:
+    """(n, D) tokens through (e, F, D) matrices -> (n, e, F)."""
     return einsum(tokens, weight, "n d, e f d -> n e f")
 
 
-def _projection(num_experts: int, out_features: int, in_features: int) -> nn.Parameter:
+def projection(num_experts: int, out_features: int, in_features: int) -> nn.Parameter:
+    """(E, out, in), each expert initialised as ``torch.nn.Linear`` does."""
     weight = torch.empty(num_experts, out_features, in_features)
     bound = in_features**-0.5  # torch.nn.Linear's own initialisation
     return nn.Parameter(nn.init.uniform_(weight, -bound, bound))

@@ -4,7 +4,8 @@
     p_i = softmax(W c_i)               V_i <- residual_scale V_i + moe_scale sum_e p_ie Expert_e(V_i)      (eq. 4-5)
 
 ``residual_scale = moe_scale = 1`` with zero-initialised experts is the identity; the released code's form is
-``residual_scale = 0.1, moe_scale = 1``. It knows nothing of any model library: visual tokens in, visual tokens out.
+``residual_scale = 0.1, moe_scale = 1``. Where a router abstains, tokens stay as they came, bit for bit. The layer knows
+nothing of any model library: visual tokens in, visual tokens out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
 from parrot_adapters.errors import ConfigError, RoutingError, explain
 
@@ -106,7 +108,12 @@ class AlignmentLayer(nn.Module):
         if mixed.shape != tokens.shape:
             raise RoutingError(f"the experts returned shape {tuple(mixed.shape)} for tokens {tuple(tokens.shape)}")
         # The residual never leaves the host's dtype, so the identity is exact whatever the adapter's dtype.
-        return Aligned(self.residual_scale * tokens + (self.moe_scale * mixed).to(tokens.dtype), routing)
+        aligned = self.residual_scale * tokens + (self.moe_scale * mixed).to(tokens.dtype)
+        if routing.abstain is not None:
+            per_token = routing.routes_tokens(num_items)
+            untouched = routing.abstain if per_token else spread(routing.abstain, offsets, tokens.shape[0])  # (N,)
+            aligned = torch.where(untouched[:, None], tokens, aligned)
+        return Aligned(aligned, routing)
 
     def _dtype(self, tokens: Tensor) -> torch.dtype:
         floating = (p.dtype for p in self.experts.parameters() if p.is_floating_point())
@@ -125,6 +132,12 @@ class AlignmentLayer(nn.Module):
                         expected=f"{allowed[0]} (items, experts) or {allowed[1]} (tokens, experts)",
                     )
                 )
+        abstain = routing.abstain
+        if abstain is not None and (abstain.dtype != torch.bool or abstain.shape != routing.weights.shape[:1]):
+            raise RoutingError(
+                f"the router returned abstain {abstain.dtype} of shape {tuple(abstain.shape)}; "
+                f"expected torch.bool of shape {tuple(routing.weights.shape[:1])}"
+            )
         if routing.logits.dtype != torch.float32:
             raise RoutingError(f"the router returned logits in {routing.logits.dtype}; they must be float32")
         return routing

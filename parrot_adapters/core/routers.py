@@ -7,11 +7,14 @@ is a known defect of the original.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from parrot_adapters.core.attention import NORMALIZERS, attend, clean_text
+from parrot_adapters.core.prior import add_log_prior, known_prior
 from parrot_adapters.core.types import Routing, RoutingInputs
 from parrot_adapters.errors import ConfigError, explain, suggest
 
@@ -29,22 +32,25 @@ class TextGuidedRouter(nn.Module):
         normalize: ``"rms"`` (default) RMS-normalises summary and text first; ``"none"`` is the formula as written,
             for released checkpoints. Measured: without it the routing hardly depends on the language, or one expert
             takes every language, depending on the scale of the host's embeddings.
+        prior: (E,) constant shares, ``weights = softmax(W context + log prior)``; None is all alike. See ``prior.py``.
 
     Raises:
-        ConfigError: unknown ``normalize``.
+        ConfigError: unknown ``normalize``, impossible ``prior``.
     """
 
-    def __init__(self, width: int, num_experts: int, *, normalize: str = "rms") -> None:
+    def __init__(
+        self, width: int, num_experts: int, *, normalize: str = "rms", prior: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
-        self.normalize = known_normalizer(normalize)
-        self.gate = _linear_weight(num_experts, width)  # (E, D)
+        self.normalize, self.prior = known_normalizer(normalize), known_prior(prior, num_experts)
+        self.gate = linear_weight(num_experts, width)  # (E, D)
 
     def forward(self, inputs: RoutingInputs) -> Routing:
         with float32_inside(inputs.text):
             normalize = NORMALIZERS[self.normalize]
             text = normalize(clean_text(inputs.text, inputs.text_mask))  # (R, S, D)
             context = attend(normalize(inputs.summary.float()), text, text, inputs.text_mask, inputs.rows)  # (I, D)
-            logits = linear(context, self.gate.float())  # (I, E)
+            logits = add_log_prior(linear(context, self.gate.float()), self.prior)  # (I, E)
             return Routing(logits.softmax(-1), logits, context)
 
 
@@ -55,18 +61,21 @@ class TextGuidedQKVRouter(nn.Module):
         width: D.
         num_experts: E.
         normalize: as for :class:`TextGuidedRouter`.
+        prior: as for :class:`TextGuidedRouter`.
 
     Raises:
-        ConfigError: unknown ``normalize``.
+        ConfigError: unknown ``normalize``, impossible ``prior``.
     """
 
-    def __init__(self, width: int, num_experts: int, *, normalize: str = "rms") -> None:
+    def __init__(
+        self, width: int, num_experts: int, *, normalize: str = "rms", prior: Sequence[float] | None = None
+    ) -> None:
         super().__init__()
-        self.normalize = known_normalizer(normalize)
-        self.query = _linear_weight(width, width)
-        self.key = _linear_weight(width, width)
-        self.value = _linear_weight(width, width)
-        self.gate = _linear_weight(num_experts, width)
+        self.normalize, self.prior = known_normalizer(normalize), known_prior(prior, num_experts)
+        self.query = linear_weight(width, width)
+        self.key = linear_weight(width, width)
+        self.value = linear_weight(width, width)
+        self.gate = linear_weight(num_experts, width)
 
     def forward(self, inputs: RoutingInputs) -> Routing:
         with float32_inside(inputs.text):
@@ -75,7 +84,7 @@ class TextGuidedQKVRouter(nn.Module):
             query = linear(normalize(inputs.summary.float()), self.query.float())  # (I, D)
             key, value = linear(text, self.key.float()), linear(text, self.value.float())
             context = attend(query, key, value, inputs.text_mask, inputs.rows)
-            logits = linear(context, self.gate.float())
+            logits = add_log_prior(linear(context, self.gate.float()), self.prior)
             return Routing(logits.softmax(-1), logits, context)
 
 
@@ -93,6 +102,7 @@ def float32_inside(like: Tensor) -> torch.autocast:
     return torch.autocast(device_type=like.device.type, enabled=False)
 
 
-def _linear_weight(out_features: int, in_features: int) -> nn.Parameter:
+def linear_weight(out_features: int, in_features: int) -> nn.Parameter:
+    """(out, in), initialised as ``torch.nn.Linear`` does."""
     # A bare parameter rather than nn.Linear: PEFT's target_modules="all-linear" would put LoRA on a Linear.
     return nn.Parameter(nn.init.kaiming_uniform_(torch.empty(out_features, in_features), a=5**0.5))

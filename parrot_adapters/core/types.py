@@ -56,6 +56,8 @@ class Routing(NamedTuple):
         losses: scalar losses of the router's own, by name, to be added to the training loss; None for none.
         active: (I, k) or (N, k) int64, the experts with non-zero weight; None means all of them.
         per_token: True or False where the router says so; None reads it off the shape (rows = items means per item).
+        abstain: (I,) or (N,) bool, True where the layer must hand the tokens on exactly as they came, whatever the
+            weights (which still sum to one) and whatever its scales; None for nowhere.
     """
 
     weights: Tensor
@@ -64,6 +66,7 @@ class Routing(NamedTuple):
     losses: Mapping[str, Tensor] | None = None
     active: Tensor | None = None
     per_token: bool | None = None
+    abstain: Tensor | None = None
 
     def routes_tokens(self, num_items: int) -> bool:
         """Whether the rows are visual tokens rather than items."""

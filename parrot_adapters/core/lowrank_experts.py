@@ -1,0 +1,32 @@
+"""Experts that cost almost nothing: a low-rank linear map each, as LoRA (arXiv 2106.09685). Letters: ``types.py``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from parrot_adapters.core.experts import ExpertBank, project, projection
+
+__all__ = ["LowRankExperts"]
+
+
+class LowRankExperts(ExpertBank):
+    """``scale * down(compress x)`` per expert, with rank F: LoRA's A is ``compress``, its B ``down``, which starts at zero.
+
+    All experts run as one matmul to E * F and one back. ``expert_hidden_size`` is the rank: 8 to 64 are usual.
+
+    Args:
+        width: D.
+        hidden_size: F, the rank.
+        num_experts: E.
+        scale: LoRA's ``alpha / rank``.
+    """
+
+    def __init__(self, width: int, hidden_size: int, num_experts: int, *, scale: float = 1.0) -> None:
+        super().__init__(width, hidden_size, num_experts)
+        self.scale = scale
+        self.compress = projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
+
+    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
+        return self.scale * project(tokens, self.compress[experts])

@@ -1,0 +1,51 @@
+"""Routed experts beside one that always runs (DeepSeekMoE, arXiv 2401.06066, section 3.2). Letters: ``types.py``.
+
+What all languages need sits in the shared expert once, and the routed ones are free to differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, silu
+
+from parrot_adapters.core.experts import SwiGLUExperts
+from parrot_adapters.core.routers import linear_weight
+from parrot_adapters.core.types import Routing
+from parrot_adapters.errors import ConfigError
+
+__all__ = ["SharedSwiGLUExperts"]
+
+
+class SharedSwiGLUExperts(SwiGLUExperts):
+    """``shared(x) + sum_e p_e expert_e(x)``, all of them SwiGLU without biases.
+
+    Args:
+        width: D.
+        hidden_size: F of each routed expert.
+        num_experts: E, the routed ones.
+        shared_hidden_size: F of the shared expert; None makes it as wide as a routed one.
+
+    Raises:
+        ConfigError: ``shared_hidden_size`` below 1.
+    """
+
+    conformance: ClassVar[Mapping[str, Any]] = {"linear_in_weights": True}
+
+    def __init__(
+        self, width: int, hidden_size: int, num_experts: int, *, shared_hidden_size: int | None = None
+    ) -> None:
+        super().__init__(width, hidden_size, num_experts)
+        size = hidden_size if shared_hidden_size is None else shared_hidden_size
+        if size < 1:
+            raise ConfigError(f"shared_hidden_size={shared_hidden_size!r} must be at least 1")
+        self.shared_gate = linear_weight(size, width)  # (F', D)
+        self.shared_up = linear_weight(size, width)
+        self.shared_down = nn.Parameter(torch.zeros(size, width))  # (F', D)
+
+    def forward(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
+        hidden = silu(linear(tokens, self.shared_gate)) * linear(tokens, self.shared_up)  # (N, F')
+        return super().forward(tokens, offsets, routing) + hidden @ self.shared_down

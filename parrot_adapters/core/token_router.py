@@ -1,0 +1,60 @@
+"""Text-guided routing of every visual token by itself (letters: ``types.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+from parrot_adapters.core.attention import NORMALIZERS, attend, clean_text
+from parrot_adapters.core.prior import add_log_prior, known_prior
+from parrot_adapters.core.ragged import spread
+from parrot_adapters.core.routers import float32_inside, known_normalizer, linear_weight
+from parrot_adapters.core.types import Routing, RoutingInputs
+
+__all__ = ["PerTokenRouter"]
+
+
+class PerTokenRouter(nn.Module):
+    """Each visual token reads the prompt and chooses for itself: ``softmax(W softmax(v H^T / sqrt(D)) H)``.
+
+    The paper's router with the token in place of the summary. The answer has one row per token; ``context`` stays one
+    per item, read by the summary, for experts that condition on it.
+
+    Args:
+        width: D.
+        num_experts: E.
+        normalize: ``"rms"`` or ``"none"``, of tokens, summary and text, as for :class:`TextGuidedRouter`.
+        prior: (E,) constant shares; None is all alike. See ``prior.py``.
+
+    Raises:
+        ConfigError: unknown ``normalize``, impossible ``prior``.
+    """
+
+    conformance: ClassVar[Mapping[str, Any]] = {
+        "uses_text": True,
+        "per_token": True,
+        "sparse": False,
+        "stochastic": False,
+    }
+
+    def __init__(
+        self, width: int, num_experts: int, *, normalize: str = "rms", prior: Sequence[float] | None = None
+    ) -> None:
+        super().__init__()
+        self.normalize, self.prior = known_normalizer(normalize), known_prior(prior, num_experts)
+        self.gate = linear_weight(num_experts, width)  # (E, D)
+
+    def forward(self, inputs: RoutingInputs) -> Routing:
+        with float32_inside(inputs.text):
+            normalize = NORMALIZERS[self.normalize]
+            num_tokens = inputs.tokens.shape[0]
+            text = normalize(clean_text(inputs.text, inputs.text_mask))  # (R, S, D)
+            query = normalize(torch.cat([inputs.tokens.float(), inputs.summary.float()]))  # (N + I, D)
+            rows = torch.cat([spread(inputs.rows, inputs.offsets, num_tokens), inputs.rows])  # (N + I,)
+            context = attend(query, text, text, inputs.text_mask, rows)  # (N + I, D)
+            logits = add_log_prior(linear(context[:num_tokens], self.gate.float()), self.prior)  # (N, E)
+            return Routing(logits.softmax(-1), logits, context[num_tokens:], per_token=True)
