@@ -1,0 +1,180 @@
+"""One arm of the comparison, from a saved host to answers: attach, train stage 2, ask, save.
+
+An arm runs in a process of its own, so everything it takes and gives is plain data on disk or in dataclasses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import parrot_adapters as pa
+
+from . import visual_router
+from .concepts import Concept
+from .evaluation import Answer, evaluate
+from .features import Features
+from .host import load_host, projector
+from .languages import CODES
+from .presets import Arm, QuickstartConfig
+from .questions import Question
+from .tokenizer import Vocabulary, load_tokenizer
+from .training import TrainingSet, train
+
+if TYPE_CHECKING:
+    from transformers import LlavaForConditionalGeneration
+
+__all__ = ["ArmResult", "Probe", "Setting", "probe", "run_arm"]
+
+Progress = Callable[[str, int, int], None]  # (what is being done, done, in all)
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What all arms share."""
+
+    config: QuickstartConfig
+    concepts: Sequence[Concept]
+    features: Features
+    questions: Sequence[Question]
+    host: Path  # after stage 1
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a host computes for a few questions: enough to see whether two hosts are the same."""
+
+    logits: Tensor
+    answers: list[str]
+
+    def difference(self, other: Probe) -> float:
+        return float((self.logits - other.logits).abs().max())
+
+
+@dataclass
+class ArmResult:
+    key: str
+    title: str
+    answers: list[Answer]
+    parameters: int = 0  # of the adapter
+    losses: list[float] = field(default_factory=list)
+    routing: np.ndarray | None = None  # (languages, E) mean weights, for arms that route
+    probe: Probe | None = None  # of the trained host, for arms whose adapter is saved
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run_arm(setting: Setting, arm: Arm | None, save_to: Path | None, progress: Progress) -> ArmResult:
+    """Train and evaluate one arm; ``None`` evaluates the host as stage 1 left it."""
+    config, clock = setting.config, _Clock()
+    torch.manual_seed(config.seed)
+    host = load_host(setting.host)
+    vocabulary = Vocabulary(load_tokenizer())
+    result = ArmResult("stage-1", "stage 1 only", []) if arm is None else ArmResult(arm.key, arm.title, [])
+
+    handle = None
+    if arm is not None:
+        handle, groups = _prepare(host, arm, config)
+        result.parameters = 0 if handle is None else sum(p.numel() for p in handle.module.parameters())
+        data = TrainingSet(setting.concepts, setting.features, vocabulary, config.multilingual)
+        result.losses = train(
+            host, groups, data, config.stage2, config.seed, lambda done, total, _: progress("training", done, total)
+        )
+        host.eval()
+    result.seconds["training"] = clock.lap()
+
+    result.answers = evaluate(
+        host,
+        setting.concepts,
+        setting.features.test,
+        setting.questions,
+        vocabulary,
+        progress=lambda done, total: progress("asking", done, total),
+    )
+    result.seconds["evaluation"] = clock.lap()
+
+    if handle is not None:
+        if arm is not None and arm.routes:
+            result.routing = routing_by_language(handle, setting, vocabulary)
+        if save_to is not None:
+            handle.save_pretrained(save_to)
+            result.probe = probe(host, setting, vocabulary)
+    progress("done", 1, 1)
+    return result
+
+
+@torch.inference_mode()
+def probe(host: LlavaForConditionalGeneration, setting: Setting, vocabulary: Vocabulary, count: int = 4) -> Probe:
+    """Logits of the last prompt token, and greedy answers, for a few pictures in every language."""
+    asked = setting.questions[:count]
+    pictures = setting.features.test[[q.concept for q in asked]].float()
+    logits, answers = [], []
+    for language in CODES:
+        prompt = torch.tensor([vocabulary.prompt(language, host.config.image_seq_length)] * len(asked))
+        inputs = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt), "pixel_values": pictures}
+        logits.append(host(**inputs).logits[:, -1])
+        generated = host.generate(**inputs, max_new_tokens=20, do_sample=False)
+        answers += [vocabulary.decode(ids) for ids in generated[:, prompt.shape[1] :].tolist()]
+    return Probe(torch.stack(logits), answers)
+
+
+@torch.inference_mode()
+def routing_by_language(handle: pa.Attachment, setting: Setting, vocabulary: Vocabulary) -> np.ndarray:
+    """Mean routing weights over all test pictures, (languages, E)."""
+    host = handle.model
+    pictures = setting.features.test[[question.concept for question in setting.questions]].float()
+    rows = []
+    for language in CODES:
+        prompt = torch.tensor([vocabulary.prompt(language, host.config.image_seq_length)] * len(pictures))
+        with handle.record_routing() as log:
+            host.model(input_ids=prompt, attention_mask=torch.ones_like(prompt), pixel_values=pictures, use_cache=False)
+        rows.append(torch.cat([record.weights for record in log]).mean(0))
+    return torch.stack(rows).numpy()
+
+
+def register_plugins() -> None:
+    """Offer this recipe's own router to the library, once in each process."""
+    try:
+        pa.plugins.find("router", "visual-only")
+    except pa.ParrotError:
+        pa.plugins.register(visual_router)
+
+
+def _prepare(
+    host: LlavaForConditionalGeneration, arm: Arm, config: QuickstartConfig
+) -> tuple[pa.Attachment | None, list[tuple[list[torch.nn.Parameter], float]]]:
+    """Attach, and say what is trained at which rate."""
+    host.requires_grad_(False)
+    groups: list[tuple[list[torch.nn.Parameter], float]] = []
+    handle = None
+    if arm.adapter is not None:
+        register_plugins()
+        handle = pa.attach(
+            host,
+            pa.AdapterConfig(**arm.adapter, seed=config.seed),
+            processor=load_tokenizer(),
+            train_projector=True,
+        )
+        groups.append((list(handle.module.parameters()), config.adapter_rate))
+    projector(host).requires_grad_(True)
+    groups.append((list(projector(host).parameters()), 1.0))
+    if config.train_text_model:
+        text = host.model.language_model.requires_grad_(True)
+        groups.append((list(text.parameters()), config.text_model_rate))
+    return handle, groups
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        elapsed, self.started = now - self.started, now
+        return round(elapsed, 2)

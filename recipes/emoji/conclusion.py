@@ -1,0 +1,117 @@
+"""What the numbers say, in plain sentences. Every sentence is computed; none knows its outcome beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .languages import CODES, ENGLISH
+from .scores import Estimate, compare, mean_of_others, per_language
+
+if TYPE_CHECKING:
+    from .arms import ArmResult
+
+__all__ = ["conclusions", "language_information"]
+
+CHANCE = 0.25
+
+
+def conclusions(arms: Sequence[ArmResult]) -> list[str]:
+    """Sentences for the report and the terminal."""
+    by_key = {arm.key: arm for arm in arms}
+    sentences = [_erosion(by_key["stage-1"])] if "stage-1" in by_key else []
+    adapters = [arm for arm in arms if arm.key not in ("stage-1", "none")]
+    if "none" in by_key:
+        sentences += [_against(arm, by_key["none"], "the same training without an adapter") for arm in adapters]
+    if "single" in by_key and "mixture" in by_key:
+        sentences.append(_mixture_or_guidance(by_key["mixture"], by_key["single"]))
+    if "mixture" in by_key and "visual-only" in by_key:
+        sentences.append(_against(by_key["mixture"], by_key["visual-only"], "a mixture that does not read the prompt"))
+    sentences += [_routing(arm) for arm in adapters if arm.routing is not None]
+    sentences.append(_held_out(arms))
+    return sentences
+
+
+def language_information(routing: np.ndarray) -> float:
+    """How much an expert tells about the language, from 0 (nothing) to 1 (everything).
+
+    Mutual information between language and expert when every language is asked equally often, divided by the largest
+    it can be: ``log(min(languages, experts))``.
+
+    Args:
+        routing: (languages, E) mean weights.
+    """
+    shares = routing / routing.sum(1, keepdims=True)
+
+    def entropy(distribution: np.ndarray) -> np.ndarray:
+        return -(distribution * np.log(np.clip(distribution, 1e-12, None))).sum(-1)
+
+    most = np.log(min(routing.shape))
+    return float((entropy(shares.mean(0)) - entropy(shares).mean()) / most) if most > 0 else 0.0
+
+
+def _erosion(stage1: ArmResult) -> str:
+    english = per_language(stage1.answers, "choice", "seen")[ENGLISH]
+    others = mean_of_others(stage1.answers, "choice", "seen")
+    return (
+        f"After stage 1, which is English only, the host picks the right name in {_p(english)} of the English "
+        f"questions and {_p(others)} of the others (chance {CHANCE:.0%}). That gap is the erosion."
+    )
+
+
+def _against(ours: ArmResult, theirs: ArmResult, name: str) -> str:
+    choice = compare(ours.answers, theirs.answers, "choice", "seen")
+    naming = compare(ours.answers, theirs.answers, "naming", "seen")
+    return (
+        f"{_capital(ours.title)}, against {name}: choice {_change(choice)}, exact naming {_change(naming)} "
+        f"(other languages, seen concepts)."
+    )
+
+
+def _mixture_or_guidance(mixture: ArmResult, single: ArmResult) -> str:
+    choice = compare(mixture.answers, single.answers, "choice", "seen")
+    if not choice.excludes_zero:
+        verdict = "no clear difference: here the text guidance carries the gain, and splitting it over experts is free"
+    elif choice.value > 0:
+        verdict = "the mixture is better"
+    else:
+        verdict = "the mixture is worse: here the text guidance carries the gain, not the mixture"
+    return f"Mixture against a single text-conditioned expert of the same size: choice {_change(choice)}; {verdict}."
+
+
+def _routing(arm: ArmResult) -> str:
+    assert arm.routing is not None
+    information = language_information(arm.routing)
+    favourites = arm.routing.argmax(1)
+    if information < 0.02:
+        how = "it hardly depends on the language"
+    else:
+        distinct = len(set(favourites.tolist()))
+        how = f"{len(CODES)} languages prefer {distinct} different expert{'s' if distinct > 1 else ''}"
+    return f"Routing of the {arm.title}: {how} (information about the language {information:.2f} of 1)."
+
+
+def _held_out(arms: Sequence[ArmResult]) -> str:
+    estimates = [(arm, mean_of_others(arm.answers, "choice", "held-out")) for arm in arms]
+    better = [f"{arm.title} {_p(e)}" for arm, e in estimates if e.low > CHANCE]
+    if not better:
+        return (
+            "On concepts that no training picture showed, no arm is clearly above chance: an adapter moves what the "
+            "projector knows into other languages, it does not teach the eye new things."
+        )
+    return f"On concepts that no training picture showed, clearly above chance ({CHANCE:.0%}): {', '.join(better)}."
+
+
+def _p(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.0f}%"
+
+
+def _change(estimate: Estimate) -> str:
+    text = f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
+    return text if estimate.excludes_zero else f"{text}, not clearly different"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

@@ -1,0 +1,114 @@
+"""What a run shows in the terminal while it runs, and the table at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .languages import CODES
+
+if TYPE_CHECKING:
+    from .quickstart import QuickstartResult
+    from .scores import Estimate
+
+__all__ = ["Display"]
+
+
+class Display:
+    """Steps, bars and the final table."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self.started = time.perf_counter()
+
+    def step(self, title: str) -> None:
+        self.console.print(f"[dim]{time.perf_counter() - self.started:5.0f} s[/dim]  [bold]{title}[/bold]")
+
+    @contextmanager
+    def bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """One bar; yields ``advance(done, total)``."""
+        with self._progress() as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    @contextmanager
+    def arms(self, arms: Sequence[tuple[str, str]]) -> Iterator[Callable[[str, str, int, int], None]]:
+        """A bar for each arm (key, title); yields ``progress(key, what, done, total)``."""
+        with self._progress() as progress:
+            titles = dict(arms)
+            tasks = {key: progress.add_task(f"{title}: waiting", total=None, start=False) for key, title in arms}
+
+            def update(key: str, what: str, done: int, total: int) -> None:
+                progress.start_task(tasks[key])
+                progress.update(tasks[key], description=f"{titles[key]}: {what}", completed=done, total=total)
+
+            yield update
+
+    def summary(self, result: QuickstartResult) -> None:
+        """The table of results, what they say, and where everything is."""
+        from .attribution import CREDITS
+        from .conclusion import conclusions
+        from .scores import SPLITS
+
+        for split in SPLITS:
+            self.console.print(self._table(result, split))
+        for sentence in conclusions(result.arms):
+            self.console.print(f"  • {sentence}")
+        for check in result.checks.values():
+            self.console.print(f"  [green]✓[/green] {check}")
+        credits = "; ".join(f"{credit.what.split(',')[0]} ({credit.licence})" for credit in CREDITS)
+        self.console.print(f"[dim]Built on {credits}.[/dim]")
+        self.console.print(f"Report: [bold]{result.out / 'report.html'}[/bold]   numbers: {result.out / 'results.json'}")
+        for place, key in enumerate(result.config.saved):
+            name = "adapter" if place == 0 else f"adapter-{key}"
+            self.console.print(f"Adapter: {result.out / name}   for the host in {result.out / 'host'}")
+
+    def _table(self, result: QuickstartResult, split: str) -> Table:
+        from .scores import mean_of_others, per_language
+
+        count = len({answer.concept for answer in result.arms[0].answers if answer.split == split})
+        table = Table(
+            title=f"{'Seen' if split == 'seen' else 'Held-out'} concepts, new art ({count} pictures, six languages)",
+            caption="choice of four (chance 25%), mean over zh pt ar tr ru with 95% interval over questions",
+            title_justify="left",
+            caption_justify="left",
+        )
+        table.add_column("arm")
+        for column in ("choice en", "choice others", "naming en", "naming others", "asked language", "in English"):
+            table.add_column(column, justify="right")
+        english = CODES[0]
+        for arm in result.arms:
+            table.add_row(
+                arm.title,
+                _percent(per_language(arm.answers, "choice", split)[english]),
+                _interval(mean_of_others(arm.answers, "choice", split)),
+                _percent(per_language(arm.answers, "naming", split)[english]),
+                _interval(mean_of_others(arm.answers, "naming", split)),
+                _percent(mean_of_others(arm.answers, "in_language", split)),
+                _percent(mean_of_others(arm.answers, "in_english", split)),
+            )
+        return table
+
+    def _progress(self) -> Progress:
+        return Progress(
+            TextColumn("         {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.0f}%"
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.0f}% [dim]({100 * estimate.low:.0f} to {100 * estimate.high:.0f})[/dim]"

@@ -1,0 +1,66 @@
+"""The host: a real `LlavaForConditionalGeneration`, a fiftieth of a percent of the usual size.
+
+EfficientNet-Lite0 sees, a two-layer projector translates, a Qwen2 of one million parameters speaks. Everything the
+adapter meets here (placeholders, generate, padding, checkpoints) is what it meets on a host of seven billion.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from .tokenizer import IMAGE, load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import LlavaForConditionalGeneration, Qwen2ForCausalLM
+
+    from .vision import EmojiTower
+
+__all__ = ["build_host", "load_host", "save_host"]
+
+
+def build_host(tower: EmojiTower, text_model: Qwen2ForCausalLM, seed: int = 0) -> LlavaForConditionalGeneration:
+    """Join both with a new projector. Nothing but the projector can be trained until someone says otherwise."""
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
+
+    torch.manual_seed(seed)
+    host = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=tower.config,
+            text_config=text_model.config,
+            image_token_index=IMAGE,
+            image_seq_length=tower.config.grid**2,
+            vision_feature_layer=-1,
+            vision_feature_select_strategy="full",  # no CLS token to drop
+            tie_word_embeddings=True,
+        )
+    )
+    host.model.vision_tower.load_state_dict(tower.state_dict())
+    host.model.language_model.load_state_dict(text_model.model.state_dict())
+    host.tie_weights()
+    host.requires_grad_(False)
+    projector(host).requires_grad_(True)
+    host.generation_config = text_model.generation_config
+    return host.eval()
+
+
+def projector(host: LlavaForConditionalGeneration) -> nn.Module:
+    return host.model.multi_modal_projector
+
+
+def save_host(host: LlavaForConditionalGeneration, directory: Path) -> None:
+    """A standard checkpoint directory, with the tokenizer."""
+    host.save_pretrained(directory)
+    load_tokenizer().save_pretrained(directory)
+
+
+def load_host(directory: Path) -> LlavaForConditionalGeneration:
+    """What :func:`save_host` wrote. Importing this package is what makes the tower's class known to transformers."""
+    from transformers import LlavaForConditionalGeneration
+
+    from . import vision  # noqa: F401  registers the tower
+
+    return LlavaForConditionalGeneration.from_pretrained(directory).eval()
