@@ -21,6 +21,9 @@ from parrot_adapters.evaluation import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from parrot_adapters.evaluation.analysis import Analysis
+    from parrot_adapters.evaluation.statistics import Interval
+
 __all__ = ["command"]
 
 
@@ -32,8 +35,11 @@ def command(argv: list[str]) -> int:
     if asked.language_data:
         load_languages(asked.language_data)
     report = score_predictions(asked.data, asked.predictions, protocol, benchmark)
-    write_json(asked.json, report.as_json())
-    _show(report)
+    from parrot_adapters.evaluation.analysis import analyse
+
+    analysis = analyse(report)
+    write_json(asked.json, report.as_json() | {"statistics": analysis.as_json()})
+    _show(report, analysis)
     for warning in report.warnings:
         print(f"parrot score: note: {warning}", file=sys.stderr)
     return 0
@@ -61,38 +67,50 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _show(report: ScoreReport) -> None:
+def _show(report: ScoreReport, analysis: Analysis) -> None:
     from rich.console import Console
 
-    Console(soft_wrap=False).print(_table(report))
+    Console().print(_table(report, analysis))
 
 
-def _table(report: ScoreReport) -> Table:
+def _table(report: ScoreReport, analysis: Analysis) -> Table:
+    from rich import box
     from rich.table import Table
 
-    title = (
-        f"{report.benchmark.stem}, protocol {report.protocol.name}, unit: {report.protocol.unit(report.benchmark.name)}"
+    unit = report.protocol.unit(report.benchmark.name)
+    table = Table(
+        title=f"{report.benchmark.stem}, protocol {report.protocol.name}, unit: {unit}, in %",
+        caption="95 %: bootstrap over questions. lost: English minus this language, same questions.",
+        box=box.SIMPLE,
     )
-    table = Table(title=title)
-    table.add_column("subset")
-    for heading in ("units", "reference", "not found", "robust", "not found"):
-        table.add_column(heading, justify="right")
+    table.add_column("subset", no_wrap=True)
+    for heading in ("units", "reference", "95 %", "lost", "not\nfound", "robust", "not\nfound"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, reference in report.reference.items():
         robust = report.robust[name]
         table.add_row(
             name,
             str(len(reference.hits)),
             _percent(reference.overall),
+            _range(analysis.intervals.get(name)),
+            _percent(analysis.erosion[name].interval.estimate) if name in analysis.erosion else "",
             _percent(reference.not_found),
             _percent(robust.overall),
             _percent(robust.not_found),
         )
     table.add_section()
     by_reference, by_robust = means(report.reference), means(report.robust)
-    for key, label in (("row_weighted", "mean over units"), ("language_macro", "mean over languages")):
-        table.add_row(label, "", _percent(by_reference[key]), "", _percent(by_robust[key]), "")
+    for key, label, interval in (
+        ("row_weighted", "mean over units", analysis.row_weighted),
+        ("language_macro", "mean over languages", analysis.language_macro),
+    ):
+        table.add_row(label, "", _percent(by_reference[key]), _range(interval), "", "", _percent(by_robust[key]), "")
     return table
 
 
 def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f} %"
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def _range(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{100 * interval.low:.0f}-{100 * interval.high:.0f}"

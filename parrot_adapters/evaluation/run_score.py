@@ -87,10 +87,13 @@ def score_predictions(
     for language, path in files.items():
         if language not in replies:
             continue
-        subset = load_subset(path, benchmark, language)
+        subset = load_subset(path, benchmark, language, keep_images=False)
         subsets[subset.name] = subset
         reference[subset.name] = score_subset(subset, replies[language], protocol, benchmark)
         robust[subset.name] = score_subset(subset, replies[language], protocol, benchmark, matcher=ROBUST)
+        published = benchmark.md5.get(language)
+        if published and subset.md5 != published:
+            warnings.append(f"{path.name} is not the published file: its md5 is {subset.md5}, not {published}")
         warnings += [*subset.warnings, *reference[subset.name].warnings]
     sha256 = hashlib.sha256(Path(predictions).read_bytes()).hexdigest()
     return ScoreReport(benchmark, protocol, subsets, reference, robust, sha256, tuple(warnings))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from parrot_adapters.evaluation.benchmarks import Benchmark
-from parrot_adapters.evaluation.choice import ROBUST, extract_choice
+from parrot_adapters.evaluation.choice import REFUSED, ROBUST, extract_choice
 from parrot_adapters.evaluation.protocols import Protocol
 from parrot_adapters.evaluation.subsets import PASS, Row, Subset, named
 from parrot_adapters.evaluation.values import reads_as_missing
@@ -75,16 +75,19 @@ def score_subset(
     for row in rows:
         reply = predictions[row.index]
         if robust:
-            choices[row.index] = extract_choice(reply or "", _options(row), ROBUST, language=subset.language)
+            choices[row.index] = extract_choice(reply or "", row.options, ROBUST, language=subset.language)
         else:
             # The harness keeps replies in a table, and reads "", "None", "NA" ... back as the missing value, nan.
             said = "nan" if reads_as_missing(reply) else str(reply)
-            choices[row.index] = extract_choice(said, _options(row), protocol.name)
+            choices[row.index] = extract_choice(said, row.options, protocol.name)
     if protocol.unit(benchmark.name) == "row":
         units = {row.index: (row, [row]) for row in rows}
+        # A row by itself whose choice is not found counts as Z, so the harness calls it right if the answer is "Z".
+        not_found = None if robust else REFUSED
     else:
-        units = _circular_units(rows, protocol)
-    hits = {unit: int(all(_is_right(row, choices[row.index]) for row in group)) for unit, (_, group) in units.items()}
+        units, not_found = _circular_units(rows, protocol), None
+    right = {row.index: row.answer is not None and (choices[row.index] or not_found) == row.answer for row in rows}
+    hits = {unit: int(all(right[row.index] for row in group)) for unit, (_, group) in units.items()}
     bases = [(base, hits[unit]) for unit, (base, _) in units.items()]
     return SubsetScore(
         overall=fmean(hits.values()) if hits else None,
@@ -95,14 +98,6 @@ def score_subset(
         hits=hits,
         warnings=tuple(_uneven(subset, predictions, rows, units)),
     )
-
-
-def _options(row: Row) -> Mapping[str, str | int | float | bool | None]:
-    return row.options
-
-
-def _is_right(row: Row, choice: str | None) -> bool:
-    return choice is not None and choice == row.answer
 
 
 def _circular_units(rows: Sequence[Row], protocol: Protocol) -> dict[int, tuple[Row, list[Row]]]:

@@ -23,6 +23,7 @@ __all__ = [
     "clustered_interval",
     "erosion",
     "flips",
+    "macro_interval",
     "mcnemar",
     "paired_permutation",
     "position_bias",
@@ -105,6 +106,38 @@ def clustered_interval(
     return _interval(fmean(hits), means, level)
 
 
+def macro_interval(
+    groups: Mapping[str, tuple[Sequence[float], Sequence[Hashable]]],
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The plain mean of several groups' means (languages), with an interval that resamples questions for all at once.
+
+    A resample in which a group has no question leaves that group out.
+
+    Args:
+        groups: hits and clusters of each group, as :func:`clustered_interval` takes them.
+        resamples: how often the questions are drawn again.
+        level: the share of resamples inside the interval.
+        seed: of the draws.
+    """
+    order = {cluster: i for i, cluster in enumerate(dict.fromkeys(c for _, cs in groups.values() for c in cs))}
+    means = []  # of each group: (R,)
+    for hits, clusters in groups.values():
+        totals, sizes = np.zeros(len(order)), np.zeros(len(order))
+        for hit, cluster in zip(hits, clusters, strict=True):
+            totals[order[cluster]] += hit
+            sizes[order[cluster]] += 1
+        drawn = _resampled(sizes, resamples, seed)
+        means.append(_resampled(totals, resamples, seed) / np.where(drawn, drawn, np.nan))
+    kept = np.array(means)
+    counted = np.sum(~np.isnan(kept), axis=0)
+    estimate = fmean(fmean(hits) for hits, _ in groups.values())
+    return _interval(estimate, np.nansum(kept, axis=0)[counted > 0] / counted[counted > 0], level)
+
+
 def mcnemar(a: Mapping[Hashable, float], b: Mapping[Hashable, float]) -> McNemar:
     """McNemar's exact test on the units both runs have: of those that only one got right, is the split even?
 
@@ -167,22 +200,26 @@ def erosion(
     english: Mapping[Hashable, float],
     other: Mapping[Hashable, float],
     *,
+    clusters: Mapping[Hashable, Hashable] | None = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Erosion:
-    """Accuracy in English minus accuracy in another language, on the same questions, with its interval.
+    """Accuracy in English minus accuracy in another language, on the same units, with its interval.
 
     Args:
-        english: hits by question.
-        other: hits by question in the other language.
+        english: hits by unit.
+        other: hits by unit in the other language.
+        clusters: the question of each unit, where several units ask one; by default each unit is its own.
         resamples: how often the questions are drawn again.
         level: the share of resamples inside the interval.
         seed: of the draws.
     """
-    questions = _shared(english, other)
-    lost = [english[q] - other[q] for q in questions]
-    return Erosion(clustered_interval(lost, questions, resamples=resamples, level=level, seed=seed), len(questions))
+    units = _shared(english, other)
+    questions = [clusters[unit] for unit in units] if clusters else units
+    lost = [english[unit] - other[unit] for unit in units]
+    interval = clustered_interval(lost, questions, resamples=resamples, level=level, seed=seed)
+    return Erosion(interval, len(set(questions)))
 
 
 def flips(a: Mapping[Hashable, float], b: Mapping[Hashable, float]) -> Flips:

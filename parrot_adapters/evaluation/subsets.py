@@ -108,8 +108,16 @@ def find_subsets(directory: str | Path, benchmark: Benchmark) -> dict[str, Path]
     return found
 
 
-def load_subset(path: str | Path, benchmark: Benchmark, language: str | None = None) -> Subset:
+def load_subset(
+    path: str | Path, benchmark: Benchmark, language: str | None = None, *, keep_images: bool = True
+) -> Subset:
     """Read and check one file.
+
+    Args:
+        path: the TSV file.
+        benchmark: which benchmark it belongs to.
+        language: its language, where the file's name does not say.
+        keep_images: False forgets the pictures once their references are checked; scoring does not need them.
 
     Raises:
         EvaluationDataError: the file is missing or cannot be read as a benchmark; the message names columns and rows.
@@ -145,15 +153,19 @@ def load_subset(path: str | Path, benchmark: Benchmark, language: str | None = N
             explain(f"{name} has no option columns.", file=path, given=", ".join(table.columns), todo="add A, B, ...")
         )
     kept = [i for i, cells in enumerate(table.rows) if "image" not in cells or cells["image"] is not None]
-    rows = tuple(_row(indices[i], table.rows[i], letters) for i in kept)
     images = {str(indices[i]): str(table.rows[i]["image"]) for i in kept if "image" in table.columns}
     check_references(images)
+    if not keep_images:
+        images = {}
+        for cells in table.rows:
+            cells.pop("image", None)
+    rows = tuple(_row(indices[i], table.rows[i], letters) for i in kept)
     dropped = tuple(indices[i] for i in range(len(table.rows)) if i not in set(kept))
     return Subset(
         name,
         language,
         path,
-        hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
+        _md5(path),
         tuple(table.columns),
         rows,
         dropped,
@@ -167,6 +179,11 @@ def named(indices: Iterable[object], limit: int = 8) -> str:
     listed = [str(i) for i in indices]
     more = f", ... and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _indices(table: Table, name: str, path: Path) -> list[int]:

@@ -7,7 +7,6 @@ and a column whose every cell looks like a number, or like a truth value, become
 from __future__ import annotations
 
 import csv
-import io
 import re
 import sys
 import threading
@@ -44,16 +43,22 @@ def read_tsv(path: str | Path) -> Table:
         EvaluationDataError: the file is missing, is not UTF-8, has no header, repeats a column, has a row with more
             cells than columns, or ends inside quotes.
     """
-    text = _text(Path(path))
-    records = _records(text, path)
-    header = next(records, None)
+    try:
+        records = _records(Path(path))
+    except FileNotFoundError:
+        raise EvaluationDataError(explain("there is no such file.", file=path)) from None
+    except UnicodeDecodeError as error:
+        raise EvaluationDataError(
+            explain("the file is not UTF-8 text.", file=path, because=error.reason, todo="save it as UTF-8")
+        ) from None
+    header = records[0] if records else []
     if not header:
         raise EvaluationDataError(explain("the table is empty.", file=path, todo="give a TSV file with a header line"))
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise EvaluationDataError(explain("columns are named twice.", file=path, columns=", ".join(repeated)))
     cells: list[list[str]] = []
-    for number, record in enumerate(records, start=1):
+    for number, record in enumerate(records[1:], start=1):
         if len(record) > len(header):
             raise EvaluationDataError(
                 explain(
@@ -99,32 +104,21 @@ def _whole_number_reader(numbers: list[int], *, gaps: bool) -> Callable[[str], V
     return int if low >= 0 and high < 2**64 and not gaps else str
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise EvaluationDataError(explain("there is no such file.", file=path)) from None
-    except UnicodeDecodeError as error:
-        raise EvaluationDataError(
-            explain("the file is not UTF-8 text.", file=path, byte=error.start, todo="save it as UTF-8")
-        ) from None
-
-
-def _records(text: str, path: str | Path) -> Iterator[list[str]]:
-    """Split into records; blank lines are skipped. The csv module's size limit is global: lift it, put it back."""
+def _records(path: Path) -> list[list[str]]:
+    """Split a file into records; blank lines are skipped. The csv module's size limit is global: put it back."""
     ended = False
 
     def lines() -> Iterator[str]:
         nonlocal ended
-        yield from io.StringIO(text, newline="")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from file
         ended = True
 
+    found = []
     with FIELD_LIMIT:
         before = csv.field_size_limit(sys.maxsize)
         try:
-            reader = csv.reader(lines(), delimiter="\t")
-            found = []
-            for record in reader:
+            for record in csv.reader(lines(), delimiter="\t"):
                 if ended:  # the reader asked for one more line: a quote was never closed
                     raise EvaluationDataError(
                         explain(
@@ -138,4 +132,4 @@ def _records(text: str, path: str | Path) -> Iterator[list[str]]:
                     found.append(record)
         finally:
             csv.field_size_limit(before)
-    yield from found
+    return found

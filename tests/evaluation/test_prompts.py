@@ -56,7 +56,7 @@ def test_a_language_without_a_suffix_is_asked_in_english() -> None:
 
 
 def test_bad_names() -> None:
-    with pytest.raises(ConfigError, match="no prompt style named 'lava'[.] Did you mean 'llava'"):
+    with pytest.raises(ConfigError, match=r"no prompt style named .lava.\. Did you mean .llava."):
         prompt(PLAIN, "lava")
     with pytest.raises(EvaluationDataError, match=r"no question(.|\n)*A, B"):
         prompt({"A": "x", "B": "y"}, "llava")

@@ -49,8 +49,16 @@ def test_it_writes_the_result_and_prints_a_table(tmp_path: Path, capsys: pytest.
         data = (FIXTURES / "data" / f"{name}.tsv").read_bytes()
         assert result["data"][name]["md5"] == hashlib.md5(data, usedforsecurity=False).hexdigest()
         assert result["data"][name]["published"] is False
+    statistics = result["statistics"]
+    english, arabic = (result["subsets"][f"MMMB_{language}"] for language in ("en", "ar"))
+    assert set(statistics["intervals"]) == set(expected)
+    assert statistics["intervals"]["MMMB_en"]["low"] < english["overall"] < statistics["intervals"]["MMMB_en"]["high"]
+    assert statistics["erosion"]["MMMB_ar"]["estimate"] == pytest.approx(english["overall"] - arabic["overall"])
+    assert "MMMB_en" not in statistics["erosion"]
+    assert statistics["flips"]["MMMB_ar"]["questions"] == 89
+    assert set(statistics["position_bias"]["MMMB_en"]["chosen"]) >= set("ABCD")
     printed = capsys.readouterr()
-    for part in ("MMMB_ar", "reference", "robust", "not found", "mean over units", "mean over languages"):
+    for part in ("MMMB_ar", "reference", "robust", "found", "mean over units", "mean over languages"):
         assert part in printed.out
     assert "spelled like a missing value vanish" in printed.err
 

@@ -147,3 +147,21 @@ def test_a_language_without_predictions_is_named(write_tsv: Write, write_jsonl: 
     report = score_predictions(folder, write_jsonl([("en", 1, "A")]), PROTOCOLS["paper-2024"], MMMB)
     assert list(report.reference) == ["MMMB_en"]
     assert "no predictions for MMMB_tr: not scored" in report.warnings
+
+
+def test_a_row_alone_that_is_not_found_counts_as_z(write_tsv: Write, row: Row) -> None:
+    """A quirk of the harness, kept in the reference protocols only; circular questions are free of it."""
+    rows = [row(1, answer="Z"), row(2, answer="Z")]
+    replies = {1: "hm", 2: "Z"}
+    for name, unit_hits in (("MMMB_en", {1: 1, 2: 1}), ("MMBench_dev_en", {1: 0, 2: 1})):
+        assert score(write_tsv(rows, name), replies, "vlmevalkit-2026").hits == unit_hits
+    subset = load_subset(write_tsv(rows), MMMB)
+    robust = score_subset(subset, replies, PROTOCOLS["vlmevalkit-2026"], MMMB, matcher="robust")
+    assert robust.hits == {1: 0, 2: 1}
+
+
+def test_scoring_needs_no_pictures(write_tsv: Write, row: Row) -> None:
+    subset = load_subset(write_tsv([row(1), row(2, image="1"), row(3, image="")]), MMMB, keep_images=False)
+    assert [r.index for r in subset.rows] == [1, 2]
+    assert subset.images == {}
+    assert all("image" not in r.cells for r in subset.rows)

@@ -18,6 +18,7 @@ from parrot_adapters.evaluation.statistics import (
     clustered_interval,
     erosion,
     flips,
+    macro_interval,
     mcnemar,
     paired_permutation,
     position_bias,
@@ -214,3 +215,29 @@ def test_position_bias() -> None:
     assert always_a.spread == pytest.approx(math.sqrt(3) / 4)
     silent = position_bias([(None, "A"), ("Z", "B")])
     assert (silent.not_found, silent.distance) == (2, 0)
+
+
+def test_the_macro_interval_draws_each_question_for_all_languages() -> None:
+    """Of two languages that always agree the mean is as unsure as one; resampled apart it would seem surer."""
+    hits, questions = [1, 0, 1, 1, 0, 1, 1, 0, 1, 0], list(range(10))
+    one = clustered_interval(hits, questions)
+    assert macro_interval({"a": (hits, questions), "b": (hits, questions)}) == one
+    opposite = macro_interval({"a": (hits, questions), "b": ([1 - hit for hit in hits], questions)})
+    assert (opposite.estimate, opposite.low, opposite.high) == (0.5, 0.5, 0.5)
+
+
+def test_the_macro_interval_weighs_languages_alike() -> None:
+    found = macro_interval({"long": ([1] * 90, list(range(90))), "short": ([0], [90])}, resamples=500)
+    assert found.estimate == 0.5
+    # the short one's question is drawn in 63 % of the resamples; in the others the long one is alone
+    assert (found.low, found.high) == (0.5, 1.0)
+
+
+def test_erosion_clusters_the_passes_of_a_question() -> None:
+    english = {q + p * 100: int(q < 6) for q in range(10) for p in range(5)}
+    other = {q + p * 100: int(q < 4) for q in range(10) for p in range(5)}
+    clusters = {unit: unit % 100 for unit in english}
+    together, apart = erosion(english, other, clusters=clusters), erosion(english, other)
+    assert (together.questions, apart.questions) == (10, 50)
+    assert together.interval.estimate == apart.interval.estimate == pytest.approx(0.2)
+    assert together.interval.low < apart.interval.low
