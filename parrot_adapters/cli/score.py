@@ -80,11 +80,13 @@ def _table(report: ScoreReport, analysis: Analysis) -> Table:
     unit = report.protocol.unit(report.benchmark.name)
     table = Table(
         title=f"{report.benchmark.stem}, protocol {report.protocol.name}, unit: {unit}, in %",
-        caption="95 %: bootstrap over questions. lost: English minus this language, same questions.",
+        caption="95 %: bootstrap over questions. lost: English minus this language.\n"
+        "unfound: replies in which no choice was found.",
         box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("subset", no_wrap=True)
-    for heading in ("units", "reference", "95 %", "lost", "not\nfound", "robust", "not\nfound"):
+    for heading in ("units", "reference", "95 %", "lost", "unfound", "robust", "unfound"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, reference in report.reference.items():
         robust = report.robust[name]
