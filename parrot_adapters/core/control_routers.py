@@ -118,17 +118,13 @@ def known_weights(weights: Sequence[float] | None, expert: int | None, num_exper
         return tuple(float(e == expert) for e in range(num_experts))
     if weights is None:
         return (1 / num_experts,) * num_experts
-    if (
-        isinstance(weights, str)
-        or len(weights) != num_experts
-        or not all(math.isfinite(share) and share >= 0 for share in weights)
-        or sum(weights) <= 0
-    ):
+    shares = [share for share in weights if isinstance(share, int | float) and math.isfinite(share) and share >= 0]
+    if not len(shares) == len(weights) == num_experts or not any(shares):
         raise ConfigError(
             explain(
                 f"weights={weights!r} are no weights of {num_experts} experts.",
                 to_do=f"give {num_experts} finite numbers >= 0 that are not all zero",
             )
         )
-    total = math.fsum(weights)
-    return tuple(share / total for share in weights)
+    total = math.fsum(shares)
+    return tuple(share / total for share in shares)

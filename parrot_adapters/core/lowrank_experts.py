@@ -11,7 +11,7 @@ __all__ = ["LowRankExperts"]
 
 
 class LowRankExperts(ExpertBank):
-    """``scale * down(compress x)`` per expert, with rank F: LoRA's A is ``compress``, its B ``down``, which starts at zero.
+    """``scale * down(compress x)`` per expert, rank F: LoRA's A is ``compress``, its B ``down``, which starts at zero.
 
     All experts run as one matmul to E * F and one back. ``expert_hidden_size`` is the rank: 8 to 64 are usual.
 

@@ -26,13 +26,10 @@ def known_prior(prior: Sequence[float] | None, num_experts: int) -> tuple[float,
     """
     if prior is None:
         return None
-    if (
-        isinstance(prior, str)
-        or len(prior) != num_experts
-        or not all(math.isfinite(share) and share > 0 for share in prior)
-    ):
+    numbers = [share for share in prior if isinstance(share, int | float) and math.isfinite(share) and share > 0]
+    if not len(numbers) == len(prior) == num_experts:
         raise ConfigError(f"prior={prior!r} must be {num_experts} positive numbers, one per expert")
-    return tuple(float(share) for share in prior)
+    return tuple(float(share) for share in numbers)
 
 
 def add_log_prior(logits: Tensor, prior: tuple[float, ...] | None) -> Tensor:

@@ -1,0 +1,85 @@
+"""Fair comparisons: the hidden size at which one kind of expert bank has as many parameters as another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.plugins import manager
+
+__all__ = ["equal_hidden_size", "expert_parameters"]
+
+
+def expert_parameters(kind: str, width: int, num_experts: int, hidden_size: int, **options: Any) -> int:
+    """How many parameters a bank of experts has; nothing is allocated.
+
+    Args:
+        kind: a registered expert.
+        width: D.
+        num_experts: E.
+        hidden_size: F.
+        options: of the expert's factory.
+
+    Raises:
+        UnknownNameError: no such expert.
+    """
+    factory = manager.find("expert", kind, asked_by="expert_parameters").factory
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        bank = factory(width, hidden_size, num_experts, **options)
+    return sum(parameter.numel() for parameter in bank.parameters())
+
+
+def equal_hidden_size(kind: str, width: int, num_experts: int, budget: int, **options: Any) -> int:
+    """The largest ``expert_hidden_size`` at which a bank has at most ``budget`` parameters.
+
+    The controls of the method's two claims are banks of equal size. Is it the *mixture* that helps? Compare six
+    experts with one of six times the width. Is it the *guidance*? Compare that one with one that hears the prompt:
+
+        budget = expert_parameters("swiglu", width, 6, 4096)
+        text_blind = AdapterConfig(
+            router="uniform", expert="swiglu", num_experts=1,
+            expert_hidden_size=equal_hidden_size("swiglu", width, 1, budget),
+        )
+        text_conditioned = AdapterConfig(
+            router="text-guided", expert="conditioned-swiglu", num_experts=1,
+            expert_hidden_size=equal_hidden_size("conditioned-swiglu", width, 1, budget),
+        )
+
+    Args:
+        kind: a registered expert.
+        width: D.
+        num_experts: E.
+        budget: number of parameters.
+        options: of the expert's factory, e.g. ``shared_hidden_size=256``.
+
+    Returns:
+        F, at least 1.
+
+    Raises:
+        UnknownNameError: no such expert.
+        ConfigError: even ``F = 1`` has more parameters, or parameters do not grow with F.
+    """
+
+    def count(size: int) -> int:
+        return expert_parameters(kind, width, num_experts, size, **options)
+
+    smallest = count(1)
+    if smallest > budget:
+        raise ConfigError(
+            explain(
+                f"{num_experts} experts {kind!r} of width {width} have more than {budget:,} parameters at any size.",
+                given=f"{smallest:,} parameters at hidden size 1",
+                to_do="use fewer experts or a larger budget",
+            )
+        )
+    if count(2) <= smallest:
+        raise ConfigError(f"the parameters of expert {kind!r} do not grow with its hidden size")
+    low, high = 1, 2
+    while count(high) <= budget:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) <= budget else (low, middle)
+    return low
