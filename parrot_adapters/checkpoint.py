@@ -61,6 +61,8 @@ CONFIG, WEIGHTS, PROJECTOR, LORA = (
 LORA_WEIGHTS, LORA_CONFIG = f"{LORA}/adapter_model.safetensors", f"{LORA}/adapter_config.json"
 HASHED = (WEIGHTS, PROJECTOR, LORA_WEIGHTS, LORA_CONFIG)
 CARD = "README.md"
+# Stands where the name of a host from a Hub or a directory would: other libraries quote it in their errors.
+NAMELESS = "(a host without a name: use parrot_adapters.load_adapter on it)"
 PLUGIN_KEYS = ("kind", "name", "plugin", "distribution", "version")
 
 
@@ -111,7 +113,7 @@ def _write(attachment: Attachment, directory: Path) -> None:
             "format_version": FORMAT_VERSION,
             "library_name": "parrot_adapters",
             "library_version": version("parrot_adapters"),
-            "base_model_name_or_path": name or None,
+            "base_model_name_or_path": name or NAMELESS,
             "adapter": attachment.config.to_dict(),
             "chat_format": attachment.chat.to_dict(),
             "host": host,
@@ -189,7 +191,7 @@ Load this adapter with parrot_adapters (not with peft or transformers alone):
 import parrot_adapters as pa
 from transformers import {host}
 
-model = {host}.from_pretrained({name!r})
+model = {host}.from_pretrained({name or "PATH OF THE HOST"!r})
 handle = pa.load_adapter(model, "PATH OF THIS DIRECTORY")
 ```
 

@@ -276,10 +276,14 @@ def _carry_over_tokenizer(source: Path, reference: ReferenceConfig, host: Path) 
     if not any((source / name).is_file() for name in TOKENIZER_FILES):
         note = f"the checkpoint has no tokenizer; id {reference.vocabulary} stands for an image"
         return reference.vocabulary, [note]
-    from transformers import AddedToken, AutoTokenizer
+    from transformers import AddedToken, AutoTokenizer, PreTrainedConfig
 
+    described = source / "tokenizer_config.json"
+    known = described.is_file() and "tokenizer_class" in read_json(described)
+    # The original's model type means nothing to transformers; the language model's decides if the files do not.
+    config = PreTrainedConfig() if known else host_config(reference, 0).text_config
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, config=host_config(reference, 0).text_config)
+        tokenizer = AutoTokenizer.from_pretrained(source, config=config)
     except Exception as error:  # whatever a tokenizer file can do wrong
         raise CheckpointError(
             explain(f"the tokenizer in {source} cannot be loaded.", because=f"{type(error).__name__}: {error}")
