@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from parrot_adapters.interop.chat_format import ChatFormat
 from parrot_adapters.interop.parts import HostParts
@@ -60,6 +60,11 @@ class TextScope:
         """The scope for a host: its config's special ids join the tokenizer's."""
         return cls(name, chat, tuple(sorted({*_config_ids(parts.config), *chat.special_ids})))
 
+    @property
+    def known_ids(self) -> tuple[int, ...]:
+        """Every id that :meth:`select` looks for."""
+        return (*self.special_ids, *self.chat.user_header, *self.chat.assistant_header)
+
     def select(self, is_text: Tensor, ids: Tensor | None, labels: Tensor | None) -> Tensor:
         """(R, S) bool of text -> (R, S) bool of text that steers."""
         if self.name == "reference":
@@ -99,28 +104,50 @@ def read_prompt(parts: HostParts, call: Mapping[str, Any], scope: TextScope, lab
         scope: which text steers.
         labels: (R, S), -100 where ignored.
     """
-    ids, embeds = call.get("input_ids"), call.get("inputs_embeds")
+    ids: Tensor | None = call.get("input_ids")
+    embeds: Tensor | None = call.get("inputs_embeds")
     embedding = parts.base.get_input_embeddings()
-    if ids is not None and ids.numel():
-        placeholders = {m: ids == e.token_id for m, e in parts.encoders.items()}
+    token_ids = ids if ids is not None and ids.numel() else None
+    if token_ids is not None:
+        ids = token_ids
         known = (ids >= 0) & (ids < embedding.weight.shape[0])  # placeholder ids may lie beyond the vocabulary
-        any_placeholder = torch.stack(list(placeholders.values())).any(0) | ~known
-        text = embedding(ids.masked_fill(any_placeholder, 0)) if embeds is None else embeds
     else:
-        text = call["inputs_embeds"]
-        ids = None
-        placeholders = {m: _equals(text, embedding, e.token_id) for m, e in parts.encoders.items()}
-        any_placeholder = torch.stack(list(placeholders.values())).any(0)
+        embeds = call["inputs_embeds"]
+        placeholder_ids = (e.token_id for e in parts.encoders.values())
+        ids = _recognise(embeds, embedding, (*placeholder_ids, *scope.known_ids))
+        known = torch.ones_like(ids, dtype=torch.bool)
+    placeholders: dict[str, Tensor] = {m: ids.eq(e.token_id) for m, e in parts.encoders.items()}
+    any_placeholder = torch.stack(list(placeholders.values())).any(0) | ~known
+    text = embedding(ids.masked_fill(any_placeholder, 0)) if embeds is None else embeds
     real = _real_tokens(call.get("attention_mask"), any_placeholder)
     if labels is not None and labels.shape != any_placeholder.shape:
         labels = None
     steers = scope.select(~any_placeholder & real, ids, labels)
-    return Prompt(text, steers, placeholders, ids)
+    return Prompt(text, steers, placeholders, token_ids)
 
 
-def _equals(embeds: Tensor, embedding: nn.Module, token: int) -> Tensor:
-    """(R, S) bool, where the embeddings are the token's own."""
-    return (embeds == embedding(torch.tensor(token, device=embeds.device)).to(embeds.dtype)).all(-1)
+def _recognise(embeds: Tensor, embedding: Any, wanted: tuple[int, ...]) -> Tensor:
+    """Token ids behind embeddings, as far as they matter here.
+
+    Args:
+        embeds: (R, S, D).
+        embedding: the host's input embedding.
+        wanted: ids to look for, the first first where two have the same embedding.
+
+    Returns:
+        (R, S) int64, -1 where an embedding is none of theirs.
+    """
+    rows, size, _ = embeds.shape
+    vocabulary = embedding.weight.shape[0]
+    ids = torch.tensor([i for i in wanted if 0 <= i < vocabulary], dtype=torch.long, device=embeds.device)
+    table = embedding(ids).to(embeds.dtype)  # (W, D)
+    flat = embeds.flatten(0, 1)
+    # One channel finds the candidates; comparing all channels with all ids would be R * S * W * D.
+    position, number = (flat[:, :1] == table[:, 0]).nonzero(as_tuple=True)
+    same = (flat[position] == table[number]).all(-1)
+    nobody = flat.new_full((rows * size,), len(ids), dtype=torch.long)
+    first = nobody.scatter_reduce(0, position[same], number[same], "amin")
+    return torch.cat([ids, ids.new_tensor([-1])])[first].reshape(rows, size)
 
 
 def _real_tokens(mask: Any, like: Tensor) -> Tensor:
