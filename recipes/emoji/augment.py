@@ -1,6 +1,6 @@
 """Views of the training art: what one artist's drawing of a thing may look like in another's hand.
 
-    B  pictures    P  pixels a side
+B  pictures    P  pixels a side
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From concepts and languages to tensors the host takes.
 
-    B  samples    S  tokens of the longest sample
+B  samples    S  tokens of the longest sample
 """
 
 from __future__ import annotations

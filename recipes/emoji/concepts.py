@@ -12,7 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -68,7 +68,7 @@ _CATEGORY_OF = {subgroup: category for category, subgroups in CATEGORIES.items()
 class Concept:
     code: str  # code points in hexadecimal, joined by "-": "1F418"
     category: str
-    names: Mapping[str, str]  # language code -> name
+    names: Mapping[str, str] = field(hash=False)  # language code -> name
 
     @property
     def emoji(self) -> str:
@@ -151,6 +151,4 @@ def _mend_russian(name: str) -> str:
 
 def _without_shared_names(concepts: list[Concept]) -> list[Concept]:
     counts = {code: Counter(concept.names[code].casefold() for concept in concepts) for code in CODES}
-    return [
-        concept for concept in concepts if all(counts[code][concept.names[code].casefold()] == 1 for code in CODES)
-    ]
+    return [concept for concept in concepts if all(counts[code][concept.names[code].casefold()] == 1 for code in CODES)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .languages import CODES, ENGLISH
+from .languages import ENGLISH
 from .scores import Estimate, compare, mean_of_others, per_language
 
 if TYPE_CHECKING:
@@ -21,14 +21,17 @@ CHANCE = 0.25
 def conclusions(arms: Sequence[ArmResult]) -> list[str]:
     """Sentences for the report and the terminal."""
     by_key = {arm.key: arm for arm in arms}
-    sentences = [_erosion(by_key["stage-1"])] if "stage-1" in by_key else []
     adapters = [arm for arm in arms if arm.key not in ("stage-1", "none")]
-    if "none" in by_key:
-        sentences += [_against(arm, by_key["none"], "the same training without an adapter") for arm in adapters]
-    if "single" in by_key and "mixture" in by_key:
-        sentences.append(_mixture_or_guidance(by_key["mixture"], by_key["single"]))
-    if "mixture" in by_key and "visual-only" in by_key:
-        sentences.append(_against(by_key["mixture"], by_key["visual-only"], "a mixture that does not read the prompt"))
+    sentences = []
+    if stage1 := by_key.get("stage-1"):
+        sentences.append(_erosion(stage1))
+    if none := by_key.get("none"):
+        sentences += [_against(arm, none, "the same training without an adapter") for arm in adapters]
+    single, mixture, blind = (by_key.get(key) for key in ("single", "mixture", "picture-only"))
+    if mixture and blind:
+        sentences.append(_against(mixture, blind, "a mixture that cannot read the question"))
+    if single and mixture:
+        sentences.append(_mixture_or_guidance(mixture, single, by_key.get("none")))
     sentences += [_routing(arm) for arm in adapters if arm.routing is not None]
     sentences.append(_held_out(arms))
     return sentences
@@ -64,21 +67,24 @@ def _erosion(stage1: ArmResult) -> str:
 def _against(ours: ArmResult, theirs: ArmResult, name: str) -> str:
     choice = compare(ours.answers, theirs.answers, "choice", "seen")
     naming = compare(ours.answers, theirs.answers, "naming", "seen")
-    return (
-        f"{_capital(ours.title)}, against {name}: choice {_change(choice)}, exact naming {_change(naming)} "
-        f"(other languages, seen concepts)."
-    )
+    return f"{_capital(ours.title)}, against {name}: choice {_change(choice)}, exact naming {_change(naming)}."
 
 
-def _mixture_or_guidance(mixture: ArmResult, single: ArmResult) -> str:
+def _mixture_or_guidance(mixture: ArmResult, single: ArmResult, none: ArmResult | None) -> str:
     choice = compare(mixture.answers, single.answers, "choice", "seen")
+    helped = none is not None and compare(single.answers, none.answers, "choice", "seen").low > 0
     if not choice.excludes_zero:
-        verdict = "no clear difference: here the text guidance carries the gain, and splitting it over experts is free"
+        verdict = "no clear winner" + (": reading the question is what helps, one expert is enough" if helped else "")
     elif choice.value > 0:
         verdict = "the mixture is better"
     else:
-        verdict = "the mixture is worse: here the text guidance carries the gain, not the mixture"
-    return f"Mixture against a single text-conditioned expert of the same size: choice {_change(choice)}; {verdict}."
+        verdict = "the mixture is worse" + (
+            ": the gain comes from reading the question, not from mixing" if helped else ""
+        )
+    return (
+        f"The mixture, against a single expert of the same size whose gate hears the question: "
+        f"choice {_change(choice)}; {verdict}."
+    )
 
 
 def _routing(arm: ArmResult) -> str:
@@ -86,11 +92,11 @@ def _routing(arm: ArmResult) -> str:
     information = language_information(arm.routing)
     favourites = arm.routing.argmax(1)
     if information < 0.02:
-        how = "it hardly depends on the language"
+        how = "hardly depends on the language"
     else:
         distinct = len(set(favourites.tolist()))
-        how = f"{len(CODES)} languages prefer {distinct} different expert{'s' if distinct > 1 else ''}"
-    return f"Routing of the {arm.title}: {how} (information about the language {information:.2f} of 1)."
+        how = f"follows the language: the six prefer {distinct} different expert{'s' if distinct > 1 else ''}"
+    return f"Routing, {arm.title}: {how} (an expert tells {information:.2f} of what there is to know about it)."
 
 
 def _held_out(arms: Sequence[ArmResult]) -> str:
@@ -109,8 +115,8 @@ def _p(estimate: Estimate) -> str:
 
 
 def _change(estimate: Estimate) -> str:
-    text = f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
-    return text if estimate.excludes_zero else f"{text}, not clearly different"
+    text = f"{100 * estimate.value:+.1f} points ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f}"
+    return f"{text})" if estimate.excludes_zero else f"{text}, no clear difference)"
 
 
 def _capital(text: str) -> str:

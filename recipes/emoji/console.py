@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -52,6 +54,7 @@ class Display:
 
     def summary(self, result: QuickstartResult) -> None:
         """The table of results, what they say, and where everything is."""
+        from .arms import adapter_directories
         from .attribution import CREDITS
         from .conclusion import conclusions
         from .scores import SPLITS
@@ -59,29 +62,33 @@ class Display:
         for split in SPLITS:
             self.console.print(self._table(result, split))
         for sentence in conclusions(result.arms):
-            self.console.print(f"  • {sentence}")
+            self.console.print(Padding(f"• {sentence}", (0, 0, 0, 2)), highlight=False)
         for check in result.checks.values():
-            self.console.print(f"  [green]✓[/green] {check}")
+            self.console.print(Padding(f"[green]✓[/green] {check}", (0, 0, 0, 2)), highlight=False)
         credits = "; ".join(f"{credit.what.split(',')[0]} ({credit.licence})" for credit in CREDITS)
         self.console.print(f"[dim]Built on {credits}.[/dim]")
-        self.console.print(f"Report: [bold]{result.out / 'report.html'}[/bold]   numbers: {result.out / 'results.json'}")
-        for place, key in enumerate(result.config.saved):
-            name = "adapter" if place == 0 else f"adapter-{key}"
-            self.console.print(f"Adapter: {result.out / name}   for the host in {result.out / 'host'}")
+        out = result.out
+        lines = [("report", "report.html"), ("numbers", "results.json"), ("answers", "answers.jsonl"), ("host", "host")]
+        lines += [(f"adapter, {key}", path.name) for key, path in adapter_directories(result.config, out).items()]
+        for what, name in lines:
+            self.console.print(f"  {what:<17} [bold]{out / name}[/bold]", highlight=False, soft_wrap=True)
 
     def _table(self, result: QuickstartResult, split: str) -> Table:
         from .scores import mean_of_others, per_language
 
         count = len({answer.concept for answer in result.arms[0].answers if answer.split == split})
         table = Table(
-            title=f"{'Seen' if split == 'seen' else 'Held-out'} concepts, new art ({count} pictures, six languages)",
-            caption="choice of four (chance 25%), mean over zh pt ar tr ru with 95% interval over questions",
+            title=f"{'Seen' if split == 'seen' else 'Held-out'} concepts, new art: {count} pictures, six languages",
+            caption="Per cent. Choice of four: chance 25. Others: mean of zh pt ar tr ru and its 95% interval.",
             title_justify="left",
             caption_justify="left",
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
         )
-        table.add_column("arm")
-        for column in ("choice en", "choice others", "naming en", "naming others", "asked language", "in English"):
-            table.add_column(column, justify="right")
+        table.add_column("\narm", no_wrap=True)
+        for column in ("choice\nen", "choice\nothers", "naming\nen", "naming\nothers", "asked\nlang.", "in\nEnglish"):
+            table.add_column(column, justify="right", no_wrap=True)
         english = CODES[0]
         for arm in result.arms:
             table.add_row(
@@ -107,8 +114,8 @@ class Display:
 
 
 def _percent(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.0f}%"
+    return f"{100 * estimate.value:.0f}"
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.0f}% [dim]({100 * estimate.low:.0f} to {100 * estimate.high:.0f})[/dim]"
+    return f"{100 * estimate.value:.0f} [dim]{100 * estimate.low:2.0f}–{100 * estimate.high:.0f}[/dim]"

@@ -1,6 +1,6 @@
 """What the tower sees in both arts, computed once and kept: nothing later needs to look at a pixel again.
 
-    K  concepts    W  views of each training picture    V  visual tokens    C  channels
+K  concepts    W  views of each training picture    V  visual tokens    C  channels
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ __all__ = ["draw_figures"]
 COLOURS = ("#999999", "#56B4E9", "#E69F00", "#009E73", "#0072B2", "#CC79A7", "#D55E00", "#F0E442")
 INK, GRID = "#3b4252", "#d8dee9"
 STYLE = {
-    "font.size": 10,
+    "font.size": 9,
     "axes.edgecolor": GRID,
     "axes.labelcolor": INK,
     "axes.spines.top": False,
@@ -51,7 +51,12 @@ def draw_figures(arms: Sequence[ArmResult]) -> dict[str, bytes]:
     with matplotlib.rc_context(STYLE):
         figures = {
             "choice": _bars(
-                Figure(figsize=(9, 3.4)), arms, "choice", "seen", "right choice of four, seen concepts, new art", chance=25
+                Figure(figsize=(9, 3.4)),
+                arms,
+                "choice",
+                "seen",
+                "right choice of four, seen concepts, new art",
+                chance=25,
             ),
             "naming": _bars(Figure(figsize=(9, 3.4)), arms, "naming", "seen", "named exactly, seen concepts, new art"),
             "erosion": _erosion(Figure(figsize=(9, 3.2)), arms),
@@ -80,8 +85,10 @@ def _bars(
     axes.set_xticks(range(len(CODES)), CODES)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("%")
-    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", pad=26)
-    axes.legend(ncols=len(arms), loc="lower left", bbox_to_anchor=(-0.01, 1.0), fontsize=8, handlelength=1, columnspacing=1.2)
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", pad=24)
+    axes.legend(
+        ncols=len(arms), loc="lower left", bbox_to_anchor=(-0.01, 1.0), fontsize=8, handlelength=1, columnspacing=1.2
+    )
     return figure
 
 
@@ -94,7 +101,9 @@ def _erosion(figure: Figure, arms: Sequence[ArmResult]) -> Figure:
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.set_xticks(range(len(arms)), [arm.title.replace(" ", "\n", 1) for arm in arms], fontsize=8)
     axes.set_ylabel("points behind English")
-    axes.set_title("erosion: English minus language, choice, seen concepts", loc="left", fontsize=10, fontweight="bold", pad=26)
+    axes.set_title(
+        "erosion: English minus language, choice, seen concepts", loc="left", fontsize=10, fontweight="bold", pad=24
+    )
     axes.legend(ncols=len(OTHERS), loc="lower left", bbox_to_anchor=(-0.01, 1.0), fontsize=8, handlelength=1.4)
     return figure
 

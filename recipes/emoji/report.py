@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from .art import TEST_ART, TRAIN_ART, load_pictures, png_bytes
 from .attribution import CREDITS
-from .conclusion import conclusions
 from .concepts import stable_fraction
+from .conclusion import conclusions
 from .errors import require
 from .figures import draw_figures
 from .languages import BY_CODE, CODES, LANGUAGES
@@ -30,7 +30,7 @@ THUMBNAIL = 144  # pixels; shown at half that
 def write_report(result: QuickstartResult) -> None:
     """Write report.html and its figures into the run's directory."""
     jinja2 = require("jinja2", "the report's page")
-    figures = {name: figure for name, figure in draw_figures(result.arms).items()}
+    figures = draw_figures(result.arms)
     for name, data in figures.items():
         (result.out / f"{name}.png").write_bytes(data)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)

@@ -6,9 +6,9 @@ Remake the committed checkpoint (about four minutes on one core):
 
 It learns one task: nine noisy embeddings that describe a concept, then a question, then the concept's name. The nine
 slots stand where visual tokens will stand, and hold tokens of the name itself: drawn with repetition, in any order,
-some lost, some wrong, all blended with a rival name and disturbed by noise. Description, question and name are always of *one* language. So the model
-knows every name in every language, yet nothing has ever told it that two names mean the same: the languages are siloed
-(`linked=True` draws the description from any language instead, for comparison).
+some lost, some wrong, all blended with a rival name and disturbed by noise. Description, question and name are always
+of *one* language. So the model knows every name in every language, yet nothing has ever told it that two names mean
+the same: the languages are siloed (`--linked` draws the description from any language instead, for comparison).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import math
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from .cache import cached_file
-from .concepts import load_concepts
+from .concepts import Concept, load_concepts
 from .languages import CODES, LANGUAGES
 from .tokenizer import ASSETS, BOS, EOS, IMAGE, PAD, Vocabulary, load_tokenizer, train_tokenizer
 
@@ -147,7 +148,9 @@ def write_slots(model: Qwen2ForCausalLM, ids: Tensor, described: Tensor, noise: 
     return embed(ids).masked_scatter((ids == IMAGE)[..., None], described)
 
 
-def pretrain(vocabulary: Vocabulary, config: TextModelConfig = TextModelConfig(), log_every: int = 100) -> Qwen2ForCausalLM:
+def pretrain(
+    vocabulary: Vocabulary, config: TextModelConfig = TextModelConfig(), log_every: int = 100
+) -> Qwen2ForCausalLM:
     """Train the text model from nothing."""
     model, task = new_text_model(config), Naming(vocabulary, config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.05, betas=(0.9, 0.98))
@@ -176,13 +179,20 @@ def pretrain(vocabulary: Vocabulary, config: TextModelConfig = TextModelConfig()
 
 
 @torch.inference_mode()
-def naming_accuracy(model: Qwen2ForCausalLM, vocabulary: Vocabulary, noise: float, crossed: bool = False) -> dict[str, float]:
+def naming_accuracy(
+    model: Qwen2ForCausalLM,
+    vocabulary: Vocabulary,
+    *,
+    noise: float = 0.0,
+    crossed: bool = False,
+    concepts: Sequence[Concept] | None = None,
+) -> dict[str, float]:
     """Share of names the text model gives back exactly, per language, from a description with ``noise``.
 
     ``crossed`` describes in English (or, asked in English, in Russian) instead: a siloed model must fail at that.
     """
     accuracies = {}
-    concepts = load_concepts()[::8]
+    concepts = load_concepts()[::8] if concepts is None else concepts
     for code in CODES:
         source = code if not crossed else ("en" if code != "en" else "ru")
         slots = []
@@ -194,7 +204,9 @@ def naming_accuracy(model: Qwen2ForCausalLM, vocabulary: Vocabulary, noise: floa
         answers = model.generate(
             inputs_embeds=embeddings, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False
         )
-        right = [vocabulary.decode(answer) == c.names[code] for answer, c in zip(answers.tolist(), concepts, strict=True)]
+        right = [
+            vocabulary.decode(answer) == c.names[code] for answer, c in zip(answers.tolist(), concepts, strict=True)
+        ]
         accuracies[code] = sum(right) / len(right)
     return accuracies
 
@@ -207,7 +219,9 @@ def _pad(rows: list[list[int]], value: int) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ASSETS, help="directory of tokenizer.json and text_model.safetensors")
+    parser.add_argument(
+        "--out", type=Path, default=ASSETS, help="directory of tokenizer.json and text_model.safetensors"
+    )
     parser.add_argument("--steps", type=int, default=TextModelConfig.steps)
     parser.add_argument("--linked", action="store_true", help="tie the languages together (the comparison model)")
     arguments = parser.parse_args()
@@ -227,8 +241,14 @@ def main() -> None:
     tokenizer.backend_tokenizer.save(str(arguments.out / "tokenizer.json"))
     save_text_model(model, arguments.out / "text_model.safetensors")
     for noise in (0.0, 0.5, 1.0):
-        print(f"names given back, noise {noise}:", {k: round(v, 2) for k, v in naming_accuracy(model, vocabulary, noise).items()})
-    print("described in another language:", {k: round(v, 2) for k, v in naming_accuracy(model, vocabulary, 0.0, True).items()})
+        print(
+            f"names given back, noise {noise}:",
+            {k: round(v, 2) for k, v in naming_accuracy(model, vocabulary, noise=noise).items()},
+        )
+    print(
+        "described in another language:",
+        {k: round(v, 2) for k, v in naming_accuracy(model, vocabulary, crossed=True).items()},
+    )
 
 
 if __name__ == "__main__":

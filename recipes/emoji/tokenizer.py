@@ -1,6 +1,6 @@
 """The miniature's own vocabulary, and the one way a question about a picture is written with it.
 
-    <bos> <user> <image> x V  question  <assistant>  name <eos>
+<bos> <user> <image> x V  question  <assistant>  name <eos>
 """
 
 from __future__ import annotations
@@ -14,7 +14,18 @@ from .languages import BY_CODE, LANGUAGES
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["ASSETS", "ASSISTANT", "BOS", "EOS", "IMAGE", "PAD", "USER", "Vocabulary", "load_tokenizer", "train_tokenizer"]
+__all__ = [
+    "ASSETS",
+    "ASSISTANT",
+    "BOS",
+    "EOS",
+    "IMAGE",
+    "PAD",
+    "USER",
+    "Vocabulary",
+    "load_tokenizer",
+    "train_tokenizer",
+]
 
 ASSETS = Path(__file__).parent / "assets"
 SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>", "<image>", "<user>", "<assistant>")

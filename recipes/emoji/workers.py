@@ -50,7 +50,9 @@ def _start_worker() -> None:
     _quiet()
 
 
-def _work(setting: Setting, arm: Arm | None, path: Path | None, messages: Queue[tuple[str, str, int, int]]) -> ArmResult:
+def _work(
+    setting: Setting, arm: Arm | None, path: Path | None, messages: Queue[tuple[str, str, int, int]]
+) -> ArmResult:
     return run_arm(setting, arm, path, _reporter(lambda *message: messages.put(message), arm))
 
 

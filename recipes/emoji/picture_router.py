@@ -1,7 +1,7 @@
 """A router that never reads the prompt: the control arm, and the smallest complete router plugin.
 
-    pa.plugins.register(visual_router)
-    pa.attach(host, pa.AdapterConfig(router="visual-only"))
+pa.plugins.register(picture_router)
+pa.attach(host, pa.AdapterConfig(router="picture-only"))
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch.nn.functional import rms_norm
 
 import parrot_adapters as pa
 
-__all__ = ["VisualOnlyRouter", "register_routers"]
+__all__ = ["PictureOnlyRouter", "register_routers"]
 
 
-class VisualOnlyRouter(nn.Module):
+class PictureOnlyRouter(nn.Module):
     """Choose experts by what the picture shows: ``softmax(gate(rms_norm(summary)))``."""
 
     def __init__(self, width: int, num_experts: int) -> None:
@@ -37,4 +37,4 @@ class Register(Protocol):
 
 @pa.hookimpl
 def register_routers(register: Register) -> None:
-    register("visual-only", VisualOnlyRouter)
+    register("picture-only", PictureOnlyRouter)

@@ -1,0 +1,154 @@
+"""The quickstart from end to end, in its tiny preset."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from parrot_recipes.emoji import arms, conclusion, quickstart
+from parrot_recipes.emoji.console import Display
+from parrot_recipes.emoji.host import load_host
+from parrot_recipes.emoji.languages import CODES
+from parrot_recipes.emoji.presets import MIXTURE, NONE, PRESETS, SINGLE, preset
+from rich.console import Console
+
+import parrot_adapters as pa
+
+
+@pytest.fixture(scope="module")
+def terminal():
+    return Console(file=io.StringIO(), width=80, force_terminal=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, terminal):
+    config = replace(preset("tiny_cpu"), arms=(NONE, SINGLE, MIXTURE))
+    return quickstart.run(config, tmp_path_factory.mktemp("quickstart"), Display(terminal))
+
+
+def test_everything_is_there(finished):
+    made = {path.name for path in finished.out.iterdir()}
+    assert made >= {
+        "ATTRIBUTION.txt", "adapter", "adapter-mixture", "answers.jsonl", "choice.png", "erosion.png", "host",
+        "naming.png", "report.html", "results.json", "routing.png",
+    }  # fmt: skip
+
+
+def test_results_can_be_traced(finished):
+    results = json.loads((finished.out / "results.json").read_text("utf-8"))
+    assert list(results["arms"]) == ["stage-1", "none", "single", "mixture"]
+    assert results["config"]["seed"] == 0
+    assert results["versions"]["torch"] == torch.__version__
+    assert set(results["seconds"]) >= {"report", "stage 1: English, projector only"}
+    answers = [json.loads(line) for line in (finished.out / "answers.jsonl").read_text("utf-8").splitlines()]
+    assert len(answers) == 4 * 6 * 12
+    for key, arm in results["arms"].items():
+        for split in ("seen", "held-out"):
+            mine = [a for a in answers if a["arm"] == key and a["split"] == split]
+            for code in CODES:
+                right = [a["choice"] for a in mine if a["language"] == code]
+                assert arm["scores"][split]["choice"][code]["value"] == pytest.approx(sum(right) / len(right), abs=1e-4)
+
+
+def test_the_saved_adapter_is_the_trained_one(finished):
+    host = load_host(finished.out / "host")
+    vocabulary = arms.Vocabulary(arms.load_tokenizer())
+    bare = arms.probe(host, finished.setting, vocabulary)
+    handle = pa.load_adapter(host, finished.out / "adapter", strict=True)
+    trained = next(arm.probe for arm in finished.arms if arm.key == "single")
+    loaded = arms.probe(host, finished.setting, vocabulary)
+    assert loaded.answers == trained.answers
+    assert loaded.difference(trained) < 1e-4
+    assert loaded.difference(bare) > 0
+    handle.detach()
+    assert torch.equal(arms.probe(host, finished.setting, vocabulary).logits, bare.logits)
+
+
+def test_adapters_are_of_equal_size(finished):
+    sizes = {arm.key: arm.parameters for arm in finished.arms if arm.parameters}
+    assert set(sizes) == {"single", "mixture"}
+    assert max(sizes.values()) < 1.02 * min(sizes.values())
+
+
+def test_the_report_stands_alone(finished):
+    page = (finished.out / "report.html").read_text("utf-8")
+    assert not re.findall(r'(?:src|href)="(?!data:image/png;base64,|https://)', page)
+    assert 'lang="ar" dir="rtl"' in page
+    for sentence in conclusion.conclusions(finished.arms):
+        assert sentence.split(":")[0] in page
+    for licence in ("CC-BY-4.0", "CC-BY-SA-4.0", "Apache-2.0", "Unicode-3.0"):
+        assert licence in page
+    _Balanced().feed(page)
+
+
+def test_the_terminal_says_what_was_measured(finished, terminal):
+    shown = terminal.file.getvalue()
+    assert "Seen concepts, new art" in shown
+    assert "single conditioned expert" in shown
+    assert "bit for bit" in shown
+    assert max(len(line) for line in shown.splitlines() if str(finished.out) not in line) <= 80
+
+
+def test_conclusions_follow_the_numbers(finished):
+    """Swap two arms' answers: every comparison must turn around."""
+    better, worse = (replace(arm) for arm in finished.arms[1:3])
+    better.answers = [replace(answer, choice=True) for answer in better.answers]
+    worse.answers = [replace(answer, choice=False) for answer in worse.answers]
+    worse.key, better.key = "mixture", "single"
+    assert "the mixture is worse" in " ".join(conclusion.conclusions([worse, better]))
+    worse.key, better.key = "single", "mixture"
+    assert "the mixture is better" in " ".join(conclusion.conclusions([worse, better]))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_complete(name):
+    config = preset(name)
+    assert config.name == name
+    assert set(config.saved) <= {arm.key for arm in config.arms}
+    assert json.loads(json.dumps(config.to_dict()))["name"] == name
+
+
+def test_unknown_presets_are_refused():
+    with pytest.raises(pa.ParrotError, match="tiny_cpu"):
+        preset("tiny")
+
+
+def test_help_is_light():
+    probe = (
+        "import sys; from parrot_recipes.emoji import quickstart\n"
+        "try: quickstart.command(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+def test_arms_run_in_processes_of_their_own(tmp_path):
+    config = replace(preset("tiny_cpu"), arms=(NONE, SINGLE), saved=("single",), workers=2)
+    display = Display(Console(file=io.StringIO(), width=80))
+    assert [arm.key for arm in quickstart.run(config, tmp_path, display).arms] == ["stage-1", "none", "single"]
+
+
+class _Balanced(HTMLParser):
+    """Fails on a tag that is closed in the wrong place."""
+
+    EMPTY = frozenset({"meta", "img", "br", "link", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
