@@ -208,7 +208,8 @@ class Attachment:
         try:
             yield self
         finally:
-            self._set_active(before)
+            if self._attached:  # unless it was detached inside the block
+                self._set_active(before)
 
     @contextmanager
     def languages(self, languages: Sequence[str | None]) -> Iterator[None]:

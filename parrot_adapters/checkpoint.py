@@ -403,7 +403,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _load_exactly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     """Load weights in the dtypes they were saved in."""
     _check_names_and_shapes(module.state_dict(), weights, path)
-    module.load_state_dict({name: value.clone() for name, value in weights.items()}, assign=True)
+    for name, own in module.state_dict(keep_vars=True).items():  # in place, so that shared weights stay shared
+        own.data = own.data.to(weights[name].dtype)
+    module.load_state_dict(dict(weights))
 
 
 def _check_names_and_shapes(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:

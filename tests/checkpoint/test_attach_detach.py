@@ -322,6 +322,14 @@ def test_the_hosts_own_weights_follow_it_to_another_dtype(kit, make_host, inputs
     kit.assert_same_bits(kit.bits(host), kit.bits(make_host().to(torch.bfloat16)))
 
 
+def test_detach_inside_a_disabled_block(kit, host, small):
+    with kit.Untouched(host):
+        handle = pa.attach(host, small, train_projector=True)
+        kit.disturb(handle)
+        with handle.disabled():
+            handle.detach()
+
+
 def test_a_detached_handle_says_so(full):
     full.detach()
     with pytest.raises(HostError, match="was detached"):

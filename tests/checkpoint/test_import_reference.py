@@ -196,7 +196,10 @@ def test_the_host_is_a_standard_llava(handle):
     assert not [key for key in (*config.to_dict(), *config.text_config.to_dict()) if key.startswith(("mm_", "moe"))]
 
 
-def test_the_adapter_config(handle):
+def test_the_adapter_config(handle, imported):
+    described = json.loads((imported / "adapter" / "adapter_config.json").read_text("utf-8"))
+    assert described["plugins"] == [], "it loads with this library alone"
+    assert described["base_model_name_or_path"] == str(imported / "host")
     config = handle.config
     assert (config.router, config.expert, config.summary) == ("text-guided", "swiglu", "first-token")
     assert config.router_options == {"normalize": "none"}

@@ -143,3 +143,29 @@ def test_the_card_says_how_to_load(saved):
     card = (saved / "README.md").read_text("utf-8")
     assert "pa.load_adapter(model" in card
     assert "LlavaForConditionalGeneration" in card
+
+
+def test_weights_that_an_expert_shares_stay_shared(kit, host, make_host, inputs, tmp_path):
+    from parrot_adapters import core
+
+    class Symmetric(core.SwiGLUExperts):
+        """Gate and up projection are one parameter."""
+
+        def __init__(self, width, hidden_size, num_experts):
+            super().__init__(width, hidden_size, num_experts)
+            self.up = self.gate
+
+    class Plugin:
+        @pa.hookimpl
+        def register_experts(self, register):
+            register("symmetric", Symmetric)
+
+    name = pa.plugins.register(Plugin(), "symmetric_plugin")
+    try:
+        handle = pa.attach(host, {"expert": "symmetric", "num_experts": 2, "expert_hidden_size": 4})
+        kit.disturb(handle)
+        check_round_trip(kit, handle, make_host, inputs, tmp_path / "adapter")
+        again = pa.load_adapter(make_host(), tmp_path / "adapter").module.experts
+    finally:
+        pa.plugins.manager.unregister(name)
+    assert again.up is again.gate
