@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from parrot_adapters.config import AdapterConfig
     from parrot_adapters.core import Aligned, AlignmentLayer, Routing, RoutingInputs
     from parrot_adapters.errors import ParrotError, ParrotWarning
+    from parrot_adapters.freeze import freeze_routing
+    from parrot_adapters.growing import grow
     from parrot_adapters.hookspecs import hookimpl
     from parrot_adapters.hosts import EncodedImages, HostSpec
     from parrot_adapters.losses import auxiliary_losses
     from parrot_adapters.routing_log import RoutingRecord
     from parrot_adapters.selftest import self_test
+    from parrot_adapters.sizes import equal_hidden_size, expert_parameters
 
 __all__ = [
     "AdapterConfig",
@@ -44,6 +47,10 @@ __all__ = [
     "attachment_of",
     "auxiliary_losses",
     "build_layer",
+    "equal_hidden_size",
+    "expert_parameters",
+    "freeze_routing",
+    "grow",
     "hookimpl",
     "load_adapter",
     "plugins",
@@ -57,11 +64,14 @@ _HOMES = {
     "config": ("AdapterConfig",),
     "core": ("Aligned", "AlignmentLayer", "Routing", "RoutingInputs"),
     "errors": ("ParrotError", "ParrotWarning"),
+    "freeze": ("freeze_routing",),
+    "growing": ("grow",),
     "hookspecs": ("hookimpl",),
     "hosts": ("EncodedImages", "HostSpec"),
     "losses": ("auxiliary_losses",),
     "routing_log": ("RoutingRecord",),
     "selftest": ("self_test",),
+    "sizes": ("equal_hidden_size", "expert_parameters"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -15,6 +15,12 @@ BUILT_IN = {
         "parrot_adapters.cli.import_reference:command",
         "turn an original PARROT checkpoint into a host and an adapter",
     ),
+    "freeze-routing": (
+        "parrot_adapters.cli.freeze_routing:command",
+        "fold an adapter under one language's routing into one plain expert",
+    ),
+    "grow": ("parrot_adapters.cli.grow:command", "add experts for new languages; answers unchanged until trained"),
+    "new": ("parrot_adapters.cli.new:command", "write an installable router, expert or host plugin to start from"),
     "score": ("parrot_adapters.cli.score:command", "score predictions made elsewhere (MMMB, Multilingual MMBench)"),
 }
 FROM_RECIPES = {

@@ -57,6 +57,8 @@ class VisualOnlyRouter(nn.Module):
 
     conformance: ClassVar[Mapping[str, Any]] = {"uses_text": False, "sparse": False, "stochastic": False}
 
+    splits: ClassVar[tuple[str, ...]] = ("gate",)
+
     def __init__(self, width: int, num_experts: int, *, prior: Sequence[float] | None = None) -> None:
         super().__init__()
         self.prior = known_prior(prior, num_experts)

@@ -14,8 +14,10 @@ The last projection starts at zero: attaching an adapter changes nothing.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
-from einops import einsum
+from einops import einsum, rearrange
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
@@ -30,6 +32,7 @@ class ExpertBank(nn.Module):
     """Dispatch shared by the banks. A subclass says what the hidden units of some experts are, and nothing else."""
 
     down: nn.Parameter  # (E, F, D)
+    per_expert: ClassVar[tuple[str, ...]]  # parameters whose first axis is the expert, for parrot_adapters.grow
 
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__()
@@ -81,6 +84,8 @@ class SwiGLUExperts(ExpertBank):
         num_experts: E.
     """
 
+    per_expert: ClassVar[tuple[str, ...]] = ("gate", "up", "down")
+
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
         self.gate = projection(num_experts, hidden_size, width)  # (E, F, D)
@@ -89,6 +94,20 @@ class SwiGLUExperts(ExpertBank):
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
         return silu(project(tokens, self.gate[experts])) * project(tokens, self.up[experts])
+
+    def folded(self, weights: Tensor) -> ExpertBank:
+        """One expert that is the mixture under constant weights, exactly: its hidden units are those of all experts.
+
+        ``sum_e p_e down_e(h_e(x)) = [p_1 down_1 ... p_E down_E] [h_1(x) ... h_E(x)]``. Experts of weight zero are
+        left out. Any bank may offer this method; ``parrot freeze-routing`` uses it and verifies what it gives.
+
+        Args:
+            weights: (E,).
+        """
+        used = used_experts(weights)
+        wide = SwiGLUExperts(self.width, len(used) * self.hidden_size, 1)
+        fill(wide, gate=beside(self.gate[used]), up=beside(self.up[used]), down=weighted(self.down, weights, used))
+        return wide
 
 
 class ConditionedSwiGLUExperts(SwiGLUExperts):
@@ -106,6 +125,8 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
         ConfigError: (in forward) the router gives no context.
     """
 
+    per_expert: ClassVar[tuple[str, ...]] = ("gate", "up", "down", "context_gate")
+
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
         self.context_gate = projection(num_experts, hidden_size, width)  # (E, F, D)
@@ -119,6 +140,14 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
                 )
             )
         return spread(routing.context, offsets, num_tokens)
+
+    def folded(self, weights: Tensor) -> ExpertBank:
+        raise ConfigError(
+            explain(
+                "expert 'conditioned-swiglu' hears each prompt in its gate; no routing makes it prompt-independent.",
+                to_do="freeze an adapter whose experts see the picture alone (swiglu, mlp, low-rank, shared-swiglu)",
+            )
+        )
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
         assert context is not None
@@ -135,6 +164,8 @@ class MLPExperts(ExpertBank):
         num_experts: E.
     """
 
+    per_expert = ("up", "up_bias", "down", "down_bias")
+
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
         self.up = projection(num_experts, hidden_size, width)  # (E, F, D)
@@ -148,6 +179,20 @@ class MLPExperts(ExpertBank):
     def output_bias(self) -> Tensor | None:
         return self.down_bias
 
+    def folded(self, weights: Tensor) -> ExpertBank:
+        """As :meth:`SwiGLUExperts.folded`; the last bias is the weighted sum of the experts'."""
+        used = used_experts(weights)
+        wide = MLPExperts(self.width, len(used) * self.hidden_size, 1)
+        bias = einsum(weights.to(torch.float64), self.down_bias.double(), "e, e d -> d")
+        fill(
+            wide,
+            up=beside(self.up[used]),
+            up_bias=self.up_bias[used].reshape(1, -1),
+            down=weighted(self.down, weights, used),
+            down_bias=bias[None],
+        )
+        return wide
+
 
 def project(tokens: Tensor, weight: Tensor) -> Tensor:
     """(n, D) tokens through (e, F, D) matrices -> (n, e, F)."""
@@ -159,3 +204,25 @@ def projection(num_experts: int, out_features: int, in_features: int) -> nn.Para
     weight = torch.empty(num_experts, out_features, in_features)
     bound = in_features**-0.5  # torch.nn.Linear's own initialisation
     return nn.Parameter(nn.init.uniform_(weight, -bound, bound))
+
+
+def used_experts(weights: Tensor) -> list[int]:
+    """The experts with a weight."""
+    return [int(e) for e in weights.nonzero().flatten()]
+
+
+def beside(parts: Tensor) -> Tensor:
+    """(e, F, D) -> (1, e * F, D): the hidden units of several experts side by side."""
+    return rearrange(parts, "e f d -> 1 (e f) d")
+
+
+def weighted(down: Tensor, weights: Tensor, used: list[int]) -> Tensor:
+    """(E, F, D) -> (1, e * F, D) float64, each used expert's last projection times its weight."""
+    return beside(down[used].double() * weights[used, None, None].double())
+
+
+@torch.no_grad()
+def fill(bank: nn.Module, **values: Tensor) -> None:
+    """Give a bank these parameters."""
+    for name, value in values.items():
+        getattr(bank, name).copy_(value)

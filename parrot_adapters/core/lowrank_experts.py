@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.core.experts import ExpertBank, project, projection
+from parrot_adapters.core.experts import ExpertBank, beside, fill, project, projection, used_experts, weighted
 
 __all__ = ["LowRankExperts"]
 
@@ -22,6 +22,8 @@ class LowRankExperts(ExpertBank):
         scale: LoRA's ``alpha / rank``.
     """
 
+    per_expert = ("compress", "down")
+
     def __init__(self, width: int, hidden_size: int, num_experts: int, *, scale: float = 1.0) -> None:
         super().__init__(width, hidden_size, num_experts)
         self.scale = scale
@@ -30,3 +32,10 @@ class LowRankExperts(ExpertBank):
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
         return self.scale * project(tokens, self.compress[experts])
+
+    def folded(self, weights: Tensor) -> ExpertBank:
+        """One map of rank e * F, as :meth:`SwiGLUExperts.folded`; ``scale`` goes into ``down``."""
+        used = used_experts(weights)
+        wide = LowRankExperts(self.width, len(used) * self.hidden_size, 1)
+        fill(wide, compress=beside(self.compress[used]), down=self.scale * weighted(self.down, weights, used))
+        return wide

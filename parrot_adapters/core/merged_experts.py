@@ -15,7 +15,7 @@ from einops import einsum
 from torch import Tensor
 from torch.nn.functional import silu
 
-from parrot_adapters.core.experts import SwiGLUExperts
+from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, fill
 from parrot_adapters.core.ragged import lengths
 from parrot_adapters.core.types import Routing
 from parrot_adapters.errors import RoutingError, explain
@@ -62,3 +62,11 @@ class MergedExperts(SwiGLUExperts):
             part = einsum(hidden, down, "g t f, g f d -> g t d")
             out = out.index_put((index,), part.to(out.dtype))
         return out
+
+    def folded(self, weights: Tensor) -> ExpertBank:
+        """The average itself: one SwiGLU of the same hidden size."""
+        one = SwiGLUExperts(self.width, self.hidden_size, 1)
+        for name in ("gate", "up", "down"):
+            average = einsum(weights.double(), getattr(self, name).double(), "e, e f d -> f d")
+            fill(one, **{name: average[None]})
+        return one

@@ -8,6 +8,7 @@ is a known defect of the original.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,8 @@ class TextGuidedRouter(nn.Module):
         ConfigError: unknown ``normalize``, impossible ``prior``.
     """
 
+    splits: ClassVar[tuple[str, ...]] = ("gate",)  # parameters with a row per expert, for parrot_adapters.grow
+
     def __init__(
         self, width: int, num_experts: int, *, normalize: str = "rms", prior: Sequence[float] | None = None
     ) -> None:
@@ -66,6 +69,8 @@ class TextGuidedQKVRouter(nn.Module):
     Raises:
         ConfigError: unknown ``normalize``, impossible ``prior``.
     """
+
+    splits: ClassVar[tuple[str, ...]] = ("gate",)  # parameters with a row per expert, for parrot_adapters.grow
 
     def __init__(
         self, width: int, num_experts: int, *, normalize: str = "rms", prior: Sequence[float] | None = None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
-from parrot_adapters.core.experts import SwiGLUExperts
+from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, beside, fill, used_experts, weighted
 from parrot_adapters.core.routers import linear_weight
 from parrot_adapters.core.types import Routing
 from parrot_adapters.errors import ConfigError
@@ -49,3 +49,16 @@ class SharedSwiGLUExperts(SwiGLUExperts):
     def forward(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
         hidden = silu(linear(tokens, self.shared_gate)) * linear(tokens, self.shared_up)  # (N, F')
         return super().forward(tokens, offsets, routing) + hidden @ self.shared_down
+
+    def folded(self, weights: Tensor) -> ExpertBank:
+        """As :meth:`SwiGLUExperts.folded`, with the shared expert's units beside the routed ones'."""
+        used = used_experts(weights)
+        size = self.shared_up.shape[0] + len(used) * self.hidden_size
+        wide = SwiGLUExperts(self.width, size, 1)
+        fill(
+            wide,
+            gate=torch.cat([self.shared_gate[None], beside(self.gate[used])], 1),
+            up=torch.cat([self.shared_up[None], beside(self.up[used])], 1),
+            down=torch.cat([self.shared_down[None].double(), weighted(self.down, weights, used)], 1),
+        )
+        return wide

@@ -41,6 +41,8 @@ class PerTokenRouter(nn.Module):
         "stochastic": False,
     }
 
+    splits: ClassVar[tuple[str, ...]] = ("gate",)
+
     def __init__(
         self, width: int, num_experts: int, *, normalize: str = "rms", prior: Sequence[float] | None = None
     ) -> None:

@@ -49,6 +49,8 @@ class TopKRouter(TextGuidedRouter):
 
     conformance: ClassVar[Mapping[str, Any]] = {"uses_text": True, "sparse": True, "stochastic": False}
 
+    splits: ClassVar[tuple[str, ...]] = ()  # twins would take two of the k places
+
     balance_steps: Tensor  # (E,) int64
 
     def __init__(

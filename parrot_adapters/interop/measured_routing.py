@@ -1,0 +1,73 @@
+"""How a host's adapter routes some prompts on average, measured by running it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from parrot_adapters.errors import HostError, ParrotWarning
+
+__all__ = ["measure_routing"]
+
+GREY = (128, 128, 128)
+SIDE = 336
+
+
+def measure_routing(
+    model: str | Path,
+    adapter: str | Path,
+    prompts: Sequence[str],
+    *,
+    images: Sequence[str | Path] = (),
+    language: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Average the routing weights over prompts.
+
+    Args:
+        model: the host's directory, with its processor.
+        adapter: the adapter's directory.
+        prompts: user turns, as plain text.
+        images: pictures to ask about, each with each prompt; none takes a grey one.
+        language: declared for every prompt, for routers that read languages.
+
+    Returns:
+        (E,) the mean, and (E,) the standard deviation over images and prompts: how much freezing gives away.
+
+    Raises:
+        HostError: nothing was routed.
+    """
+    from PIL import Image
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    from parrot_adapters.checkpoint import load_adapter
+
+    processor = AutoProcessor.from_pretrained(model)
+    host = AutoModelForImageTextToText.from_pretrained(model).eval()
+    handle = load_adapter(host, adapter, processor=processor)
+    pictures: list[Any] = [Image.open(path).convert("RGB") for path in images]
+    rows: list[Tensor] = []
+    for picture in pictures or [Image.new("RGB", (SIDE, SIDE), GREY)]:
+        for prompt in prompts:
+            inputs = processor(images=[picture], text=[_asked(processor, prompt)], return_tensors="pt")
+            with torch.no_grad(), handle.languages([language]), handle.record_routing() as log:
+                host(**inputs)
+            rows += [record.weights.mean(0) for record in log]
+    if not rows:
+        raise HostError("no image was routed; does the processor put images into the prompt?")
+    measured = torch.stack(rows)  # (images * prompts, E)
+    return measured.mean(0), measured.std(0, correction=0)
+
+
+def _asked(processor: Any, prompt: str) -> str:
+    """The prompt with one image, in the host's own chat format."""
+    if getattr(processor, "chat_template", None):
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        text: str = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        return text
+    warnings.warn("the processor has no chat template; prompts are given bare", ParrotWarning, stacklevel=3)
+    return f"{getattr(processor, 'image_token', '<image>')}\n{prompt}"
