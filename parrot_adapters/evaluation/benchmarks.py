@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -32,14 +33,15 @@ class Benchmark(NamedTuple):
 
     def language(self, subset: str) -> str | None:
         """The language code of a file or part name of this benchmark, whatever its case; None if it is not one."""
-        prefix = f"{self.stem}_".lower()
-        return canonical_language(subset[len(prefix) :]) if subset.lower().startswith(prefix) else None
+        found = re.fullmatch(rf"{re.escape(self.stem)}_([a-z]{{2,3}})", subset, re.IGNORECASE | re.ASCII)
+        return canonical_language(found[1]) if found else None
 
     def published(self, language: str) -> str:
         """Where the published file of a language is, and its md5, in words."""
         subset = self.subset(language)
-        where = f"{self.hub_folder}/{subset.lower()}.tsv of the dataset {HUB_DATASET}"
-        return f"{where} (md5 {self.md5[language]})" if language in self.md5 else where
+        if language not in self.md5:
+            return f"{subset}.tsv (not a published language: {', '.join(self.md5)} are)"
+        return f"{self.hub_folder}/{subset.lower()}.tsv of the dataset {HUB_DATASET} (md5 {self.md5[language]})"
 
 
 BENCHMARKS = {

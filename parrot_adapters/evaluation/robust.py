@@ -8,6 +8,8 @@ letter called "option"; which option's text, or which letter, stands in it? Two 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator, Mapping
 
 from parrot_adapters.evaluation.option_text import find_option, is_option
@@ -17,12 +19,17 @@ from parrot_adapters.evaluation.vocabulary import Vocabulary, forget_compiled, v
 __all__ = ["forget_compiled", "robust_choice"]
 
 API_FAILURE = "Failed to obtain answer via API"
-THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 BOX = re.compile(r"\\boxed\s*\{(?:\\(?:text|mathrm|textbf|mathbf)\s*\{)?([^{}]*)\}")
 SENTENCE_END = frozenset(".!?。！？؟।")
 AFTER_LABEL = frozenset(".):]}>,-(、،*|")
 BESIDE_LABEL = frozenset("/&+,、،")
 REACH = 14
+"""A letter is looked for among so many words and signs after "answer"."""
+LAST_CUES = 32
+"""Of a reply that says "answer" over and over, so many mentions are asked, from the end."""
+SENTENCE = 400
+"""A sentence after "answer" is read up to so many characters."""
 
 
 def robust_choice(prediction: str, options: Mapping[str, object], *, language: str | None = None) -> str | None:
@@ -34,16 +41,25 @@ def robust_choice(prediction: str, options: Mapping[str, object], *, language: s
     return _Reading(prediction, texts, language).choice() if texts else None
 
 
+def _without_thoughts(prediction: str) -> str:
+    """What follows the last closing tag of a thought (the opening one may be in the prompt), or stands before all."""
+    tags = list(THOUGHT.finditer(prediction))
+    closing = [tag for tag in tags if tag[1]]
+    if not closing:
+        return prediction
+    after, before = prediction[closing[-1].end() :], prediction[: tags[0].start()]
+    return next((said for said in (after, before) if said.strip()), prediction)
+
+
 class _Reading:
     """One reply, its words, and the questions asked of it."""
 
     def __init__(self, prediction: str, options: dict[str, str], language: str | None) -> None:
-        said = THOUGHT.sub(" ", prediction)
-        if not said.strip():
-            said = prediction
+        said = _without_thoughts(prediction)
         self.raw = said
         self.text = clean(said)
         self.tokens = tokens(self.text)
+        self.starts = [t.start for t in self.tokens]
         self.words = [t for t in self.tokens if t.is_word]
         self.options = options
         self.language = language
@@ -80,8 +96,8 @@ class _Reading:
 
     def _after_cue(self) -> str | None:
         """The letter after the last "answer is ..." that names one."""
-        named = [self._label_from(cue.end()) for cue in self.known.answer.finditer(self.text)]
-        return next((label for label in reversed(named) if label), None)
+        named = (self._label_from(end) for _, end in self._cues(self.known.answer))
+        return next((label for label in named if label), None)
 
     def _leading(self) -> str | None:
         """A letter at the start, set off by a sign: "B. cat", "b) cat", "**B**". A list of options has several."""
@@ -97,8 +113,9 @@ class _Reading:
 
     def _text_after_cue(self) -> str | None:
         """The option's text after the last "answer is ...", up to the end of the sentence."""
-        for cue in reversed(list(self.known.answer.finditer(self.text))):
-            sentence = re.split(r"[.!?。！？؟](?=\s|$)|\n", self.text[cue.end() :].lstrip(" :\n"), maxsplit=1)[0]
+        for _, end in self._cues(self.known.answer):
+            rest = self.text[end : end + SENTENCE].lstrip(" :\n")
+            sentence = re.split(r"[.!?。！？؟](?=\s|$)|\n", rest, maxsplit=1)[0]
             found = find_option(sentence, self.options, self.language, self.known)
             if found:
                 return found
@@ -107,26 +124,29 @@ class _Reading:
     def _called_option(self) -> str | None:
         """The one letter beside a word for "option", before or after it."""
         named = set()
-        for cue in self.known.option.finditer(self.text):
-            before = [i for i, t in enumerate(self.tokens) if t.end <= cue.start()]
-            after = next((i for i, t in enumerate(self.tokens) if t.start >= cue.end()), None)
-            if after is not None and (label := self._label_from(cue.end())):
+        for start, end in self._cues(self.known.option):
+            before, after = bisect_left(self.starts, start) - 1, bisect_left(self.starts, end)
+            if label := self._label_from(end):
                 named.add(None if self._struck_out(after) else label)
-            elif before and self.tokens[before[-1]].is_word and not self._contested(before[-1]):
-                named.add(self._label(self.tokens[before[-1]].text, loose=False))
+            elif before >= 0 and self.tokens[before].is_word and not self._contested(before):
+                named.add(self._label(self.tokens[before].text, loose=False))
         named.discard(None)
         return named.pop() if len(named) == 1 else None
 
     def _anywhere(self) -> str | None:
-        """The one option whose text is in the reply, or the one letter that is; the text where they disagree."""
-        letters = self._standing_letters()
-        letter = letters[0] if len(set(letters)) == 1 else None
+        """The one option whose text is in the reply, or the one letter that is.
+
+        Where they disagree the text is meant: in "A is to the left of B" the letters are things in the picture.
+        """
+        letters = set(self._standing_letters()) or set(self._standing_signs())
         text = find_option(self.raw, self.options, self.language, self.known)
-        if letter and text and letter != text:
-            return letter if self.words[-1].text == letter else text
-        if not letter and not text and "Z" in (t.text for t in self.words):
-            return "Z"
-        return text or letter
+        if text or len(letters) == 1:
+            return text or letters.pop()
+        return "Z" if not letters and "Z" in (t.text for t in self.words) else None
+
+    def _cues(self, pattern: re.Pattern[str]) -> list[tuple[int, int]]:
+        """Where the last mentions of a cue start and end, the last one first."""
+        return [cue.span() for cue in deque(pattern.finditer(self.text), maxlen=LAST_CUES)][::-1]
 
     # -- letters ----------------------------------------------------------------------------------------------------
 
@@ -146,9 +166,8 @@ class _Reading:
     def _label_from(self, position: int) -> str | None:
         """The letter that the words from ``position`` lead to, through fillers such as "is the letter"."""
         skip = False
-        following = [i for i, t in enumerate(self.tokens) if t.start >= position][:REACH]
-        for i in following:
-            token = self.tokens[i]
+        first = bisect_left(self.starts, position)
+        for i, token in enumerate(self.tokens[first : first + REACH], start=first):
             if not token.is_word:
                 if token.text in SENTENCE_END:
                     return None
@@ -177,7 +196,7 @@ class _Reading:
             return True
         if self.known.is_filler(following.text) and fold(following.text) not in self.known.option_words:
             return fold(following.text) not in ("is", "because")
-        named = find_option(self.text[token.end :], self.options, self.language, self.known)
+        named = find_option(self.text[token.end : token.end + SENTENCE], self.options, self.language, self.known)
         return named is not None and named != label
 
     def _standing_letters(self) -> list[str]:
@@ -194,6 +213,16 @@ class _Reading:
                     continue
             found.append(token.text)
         return found
+
+    def _standing_signs(self) -> Iterator[str]:
+        """Signs of other alphabets that stand by themselves and are no words: "Б", "ب"."""
+        for i, token in enumerate(self.tokens):
+            sign = token.text
+            is_capital = sign.upper() == sign and sign not in self.known.words and not sign.isdecimal()
+            if len(sign) == 1 and is_capital and sign in self.known.labels and not self._struck_out(i):
+                label = self._label(sign)
+                if label:
+                    yield label
 
     def _set_off(self) -> Iterator[str | None]:
         """The labels that stand at the start of the reply or of a line or sentence and are set off by a sign."""
@@ -224,8 +253,13 @@ class _Reading:
         return beside and other is not None and other != label
 
     def _struck_out(self, i: int) -> bool:
-        before = self._neighbour(i, -1)
-        return before is not None and before.is_word and fold(before.text) in self.known.negations
+        """True after a "not", fillers between: "not A", "não é a letra A"."""
+        for before in reversed(self.tokens[max(0, i - 3) : i]):
+            if fold(before.text) in self.known.negations:
+                return True
+            if not before.is_word or not self.known.is_filler(before.text):
+                return False
+        return False
 
     def _neighbour(self, i: int, step: int) -> Token | None:
         return self.tokens[i + step] if 0 <= i + step < len(self.tokens) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 
@@ -57,6 +58,7 @@ class ScoreReport:
                 for name, subset in self.subsets.items()
             },
             "predictions_sha256": self.predictions_sha256,
+            "versions": {"parrot_adapters": version("parrot_adapters")},
             "warnings": list(self.warnings),
         }
 
@@ -78,7 +80,7 @@ def score_predictions(
                 f"there are predictions for {named(absent)}, but no benchmark file.",
                 directory=data,
                 found=", ".join(path.name for path in files.values()),
-                missing="; ".join(f"{benchmark.subset(a)}.tsv, published as {benchmark.published(a)}" for a in absent),
+                missing="; ".join(map(benchmark.published, absent)),
             )
         )
     unused = [benchmark.subset(language) for language in files if language not in replies]

@@ -11,6 +11,7 @@ from parrot_adapters.evaluation.text_forms import clean, fold, script
 
 __all__ = ["Vocabulary", "forget_compiled", "vocabulary"]
 
+LONGEST_RUN = 40
 WORD_EDGE = r"[^\W_]"
 
 
@@ -43,7 +44,7 @@ class Vocabulary:
     def is_filler(self, word: str) -> bool:
         """True for a word, or a run of unspaced words, that may stand between "answer" and its letter."""
         folded = fold(word)
-        return folded in self.fillers or self.filler_run.fullmatch(folded) is not None
+        return folded in self.fillers or (len(folded) <= LONGEST_RUN and self.filler_run.fullmatch(folded) is not None)
 
 
 @lru_cache(maxsize=64)

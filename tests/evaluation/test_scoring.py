@@ -165,3 +165,9 @@ def test_scoring_needs_no_pictures(write_tsv: Write, row: Row) -> None:
     assert [r.index for r in subset.rows] == [1, 2]
     assert subset.images == {}
     assert all("image" not in r.cells for r in subset.rows)
+
+
+def test_a_language_nobody_published_is_called_so(write_tsv: Write, write_jsonl: Write, row: Row) -> None:
+    folder = write_tsv([row(1)]).parent
+    with pytest.raises(EvaluationDataError, match=r"MMMB_xx\.tsv \(not a published language: ar, zh, en"):
+        score_predictions(folder, write_jsonl([("xx", 1, "A")]), PROTOCOLS["paper-2024"], MMMB)

@@ -111,3 +111,10 @@ def test_pictures_follow_references_and_lists(write_tsv: Write, row: Row) -> Non
     subset = load_subset(write_tsv(rows), MMMB)
     assert [len(subset.pictures(i)) for i in (1, 2, 3, 4, 5)] == [1, 1, 1, 2, 2]
     assert subset.pictures(3) == subset.pictures(1)
+
+
+def test_files_of_other_names_are_not_the_benchmark(write_tsv: Write, row: Row) -> None:
+    for name in ("MMMB_ar_small", "MMMB", "MMBench_dev_ar", "xMMMB_ar", "MMMB_a1"):
+        path = write_tsv([row()], name)
+    with pytest.raises(EvaluationDataError, match="no MMMB_<language>"):
+        find_subsets(path.parent, MMMB)
