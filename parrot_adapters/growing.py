@@ -3,7 +3,7 @@
 **Routers that weigh all experts.** New logits cannot be appended: softmax would take weight from the old experts. A
 zero expert cannot be appended either: what it takes of the weight, it takes of the answer. What can be done exactly is
 to *split* an expert ``a`` (its parent) into twins ``a, b`` (compare Net2Net, arXiv 1511.05641). Both get the parent's
-row of the gate and half of its prior ``q`` (``weights = softmax(W c + log q)``, ``core/prior.py``), so for *every* prompt
+row of the gate and half of its prior ``q`` (``weights = softmax(W c + log q)``, ``core/prior.py``), so for any prompt
 
     exp(w_a c) q_a / 2 + exp(w_a c) q_a / 2 = exp(w_a c) q_a:
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.errors import HostError, ParrotWarning
+from parrot_adapters.errors import HostError, MissingDependencyError, ParrotWarning
 
 __all__ = ["measure_routing"]
 
@@ -41,7 +41,10 @@ def measure_routing(
     Raises:
         HostError: nothing was routed.
     """
-    from PIL import Image
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingDependencyError("measuring routing reads pictures\n  to do  pip install pillow") from error
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     from parrot_adapters.checkpoint import load_adapter
