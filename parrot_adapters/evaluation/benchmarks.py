@@ -41,7 +41,8 @@ class Benchmark(NamedTuple):
         subset = self.subset(language)
         if language not in self.md5:
             return f"{subset}.tsv (not a published language: {', '.join(self.md5)} are)"
-        return f"{self.hub_folder}/{subset.lower()}.tsv of the dataset {HUB_DATASET} (md5 {self.md5[language]})"
+        where = f"{self.hub_folder}/{subset.lower()}.tsv of the dataset {HUB_DATASET}"
+        return f"{subset}.tsv, published as {where} (md5 {self.md5[language]})"
 
 
 BENCHMARKS = {
