@@ -22,7 +22,7 @@ except ImportError as error:
         "parrot_adapters.testing needs hypothesis.\n  to do  pip install 'parrot_adapters[test]'"
     ) from error
 
-from parrot_adapters.testing.checks import Check, Outcome, Skipped, run_checks
+from parrot_adapters.testing.checks import Check, Outcome, Skipped, examples, run_checks
 from parrot_adapters.testing.experts import EXPERT_CHECKS, check_expert
 from parrot_adapters.testing.parametrize import expert_checks, router_checks
 from parrot_adapters.testing.routers import ROUTER_CHECKS, check_router
@@ -49,6 +49,7 @@ __all__ = [
     "Skipped",
     "check_expert",
     "check_router",
+    "examples",
     "expert_calls",
     "expert_checks",
     "language_tags",

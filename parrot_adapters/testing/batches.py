@@ -1,4 +1,4 @@
-"""Changes of a batch that must not, or must in a known way, change the answer. Pure functions; nothing is drawn here."""
+"""Changes of a batch that must not, or must in a known way, change the answer. Pure functions; nothing is drawn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ __all__ = [
     "call_items",
     "cast",
     "describe",
-    "drop_columns",
     "fill_masked",
     "insert_columns",
     "item_alone",
@@ -74,7 +73,7 @@ def fill_masked(inputs: RoutingInputs, garbage: Tensor) -> RoutingInputs:
 
 
 def insert_columns(inputs: RoutingInputs, at: int, count: int) -> RoutingInputs:
-    """``count`` masked columns of zeros before column ``at``: padding on the left (0) or right (S), else placeholders."""
+    """``count`` masked columns of zeros before column ``at``: padding at 0 (left) and S (right), else placeholders."""
 
     def insert(x: Tensor) -> Tensor:
         return torch.cat([x[:, :at], x.new_zeros(x.shape[0], count, *x.shape[2:]), x[:, at:]], dim=1)
@@ -84,19 +83,6 @@ def insert_columns(inputs: RoutingInputs, at: int, count: int) -> RoutingInputs:
         text=insert(inputs.text),
         text_mask=insert(inputs.text_mask),
         token_ids=None if inputs.token_ids is None else insert(inputs.token_ids),
-    )
-
-
-def drop_columns(inputs: RoutingInputs) -> RoutingInputs:
-    """Without the columns that are masked in every row (one column stays)."""
-    keep = inputs.text_mask.any(0)
-    keep[0] |= not bool(keep.any())
-    ids = inputs.token_ids
-    return replace(
-        inputs,
-        text=inputs.text[:, keep],
-        text_mask=inputs.text_mask[:, keep],
-        token_ids=None if ids is None else ids[:, keep],
     )
 
 

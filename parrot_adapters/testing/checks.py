@@ -1,13 +1,15 @@
 """What a check is, how it is run over drawn batches, and how its failure reads.
 
-A check is a function of a *subject* (a factory with its traits) that raises AssertionError when a promise is broken. The
-name of the function names the promise; the first line of its docstring states it.
+A check is a function of a *subject* (a factory with its traits) that raises AssertionError when a promise is broken.
+The name of the function names the promise; the first line of its docstring states it.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,13 +21,24 @@ from torch import Tensor
 
 from parrot_adapters.testing.batches import describe
 
-__all__ = ["Check", "Factory", "Outcome", "Skipped", "agree", "checks_of", "for_all", "run_checks", "seeded"]
+__all__ = [
+    "Check",
+    "Factory",
+    "Outcome",
+    "Skipped",
+    "agree",
+    "checks_of",
+    "examples",
+    "for_all",
+    "run_checks",
+    "seeded",
+]
 
 Factory = Callable[..., Any]
 Case = TypeVar("Case")
+_EXAMPLES: ContextVar[int] = ContextVar("parrot_testing_examples", default=20)
 
 SETTINGS = settings(
-    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,
@@ -68,7 +81,7 @@ class Check:
     def outcome(self, factory: Factory) -> Outcome:
         """As a call, with the result returned rather than raised."""
         try:
-            with seeded(0):
+            with seeded(0), _one_thread():
                 self.test(self.subject(factory, self.traits))
         except Skipped as reason:
             return Outcome(self, skipped=str(reason))
@@ -106,10 +119,10 @@ def run_checks(checks: Sequence[Check], factory: Factory) -> Iterator[Outcome]:
         yield check.outcome(factory)
 
 
-def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None], *, examples: int = 20) -> None:
+def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None]) -> None:
     """Try ``holds`` on drawn cases; on failure shrink, and raise AssertionError describing the smallest."""
 
-    @settings(SETTINGS, max_examples=examples)
+    @settings(SETTINGS, max_examples=_EXAMPLES.get())
     @given(cases)
     def run(case: Case) -> None:
         try:
@@ -123,15 +136,32 @@ def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None], *, examp
     try:
         run()
     except Flaky as error:
-        raise AssertionError("the same batch was answered differently when it was tried again") from error
+        seen = next(iter(getattr(error, "exceptions", ())), error)
+        raise AssertionError(f"a batch failed once, and not when it was tried again.\n  {_text(seen)}") from error
+
+
+@contextmanager
+def examples(count: int) -> Iterator[None]:
+    """Try each promise on that many batches within this block (20 unless told): fewer is quicker, more is surer."""
+    token = _EXAMPLES.set(count)
+    try:
+        yield
+    finally:
+        _EXAMPLES.reset(token)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """torch's global random state set for a while, and put back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """The random states of torch (CPU) and Python set for a while, and put back."""
+    generator, python = torch.default_generator, random.getstate()
+    state = generator.get_state()
+    generator.manual_seed(seed)
+    random.seed(seed)
+    try:
         yield
+    finally:
+        generator.set_state(state)
+        random.setstate(python)
 
 
 def agree(
@@ -175,6 +205,17 @@ def agree(
                 f"{name} differ by {float(difference.max()):.3g} (allowed {allowed:.1g}):"
                 f"\n    {found_is}: {shown_a}\n    {wanted_is}: {shown_b}"
             )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Batches here are tiny: more threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Counterexample(AssertionError):

@@ -1,0 +1,217 @@
+"""The expert kit bites: for every check a broken bank that this check catches; healthy banks pass all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from parrot_adapters import core
+from parrot_adapters.core import spread
+from parrot_adapters.testing import EXPERT_CHECKS, ExpertTraits, check_expert, examples, expert_checks
+
+
+class Good(core.SwiGLUExperts):
+    """A healthy bank; each broken one below changes one thing of it."""
+
+
+class TooNarrow(Good):
+    def forward(self, tokens, offsets, routing):
+        return super().forward(tokens, offsets, routing)[:, :-1]
+
+
+class Noisy(Good):
+    def forward(self, tokens, offsets, routing):
+        out = super().forward(tokens, offsets, routing)
+        return out * (1 + torch.rand(()))
+
+
+class Counts(Good):
+    calls = 0
+
+    def forward(self, tokens, offsets, routing):
+        self.calls += 1
+        return super().forward(tokens, offsets, routing)
+
+
+class NotIdentity(Good):
+    def __init__(self, width, hidden_size, num_experts):
+        super().__init__(width, hidden_size, num_experts)
+        nn.init.normal_(self.down)
+
+
+class BatchMean(Good):
+    def forward(self, tokens, offsets, routing):
+        out = super().forward(tokens, offsets, routing)
+        return out * torch.tanh(tokens.shape[0] * torch.ones(())) if tokens.shape[0] else out
+
+
+class MixesTokens(Good):
+    def forward(self, tokens, offsets, routing):
+        if routing.routes_tokens(offsets.numel() - 1):
+            return super().forward(tokens, offsets, routing)
+        out = super().forward(tokens, offsets, routing)
+        return out + 0.1 * spread(core.item_mean(out, offsets), offsets, tokens.shape[0]).to(out.dtype)
+
+
+class SquaresWeights(Good):
+    def forward(self, tokens, offsets, routing):
+        return super().forward(tokens, offsets, routing._replace(weights=routing.weights.square()))
+
+
+class AssumesSorted(Good):
+    """Reads the k-th weight as belonging to the k-th active expert."""
+
+    def forward(self, tokens, offsets, routing):
+        if routing.active is not None and routing.active.shape[-1] == self.num_experts:
+            routing = routing._replace(weights=routing.weights.gather(-1, routing.active))
+        return super().forward(tokens, offsets, routing)
+
+
+class RunsInactive(Good):
+    """Spreads the weights evenly over the active experts."""
+
+    def forward(self, tokens, offsets, routing):
+        if routing.active is not None and routing.active.shape[-1] < self.num_experts:
+            even = torch.zeros_like(routing.weights).scatter(-1, routing.active, 1 / routing.active.shape[-1])
+            routing = routing._replace(weights=even + 0 * routing.weights)
+        return super().forward(tokens, offsets, routing)
+
+
+class ShapesDecide(Good):
+    """Ignores ``per_token`` and goes by shape."""
+
+    def forward(self, tokens, offsets, routing):
+        return super().forward(tokens, offsets, routing._replace(per_token=None))
+
+
+class EarlyReturn(Good):
+    """With no token at all its parameters take no part."""
+
+    def forward(self, tokens, offsets, routing):
+        return super().forward(tokens, offsets, routing) if tokens.shape[0] else tokens
+
+
+class Float32Only(Good):
+    def forward(self, tokens, offsets, routing):
+        return super().forward(tokens, offsets, routing).float()
+
+
+class Frozen(Good):
+    def forward(self, tokens, offsets, routing):
+        bare = Good(self.width, self.hidden_size, self.num_experts)
+        bare.gate, bare.up, bare.down = nn.Parameter(self.gate.detach()), self.up, self.down
+        return bare(tokens, offsets, routing) + 0 * self.gate.sum()
+
+
+class DeafRouter(Good):
+    def forward(self, tokens, offsets, routing):
+        return super().forward(tokens, offsets, routing._replace(weights=routing.weights.detach()))
+
+
+class IgnoresContext(Good):
+    def forward(self, tokens, offsets, routing):
+        assert routing.context is not None
+        return super().forward(tokens, offsets, routing)
+
+
+class TrainsItself(Good):
+    def __init__(self, width, hidden_size, num_experts):
+        super().__init__(width, hidden_size, num_experts)
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, tokens, offsets, routing):
+        if self.training:
+            self.scale = self.scale * 1.1
+        return super().forward(tokens, offsets, routing) * self.scale
+
+
+class Unsaved(Good):
+    def __init__(self, width, hidden_size, num_experts):
+        super().__init__(width, hidden_size, num_experts)
+        self.scale = torch.rand(())
+
+    def forward(self, tokens, offsets, routing):
+        return super().forward(tokens, offsets, routing) * self.scale
+
+
+class GraphStashed(Good):
+    def forward(self, tokens, offsets, routing):
+        out = super().forward(tokens, offsets, routing)
+        if self.training:
+            self.last = out
+        return out
+
+
+class Lambda(Good):
+    def __init__(self, width, hidden_size, num_experts):
+        super().__init__(width, hidden_size, num_experts)
+        self.activation = lambda x: x
+
+
+class Uncompilable(Good):
+    def forward(self, tokens, offsets, routing):
+        out = super().forward(tokens, offsets, routing)
+        return out * 2 if torch.compiler.is_compiling() else out
+
+
+# check -> (bank, traits, further checks it fails)
+BROKEN = [
+    ("interface", TooNarrow, None, None),  # None: it can keep hardly any
+    ("deterministic", Noisy, None, set()),
+    ("stateless", Counts, None, set()),
+    ("identity_at_start", NotIdentity, None, set()),
+    ("alone_equals_batch", BatchMean, None, set()),
+    ("token_by_token", MixesTokens, None, {"routing_per_token"}),
+    ("weighted_sum", SquaresWeights, None, set()),
+    ("dense_equals_all_active", AssumesSorted, None, set()),
+    ("inactive_experts", RunsInactive, None, set()),
+    ("routing_per_token", ShapesDecide, None, set()),
+    ("empty_items", EarlyReturn, None, set()),
+    ("half_precision", Float32Only, None, set()),
+    ("gradients_reach", Frozen, None, {"inactive_experts"}),
+    ("trains_the_router", DeafRouter, None, set()),
+    ("context_steers", IgnoresContext, None, set()),
+    ("checkpointing", TrainsItself, None, {"deepcopy"}),
+    ("state_dict_round_trip", Unsaved, None, set()),
+    ("deepcopy", GraphStashed, None, set()),
+    ("pickles", Lambda, None, set()),
+    ("compiled", Uncompilable, ExpertTraits(supports_compile=True), set()),
+]
+
+
+@pytest.mark.parametrize(("name", "bank", "traits", "also"), BROKEN, ids=[f"{n}-{b.__name__}" for n, b, *_ in BROKEN])
+def test_a_broken_bank_is_caught_by_its_check_alone(name, bank, traits, also):
+    failed = []
+    for check in EXPERT_CHECKS:
+        with examples(20 if check.name == name else 4):
+            if replace(check, traits=traits).outcome(bank).error is not None:
+                failed.append(check.name)
+                if also is None:
+                    break
+    assert failed, f"nothing caught {bank.__name__}"
+    assert name in failed
+    if also is not None:
+        assert set(failed) - also == {name}
+
+
+def test_every_check_has_a_broken_bank():
+    assert {name for name, *_ in BROKEN} == {check.name for check in EXPERT_CHECKS}
+
+
+@expert_checks()
+@pytest.mark.parametrize("bank", [core.SwiGLUExperts, core.MLPExperts, core.ConditionedSwiGLUExperts])
+def test_built_in_banks_keep_every_promise(check, bank):
+    check(bank)
+
+
+def test_built_in_bank_agrees_when_compiled():
+    (compiled,) = (c for c in EXPERT_CHECKS if c.name == "compiled")
+    replace(compiled, traits=ExpertTraits(supports_compile=True))(core.SwiGLUExperts)
+
+
+def test_message_names_the_promise():
+    with pytest.raises(AssertionError, match=r"^identity_at_start: promised: A new bank answers exactly zero"):
+        check_expert(NotIdentity)
