@@ -17,10 +17,12 @@ LONGEST_ENDING = 7
 def is_option(reply: str, options: Mapping[str, str], language: str | None) -> str | None:
     """The one option that the whole reply spells, punctuation around it aside."""
     for bold in (False, True):
-        said = _form(reply, language, bold)
-        same = [letter for letter, text in options.items() if said and _form(text, language, bold) == said]
-        if same:
-            return same[0] if len(same) == 1 else None
+        forms = _forms(options, language, bold)
+        plain = light(reply, language) if not bold else fold(reply)
+        for said in (plain, _stripped(plain)):
+            same = [letter for letter, form in forms.items() if said and form == said]
+            if same:
+                return same[0] if len(same) == 1 else None
     return None
 
 
@@ -37,8 +39,8 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
         (bare, True, False),
         (bare, True, True),
     ):
-        said = _form(reply, language, bold)
-        forms = {letter: _form(text, language, bold) for letter, text in texts.items()}
+        said = fold(reply) if bold else light(reply, language)
+        forms = _forms(texts, language, bold)
         spans = {letter: _spans(form, said, known if glued else None) for letter, form in forms.items() if form}
         standing = _outermost(spans)
         if standing:
@@ -48,8 +50,17 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
     return None
 
 
-def _form(text: str, language: str | None, bold: bool) -> str:
-    return (fold(text) if bold else light(text, language)).strip(EDGES)
+def _forms(options: Mapping[str, str], language: str | None, bold: bool) -> dict[str, str]:
+    """The options as they are compared; punctuation around them stays only where it tells two of them apart."""
+    whole = {letter: fold(text) if bold else light(text, language) for letter, text in options.items()}
+    bare = {letter: _stripped(form) for letter, form in whole.items()}
+    return bare if len(set(bare.values())) == len(set(whole.values())) else whole
+
+
+def _stripped(form: str) -> str:
+    """Without punctuation around it; a minus before a number is no punctuation."""
+    bare = form.strip(EDGES)
+    return f"-{bare}" if bare[:1].isdigit() and form.lstrip(EDGES.replace("-", "")).startswith(f"-{bare[0]}") else bare
 
 
 def _without_article(text: str, known: Vocabulary) -> str:

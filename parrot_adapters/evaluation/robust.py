@@ -219,10 +219,11 @@ class _Reading:
         for i, token in enumerate(self.tokens):
             sign = token.text
             is_capital = sign.upper() == sign and sign not in self.known.words and not sign.isdecimal()
-            if len(sign) == 1 and is_capital and sign in self.known.labels and not self._struck_out(i):
-                label = self._label(sign)
-                if label:
-                    yield label
+            if len(sign) != 1 or not is_capital or sign not in self.known.labels or self._struck_out(i):
+                continue
+            label = self._label(sign)
+            if label and not self._contested(i) and not self._contested(i, -1):
+                yield label
 
     def _set_off(self) -> Iterator[str | None]:
         """The labels that stand at the start of the reply or of a line or sentence and are set off by a sign."""
@@ -243,14 +244,13 @@ class _Reading:
             return None
         return label
 
-    def _contested(self, i: int) -> bool:
-        """True where another letter stands beside this one: "A or B", "A/B", "A, B"."""
-        label, following, last = self._label(self.tokens[i].text), self._neighbour(i, 1), self._neighbour(i, 2)
-        if following is None or last is None or not last.is_word:
+    def _contested(self, i: int, step: int = 1) -> bool:
+        """True where another letter stands beside this one: "A or B", "A/B", "A, B"; ``step`` -1 looks back."""
+        label, between, other = self._label(self.tokens[i].text), self._neighbour(i, step), self._neighbour(i, 2 * step)
+        if between is None or other is None or not other.is_word or other.text.upper() != other.text:
             return False
-        beside = following.text in BESIDE_LABEL if not following.is_word else fold(following.text) in self.known.joiners
-        other = self._label(last.text, loose=False)
-        return beside and other is not None and other != label
+        beside = fold(between.text) in self.known.joiners if between.is_word else between.text in BESIDE_LABEL
+        return beside and self._label(other.text) not in (None, label)
 
     def _struck_out(self, i: int) -> bool:
         """True after a "not", fillers between: "not A", "não é a letra A"."""
