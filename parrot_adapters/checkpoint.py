@@ -454,14 +454,17 @@ def _require_plugins(stored: Stored, parts: HostParts) -> None:
 
 
 def _lora_arguments(path: Path) -> dict[str, Any]:
-    """The arguments of LoraConfig behind peft's own JSON; fields that a newer peft added are left to its defaults."""
+    """The arguments of LoraConfig behind peft's own JSON; fields that a newer peft added are left to its defaults.
+
+    Not ``inference_mode``, which freezes: a loaded adapter can be trained further.
+    """
     from dataclasses import fields
 
     from peft import LoraConfig
 
     known = {f.name for f in fields(LoraConfig) if f.init}
     config = json.loads(path.read_text("utf-8"))
-    return {k: v for k, v in config.items() if k in known and v is not None and k != "peft_type"}
+    return {k: v for k, v in config.items() if k in known - {"peft_type", "inference_mode"} and v is not None}
 
 
 def _sha256(path: Path) -> str:

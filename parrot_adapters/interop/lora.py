@@ -16,8 +16,18 @@ from parrot_adapters.interop.parts import HostParts
 
 __all__ = ["LanguageModelLora"]
 
-NAME = "parrot"  # peft's name for this set of LoRA weights
+NAME = "parrot_lm"  # peft's name for this set of LoRA weights; peft looks for it anywhere in a parameter's name
 PEFT_PREFIX = "base_model.model."  # what peft puts before a host's parameter names on disk
+# Settings of LoraConfig that reach beyond layers put beside the host's, or that peft ignores with our targets.
+BEYOND_LAYERS = (
+    "modules_to_save",
+    "layer_replication",
+    "trainable_token_indices",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "layers_to_transform",
+)
+HARMLESS_INITS = (True, False, "gaussian", "orthogonal")  # others (pissa, olora, ...) change the host's weights
 
 
 class LanguageModelLora:
@@ -50,8 +60,7 @@ class LanguageModelLora:
             raise ConfigError(
                 f"lora must be a peft.LoraConfig or a mapping of its arguments, not {type(config).__name__}"
             )
-        if config.modules_to_save or config.bias != "none":
-            raise ConfigError("lora with modules_to_save or bias cannot be taken off bit for bit; leave both unset")
+        _refuse_what_changes_the_host(config)
         self.model = parts.outer
         self.config = config
         config.target_modules = _targets(parts, config.target_modules)
@@ -72,10 +81,7 @@ class LanguageModelLora:
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The LoRA weights."""
-        for _, layer in _lora_layers(self.model):
-            for name, parameter in layer.named_parameters():
-                if "lora_" in name:
-                    yield parameter
+        return (parameter for _, parameter in self._named_parameters())
 
     def enable(self, *, on: bool) -> None:
         """Switch the layers on or off; off computes the bare layer, bit for bit."""
@@ -115,11 +121,17 @@ class LanguageModelLora:
         if mine.keys() != state.keys() or any(mine[k].shape != state[k].shape for k in mine):
             different = sorted(k for k in mine.keys() | state.keys() if k not in mine or k not in state)
             raise CheckpointError(explain("llm_lora/ does not fit this host.", differing=different[:5] or "shapes"))
-        own = dict(self.model.named_parameters())
         with torch.no_grad():
-            for name, value in state.items():
-                stem, _, last = name.removeprefix(PEFT_PREFIX).rpartition(".")
-                own[f"{stem}.{NAME}.{last}"].copy_(value)
+            for name, parameter in self._named_parameters():
+                stored = f"{PEFT_PREFIX}{name.replace(f'.{NAME}', '')}"
+                # peft stores DoRA's magnitudes without their last level.
+                parameter.copy_(state[stored] if stored in state else state[stored.removesuffix(".weight")])
+
+    def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for path, layer in _lora_layers(self.model):
+            for name, parameter in layer.named_parameters():
+                if "lora_" in name:
+                    yield f"{path}.{name}", parameter
 
     def save_config(self, directory: Path) -> None:
         """Write peft's own ``adapter_config.json``."""
@@ -127,6 +139,23 @@ class LanguageModelLora:
         config.inference_mode = True
         config.base_model_name_or_path = getattr(self.model.config, "_name_or_path", "") or None
         config.save_pretrained(str(directory))
+
+
+def _refuse_what_changes_the_host(config: Any) -> None:
+    """Only layers beside the host's own can be taken off bit for bit."""
+    beyond = [name for name in BEYOND_LAYERS if getattr(config, name, None)]
+    if config.bias != "none":
+        beyond.append(f"bias={config.bias!r}")
+    if config.init_lora_weights not in HARMLESS_INITS:
+        beyond.append(f"init_lora_weights={config.init_lora_weights!r}")
+    if beyond:
+        raise ConfigError(
+            explain(
+                f"lora with {', '.join(beyond)} cannot be taken off bit for bit, or not be confined to some layers.",
+                to_do="leave it unset; to choose layers, give target_modules as a regular expression over module names",
+                known_init_lora_weights=", ".join(map(str, HARMLESS_INITS)),
+            )
+        )
 
 
 def _targets(parts: HostParts, wanted: Any) -> str:

@@ -228,7 +228,16 @@ REFUSED = {
     "LoRA on the vision tower": ({}, {"lora": {"target_modules": r".*\.q_proj"}}, ConfigError, "reaches outside"),
     "LoRA of rank 0": ({}, {"lora": {"r": 0}}, ConfigError, "rank|r"),
     "LoRA with an unknown argument": ({}, {"lora": {"rank": 2}}, ConfigError, "rank"),
-    "LoRA with biases": ({}, {"lora": {"bias": "all"}}, ConfigError, "bit for bit"),
+    "LoRA with biases": ({}, {"lora": {"bias": "all"}}, ConfigError, "bias='all' cannot be taken off bit for bit"),
+    "LoRA with whole modules": ({}, {"lora": {"modules_to_save": ["lm_head"]}}, ConfigError, "modules_to_save"),
+    "LoRA that moves the host's weights": ({}, {"lora": {"init_lora_weights": "pissa"}}, ConfigError, "'pissa'"),
+    "LoRA on tokens": ({}, {"lora": {"trainable_token_indices": [1]}}, ConfigError, "trainable_token_indices"),
+    "LoRA on numbered layers": (
+        {},
+        {"lora": {"target_modules": ["q_proj"], "layers_to_transform": [0]}},
+        ConfigError,
+        "regular expression",
+    ),
     "no LoRA at all": ({}, {"lora": 3}, ConfigError, "must be a peft.LoraConfig"),
 }
 

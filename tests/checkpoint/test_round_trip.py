@@ -169,3 +169,31 @@ def test_weights_that_an_expert_shares_stay_shared(kit, host, make_host, inputs,
     finally:
         pa.plugins.manager.unregister(name)
     assert again.up is again.gate
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"target_modules": "all-linear"},
+        {"target_modules": r"model\.language_model\.layers\.1\..*\.o_proj"},
+        {"use_dora": True},
+        {"use_rslora": True, "rank_pattern": {"q_proj": 3}},
+        {"init_lora_weights": "gaussian", "exclude_modules": ["v_proj"]},
+    ],
+    ids=["plain", "all linear", "one layer", "dora", "rank pattern", "exclusions"],
+)
+def test_kinds_of_lora(kit, host, make_host, inputs, small, tmp_path, settings):
+    kit.logits(host, inputs)  # transformers puts hooks of its own on the vision tower when it first runs
+    with kit.Untouched(host):
+        handle = pa.attach(host, small, lora=kit.LORA | settings)
+        kit.disturb(handle)
+        check_round_trip(kit, handle, make_host, inputs, tmp_path / "adapter")
+        handle.detach()
+
+
+def test_a_loaded_adapter_can_be_trained_further(full, make_host, tmp_path):
+    full.save_pretrained(tmp_path / "adapter")
+    again = pa.load_adapter(make_host(), tmp_path / "adapter")
+    assert all(p.requires_grad for p in again.parameters())
+    assert len(list(again.parameters())) == len(list(full.parameters()))
