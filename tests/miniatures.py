@@ -139,7 +139,8 @@ class Family:
             here = slice(size - len(row), size) if padding == "left" else slice(0, len(row))
             input_ids[number, here] = torch.tensor(row)
             mask[number, here] = 1
-        inputs |= {"input_ids": input_ids, "attention_mask": mask}
+        # Text first, as processors do: generate takes the batch size from the first tensor it finds.
+        inputs = {"input_ids": input_ids, "attention_mask": mask} | inputs
         return inputs | self.extra(inputs)
 
 
@@ -170,6 +171,7 @@ def tokenizer() -> Any:
     names = {PAD: "<pad>", BOS: "<s>", EOS: "</s>", IMAGE: "<image>", VIDEO: "<video>", START: "<i>", END: "</i>"}
     names |= {TURN: "<turn>", END_TURN: "<end>", USER: "user", ASSISTANT: "assistant", SYSTEM: "system"}
     roles = (USER, ASSISTANT, SYSTEM)
+    names |= {VOCABULARY - 3: "one", VOCABULARY - 2: "2", VOCABULARY - 1: "three"}  # what templates are tried with
     names = {i: names.get(i, f"<special{i}>" if i < FIRST_WORD else f"w{i}") for i in range(VOCABULARY)}
     made = Tokenizer(models.WordLevel({name: i for i, name in names.items()}, unk_token="<pad>"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -14,19 +14,15 @@ import parrot_adapters as pa
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "family" in metafunc.fixturenames and "family" not in _parametrised(metafunc):
-        metafunc.parametrize("family", FAMILIES.values(), ids=FAMILIES.keys(), indirect=True)
-
-
-def _parametrised(metafunc: pytest.Metafunc) -> set[str]:
-    """Names the test itself parametrises; such a test chooses its own families."""
+    """A module may name fewer families in ``ONLY``, a test in a parametrize mark."""
     marks = metafunc.definition.iter_markers("parametrize")
-    return {name.strip() for mark in marks for name in str(mark.args[0]).split(",")}
+    if "family" in metafunc.fixturenames and not any("family" in str(mark.args[0]) for mark in marks):
+        metafunc.parametrize("family", getattr(metafunc.module, "ONLY", FAMILIES), indirect=True)
 
 
 @pytest.fixture
 def family(request: pytest.FixtureRequest) -> Family:
-    found: Family = request.param if isinstance(request.param, Family) else FAMILIES[request.param]
+    found = FAMILIES[request.param]
     test = request.node.originalname
     if test in found.known:
         request.node.add_marker(pytest.mark.xfail(reason=found.known[test], strict=True))

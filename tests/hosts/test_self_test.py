@@ -1,0 +1,194 @@
+"""The self-test and the checks of this folder, held to adapters that are wrong on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from miniatures import ADAPTER, FAMILIES, PROMPTS, Family, text
+
+import parrot_adapters as pa
+from parrot_adapters.errors import AlreadyAttachedError, HostError, PlaceholderError, SelfTestError
+from parrot_adapters.interop.native import NativeSeam
+from parrot_adapters.interop.prompt import TextScope
+
+ONLY = ["llava", "qwen3_vl", "gemma3"]
+
+
+class OuterSeam(NativeSeam):
+    """The obvious seam: wrap ``get_image_features``, learn the prompt from a hook on the outer model.
+
+    Right in forward; dead in generate, which encodes before it calls forward.
+    """
+
+    def install(self) -> None:
+        outer = self.parts.outer
+        self.call: dict[str, Any] | None = None
+        self._hooks = [
+            outer.register_forward_pre_hook(self.learn, with_kwargs=True),
+            outer.register_forward_hook(self.forget),
+        ]
+        self.parts.base.__dict__["get_image_features"] = self.features
+
+    def remove(self) -> None:
+        super().remove()
+        self.parts.base.__dict__.pop("get_image_features", None)
+
+    def learn(self, module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        self.call = kwargs
+
+    def forget(self, *ignored: Any) -> None:
+        self.call = None
+
+    def features(self, *args: Any, **kwargs: Any) -> Any:
+        base = self.parts.base
+        output = type(base).get_image_features(base, *args, **kwargs)
+        if self.call is None or not self.enabled:
+            return output
+        return self.align_outputs({"image": output}, self.call, None)["image"]
+
+
+class HalfSeam(NativeSeam):
+    """The pre-hook alone, without the override in generate: later steps route on what was generated."""
+
+    def install(self) -> None:
+        super().install()
+        self.parts.outer.__dict__.pop("_maybe_prepare_encoder_kwargs_for_generation")
+
+
+class DeafSeam(NativeSeam):
+    """Computes everything and hands the host its features unaligned."""
+
+    def align_outputs(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        super().align_outputs(outputs, *args, **kwargs)
+        return dict(outputs)
+
+
+class StubbornSeam(NativeSeam):
+    """Goes on when it is switched off."""
+
+    enabled = property(lambda self: True, lambda self, value: None)  # type: ignore[assignment]
+
+
+class BlindScope(TextScope):
+    """Shows the router no text at all."""
+
+    def select(self, is_text: Any, ids: Any, labels: Any) -> Any:
+        return torch.zeros_like(is_text)
+
+
+class CarelessScope(TextScope):
+    """Shows the router padding and placeholders as well."""
+
+    def select(self, is_text: Any, ids: Any, labels: Any) -> Any:
+        return torch.ones_like(is_text)
+
+
+def with_seam(host: Any, seam: type[NativeSeam], scope: type[TextScope] = TextScope) -> pa.Attachment:
+    handle = pa.attach(host, ADAPTER)
+    own = handle._seam
+    own.remove()
+    handle._seam = seam(handle.parts, handle.module, scope(own.scope.name, own.scope.chat, own.scope.special_ids))
+    handle._seam.install()
+    return handle
+
+
+def test_the_seam_itself_passes_when_put_in_the_same_way(host, inputs) -> None:
+    pa.self_test(with_seam(host, NativeSeam), inputs)
+
+
+@pytest.mark.parametrize(
+    ("seam", "complaint"),
+    [
+        (OuterSeam, "generate starts from other logits"),
+        (DeafSeam, "visual tokens are not used"),
+        (StubbornSeam, "disabled"),
+    ],
+)
+def test_broken_seams_fail_the_self_test(host, inputs, seam: type[NativeSeam], complaint: str) -> None:
+    with pytest.raises(SelfTestError, match=complaint):
+        pa.self_test(with_seam(host, seam), inputs)
+
+
+def test_a_seam_that_sees_no_text_fails_the_self_test(host, inputs) -> None:
+    with pytest.raises(SelfTestError, match="text"):
+        pa.self_test(with_seam(host, NativeSeam, BlindScope), inputs)
+
+
+def test_a_layer_that_reads_padding_fails_the_padding_check(host, family: Family, routed) -> None:
+    handle = with_seam(host, NativeSeam, CarelessScope)
+    (short,) = routed(handle, family.batch(PROMPTS))
+    (long,) = routed(handle, family.batch(PROMPTS, min_length=80))
+    assert (short.logits - long.logits).abs().max() > 1e-3
+
+
+def test_half_a_seam_routes_again_on_generated_text(host, inputs, decode) -> None:
+    """Why the override in generate is there: without it every step without cache routes anew."""
+    half = with_seam(host, HalfSeam)
+    with half.record_routing() as log:
+        decode(host, inputs, use_cache=False)
+    assert len(log) > 1
+    assert not torch.equal(log[0].logits, log[-1].logits)
+
+
+def test_attach_takes_an_adapter_off_that_fails_its_self_test(host, inputs, monkeypatch) -> None:
+    keys = set(host.state_dict())
+    monkeypatch.setattr(TextScope, "select", BlindScope.select)
+    with pytest.raises(SelfTestError):
+        pa.attach(host, ADAPTER, self_test=inputs)
+    assert set(host.state_dict()) == keys
+    assert pa.attachment_of(host) is None
+
+
+def test_the_self_test_leaves_no_trace(attached, inputs) -> None:
+    before = {name: value.clone() for name, value in attached.model.state_dict().items()}
+    attached.model.train()
+    pa.self_test(attached, inputs)
+    assert attached.model.training
+    assert all(torch.equal(value, before[name]) for name, value in attached.model.state_dict().items())
+
+
+# --- bad input -----------------------------------------------------------------------------------------------------
+
+
+def test_errors_have_the_right_types(attached, inputs) -> None:
+    with pytest.raises(AlreadyAttachedError):
+        pa.attach(attached.model, ADAPTER)
+    ids = inputs["input_ids"].flip(1)[:, :-20] if inputs["input_ids"].shape[1] > 40 else inputs["input_ids"][:, 20:]
+    broken = {k: v[:, -ids.shape[1] :] if k in ("attention_mask",) else v for k, v in inputs.items()} | {
+        "input_ids": ids
+    }
+    for name in ("mm_token_type_ids", "token_type_ids"):
+        broken.pop(name, None)
+    with pytest.raises(PlaceholderError, match="per row"):
+        attached.model(**broken)
+
+
+def test_self_test_without_images(attached, family: Family) -> None:
+    with pytest.raises(HostError, match="no image"):
+        pa.self_test(attached, family.batch([PROMPTS[2]]))
+
+
+def test_self_test_of_a_bare_host(host, inputs) -> None:
+    with pytest.raises(HostError, match="attach"):
+        pa.self_test(host, inputs)
+
+
+def test_a_vision_tower_or_language_model_alone_is_refused(host) -> None:
+    for part in (host.model.language_model, host.get_input_embeddings()):
+        with pytest.raises(HostError):
+            pa.attach(part, ADAPTER)
+        assert pa.attachment_of(part) is None
+
+
+def test_hosts_without_vision() -> None:
+    blind = transformers.LlamaForCausalLM(transformers.LlamaConfig(**{**text(), "model_type": "llama"}))
+    for model in (blind, torch.nn.Linear(2, 2), "llava"):
+        with pytest.raises(HostError, match=r"no vision|not a transformers model"):
+            pa.attach(model, ADAPTER)
+
+
+def test_there_are_plenty_of_families() -> None:
+    assert len(FAMILIES) >= 25
