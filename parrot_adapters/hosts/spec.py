@@ -67,6 +67,10 @@ class HostSpec:
         "vision_embed_tokens",
         "embed_vision",
         "visual_projection",
+        "vision_projection",
+        "visual_embeddings_table",
+        "mm_projector",
+        "projector",
         "aligner",
     )
     vision_tower: tuple[str, ...] = ("vision_tower", "visual", "vision_model", "vision_encoder")

@@ -47,7 +47,9 @@ class ChatFormat:
         dialogue = ids(user, answer)
         first, second = ids(user, answer, user), ids(user, answer, other)
         framed = _common_prefix(first, second)
-        user_header = framed[len(dialogue) :] if framed[: len(dialogue)] == dialogue else ()
+        # A tokenizer to which both messages are unknown cannot tell content from frame.
+        told_apart = first != second and framed[: len(dialogue)] == dialogue
+        user_header = framed[len(dialogue) :] if told_apart else ()
         return cls(tuple(user_header), tuple(assistant_header), special)
 
     def to_dict(self) -> dict[str, list[int]]:
