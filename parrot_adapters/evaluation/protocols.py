@@ -18,16 +18,16 @@ class Protocol(NamedTuple):
     """How replies are read and what one scored unit is."""
 
     name: str
-    mmmb_unit: Literal["row", "circular"]
-    """``circular``: rows that share ``index % 1e6`` are one unit, right only if every row is."""
-    tail_only: bool
-    """A letter counts among the last four tokens only; long replies are not searched for an option's text."""
-    answer_is: bool
-    """Where no letter was found, the phrase ``answer is X`` is looked for before an option's text is."""
-    grouped_by_column: bool
-    """A circular set's groups come from its ``g_index`` column where it has one."""
     use: str
     """When to choose it, in one line."""
+    mmmb_unit: Literal["row", "circular"] = "row"
+    """``circular``: rows that share ``index % 1e6`` are one unit, right only if every row is."""
+    tail_only: bool = False
+    """A letter counts among the last four tokens only; long replies are not searched for an option's text."""
+    answer_is: bool = False
+    """Where no letter was found, the phrase ``answer is X`` is looked for before an option's text is."""
+    grouped_by_column: bool = False
+    """A circular set's groups come from its ``g_index`` column where it has one."""
 
     def unit(self, benchmark: str) -> Literal["row", "circular"]:
         """What one scored unit of ``benchmark`` is: MMBench is circular under every protocol."""
@@ -38,11 +38,27 @@ PROTOCOLS = {
     p.name: p
     for p in (
         Protocol(
-            "paper-2024", "circular", False, False, False, "compare with the tables of the PARROT paper (MMMB circular)"
+            "paper-2024",
+            mmmb_unit="circular",
+            use="compare with the tables of the PARROT paper (MMMB circular)",
         ),
-        Protocol("vlmevalkit-2024", "row", False, False, False, "compare with harness results made before August 2025"),
-        Protocol("vlmevalkit-2025", "row", True, False, True, "compare with results from August 2025 to mid June 2026"),
-        Protocol("vlmevalkit-2026", "row", True, True, True, "compare with results made since mid June 2026"),
+        Protocol(
+            "vlmevalkit-2024",
+            use="compare with harness results made before August 2025",
+        ),
+        Protocol(
+            "vlmevalkit-2025",
+            tail_only=True,
+            grouped_by_column=True,
+            use="compare with results from August 2025 to mid June 2026",
+        ),
+        Protocol(
+            "vlmevalkit-2026",
+            tail_only=True,
+            answer_is=True,
+            grouped_by_column=True,
+            use="compare with results made since mid June 2026",
+        ),
     )
 }
 
