@@ -17,6 +17,11 @@ from parrot_adapters.errors import CheckpointError, explain
 __all__ = ["WeightFiles", "write_shards"]
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+LOOSE = ("model*.safetensors", "pytorch_model*.safetensors")
+CONVERSION = (
+    "state = torch.load(FILE, weights_only=True); safetensors.torch.save_file("
+    "{name: value.clone().contiguous() for name, value in state.items()}, FILE + '.safetensors')"
+)
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
 
 
@@ -24,7 +29,7 @@ class WeightFiles:
     """The weights of a directory by name. Only headers are read until a tensor is asked for.
 
     Args:
-        directory: with ``model.safetensors``, or shards and ``model.safetensors.index.json``.
+        directory: with ``model.safetensors``, or shards and ``model.safetensors.index.json``, or shards alone.
 
     Raises:
         CheckpointError: no safetensors there (pickles are refused), a shard is missing or damaged, a name occurs twice.
@@ -126,17 +131,15 @@ def _files(directory: Path) -> list[Path]:
         return [directory / name for name in shards]
     if (directory / SINGLE).is_file():
         return [directory / SINGLE]
+    if loose := sorted(path for pattern in LOOSE for path in directory.glob(pattern)):
+        return loose  # shards without an index, as a conversion by hand leaves them
     pickled = sorted(path.name for pattern in PICKLES for path in directory.glob(pattern))
     raise CheckpointError(
         explain(
             f"{directory} holds no safetensors weights.",
-            looked_for=f"{SINGLE} or {INDEX}",
+            looked_for=f"{SINGLE}, {INDEX} or {' or '.join(LOOSE)}",
             found=f"{', '.join(pickled[:3])}: pickled weights are never loaded, they can run code" if pickled else None,
-            to_do="if you trust the file, convert it once, shard by shard, and delete it: "
-            "safetensors.torch.save_file({k: v.contiguous() for k, v in torch.load(FILE, weights_only=True).items()}, "
-            f"'{SINGLE}')"
-            if pickled
-            else None,
+            to_do=f"if you trust them, convert each FILE once: {CONVERSION}" if pickled else None,
         )
     )
 

@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -262,6 +263,23 @@ def test_sharded_input_gives_the_same(kit, source, imported, tmp_path):
     for name in ("adapter/adapter_model.safetensors", "host/config.json", "host/generation_config.json"):
         assert (tmp_path / "out" / name).read_bytes() == (imported / name).read_bytes()
     check_oracle(load(tmp_path / "out"), 0)
+
+
+def test_pickles_converted_as_the_message_says(kit, source, imported, tmp_path):
+    state = load_file(source / "model.safetensors")
+    names = sorted(state)
+    for i in range(2):
+        torch.save({name: state[name] for name in names[i::2]}, source / f"pytorch_model-0000{i + 1}-of-00002.bin")
+    (source / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError) as caught:
+        import_reference(source, tmp_path / "out")
+    code = next(line for line in str(caught.value).splitlines() if "convert each FILE once:" in line)
+    for file in source.glob("*.bin"):
+        exec(code.partition("once: ")[2], {"torch": torch, "safetensors": safetensors, "FILE": str(file)})
+    import_reference(source, tmp_path / "out")
+    kit.assert_same_bits(
+        load_file(tmp_path / "out" / "host" / "model.safetensors"), load_file(imported / "host" / "model.safetensors")
+    )
 
 
 def test_output_shards_are_of_bounded_size(imported, tmp_path):
