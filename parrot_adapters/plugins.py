@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pluggy
 
 from parrot_adapters import hookspecs
-from parrot_adapters.errors import PluginError, UnknownNameError, explain, suggest
+from parrot_adapters.errors import ConfigError, PluginError, UnknownNameError, explain, suggest
 
 __all__ = ["Component", "PluginInfo", "PluginManager", "find", "installed", "load_file", "manager", "register"]
 
@@ -45,6 +48,7 @@ class PluginInfo:
         distribution: installed distribution, or None.
         version: its version, or None.
         error: why it could not be used, or None.
+        barred: it was left out on purpose, by an environment variable.
     """
 
     name: str
@@ -52,6 +56,7 @@ class PluginInfo:
     distribution: str | None = None
     version: str | None = None
     error: str | None = None
+    barred: bool = False
 
     def __str__(self) -> str:
         if self.distribution:
@@ -94,9 +99,11 @@ class PluginManager:
             PluginError: it implements unknown hooks or no hook at all, or the name is taken.
         """
         name = name or str(getattr(plugin, "__name__", type(plugin).__name__))
+        if name in self.infos:
+            raise PluginError(f"plugin {name!r} cannot be registered: the name is taken by {self.infos[name]}")
         error = self._add(plugin, PluginInfo(name, "registered"))
         if error:
-            self.infos.pop(name, None)
+            self.infos.pop(name)  # the caller was told; nothing stays behind
             raise PluginError(f"plugin {name!r} cannot be registered: {error}")
         return name
 
@@ -109,22 +116,18 @@ class PluginManager:
     def load_file(self, path: str | os.PathLike[str]) -> PluginInfo:
         """Load a Python file as a plugin. A fault in it is recorded in the returned info, not raised."""
         path = Path(path).resolve()
-        info = PluginInfo(path.name, "file")
-        module_name = f"_parrot_plugin_file_{path.stem}"
+        info = PluginInfo(self._free(path.name, path.parent), "file")
         try:
-            spec = importlib.util.spec_from_file_location(module_name, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[module_name] = module
-            spec.loader.exec_module(module)
-        except Exception as error:
+            module = _module_from(path)
+        except (Exception, SystemExit) as error:
             return self._fail(info, error)
         self._add(module, info)
         return self.infos[info.name]
 
     def components(self, kind: str) -> list[Component]:
         """All registered components of a kind (``"router"``, ``"expert"``, ``"host"``, ...), built-ins first."""
+        if kind not in KINDS:
+            raise ConfigError(explain(f"no kind of component is named {kind!r}.", known=", ".join(KINDS)))
         self.load()
         found: list[Component] = []
         for name, plugin in self.pm.list_name_plugin():
@@ -135,7 +138,7 @@ class PluginManager:
             mine: list[Component] = []
             try:
                 hook(register=_collector(kind, self.infos[name], mine))
-            except Exception as error:  # this plugin's fault stays its own
+            except (Exception, SystemExit) as error:  # this plugin's fault stays its own
                 self._fail(self.infos[name], error)
                 continue
             found += mine
@@ -175,7 +178,7 @@ class PluginManager:
         )
 
     def failures(self) -> list[PluginInfo]:
-        """Plugins that could not be loaded or used."""
+        """Plugins that could not be loaded or used, or that are barred. A hook that fails is known once it has run."""
         self.load()
         return [info for info in self.infos.values() if info.error]
 
@@ -186,37 +189,42 @@ class PluginManager:
         self._loaded = True
         from parrot_adapters import builtins
 
-        self._add(builtins, PluginInfo("builtins", "built in"))
+        self._add(builtins, PluginInfo(self._free("builtins", "parrot_adapters"), "built in"))
         for point in installed():
             self._load_entry_point(point)
-        local = Path(os.environ.get("PARROT_PLUGIN_FILE", "parrot_plugins.py") or os.devnull)
-        if local.is_file():
+        asked = os.environ.get("PARROT_PLUGIN_FILE")
+        local = Path("parrot_plugins.py" if asked is None else asked)
+        if asked or (asked is None and local.is_file()):
             self.load_file(local)
 
     def _load_entry_point(self, point: EntryPoint) -> None:
         dist = point.dist
-        info = PluginInfo(
-            point.name, "entry point", dist.name if dist else None, str(dist.version) if dist and dist.version else None
-        )
+        distribution = dist.name if dist else None
+        version = str(dist.version) if dist and dist.version else None
+        info = PluginInfo(self._free(point.name, distribution), "entry point", distribution, version)
         if reason := _barred(point):
-            self.infos[info.name] = PluginInfo(info.name, info.source, info.distribution, info.version, reason)
+            self.infos[info.name] = replace(info, error=reason, barred=True)
             return
         try:
             plugin = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._fail(info, error)
             return
         self._add(plugin, info)
 
+    def _free(self, name: str, owner: object) -> str:
+        """``name``, or with its owner where another plugin has it."""
+        while name in self.infos:
+            name = f"{name} ({owner})"
+        return name
+
     def _add(self, plugin: object, info: PluginInfo) -> str | None:
-        if info.name in self.infos:
-            return f"the name {info.name!r} is taken by {self.infos[info.name]}"
-        if self.pm.is_registered(plugin):
-            return f"this object is registered already, as {self.pm.get_name(plugin)!r}"
         self.infos[info.name] = info
+        if self.pm.is_registered(plugin):
+            return self._fail(info, f"this object is registered already, as {self.pm.get_name(plugin)!r}").error
         try:
             self.pm.register(plugin, name=info.name)
-            self.pm.check_pending()
+            self._reject_unknown_hooks(plugin)
         except Exception as error:
             if self.pm.get_plugin(info.name) is not None:
                 self.pm.unregister(name=info.name)
@@ -226,9 +234,17 @@ class PluginManager:
             return self._fail(info, "it implements no hook (are its functions marked @hookimpl?)").error
         return None
 
+    def _reject_unknown_hooks(self, plugin: object) -> None:
+        known = set(KINDS.values())
+        unknown = [n for n in dir(plugin) if n not in known and self.pm.parse_hookimpl_opts(plugin, n) is not None]
+        if unknown:
+            near = "; ".join(f"{name!r}.{suggest(name, known)}" for name in unknown)
+            raise PluginError(f"it implements unknown hooks: {near} Known: {', '.join(sorted(known))}")
+
     def _fail(self, info: PluginInfo, error: BaseException | str) -> PluginInfo:
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        failed = PluginInfo(info.name, info.source, info.distribution, info.version, text)
+        text = str(error) if isinstance(error, PluginError) else text
+        failed = replace(info, error=text)
         self.infos[info.name] = failed
         return failed
 
@@ -238,8 +254,24 @@ def installed() -> list[EntryPoint]:
     return sorted(entry_points(group=hookspecs.PROJECT), key=lambda point: point.name)
 
 
+def _module_from(path: Path) -> ModuleType:
+    """Run a Python file as a module of its own."""
+    name = f"_parrot_plugin_file_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and pickle look there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
 def _barred(point: EntryPoint) -> str | None:
-    names = {point.name, point.dist.name if point.dist else ""}
+    names = {_canonical(point.name), _canonical(point.dist.name if point.dist else "")}
     allow, block = _names("PARROT_PLUGINS_ALLOW"), _names("PARROT_PLUGINS_BLOCK")
     if allow and not names & allow:
         return "not in PARROT_PLUGINS_ALLOW"
@@ -247,11 +279,22 @@ def _barred(point: EntryPoint) -> str | None:
 
 
 def _names(variable: str) -> set[str]:
-    return {part.strip() for part in os.environ.get(variable, "").split(",") if part.strip()}
+    return {_canonical(part) for part in os.environ.get(variable, "").split(",") if part.strip()}
+
+
+def _canonical(name: str) -> str:
+    """As packaging compares names: ``Parrot_Router.X`` is ``parrot-router-x``."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _collector(kind: str, plugin: PluginInfo, into: list[Component]) -> Callable[[str, Any], None]:
     def register(name: str, factory: Any) -> None:
+        if not isinstance(name, str) or not name:
+            raise PluginError(f"the name of a {kind} must be a string, not {name!r}")
+        if not callable(factory) and kind != "host":
+            raise PluginError(f"{kind} {name!r} must be registered with a factory, not {type(factory).__name__}")
+        if any(c.name == name for c in into):
+            raise PluginError(f"{kind} {name!r} is registered twice by the same plugin")
         into.append(Component(kind, name, factory, plugin))
 
     return register

@@ -6,6 +6,7 @@ recipes') are found through the entry-point group ``parrot_adapters.commands``.
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 
@@ -21,6 +22,7 @@ BUILT_IN = {
     ),
     "grow": ("parrot_adapters.cli.grow:command", "add experts for new languages; answers unchanged until trained"),
     "new": ("parrot_adapters.cli.new:command", "write an installable router, expert or host plugin to start from"),
+    "check": ("parrot_adapters.cli.check:command", "hold a router or an expert bank to every promise of the library"),
     "score": ("parrot_adapters.cli.score:command", "score predictions made elsewhere (MMMB, Multilingual MMBench)"),
 }
 FROM_RECIPES = {
@@ -58,6 +60,9 @@ def _run(target: EntryPoint, argv: list[str]) -> int:
     except ParrotError as error:
         print(f"parrot: {type(error).__name__}: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
+    except BrokenPipeError:  # whoever read our output has had enough: `parrot plugins | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("parrot: interrupted", file=sys.stderr)
         return 130
