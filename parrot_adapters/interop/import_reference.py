@@ -12,7 +12,6 @@ are the original's.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -34,9 +33,9 @@ from parrot_adapters.interop.reference_config import (
     ReferenceConfig,
     adapter_config,
     host_config,
-    read_json,
     read_reference_config,
 )
+from parrot_adapters.interop.reference_files import carry_over_settings, carry_over_tokenizer
 from parrot_adapters.interop.reference_names import (
     ADAPTER_PREFIX,
     EMBEDDING,
@@ -47,13 +46,11 @@ from parrot_adapters.interop.reference_names import (
     on_disk,
 )
 from parrot_adapters.interop.shards import WeightFiles, write_shards
-from parrot_adapters.reference import from_reference
+from parrot_adapters.reference import from_reference, to_reference
 
 __all__ = ["ImportReport", "import_reference"]
 
-IMAGE_TOKEN = "<image>"
 SHARD_BYTES = 2**30  # one shard is held in memory at a time
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
 
 Progress = Callable[[int, int], None]
 
@@ -111,13 +108,22 @@ def import_reference(
             explain(f"{destination} exists already and is not empty.", to_do="name another directory, or remove it")
         )
     reference = read_reference_config(source, None if vision_tower is None else Path(vision_tower))
+    try:
+        return _import(source, destination, reference, progress or (lambda done, total: None), shard_bytes)
+    except OSError as error:
+        raise CheckpointError(explain(f"{source} could not be imported.", because=error)) from error
+
+
+def _import(
+    source: Path, destination: Path, reference: ReferenceConfig, progress: Progress, shard_bytes: int
+) -> ImportReport:
     with _appearing(destination) as staging:
         host, adapter = staging / "host", staging / "adapter"
         host.mkdir()
-        image_token_id, notes = _carry_over_tokenizer(source, reference, host)
+        image_token_id, notes = carry_over_tokenizer(source, reference, host)
         plan = _Plan(reference, source, image_token_id)
-        host_bytes = plan.write_host(host, shard_bytes, progress or (lambda done, total: None))
-        notes += _carry_over_settings(source, reference, host, image_token_id)
+        host_bytes = plan.write_host(host, shard_bytes, progress)
+        notes += carry_over_settings(source, reference, host, image_token_id)
         plan.write_adapter(adapter, name=str(destination / "host"))
         made = WeightFiles(host)
         return ImportReport(
@@ -228,9 +234,8 @@ class _Plan:
             expected[name] = (self.reference.vocabulary, expected[name][1])
         given = {target: self.files.shapes[name] for name, target in self.host.items()}
         given |= {target: self.tower.shapes[name] for name, target in self.tower_names.items()}
-        expected |= {
-            f"{ADAPTER_PREFIX}{name}": tuple(value.shape) for name, value in _reference_form(layer, self).items()
-        }
+        for name, value in to_reference(layer, self.adapter_config).items():
+            expected[f"{ADAPTER_PREFIX}{name}"] = tuple(value.shape)
         given |= {name: self.files.shapes[name] for name in self.adapter}
         missing = sorted(expected.keys() - given.keys())
         unknown = sorted([*unknown, *(given.keys() - expected.keys())])
@@ -250,12 +255,6 @@ class _Plan:
             )
 
 
-def _reference_form(layer: Any, plan: _Plan) -> Mapping[str, Tensor]:
-    from parrot_adapters.reference import to_reference
-
-    return to_reference(layer, plan.adapter_config)
-
-
 def _tower_part(names: Mapping[str, str]) -> dict[str, str]:
     return {name: target for name, target in names.items() if target.startswith("model.vision_tower.")}
 
@@ -266,63 +265,6 @@ def _empty_host(config: Any) -> Any:
 
     with torch.device("meta"):
         return LlavaForConditionalGeneration(config)
-
-
-def _carry_over_tokenizer(source: Path, reference: ReferenceConfig, host: Path) -> tuple[int, list[str]]:
-    """Copy the tokenizer with the placeholder added; the placeholder's id is the tokenizer's, else the next free one.
-
-    The original pads its vocabulary: the tokenizer's next id is then a row that exists and that nobody uses.
-    """
-    if not any((source / name).is_file() for name in TOKENIZER_FILES):
-        note = f"the checkpoint has no tokenizer; id {reference.vocabulary} stands for an image"
-        return reference.vocabulary, [note]
-    from transformers import AddedToken, AutoTokenizer, PreTrainedConfig
-
-    described = source / "tokenizer_config.json"
-    known = described.is_file() and "tokenizer_class" in read_json(described)
-    # The original's model type means nothing to transformers; the language model's decides if the files do not.
-    config = PreTrainedConfig() if known else host_config(reference, 0).text_config
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, config=config)
-    except Exception as error:  # whatever a tokenizer file can do wrong
-        raise CheckpointError(
-            explain(f"the tokenizer in {source} cannot be loaded.", because=f"{type(error).__name__}: {error}")
-        ) from error
-    tokenizer.add_tokens([AddedToken(IMAGE_TOKEN, normalized=False, special=True)], special_tokens=True)
-    tokenizer.save_pretrained(host)
-    return int(tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)), []
-
-
-def _carry_over_settings(source: Path, reference: ReferenceConfig, host: Path, image_token_id: int) -> list[str]:
-    """Generation config, image processor, processor."""
-    generation = read_json(source / "generation_config.json") if (source / "generation_config.json").is_file() else {}
-    for key in ("_from_model_config", "transformers_version"):
-        generation.pop(key, None)
-    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        if reference.values.get(key) is not None:
-            generation.setdefault(key, reference.values[key])
-    # The original cannot answer with an image.
-    generation["suppress_tokens"] = [*(generation.get("suppress_tokens") or ()), image_token_id]
-    _write_json(host / "generation_config.json", generation)
-    found = next((p for p in (reference.tower, source) if (p / "preprocessor_config.json").is_file()), None)
-    if found is None:
-        return [f"no preprocessor_config.json in {reference.tower}: prepare pixels as the vision tower's makers say"]
-    pictures = read_json(found / "preprocessor_config.json")
-    for key in ("feature_extractor_type", "image_processor_type"):
-        pictures.pop(key, None)
-    pictures["image_processor_type"] = "LlavaImageProcessor"  # CLIP's, and can pad to a square as the original does
-    pictures["do_pad"] = reference.values.get("image_aspect_ratio") == "pad"
-    _write_json(host / "preprocessor_config.json", pictures)
-    if (host / "tokenizer_config.json").is_file():
-        processor = {
-            "processor_class": "LlavaProcessor",
-            "image_token": IMAGE_TOKEN,
-            "num_additional_image_tokens": 1,  # CLS
-            "patch_size": reference.vision.get("patch_size", 32),
-            "vision_feature_select_strategy": "full",
-        }
-        _write_json(host / "processor_config.json", processor)
-    return []
 
 
 @contextmanager
@@ -338,10 +280,6 @@ def _appearing(directory: Path) -> Iterator[Path]:
         os.replace(staging, directory)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _some(names: list[str]) -> str | None:

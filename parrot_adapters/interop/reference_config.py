@@ -116,7 +116,20 @@ def adapter_config(reference: ReferenceConfig) -> AdapterConfig:
 
 
 def host_config(reference: ReferenceConfig, image_token_id: int) -> Any:
-    """The ``LlavaConfig`` of the host, its vocabulary large enough for the image placeholder."""
+    """The ``LlavaConfig`` of the host, its vocabulary large enough for the image placeholder.
+
+    Raises:
+        CheckpointError: transformers takes the values for impossible.
+    """
+    try:
+        return _host_config(reference, image_token_id)
+    except Exception as error:  # transformers has several kinds for it, none of them public
+        raise CheckpointError(
+            explain("the checkpoint's config.json holds values that make no model.", because=error)
+        ) from error
+
+
+def _host_config(reference: ReferenceConfig, image_token_id: int) -> Any:
     from dataclasses import fields
 
     from transformers import CLIPVisionConfig, LlavaConfig, Qwen2Config
@@ -172,6 +185,8 @@ def _unsupported(values: Mapping[str, Any]) -> list[str]:
         )
     if values["moe_hidden_size"] != values["hidden_size"]:
         found.append(f"moe_hidden_size {values['moe_hidden_size']} differs from hidden_size {values['hidden_size']}")
+    if not isinstance(values.get("moe_weight", 1.0), int | float):
+        found.append(f"moe_weight is {values['moe_weight']!r}, not a number")
     for key in ("num_experts", "moe_intermediate_size", "hidden_size", "vocab_size", "mm_hidden_size"):
         if not isinstance(values[key], int) or values[key] < 1:
             found.append(f"{key} is {values[key]!r}, not a whole number of at least 1")

@@ -470,6 +470,8 @@ HARMS = {
     "patches only": (config(mm_vision_select_feature="patch"), "'cls_patch'"),
     "experts of another width": (config(moe_hidden_size=32), "moe_hidden_size 32 differs from hidden_size 48"),
     "a count that is none": (config(num_experts="six"), "num_experts is 'six'"),
+    "a weight that is none": (config(moe_weight="0.1"), "moe_weight is '0.1'"),
+    "a value that makes no model": (config(num_attention_heads="four"), "make no model"),
     "two reasons": (config(use_moe=False, mm_projector_type="linear"), r"use_moe is false(.|\n)*'linear'"),
     "no vision tower": (lambda d: shutil.rmtree(d / "clip-vit-tiny"), "--vision-tower DIR"),
     "a tower of another width": (config(mm_hidden_size=64), "has width 32; the checkpoint was made with 64"),
@@ -529,6 +531,16 @@ def test_an_empty_destination_will_do(tmp_path):
     (tmp_path / "out").mkdir()
     import_reference(FIXTURE, tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(importing, "write_shards", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        import_reference(FIXTURE, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("step", ["write_host", "write_adapter"])
