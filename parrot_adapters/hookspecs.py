@@ -52,7 +52,7 @@ def register_losses(register: Register[Callable[..., object]]) -> None:
 
 @hookspec
 def register_hosts(register: Register[HostSpec | Callable[[], HostSpec]]) -> None:
-    """A :class:`~parrot_adapters.HostSpec` (or a function that returns one): how to reach a family of models."""
+    """A ``parrot_adapters.HostSpec``, or a function that returns one: how to reach a family of models."""
 
 
 @hookspec
