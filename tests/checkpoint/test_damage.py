@@ -201,12 +201,12 @@ def test_a_language_model_without_vision(kit, host, saved):
 
 @pytest.mark.parametrize("kind", ["router", "expert", "summary", "host"])
 def test_a_missing_plugin_comes_with_the_command_that_installs_it(kit, host, saved, kind):
-    used = {"kind": kind, "name": "sinkhorn", "plugin": "sinkhorn"}
-    used |= {"distribution": "parrot-sinkhorn", "version": "0.2"}
+    used = {"kind": kind, "name": "imagined", "plugin": "imagined"}
+    used |= {"distribution": "parrot-imagined", "version": "0.2"}
     kit.edit_config(saved, lambda c: c.update(plugins=[used]))
-    with kit.Untouched(host), pytest.raises(PluginError, match="pip install parrot-sinkhorn") as caught:
+    with kit.Untouched(host), pytest.raises(PluginError, match="pip install parrot-imagined") as caught:
         pa.load_adapter(host, saved)
-    assert "parrot-sinkhorn 0.2" in str(caught.value)
+    assert "parrot-imagined 0.2" in str(caught.value)
 
 
 def test_a_plugin_registered_by_hand_is_named(kit, host, saved):
