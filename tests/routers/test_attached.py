@@ -1,0 +1,135 @@
+"""The routers on a host: save and load, training, languages declared or detected, abstaining bit for bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from miniatures import FAMILIES, Image, awake, tokenizer
+
+import parrot_adapters as pa
+
+FAMILY = FAMILIES["llava"]
+PROMPTS = [[30, 31, Image(1), 32, 33], [40, 41, 42, Image(2), 43], [50, Image(3), 51, 52]]
+ROUTERS = ("per-token", "top-k", "language-id", "visual-only", "uniform", "frozen")
+
+
+@pytest.fixture
+def host():
+    return FAMILY.build()
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return FAMILY.batch(PROMPTS)
+
+
+def logits(host, inputs):
+    with torch.no_grad():
+        return host(**inputs).logits
+
+
+def config_of(router, **settings):
+    return pa.AdapterConfig(router=router, num_experts=3, expert_hidden_size=6, **settings)
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+def test_attached_saved_loaded_detached(host, inputs, tmp_path, router):
+    bare = logits(host, inputs)
+    with pa.attach(host, config_of(router)) as handle, handle.languages(["en", "zh", "pt"]):
+        assert torch.equal(logits(host, inputs), bare)
+        adapted = logits(awake(handle).model, inputs)
+        assert not torch.equal(adapted, bare)
+        handle.save_pretrained(tmp_path / "adapter")
+    assert torch.equal(logits(host, inputs), bare)
+    with pa.load_adapter(host, tmp_path / "adapter") as handle, handle.languages(["en", "zh", "pt"]):
+        assert torch.equal(logits(host, inputs), adapted)
+
+
+@pytest.mark.parametrize("expert", ["merged", "low-rank", "shared-swiglu"])
+def test_experts_attached_saved_loaded(host, inputs, tmp_path, expert):
+    bare = logits(host, inputs)
+    with pa.attach(host, config_of("text-guided", expert=expert)) as handle:
+        assert torch.equal(logits(host, inputs), bare)
+        adapted = logits(awake(handle).model, inputs)
+        assert not torch.equal(adapted, bare)
+        handle.save_pretrained(tmp_path / "adapter")
+    with pa.load_adapter(host, tmp_path / "adapter"):
+        assert torch.equal(logits(host, inputs), adapted)
+
+
+def test_balancing_state_is_saved(host, inputs, tmp_path):
+    with pa.attach(host, config_of("top-k", router_options={"k": 1})) as handle:
+        awake(handle)
+        host.train()
+        host(**FAMILY.batch(PROMPTS[:2])).logits.sum().backward()  # two items cannot fill three experts evenly
+        steps = handle.module.router.balance_steps.clone()
+        assert steps.any()
+        handle.save_pretrained(tmp_path / "adapter")
+    with pa.load_adapter(host, tmp_path / "adapter") as handle:
+        assert torch.equal(handle.module.router.balance_steps, steps)
+
+
+def test_unknown_languages_are_the_bare_host_bit_for_bit(host, inputs):
+    bare = logits(host, inputs)
+    with pa.attach(host, config_of("language-id", residual_scale=0.1)) as handle:
+        awake(handle)
+        assert torch.equal(logits(host, inputs), bare)  # nobody declared anything
+        with handle.languages(["tr", None, "xx"]):
+            changed = (logits(host, inputs) != bare).flatten(1).any(1)
+        assert changed.tolist() == [True, False, False]
+
+
+def test_in_generate_too(host, inputs):
+    arguments = {"max_new_tokens": 4, "do_sample": False}
+    bare = host.generate(**inputs, **arguments)
+    with pa.attach(host, config_of("language-id", residual_scale=0.1, moe_scale=3.0)) as handle:
+        awake(handle)
+        with handle.languages([None] * 3):
+            assert torch.equal(host.generate(**inputs, **arguments), bare)
+
+
+class FirstWord:
+    """Detects Turkish where the first word of a prompt is w30, nothing elsewhere."""
+
+    def __init__(self, words):
+        self.words = words
+
+    def __call__(self, token_ids, text_mask):
+        first = [self.words.decode(ids[mask][:1]) for ids, mask in zip(token_ids, text_mask, strict=True)]
+        return ["tr" if word == "w30" else None for word in first]
+
+
+class Plugin:
+    @pa.hookimpl
+    def register_detectors(self, register):
+        register("first-word", FirstWord)
+
+
+def test_detected_languages(host, inputs):
+    name = pa.plugins.register(Plugin(), "first-word-plugin")
+    try:
+        bare = logits(host, inputs)
+        config = config_of("language-id", detector="first-word", router_options={"languages": ["tr"]})
+        with pa.attach(host, config, processor=tokenizer()) as handle:
+            awake(handle)
+            with handle.record_routing() as log:
+                changed = (logits(host, inputs) != bare).flatten(1).any(1)
+            assert changed.tolist() == [True, False, False]
+            assert log[0].languages == ("tr", None, None)
+            with handle.languages([None, "tr", "tr"]):  # declared goes before detected
+                changed = (logits(host, inputs) != bare).flatten(1).any(1)
+            assert changed.tolist() == [False, True, True]
+    finally:
+        pa.plugins.manager.unregister(name)
+
+
+def test_the_tables_own_loss_is_collected(host, inputs):
+    options = {"mode": "table", "languages": ["en", "tr"]}
+    with pa.attach(host, config_of("language-id", router_options=options)) as handle:
+        host.train()
+        with handle.languages(["tr", "en", None]), handle.record_routing(graph=True) as log:
+            host(**inputs)
+        losses = pa.auxiliary_losses(log, {})
+        assert set(losses) == {"router/language"}
+        losses["router/language"].backward()
+        assert handle.module.router.table.grad.any()
