@@ -12,7 +12,8 @@ All families share one vocabulary: ids below ``FIRST_WORD`` are special, the res
 
 from __future__ import annotations
 
-import warnings
+import copy
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor
 
 PAD, BOS, EOS, IMAGE, VIDEO, START, END = 0, 1, 2, 3, 4, 5, 6
 TURN, END_TURN, USER, ASSISTANT, SYSTEM = 14, 15, 16, 17, 18  # of the chat template; the roles are ordinary words
+VIDEO_START, VIDEO_END = 12, 13  # of glm4v
 INDICATORS = (7, 8, 9, 10, 11)  # of ovis2
 FIRST_WORD, VOCABULARY = 20, 96
 WIDTH = 32
@@ -67,7 +69,7 @@ class Encoded:
     tokens: list[list[int]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
     """A family of hosts in miniature.
 
@@ -79,6 +81,7 @@ class Family:
         videos: likewise for videos; None where the family has none.
         extra: further arguments computed from the finished batch.
         unit: what one routing is for.
+        together: whether a batch may hold images and videos.
         known: documented faults of the host itself: name of a test -> reason.
     """
 
@@ -89,27 +92,12 @@ class Family:
     videos: Callable[[list[list[int]]], Encoded] | None = None
     extra: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda inputs: {}
     unit: str = "item"
+    together: bool = True
     known: dict[str, str] = field(default_factory=dict)
 
-    def build(self, **overrides: Any) -> Any:
-        """The model, in float32 and eval mode; the same weights every time.
-
-        Args:
-            overrides: attributes to set on the config.
-        """
-        config = self.config()
-        for key, value in overrides.items():
-            setattr(config, key, value)
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.manual_seed(0)
-            model = getattr(transformers, self.architecture)(config)
-            lively(model)
-        model.eval()
-        model.generation_config.eos_token_id = None  # so that generation has a fixed length
-        model.generation_config.pad_token_id = PAD
-        model.generation_config.suppress_tokens = list(range(FIRST_WORD))  # a generated placeholder has no image
-        return model
+    def build(self) -> Any:
+        """The model, in float32 and eval mode; the same weights every time, and never run before."""
+        return copy.deepcopy(_pristine(self))
 
     def batch(self, prompts: Sequence[Prompt], *, padding: str = "left", min_length: int = 0) -> dict[str, Any]:
         """Arguments of the host's forward for some prompts.
@@ -142,6 +130,19 @@ class Family:
         # Text first, as processors do: generate takes the batch size from the first tensor it finds.
         inputs = {"input_ids": input_ids, "attention_mask": mask} | inputs
         return inputs | self.extra(inputs)
+
+
+@functools.cache
+def _pristine(family: Family) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = getattr(transformers, family.architecture)(family.config())
+        lively(model)
+    model.eval()
+    model.generation_config.eos_token_id = None  # so that generation has a fixed length
+    model.generation_config.pad_token_id = PAD
+    model.generation_config.suppress_tokens = list(range(FIRST_WORD))  # a generated placeholder has no image
+    return model
 
 
 def lively(model: torch.nn.Module) -> None:
@@ -399,6 +400,20 @@ def _per_frame(rows: list[list[int]]) -> Encoded:
     halves = [len(ids) // 2 for ids in encoded.tokens]
     frame = [([START, *[VIDEO] * n, END]) for n in halves]
     return Encoded(encoded.arguments, [[FIRST_WORD, *f, FIRST_WORD + 1, *f] for f in frame])
+
+
+def _glm_video(rows: list[list[int]]) -> Encoded:
+    """GLM-4V writes a video with the image's placeholder, each frame in the image's frame, between video frames."""
+    encoded = patches(_video_grid, pixels="pixel_values_videos", grid="video_grid_thw", framed=False)(rows)
+    frame = [[START, *[IMAGE] * (len(ids) // 2), END] for ids in encoded.tokens]
+    return Encoded(encoded.arguments, [[VIDEO_START, *f, *f, VIDEO_END] for f in frame])
+
+
+def glm_token_types(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As Qwen-VL's, where a placeholder between video frames is a video's."""
+    ids = inputs["input_ids"]
+    inside = (ids == VIDEO_START).cumsum(1) > (ids == VIDEO_END).cumsum(1)
+    return {"mm_token_type_ids": (ids == IMAGE).int() * (1 + inside.int())}
 
 
 QWEN_IMAGES = patches(_grid)
@@ -740,12 +755,13 @@ _ALL = (
             video_token_id=VIDEO,
             image_start_token_id=START,
             image_end_token_id=END,
-            video_start_token_id=12,
-            video_end_token_id=13,
+            video_start_token_id=VIDEO_START,
+            video_end_token_id=VIDEO_END,
         ),
         QWEN_IMAGES,
-        None,
-        mm_token_types,
+        _glm_video,
+        glm_token_types,
+        together=False,
         known={
             "test_beams": "transformers: beams take each other's images where a row has several",
         },

@@ -1,4 +1,4 @@
-"""Families of transformers that differ from the defaults, and that no plugin needs to be installed for.
+"""Families of transformers that differ from the defaults, or cannot be reached; no plugin needs to be installed.
 
 Everything else either follows :data:`~parrot_adapters.hosts.DEFAULT_HOST` or comes from a plugin (``plugins/``).
 """
@@ -15,4 +15,12 @@ FAMILIES = {
     "idefics": HostSpec(("idefics2", "idefics3", "smolvlm"), unit="run"),
     # No vision encoder: linear patch embeddings, returned without pooling.
     "fuyu": HostSpec(("fuyu",), feature_attribute="last_hidden_state", vision_tower=("vision_embed_tokens",)),
+    # Videos stand in the prompt as the image's placeholder, between video frames of their own.
+    "glm-v": HostSpec(("glm4v", "glm4v_moe", "glm46v", "glm_ocr"), video_token_attributes=("image_token_id",)),
+    "llama4": HostSpec(("llama4",), unsupported="its forward projects the image features after it is handed them"),
+    "mllama": HostSpec(("mllama",), unsupported="its images go into cross-attention, not into the prompt"),
+    "blip": HostSpec(
+        ("blip-2", "instructblip", "instructblipvideo"),
+        unsupported="its generate calls the language model directly, past the place where images are handed over",
+    ),
 }

@@ -53,6 +53,7 @@ class HostSpec:
         video_token_attributes: config fields holding the placeholder id of videos, most specific first.
         deepstack: ``"raw"`` leaves the extra per-layer features of a vision tower as they are; ``"align"`` passes them
             through the layer too.
+        unsupported: why no adapter can be attached to these hosts, for families known not to work; attaching says so.
     """
 
     model_types: tuple[str, ...] = ()
@@ -78,6 +79,7 @@ class HostSpec:
     feature_attribute: str = "pooler_output"
     video_token_attributes: tuple[str, ...] = ("video_token_id", "image_token_id")
     deepstack: Literal["raw", "align"] = "raw"
+    unsupported: str | None = None
 
     def override(self, options: Mapping[str, Any]) -> HostSpec:
         """This declaration with some fields replaced.
@@ -85,7 +87,7 @@ class HostSpec:
         Raises:
             ConfigError: unknown field, or a value the field does not take.
         """
-        known = [f.name for f in fields(self) if f.name not in ("model_types", "cls", "has_cls")]
+        known = [f.name for f in fields(self) if f.name not in ("model_types", "cls", "has_cls", "unsupported")]
         unknown = [f"{key!r}.{suggest(key, known)}" for key in options if key not in known]
         if unknown:
             raise ConfigError(explain(f"unknown host option {', '.join(unknown)}", known=", ".join(known)))

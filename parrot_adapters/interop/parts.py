@@ -107,6 +107,15 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
                 to_do="for any other torch model use parrot_adapters.core.AlignmentLayer (README, 'Any model')",
             )
         )
+    spec, plugin = resolve_spec(outer.config.model_type)
+    if spec.unsupported:
+        raise HostError(
+            explain(
+                f"{name} cannot carry an adapter: {spec.unsupported}.",
+                given=f"model_type {outer.config.model_type!r}",
+                to_do="use another host; parrot_adapters.core.AlignmentLayer fits into any model's own code",
+            )
+        )
     base: Any = outer.base_model if hasattr(outer.base_model, "get_image_features") else outer
     if not hasattr(base, "get_image_features"):
         raise HostError(
@@ -125,7 +134,6 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
                 to_do="use transformers >= 5.20; if that is what you have, this family is not supported yet",
             )
         )
-    spec, plugin = resolve_spec(outer.config.model_type)
     spec = spec.override(host_options or {})
     encoders = dict(_encoders(base, spec))
     if "image" not in encoders:

@@ -156,7 +156,8 @@ def test_video(family: Family, decode) -> None:
     if family.videos is None:
         pytest.skip("a family without videos, or without a miniature of them")
     model = family.build()
-    prompts = [(BOS, 20, Image(0), 21, Video(0), 22), (BOS, 30, Video(1), 31)]
+    image = (Image(0),) if family.together else ()
+    prompts = [(BOS, 20, *image, 21, Video(0), 22), (BOS, 30, Video(1), 31)]
     inputs = family.batch(prompts)
     before = logits(model, inputs)
     handle = pa.attach(model, ADAPTER)
@@ -164,4 +165,5 @@ def test_video(family: Family, decode) -> None:
     pa.self_test(handle, inputs)
     with handle.record_routing() as log:
         logits(model, inputs)
-    assert {record.modality: sorted(set(record.rows.tolist())) for record in log} == {"image": [0], "video": [0, 1]}
+    rows = {record.modality: sorted(set(record.rows.tolist())) for record in log}
+    assert rows == ({"image": [0]} if image else {}) | {"video": [0, 1]}

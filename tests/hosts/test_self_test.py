@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from miniatures import ADAPTER, FAMILIES, PROMPTS, Family, text
+from miniatures import ADAPTER, FAMILIES, IMAGE, PROMPTS, Family, lively, text, tower
 
 import parrot_adapters as pa
+from parrot_adapters import builtins
 from parrot_adapters.errors import AlreadyAttachedError, HostError, PlaceholderError, SelfTestError
 from parrot_adapters.interop.native import NativeSeam
 from parrot_adapters.interop.prompt import TextScope
@@ -193,6 +194,54 @@ def test_hosts_without_vision() -> None:
     for model in (blind, torch.nn.Linear(2, 2), "llava"):
         with pytest.raises(HostError, match=r"no vision|not a transformers model"):
             pa.attach(model, ADAPTER)
+
+
+MLLAMA = {
+    "text_config": {**text(), "cross_attention_layers": [1]},
+    "vision_config": {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_global_layers": 1,
+        "attention_heads": 2,
+        "intermediate_size": 16,
+        "vision_output_dim": 32,
+        "image_size": 16,
+        "patch_size": 4,
+        "intermediate_layers_indices": [0],
+    },
+    "image_token_index": IMAGE,
+}
+BLIP = {
+    "text_config": {"model_type": "opt", "vocab_size": 96, "hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 1}
+    | {"num_attention_heads": 4, "word_embed_proj_dim": 32},
+    "vision_config": tower("blip_2_vision_model"),
+    "qformer_config": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    | {"encoder_hidden_size": 24},
+    "num_query_tokens": 4,
+    "image_token_index": IMAGE,
+}
+
+
+@pytest.mark.parametrize(("prefix", "settings", "reason"), [("Mllama", MLLAMA, "cross-att"), ("Blip2", BLIP, "past")])
+def test_families_that_cannot_work_are_refused_with_the_reason(prefix: str, settings: Any, reason: str) -> None:
+    config = getattr(transformers, f"{prefix}Config")(**settings)
+    host = getattr(transformers, f"{prefix}ForConditionalGeneration")(config)
+    keys = set(host.state_dict())
+    with pytest.raises(HostError, match=reason):
+        pa.attach(host, ADAPTER)
+    assert set(host.state_dict()) == keys
+
+
+def test_blip_is_rightly_refused(monkeypatch) -> None:
+    """Were it not, its adapter would work in forward and be dead in generate; the self-test sees that."""
+    host = transformers.Blip2ForConditionalGeneration(transformers.Blip2Config(**BLIP)).eval()
+    lively(host)
+    monkeypatch.setitem(builtins.FAMILIES, "blip", pa.HostSpec(("blip-2",)))
+    ids = torch.tensor([[20, 21, IMAGE, IMAGE, IMAGE, IMAGE, 22]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(1, 3, 16, 16)}
+    with pytest.raises(SelfTestError, match="generate starts from other logits"):
+        pa.attach(host, ADAPTER, self_test=inputs)
+    assert pa.attachment_of(host) is None
 
 
 def test_there_are_plenty_of_families() -> None:
