@@ -45,6 +45,7 @@ from parrot_adapters.errors import (
 )
 from parrot_adapters.interop.chat_format import ChatFormat
 from parrot_adapters.interop.fingerprint import fingerprint, structure_differences, weights_differ
+from parrot_adapters.interop.lora import lora_arguments
 from parrot_adapters.interop.parts import HostParts
 from parrot_adapters.plugins import manager
 
@@ -309,7 +310,7 @@ def read_adapter(directory: Path) -> Stored:
         plugins=plugins,
         weights=_read_tensors(files[WEIGHTS]),
         projector=_read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
-        lora_config=_lora_arguments(files[LORA_CONFIG]) if LORA_CONFIG in files else None,
+        lora_config=lora_arguments(json.loads(files[LORA_CONFIG].read_text("utf-8"))) if LORA_CONFIG in files else None,
         lora=_read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
     )
 
@@ -451,20 +452,6 @@ def _require_plugins(stored: Stored, parts: HostParts) -> None:
                     else f"register the plugin {used['plugin']!r} first (parrot_adapters.plugins.register)",
                 )
             )
-
-
-def _lora_arguments(path: Path) -> dict[str, Any]:
-    """The arguments of LoraConfig behind peft's own JSON; fields that a newer peft added are left to its defaults.
-
-    Not ``inference_mode``, which freezes: a loaded adapter can be trained further.
-    """
-    from dataclasses import fields
-
-    from peft import LoraConfig
-
-    known = {f.name for f in fields(LoraConfig) if f.init}
-    config = json.loads(path.read_text("utf-8"))
-    return {k: v for k, v in config.items() if k in known - {"peft_type", "inference_mode"} and v is not None}
 
 
 def _sha256(path: Path) -> str:

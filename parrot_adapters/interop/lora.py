@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain
 from parrot_adapters.interop.parts import HostParts
 
-__all__ = ["LanguageModelLora"]
+__all__ = ["LanguageModelLora", "lora_arguments"]
 
 NAME = "parrot_lm"  # peft's name for this set of LoRA weights; peft looks for it anywhere in a parameter's name
 PEFT_PREFIX = "base_model.model."  # what peft puts before a host's parameter names on disk
@@ -28,6 +28,19 @@ BEYOND_LAYERS = (
     "layers_to_transform",
 )
 HARMLESS_INITS = (True, False, "gaussian", "orthogonal")  # others (pissa, olora, ...) change the host's weights
+
+
+def lora_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of LoraConfig behind peft's own JSON; fields that a newer peft added are left to its defaults.
+
+    Not ``inference_mode``, which freezes: a loaded adapter can be trained further.
+    """
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    known = {f.name for f in fields(LoraConfig) if f.init}
+    return {k: v for k, v in stored.items() if k in known - {"peft_type", "inference_mode"} and v is not None}
 
 
 class LanguageModelLora:
