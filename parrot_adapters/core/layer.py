@@ -90,7 +90,7 @@ class AlignmentLayer(nn.Module):
         num_items, dtype = offsets.numel() - 1, self._dtype(tokens)
         if num_items == 0:
             nothing = tokens.new_zeros(0, self.num_experts, dtype=torch.float32)
-            return Aligned(tokens, Routing(nothing, nothing))
+            return Aligned(self._tied(tokens), Routing(nothing, nothing))
         inputs = RoutingInputs(
             summary=self.summary(tokens, offsets, cls),
             tokens=tokens,
@@ -105,6 +105,8 @@ class AlignmentLayer(nn.Module):
         if self.top_k is not None:
             routing = keep_top_k(routing, self.top_k)
         mixed = self.experts(tokens.to(dtype), offsets, routing)
+        if not isinstance(mixed, Tensor):
+            raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
         if mixed.shape != tokens.shape:
             raise RoutingError(f"the experts returned shape {tuple(mixed.shape)} for tokens {tuple(tokens.shape)}")
         # The residual never leaves the host's dtype, so the identity is exact whatever the adapter's dtype.
@@ -115,6 +117,11 @@ class AlignmentLayer(nn.Module):
             aligned = torch.where(untouched[:, None], tokens, aligned)
         return Aligned(aligned, routing)
 
+    def _tied(self, tokens: Tensor) -> Tensor:
+        """No tokens at all, with every parameter in their graph: no rank of a distributed run waits for another."""
+        trained = [p.flatten()[:0].to(tokens.dtype).sum() for p in self.parameters() if p.requires_grad]
+        return tokens + torch.stack(trained).sum() if trained and torch.is_grad_enabled() else tokens
+
     def _dtype(self, tokens: Tensor) -> torch.dtype:
         floating = (p.dtype for p in self.experts.parameters() if p.is_floating_point())
         return next(floating, tokens.dtype)
@@ -122,16 +129,22 @@ class AlignmentLayer(nn.Module):
     def _checked(self, routing: object, num_items: int, num_tokens: int) -> Routing:
         if not isinstance(routing, Routing):
             raise RoutingError(f"the router returned {type(routing).__name__}, not parrot_adapters.Routing")
-        allowed = [(num_items, self.num_experts), (num_tokens, self.num_experts)]
+        per_item, per_token = (num_items, self.num_experts), (num_tokens, self.num_experts)
+        allowed = {None: (per_item, per_token), False: (per_item,), True: (per_token,)}[routing.per_token]
         for name in ("weights", "logits"):
             shape = tuple(getattr(routing, name).shape)
-            if shape not in allowed:
+            if shape not in allowed or shape != tuple(routing.weights.shape):
                 raise RoutingError(
                     explain(
                         f"the router returned {name} of shape {shape}.",
-                        expected=f"{allowed[0]} (items, experts) or {allowed[1]} (tokens, experts)",
+                        expected=f"{per_item} (items, experts) or {per_token} (tokens, experts), logits as weights",
+                        per_token=routing.per_token,
                     )
                 )
+        for name in ("context", "active"):
+            value, rows = getattr(routing, name), num_items if name == "context" else routing.weights.shape[0]
+            if value is not None and (value.ndim != 2 or value.shape[0] != rows):
+                raise RoutingError(f"the router returned {name} of shape {tuple(value.shape)}; expected ({rows}, ...)")
         abstain = routing.abstain
         if abstain is not None and (abstain.dtype != torch.bool or abstain.shape != routing.weights.shape[:1]):
             raise RoutingError(

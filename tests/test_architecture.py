@@ -1,0 +1,163 @@
+"""Who may import whom, read off the source, so that a lazy import inside a function counts too."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PUBLIC = (
+    "parrot_adapters",
+    "parrot_adapters.core",
+    "parrot_adapters.hosts",
+    "parrot_adapters.testing",
+    "parrot_adapters.evaluation",
+    "parrot_adapters.plugins",
+    "parrot_adapters.errors",
+)
+MODEL_LIBRARIES = {"transformers", "peft", "accelerate"}
+TEST_LIBRARIES = {"hypothesis", "pytest"}
+# Beside interop itself. Keep this list short, and say why.
+MODEL_LIBRARY_EXCEPTIONS: dict[str, str] = {}
+
+
+def imports(source: str) -> Iterator[tuple[str, str | None]]:
+    """(module, name or None) of every import statement, wherever it stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def core_violations(source: str) -> list[str]:
+    """Imports of core beyond torch, einops, the standard library, core itself and errors."""
+    own = ("parrot_adapters.core", "parrot_adapters.errors")
+    return [
+        module
+        for module, _ in imports(source)
+        if module.split(".")[0] not in {"torch", "einops", *sys.stdlib_module_names}
+        and not any(module == o or module.startswith(o + ".") for o in own)
+    ]
+
+
+def library_violations(source: str, libraries: set[str]) -> list[str]:
+    return [module for module, _ in imports(source) if module.split(".")[0] in libraries]
+
+
+def recipe_violations(source: str) -> list[str]:
+    return [module for module, _ in imports(source) if module.split(".")[0] in {"recipes", "parrot_recipes"}]
+
+
+def public_violations(source: str) -> list[str]:
+    """Uses of parrot_adapters that are not exported names of its public modules."""
+    found, aliases = [], {}
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "parrot_adapters":
+                    if alias.name not in PUBLIC:
+                        found.append(alias.name)
+                    aliases[alias.asname or alias.name.split(".")[0]] = (
+                        alias.name if alias.asname else "parrot_adapters"
+                    )
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "parrot_adapters":
+            for alias in node.names:
+                if node.module not in PUBLIC or not _exports(node.module, alias.name):
+                    found.append(f"{node.module}.{alias.name}")
+                elif f"{node.module}.{alias.name}" in PUBLIC:
+                    aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+            module = aliases[node.value.id]
+            if not _exports(module, node.attr):
+                found.append(f"{module}.{node.attr}")
+    return found
+
+
+def _exports(module: str, name: str) -> bool:
+    return name in import_module(module).__all__ or f"{module}.{name}" in PUBLIC
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py") if "build" not in p.parts)
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+LIBRARY = python_files("parrot_adapters")
+
+
+def test_every_file_is_looked_at():
+    assert len(LIBRARY) > 50
+    assert len(python_files("plugins")) >= 4
+    assert len(python_files("recipes")) >= 10
+
+
+@pytest.mark.parametrize("path", python_files("parrot_adapters/core"), ids=relative)
+def test_core_knows_torch_and_einops_only(path):
+    assert core_violations(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=relative)
+def test_only_interop_knows_model_libraries(path):
+    if "interop" not in path.parts and relative(path) not in MODEL_LIBRARY_EXCEPTIONS:
+        assert library_violations(path.read_text("utf-8"), MODEL_LIBRARIES) == []
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=relative)
+def test_only_the_kit_knows_test_libraries(path):
+    if "testing" not in path.parts:
+        assert library_violations(path.read_text("utf-8"), TEST_LIBRARIES) == []
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=relative)
+def test_nothing_imports_recipes(path):
+    assert recipe_violations(path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize("path", [p for p in python_files("plugins") if "tests" not in p.parts], ids=relative)
+def test_plugins_use_public_names_and_no_recipes(path):
+    source = path.read_text("utf-8")
+    assert public_violations(source) == []
+    assert recipe_violations(source) == []
+
+
+@pytest.mark.parametrize("path", python_files("recipes"), ids=relative)
+def test_recipes_use_public_names(path):
+    assert public_violations(path.read_text("utf-8")) == []
+
+
+def test_exceptions_are_needed():
+    for path in MODEL_LIBRARY_EXCEPTIONS:
+        assert library_violations((ROOT / path).read_text("utf-8"), MODEL_LIBRARIES)
+
+
+def test_each_rule_bites():
+    assert core_violations("def f():\n    from transformers import AutoModel") == ["transformers"]
+    assert core_violations("import pluggy") == ["pluggy"]
+    assert core_violations("from parrot_adapters.plugins import find") == ["parrot_adapters.plugins"]
+    assert core_violations("import math, torch.nn\nfrom parrot_adapters.errors import ConfigError") == []
+    assert library_violations("def f():\n    import peft.utils", MODEL_LIBRARIES) == ["peft.utils"]
+    assert library_violations("import hypothesis", TEST_LIBRARIES) == ["hypothesis"]
+    assert recipe_violations("from parrot_recipes.emoji import host") == ["parrot_recipes.emoji"]
+    assert public_violations("from parrot_adapters.interop.native import NativeSeam") == [
+        "parrot_adapters.interop.native.NativeSeam"
+    ]
+    assert public_violations("from parrot_adapters.core import projection_that_is_private") == [
+        "parrot_adapters.core.projection_that_is_private"
+    ]
+    assert public_violations("import parrot_adapters as pa\npa.interop") == ["parrot_adapters.interop"]
+    assert public_violations("from parrot_adapters import plugins\nplugins._barred") == [
+        "parrot_adapters.plugins._barred"
+    ]
+    assert public_violations("import parrot_adapters as pa\npa.attach\npa.plugins.find") == []
