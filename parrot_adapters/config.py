@@ -24,9 +24,11 @@ class AdapterConfig:
     """Settings of one adapter. Names of routers, experts and summaries are looked up when it is attached.
 
     Args:
-        router: a registered router: ``"text-guided"`` (the paper's), ``"text-guided-qkv"``, or a plugin's.
+        router: a registered router: ``"text-guided"`` (the paper's), ``"text-guided-qkv"``, ``"per-token"``,
+            ``"top-k"`` (sparse, balanced), ``"language-id"``, the controls ``"visual-only"``, ``"uniform"`` and
+            ``"frozen"``, or a plugin's.
         expert: a registered expert bank: ``"swiglu"`` (released code), ``"mlp"`` (paper's text),
-            ``"conditioned-swiglu"``, or a plugin's.
+            ``"conditioned-swiglu"``, ``"shared-swiglu"``, ``"merged"`` (SMEAR), ``"low-rank"``, or a plugin's.
         num_experts: E.
         expert_hidden_size: F, hidden width of one expert. The paper's 4096 suits hosts of width 4096; three matrices
             of F x width per expert.

@@ -34,6 +34,8 @@ def to_reference(layer: nn.Module, config: AdapterConfig) -> dict[str, Tensor]:
                 given=f"router={config.router!r}, expert={config.expert!r}",
             )
         )
+    if config.router_options.get("prior") is not None:
+        raise ConfigError("released PARROT checkpoints have no place for a prior over experts (this adapter was grown)")
     own = {name: value.detach() for name, value in layer.state_dict().items()}
     state = {"gate.weight": own["router.gate"]}
     for i in range(config.num_experts):

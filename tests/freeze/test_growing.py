@@ -226,3 +226,10 @@ def test_a_bank_must_say_what_is_per_expert():
 def test_a_bare_layer_needs_its_config():
     with pytest.raises(ConfigError, match="config=config"):
         pa.grow(pa.build_layer(config_of("uniform", "swiglu"), D), 1)
+
+
+def test_a_grown_adapter_has_no_form_in_reference_checkpoints(host):
+    with pa.attach(host, pa.AdapterConfig(num_experts=2, expert_hidden_size=4)) as handle:
+        pa.grow(handle, 1)
+        with pytest.raises(ConfigError, match="prior"):
+            handle.reference_state_dict()
