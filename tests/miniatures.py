@@ -80,6 +80,7 @@ class Family:
         images: rows of image seeds -> what the processor would make of them.
         videos: likewise for videos; None where the family has none.
         extra: further arguments computed from the finished batch.
+        twin: another family that is reached in the same way; None for one that is like no other.
         unit: what one routing is for.
         together: whether a batch may hold images and videos.
         known: documented faults of the host itself: name of a test -> reason.
@@ -91,6 +92,7 @@ class Family:
     images: Callable[[list[list[int]]], Encoded]
     videos: Callable[[list[list[int]]], Encoded] | None = None
     extra: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda inputs: {}
+    twin: str | None = None
     unit: str = "item"
     together: bool = True
     known: dict[str, str] = field(default_factory=dict)
@@ -480,6 +482,7 @@ _ALL = (
         ),
         anyres,
         clip(2, 8),
+        twin="llava_next",
     ),
     Family(
         "llava_onevision",
@@ -507,6 +510,7 @@ _ALL = (
         ),
         stacked(16, name="pixel_values"),
         clip(2, 34),
+        twin="llava",
     ),
     Family(
         "qwen2_vl",
@@ -549,6 +553,7 @@ _ALL = (
         QWEN_IMAGES,
         QWEN_VIDEOS,
         mm_token_types,
+        twin="qwen2_vl",
     ),
     Family(
         "qwen3_vl",
@@ -582,6 +587,7 @@ _ALL = (
         QWEN_IMAGES,
         _per_frame,
         mm_token_types,
+        twin="qwen3_vl",
     ),
     Family(
         "paligemma",
@@ -674,6 +680,7 @@ _ALL = (
         ),
         by_row(4),
         unit="run",
+        twin="idefics3",
     ),
     Family(
         "mistral3",
@@ -696,6 +703,7 @@ _ALL = (
             image_token_id=IMAGE,
         ),
         packed,
+        twin="mistral3",
     ),
     Family(
         "aya_vision",
@@ -714,6 +722,7 @@ _ALL = (
             alignment_intermediate_size=32,
         ),
         stacked(4),
+        twin="aya_vision",
     ),
     Family(
         "got_ocr2",
@@ -735,6 +744,7 @@ _ALL = (
             image_token_index=IMAGE,
         ),
         stacked(16, side=32),
+        twin="paligemma",
     ),
     Family(
         "glm4v",
@@ -833,6 +843,7 @@ _ALL = (
         "DeepseekVLForConditionalGeneration",
         config("DeepseekVLConfig", text_config=text(), vision_config=siglip(), image_token_id=IMAGE),
         stacked(16),
+        twin="janus",
     ),
     Family(
         "fuyu",
@@ -868,6 +879,7 @@ _ALL = (
             video_token_id=VIDEO,
         ),
         patches(_grid, temporal=1, framed=False, extra=lambda n: {"image_merge_sizes": torch.full((n,), 2)}),
+        twin="qwen2_vl",
     ),
 )
 

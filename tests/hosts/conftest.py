@@ -12,12 +12,29 @@ from miniatures import ADAPTER, FAMILIES, PROMPTS, Family, awake
 
 import parrot_adapters as pa
 
+# What every family must pass in the default run; families whose code is a twin of another's run the rest as slow tests.
+ALWAYS = (
+    "test_attaching_changes_nothing",
+    "test_self_test_passes",
+    "test_each_image_reads_its_own_rows_text",
+    "test_greedy",
+    "test_disabled_and_detached_are_the_bare_host",
+    "test_gradients_reach_the_adapter_alone",
+)
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A module may name fewer families in ``ONLY``, a test in a parametrize mark."""
     marks = metafunc.definition.iter_markers("parametrize")
-    if "family" in metafunc.fixturenames and not any("family" in str(mark.args[0]) for mark in marks):
-        metafunc.parametrize("family", getattr(metafunc.module, "ONLY", FAMILIES), indirect=True)
+    if "family" not in metafunc.fixturenames or any("family" in str(mark.args[0]) for mark in marks):
+        return
+    names = getattr(metafunc.module, "ONLY", FAMILIES)
+    late = metafunc.function.__name__ not in ALWAYS
+    metafunc.parametrize(
+        "family",
+        [pytest.param(n, marks=pytest.mark.slow if late and FAMILIES[n].twin else ()) for n in names],
+        indirect=True,
+    )
 
 
 @pytest.fixture

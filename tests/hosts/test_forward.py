@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from miniatures import ADAPTER, BOS, FIRST_WORD, IMAGE, PROMPTS, Family, Image, Video, awake, tokenizer
+from miniatures import ADAPTER, BOS, FAMILIES, FIRST_WORD, IMAGE, PROMPTS, Family, Image, Video, awake, tokenizer
 from torch.testing import assert_close
 
 import parrot_adapters as pa
@@ -152,9 +152,8 @@ def test_other_units(host, inputs, routed, unit: str) -> None:
     assert record.rows.tolist() == ([0, 1] if unit == "row" else [0, 0, 1])
 
 
-def test_video(family: Family, decode) -> None:
-    if family.videos is None:
-        pytest.skip("a family without videos, or without a miniature of them")
+@pytest.mark.parametrize("family", [name for name in FAMILIES if FAMILIES[name].videos], indirect=True)
+def test_video(family: Family) -> None:
     model = family.build()
     image = (Image(0),) if family.together else ()
     prompts = [(BOS, 20, *image, 21, Video(0), 22), (BOS, 30, Video(1), 31)]
