@@ -68,6 +68,14 @@ class HalfSoftmaxForHalfInputs(Good):
         return Routing(weights / weights.sum(-1, keepdim=True), logits)
 
 
+class HalfSoftmaxHandedOn(Good):
+    """As above, and the weights stay in the dtype of the inputs."""
+
+    def forward(self, inputs: RoutingInputs) -> Routing:
+        logits = self.logits(inputs)
+        return Routing(logits.to(inputs.text.dtype).softmax(-1), logits)
+
+
 class Autocasts(Good):
     """A plain Linear: autocast computes it in bfloat16."""
 
@@ -390,6 +398,7 @@ BROKEN: list[tuple[str, type[nn.Module], RouterTraits | None]] = [
     ("float32_inside", HalfContext, None),
     ("float32_inside", HalfSoftmax, None),
     ("float32_inside", HalfSoftmaxForHalfInputs, None),
+    ("float32_inside", HalfSoftmaxHandedOn, None),
     ("autocast", Autocasts, None),
     ("half_module", HalfWhenCast, None),
     ("gradients_reach", Detached, None),
@@ -416,4 +425,5 @@ ALSO: dict[str, set[str]] = {
     "NextDoor": {"item_order"},
     "HalfContext": {"half_module"},
     "HalfSoftmaxForHalfInputs": {"half_module"},
+    "HalfSoftmaxHandedOn": {"half_module"},
 }

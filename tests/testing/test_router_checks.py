@@ -88,6 +88,14 @@ class ByLanguage(Good):
         return self.gate.float().sum(-1) * torch.tensor(known).float()[inputs.rows][:, None]
 
 
+class HandsOnHalf(Good):
+    """Softmax in float32, weights in the host's dtype."""
+
+    def forward(self, inputs):
+        logits = self.logits(inputs)
+        return core.Routing(logits.softmax(-1).to(inputs.text.dtype), logits)
+
+
 class Noisy(Good):
     def logits(self, inputs):
         logits = super().logits(inputs)
@@ -102,6 +110,7 @@ HEALTHY = [
     PerToken,
     ByLanguage,
     Noisy,
+    HandsOnHalf,
     lambda width, num_experts, **options: core.TextGuidedRouter(width, num_experts, **options),
 ]
 
