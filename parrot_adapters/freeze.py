@@ -147,28 +147,20 @@ def language_weights(layer: AlignmentLayer, language: str | None) -> Tensor:
         ConfigError: the router reads prompts, or does not know the language.
     """
     ask = getattr(layer.router, "language_weights", None)
-    ways = (
-        "give them (--weights 0.1,0.9,...), or measure them over prompts of the language (--prompts FILE --model DIR)"
-    )
-    if ask is None or language is None:
-        raise ConfigError(
-            explain(
-                f"{type(layer.router).__name__} routes by what each prompt says; which constant weights are meant?"
-                if language is not None
-                else "which constant weights are meant?",
-                to_do=ways,
-            )
-        )
-    weights: Tensor | None = ask(language)
-    if weights is None:
-        raise ConfigError(
-            explain(
-                f"the router abstains for language {language!r}: it would change nothing.",
-                known=", ".join(getattr(layer.router, "tags", ())) or None,
-                to_do=f"name a language it knows, or {ways}",
-            )
-        )
-    return weights.float()
+    weights: Tensor | None = None if ask is None else ask(language)
+    if weights is not None:
+        return weights.float()
+    known = ", ".join(getattr(layer.router, "tags", ())) or None
+    ways = "give them (--weights 0.1,0.9,...)"
+    if ask is None:
+        what = f"{type(layer.router).__name__} routes by what each prompt says; which constant weights are meant?"
+        ways += ", or measure them over prompts of the language (--prompts FILE --model DIR)"
+    elif language is None:
+        what, ways = "which language's weights are meant?", f"name it (--language TAG), or {ways}"
+    else:
+        what = f"the router abstains for language {language!r}: it would change nothing."
+        ways = f"name a language it knows, or {ways}"
+    raise ConfigError(explain(what, known=known, to_do=ways))
 
 
 def verify(experts: nn.Module, folded: nn.Module, weights: Tensor) -> tuple[float, float]:

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ from torch import Tensor
 from parrot_adapters.build import build_layer
 from parrot_adapters.core.control_routers import LOGIT_FLOOR, FrozenRouter, UniformRouter, known_weights
 from parrot_adapters.core.language_router import LanguageIdRouter, known_languages
-from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.errors import CheckpointError, ConfigError, explain
 from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from parrot_adapters.config import AdapterConfig
     from parrot_adapters.core import AlignmentLayer
 
-__all__ = ["grow", "grow_adapter", "grow_state"]
+__all__ = ["Grown", "grow", "grow_adapter", "grow_state"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,13 @@ class Split:
         """Split ``parents`` (repetitions allowed) of E experts."""
         owner = (*range(num_experts), *parents)
         return cls(owner, tuple(1 / owner.count(o) for o in owner))
+
+
+class Grown(NamedTuple):
+    """What :func:`grow_adapter` did: the config, and the largest difference to the old answers on random prompts."""
+
+    config: AdapterConfig
+    difference: float
 
 
 def grow(
@@ -129,23 +136,66 @@ def grow_adapter(
     languages: Sequence[str] | None = None,
     noise: float = 0.1,
     seed: int = 0,
-) -> AdapterConfig:
-    """As :func:`grow`, from an adapter directory to a new one.
+) -> Grown:
+    """As :func:`grow`, from an adapter directory to a new one; verified before anything is written.
 
     Raises:
-        CheckpointError: ``adapter`` is no adapter, or ``out`` exists.
+        CheckpointError: ``adapter`` is no adapter, ``out`` exists, or answers changed after all.
         ConfigError: as :func:`grow`.
     """
     from parrot_adapters.checkpoint import read_adapter
-    from parrot_adapters.derive import write_derived
+    from parrot_adapters.derive import stored_layer, write_derived
 
     stored = read_adapter(Path(adapter))
     grown, state = grow_state(
         stored.config, stored.weights, num_new, parents=parents, languages=languages, noise=noise, seed=seed
     )
-    how = {"by": "grow", "experts_before": stored.config.num_experts, "languages": list(languages or ())}
+    difference = verify(stored_layer(stored), stored_layer(replace(stored, config=grown, weights=state)))
+    how = {
+        "by": "grow",
+        "experts_before": stored.config.num_experts,
+        "languages": list(languages or ()),
+        "largest_difference_on_random_prompts": difference,
+    }
     write_derived(stored, Path(out), grown, state, how)
-    return grown
+    return Grown(grown, difference)
+
+
+@torch.no_grad()
+def verify(old: AlignmentLayer, new: AlignmentLayer) -> float:
+    """Largest difference between the answers of two layers on random pictures and prompts of known languages.
+
+    Raises:
+        CheckpointError: beyond rounding.
+    """
+    generator = torch.Generator().manual_seed(0)
+    width, dtype = int(next(p.shape[-1] for p in old.experts.parameters() if p.ndim == 3)), old.experts.down.dtype
+    tokens, text = (torch.randn(*shape, width, generator=generator).to(dtype) for shape in ((48,), (8, 6)))
+    offsets, rows = torch.arange(0, 49, 6), torch.arange(8)
+    tags = (*getattr(old.router, "tags", ()), None)
+    wanted, found = (
+        layer.eval()(
+            tokens,
+            offsets,
+            rows,
+            text,
+            torch.ones(8, 6, dtype=torch.bool),
+            cls=text[:, 0],
+            languages=[tags[row % len(tags)] for row in range(8)],
+        ).tokens.float()
+        for layer in (old, new)
+    )
+    difference = float((wanted - found).abs().max())
+    bound = (1e-4 if dtype.itemsize >= 4 else 3e-2) * float(wanted.abs().max())
+    if not difference <= bound:
+        raise CheckpointError(
+            explain(
+                "the grown adapter does not give the old one's answers, so nothing was written.",
+                difference=f"{difference:.3g} on random prompts, allowed {bound:.3g}",
+                to_do="a plugin's expert must name all parameters of single experts in per_expert, and be a weighted sum",
+            )
+        )
+    return difference
 
 
 def grow_state(

@@ -18,11 +18,11 @@ def command(argv: list[str]) -> int:
     from parrot_adapters.growing import grow_adapter
 
     number = asked.experts if asked.experts is not None else len(languages or ())
-    grown = grow_adapter(asked.adapter, asked.out, number, parents=asked.parent, languages=languages)
+    grown, difference = grow_adapter(asked.adapter, asked.out, number, parents=asked.parent, languages=languages)
     first = grown.num_experts - number
     names = f" for {', '.join(languages)}" if languages else ""
     print(f"experts      {first} -> {grown.num_experts}: new ones are {_numbers(first, grown.num_experts)}{names}")
-    print("answers      unchanged for every prompt until trained")
+    print(f"answers      unchanged until trained: largest difference {difference:.3g} on random prompts")
     print(f"written      {asked.out}")
     return 0
 

@@ -42,6 +42,10 @@ class UniformRouter(nn.Module):
         logits = inputs.summary.new_zeros(inputs.summary.shape[0], self.num_experts, dtype=torch.float32)  # (I, E)
         return Routing(torch.full_like(logits, 1 / self.num_experts), logits)
 
+    def language_weights(self, language: str | None) -> Tensor:
+        """(E,) the weights of a language: the same for all."""
+        return torch.full((self.num_experts,), 1 / self.num_experts)
+
 
 class VisualOnlyRouter(nn.Module):
     """Routes on the picture alone: ``softmax(W s / rms(s))``. What it gains over ``uniform`` is not guidance.
@@ -102,7 +106,7 @@ class FrozenRouter(nn.Module):
         active = None if len(used) == len(self.weights) else torch.tensor(used, device=device).expand(num_items, -1)
         return Routing(weights, logits, active=active)
 
-    def language_weights(self, language: str) -> Tensor:
+    def language_weights(self, language: str | None) -> Tensor:
         """(E,) the weights of a language: the same for all."""
         return torch.tensor(self.weights)
 

@@ -95,7 +95,7 @@ class LanguageIdRouter(nn.Module):
             losses = {"language": self.supervision * each.sum() / (~abstain).sum().clamp(min=1)}
         return Routing(logits.softmax(-1), logits, losses=losses, abstain=abstain)
 
-    def language_weights(self, language: str) -> Tensor | None:
+    def language_weights(self, language: str | None) -> Tensor | None:
         """(E,) the weights of a language, or None where the router would abstain. Read by ``parrot freeze-routing``."""
         tag = find_language(language, self.tags)
         if tag is None:

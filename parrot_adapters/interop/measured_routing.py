@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.errors import HostError, MissingDependencyError, ParrotWarning
+from parrot_adapters.errors import ConfigError, HostError, MissingDependencyError, ParrotWarning, explain
 
 __all__ = ["measure_routing"]
 
@@ -40,6 +40,7 @@ def measure_routing(
 
     Raises:
         HostError: nothing was routed.
+        ConfigError: the router goes by language alone, so there is nothing to measure.
     """
     try:
         from PIL import Image
@@ -52,6 +53,13 @@ def measure_routing(
     processor = AutoProcessor.from_pretrained(model)
     host = AutoModelForImageTextToText.from_pretrained(model).eval()
     handle = load_adapter(host, adapter, processor=processor)
+    if hasattr(handle.module.router, "language_weights"):
+        raise ConfigError(
+            explain(
+                f"router {handle.config.router!r} does not read prompts, so there is nothing to measure.",
+                to_do="leave out --prompts; its weights for --language are taken as they are",
+            )
+        )
     pictures: list[Any] = [Image.open(path).convert("RGB") for path in images]
     rows: list[Tensor] = []
     for picture in pictures or [Image.new("RGB", (SIDE, SIDE), GREY)]:

@@ -93,10 +93,22 @@ def test_freeze_measured_over_prompts(host, save_adapter, tmp_path, capsys):
     assert written == pytest.approx(torch.stack(each).mean(0).tolist(), abs=1e-5)
 
 
+def test_nothing_to_measure_where_the_router_reads_no_prompt(host, save_adapter, tmp_path, capsys):
+    source = save_adapter(router="language-id", num_experts=3)
+    host.save_pretrained(tmp_path / "host")
+    processor().save_pretrained(tmp_path / "host")
+    (tmp_path / "tr.txt").write_text("hangi renk ?\n")
+    arguments = ["--language", "xx", "--prompts", str(tmp_path / "tr.txt"), "--model", str(tmp_path / "host")]
+    assert main(["freeze-routing", *arguments, str(source), str(tmp_path / "out")]) == 2
+    assert "nothing to measure" in capsys.readouterr().err
+
+
 def test_grow(save_adapter, tmp_path, capsys, host):
     source = save_adapter(num_experts=2)
     assert main(["grow", "--language", "th", "--parent", "1", str(source), str(tmp_path / "out")]) == 0
-    assert "2 -> 3: new ones are 2 for th" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 -> 3: new ones are 2 for th" in told
+    assert "largest difference" in told
     with pa.load_adapter(host, tmp_path / "out") as handle:
         assert handle.config.num_experts == 3
 

@@ -132,6 +132,10 @@ def test_refusals(save_adapter, tmp_path):
         pa.freeze_routing(source, out, language="tr")
     with pytest.raises(ConfigError, match="which constant weights"):
         pa.freeze_routing(source, out)
+    by_language = save_adapter(router="language-id", num_experts=3)
+    with pytest.raises(ConfigError, match="which language's weights"):
+        pa.freeze_routing(by_language, out)
+    source = save_adapter(num_experts=3)
     with pytest.raises(ConfigError, match="no weights of 3 experts"):
         pa.freeze_routing(source, out, weights=[1, 2])
     assert not out.exists()
@@ -146,3 +150,23 @@ def test_unknown_language_is_refused(save_adapter, tmp_path):
     source = save_adapter(router="language-id", num_experts=3)
     with pytest.raises(ConfigError, match="abstains for language 'xx'"):
         pa.freeze_routing(source, tmp_path / "out", language="xx")
+
+
+@pytest.mark.parametrize(
+    ("router", "options", "expected"), [("uniform", {}, [0.5, 0.5]), ("frozen", {"weights": [1, 3]}, [0.25, 0.75])]
+)
+def test_constant_routers_need_not_be_told(save_adapter, tmp_path, router, options, expected):
+    source = save_adapter(router=router, router_options=options, num_experts=2)
+    assert pa.freeze_routing(source, tmp_path / "out").weights == pytest.approx(expected)
+
+
+def test_half_precision_keeps_its_dtype_and_is_verified(host, tmp_path):
+    with pa.attach(host, pa.AdapterConfig(num_experts=3, expert_hidden_size=4)) as handle:
+        handle.module.bfloat16()
+        with torch.no_grad():
+            handle.module.experts.down.normal_()
+        handle.save_pretrained(tmp_path / "source")
+    done = pa.freeze_routing(tmp_path / "source", tmp_path / "out", weights=WEIGHTS)
+    assert 0 < done.difference <= done.bound
+    with pa.load_adapter(host, tmp_path / "out") as handle:
+        assert handle.config.expert_hidden_size == 8

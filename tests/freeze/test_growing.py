@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.core import offsets_from_lengths
-from parrot_adapters.errors import ConfigError
-from parrot_adapters.growing import grow_adapter, grow_state
+from parrot_adapters.errors import CheckpointError, ConfigError
+from parrot_adapters.growing import grow_adapter, grow_state, verify
 
 D = 6
 ROUTERS = ("text-guided", "text-guided-qkv", "per-token", "visual-only", "uniform", "frozen")
@@ -233,3 +233,12 @@ def test_a_grown_adapter_has_no_form_in_reference_checkpoints(host):
         pa.grow(handle, 1)
         with pytest.raises(ConfigError, match="prior"):
             handle.reference_state_dict()
+
+
+def test_a_bank_that_names_too_little_is_caught():
+    config = config_of("text-guided", "swiglu")
+    old = trained(config)
+    grown, state = grow_state(config, old.state_dict(), 1)
+    state["experts.up"][3] += 1.0
+    with pytest.raises(CheckpointError, match="does not give the old one's answers"):
+        verify(old, rebuilt(grown, state))
