@@ -169,7 +169,8 @@ def verify(old: AlignmentLayer, new: AlignmentLayer) -> float:
         CheckpointError: beyond rounding.
     """
     generator = torch.Generator().manual_seed(0)
-    width, dtype = int(next(p.shape[-1] for p in old.experts.parameters() if p.ndim == 3)), old.experts.down.dtype
+    weight = next(p for p in old.experts.parameters() if p.ndim == 3)  # (E, F, D)
+    width, dtype = weight.shape[-1], weight.dtype
     tokens, text = (torch.randn(*shape, width, generator=generator).to(dtype) for shape in ((48,), (8, 6)))
     offsets, rows = torch.arange(0, 49, 6), torch.arange(8)
     tags = (*getattr(old.router, "tags", ()), None)
@@ -192,7 +193,7 @@ def verify(old: AlignmentLayer, new: AlignmentLayer) -> float:
             explain(
                 "the grown adapter does not give the old one's answers, so nothing was written.",
                 difference=f"{difference:.3g} on random prompts, allowed {bound:.3g}",
-                to_do="a plugin's expert must name all parameters of single experts in per_expert, and be a weighted sum",
+                to_do="a plugin's bank must be a weighted sum, and per_expert name every parameter with a slice per expert",
             )
         )
     return difference
