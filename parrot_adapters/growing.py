@@ -193,7 +193,7 @@ def verify(old: AlignmentLayer, new: AlignmentLayer) -> float:
             explain(
                 "the grown adapter does not give the old one's answers, so nothing was written.",
                 difference=f"{difference:.3g} on random prompts, allowed {bound:.3g}",
-                to_do="a plugin's bank must be a weighted sum, and per_expert name every parameter with a slice per expert",
+                to_do="a bank must be a weighted sum, and its per_expert name all parameters with a slice per expert",
             )
         )
     return difference
