@@ -94,9 +94,7 @@ class NativeSeam:
 
     def note_labels(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Labels never reach the base model; remember them for its hook, which runs next."""
-        labels = kwargs.get("labels")
-        if labels is not None and self.enabled:
-            _labels.set(labels)
+        _labels.set(kwargs.get("labels") if self.enabled else None)
 
     def before_forward(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -104,10 +102,11 @@ class NativeSeam:
         """Replace pixels, or unaligned outputs, by aligned outputs."""
         if not self.enabled:
             return None
+        labels = _labels.get()
+        if labels is not None:  # taken by this call, with or without images: they must not wait for the next
+            _labels.set(None)
         if not args and not any(kwargs.get(name) is not None for name in self._visual):
             return None  # a decode step, or a prompt without images
-        labels = _labels.get()
-        _labels.set(None)
         call = _named(module, args, kwargs)
         outputs = dict(call.get("mm_encoder_outputs") or {})
         if not any(out is not None for out in outputs.values()):

@@ -107,9 +107,15 @@ def test_labels_of_one_call_do_not_linger(attached, family: Family) -> None:
     labels = torch.where(inputs["input_ids"] == 21, 21, -100)
     assert words(steering(attached, inputs | {"labels": labels})) == [[20]]
     assert words(steering(attached, inputs)) == [[20, 21, 50]]
-    without_images = family.batch([[BOS, 30, 31]])
+    # A batch without images passes the adapter by; its labels must not wait for the next one of the same length.
+    without_images = family.batch([[BOS, 30, 31]], min_length=inputs["input_ids"].shape[1])
     attached.model(**without_images, labels=without_images["input_ids"])
     assert words(steering(attached, inputs)) == [[20, 21, 50]]
+    attached.model(**without_images, labels=without_images["input_ids"])
+    seen: list[Any] = []
+    attached.module.router.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    attached.model.base_model(**inputs)  # past the outer model, which is where labels are seen
+    assert words([inputs["input_ids"][seen[0].text_mask].tolist()]) == [[20, 21, 50]]
 
 
 def test_reference_scope_reads_all_that_is_not_a_label(host, family: Family) -> None:
