@@ -369,7 +369,6 @@ def empty_prompts(subject: RouterSubject) -> None:
     """A prompt in which nothing may steer still gives finite weights that sum to one, whatever lies under the mask."""
 
     def holds(inputs: RoutingInputs) -> None:
-        inputs = without_text(inputs, int(inputs.rows[0]))
         routing = subject.route(inputs)
         _is_routing(subject, routing)
         noisy = subject.answer(fill_masked(inputs, _garbage(inputs, 99.0)))
@@ -381,7 +380,7 @@ def empty_prompts(subject: RouterSubject) -> None:
             only=["weights"],
         )
 
-    for_all(subject.inputs(), holds)
+    for_all(subject.inputs().map(lambda inputs: without_text(inputs, int(inputs.rows[0]))), holds)
 
 
 def empty_items(subject: RouterSubject) -> None:
