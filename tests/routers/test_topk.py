@@ -105,6 +105,17 @@ def test_with_noise_it_conforms_as_a_stochastic_router():
     check_router(TopKRouter, RouterTraits(options={"noise": 1.0}, stochastic=True, sparse=True, uses_text=True))
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own, while it traces
+def test_compiled_training_balances_too(batch):
+    plain, compiled = router(k=1).train(), router(k=1).train()
+    for seed in range(2):
+        step(plain, batch(seed=seed))
+        step(torch.compile(compiled, backend="eager"), batch(seed=seed))
+    torch._dynamo.reset()
+    assert plain.balance_steps.any()
+    assert torch.equal(compiled.balance_steps, plain.balance_steps)
+
+
 @pytest.mark.parametrize("options", [{"k": 0}, {"k": 5}, {"k": True}, {"noise": -1.0}, {"balance_rate": -1.0}])
 def test_refuses(options):
     with pytest.raises(ConfigError):
