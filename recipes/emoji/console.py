@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from .languages import CODES
 
@@ -29,8 +30,9 @@ class Display:
         self.console = console or Console()
         self.started = time.perf_counter()
 
-    def step(self, title: str) -> None:
-        self.console.print(f"[dim]{time.perf_counter() - self.started:5.0f} s[/dim]  [bold]{title}[/bold]")
+    def step(self, title: str, style: str = "bold") -> None:
+        elapsed = f"{time.perf_counter() - self.started:5.0f} s"
+        self.console.print(Text.assemble((elapsed, "dim"), "  ", (title, style)))
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
@@ -49,6 +51,9 @@ class Display:
             def update(key: str, what: str, done: int, total: int) -> None:
                 progress.start_task(tasks[key])
                 progress.update(tasks[key], description=f"{titles[key]}: {what}", completed=done, total=total)
+                if what == "done":  # stays visible, in a log file too
+                    progress.update(tasks[key], visible=False)
+                    self.step(f"  {titles[key]}: done", style="")
 
             yield update
 

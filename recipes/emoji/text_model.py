@@ -6,7 +6,7 @@ Remake the committed checkpoint (about four minutes on one core):
 
 It learns one task: nine noisy embeddings that describe a concept, then a question, then the concept's name. The nine
 slots stand where visual tokens will stand, and hold tokens of the name itself: drawn with repetition, in any order,
-some lost, some wrong, all blended with a rival name and disturbed by noise. Description, question and name are always
+some lost, some wrong, all disturbed by noise. Description, question and name are always
 of *one* language. So the model knows every name in every language, yet nothing has ever told it that two names mean
 the same: the languages are siloed (`--linked` draws the description from any language instead, for comparison).
 """
@@ -45,10 +45,9 @@ class TextModelConfig:
     hidden_size: int = 128
     layers: int = 3
     steps: int = 3000
-    batch_size: int = 96
+    batch_size: int = 128
     learning_rate: float = 2e-3
-    noise: float = 1.0  # largest standard deviation of the noise on a slot, in units of the embeddings' own
-    blend: float = 0.45  # largest share of a rival name in a slot
+    noise: float = 1.5  # largest standard deviation of the noise on a slot, in units of the embeddings' own
     lost: float = 0.15  # share of a name's tokens that a description lacks
     wrong: float = 0.10  # share of slots that hold a token of some other name
     linked: bool = False
@@ -81,7 +80,7 @@ def load_text_model(kind: Literal["siloed", "linked"] = "siloed") -> Qwen2ForCau
     """The committed text model in float32; or one whose languages are linked, made on first use (minutes)."""
     from safetensors.torch import load_file
 
-    checkpoint = CHECKPOINT if kind == "siloed" else _linked_checkpoint()
+    checkpoint = {"siloed": lambda: CHECKPOINT, "linked": _linked_checkpoint}[kind]()
 
     model = new_text_model()
     weights = {name: weight.float() for name, weight in load_file(checkpoint).items()}
@@ -127,18 +126,17 @@ class Naming:
             for slot in slots
         ]
 
-    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """input ids (B, S) with IMAGE at the slots, the slots' tokens and a rival's (B, SLOTS), labels (B, S)."""
-        rows, slots, rivals, labels = [], [], [], []
+    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """input ids (B, S) with IMAGE at the slots, the slots' tokens (B, SLOTS), labels (B, S)."""
+        rows, slots, labels = [], [], []
         for _ in range(self.config.batch_size):
             concept, language = self.random.randrange(len(self.names)), self.random.choice(CODES)
             source = self.random.choice(CODES) if self.config.linked else language
             prompt, answer = self.prompts[language], [*self.names[concept][language], EOS]
             slots.append(self.describe(concept, source))
-            rivals.append(self.describe(self.random.randrange(len(self.names)), source))
             rows.append(prompt + answer)
             labels.append([-100] * len(prompt) + answer)
-        return _pad(rows, PAD), torch.tensor(slots), torch.tensor(rivals), _pad(labels, -100)
+        return _pad(rows, PAD), torch.tensor(slots), _pad(labels, -100)
 
 
 def write_slots(model: Qwen2ForCausalLM, ids: Tensor, described: Tensor, noise: Tensor | float) -> Tensor:
@@ -159,9 +157,8 @@ def pretrain(
     )
     started = time.perf_counter()
     for step in range(config.steps):
-        ids, slots, rivals, labels = task.batch()
-        embed = model.get_input_embeddings()
-        described = torch.lerp(embed(slots), embed(rivals), config.blend * torch.rand(len(ids), 1, 1))
+        ids, slots, labels = task.batch()
+        described = model.get_input_embeddings()(slots)
         embeddings = write_slots(model, ids, described, config.noise * torch.rand(len(ids), 1, 1))
         hidden = model.model(inputs_embeds=embeddings, attention_mask=(ids != PAD).long(), use_cache=False)[0][:, :-1]
         targets = labels[:, 1:]
