@@ -32,7 +32,8 @@ class AdapterConfig:
         num_experts: E.
         expert_hidden_size: F, hidden width of one expert. The paper's 4096 suits hosts of width 4096; three matrices
             of F x width per expert.
-        top_k: experts kept per item, weights renormalised; None keeps all.
+        top_k: experts kept per item, weights renormalised; None keeps all. With 1 the only weight is always one, so the
+            task's loss gives the router no gradient: add a loss on its logits, or use more.
         residual_scale: factor of the visual tokens as they came.
         moe_scale: factor of the experts' mixture. The original is ``residual_scale=0.1, moe_scale=1``.
         summary: a registered visual summary, or ``"auto"``: the host's best (its CLS token, else the mean).

@@ -39,7 +39,8 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
     handle = model if isinstance(model, Attachment) else attachment_of(model)
     if handle is None:
         raise HostError("self_test needs an attached host: call attach(model, ...) first")
-    host, training = handle.model, handle.model.training
+    host = handle.model
+    modes = {module: module.training for module in host.modules()}
     host.eval()
     try:
         with handle.disabled():
@@ -51,7 +52,8 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
                 if not torch.equal(_logits(host, inputs), bare):
                     raise _failure(handle, "disabled(), the host does not give the logits it gave before")
     finally:
-        host.train(training)
+        for module, training in modes.items():  # one by one: a user may have put parts of it in evaluation mode
+            module.training = training
 
 
 def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolerance: float | None) -> None:

@@ -175,6 +175,8 @@ class NativeSeam:
     ) -> Any:
         spec = self.parts.spec
         features, restore = flatten_features(getattr(output, spec.feature_attribute))
+        if not features:
+            return output
         sizes = [len(f) for f in features]
         placeholders = prompt.placeholders[modality]
         if seen:

@@ -157,12 +157,13 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
 
 
 def resolve_spec(model_type: str) -> tuple[HostSpec, PluginInfo | None]:
-    """The declaration for a model type: a plugin's, else the defaults.
+    """The declaration for a model type: a plugin's, else the library's own, else the defaults.
 
     Raises:
         PluginError: two plugins declare it.
     """
     found = [(spec, c) for c in manager.components("host") for spec in _specs(c) if model_type in spec.model_types]
+    found = [pair for pair in found if pair[1].plugin.source != "built in"] or found
     if len(found) > 1:
         raise PluginError(
             explain(
