@@ -39,7 +39,7 @@ def test_a_plugin_overrides_the_librarys_declaration(mine: None) -> None:
 def test_two_plugins_that_declare_a_family_are_an_error(mine: None) -> None:
     other = pa.plugins.register(Mine(), "other")
     try:
-        with pytest.raises(pa.ParrotError, match="idefics3.*mine.*other"):
+        with pytest.raises(pa.ParrotError, match=r"idefics3.*mine.*other"):
             resolve_spec("idefics3")
     finally:
         manager.unregister(other)
