@@ -24,7 +24,9 @@ class Benchmark(NamedTuple):
     harness_name: str
     """The harness's name for all languages at once."""
     md5: MappingProxyType[str, str]
-    """Of the published files, by the library's language code."""
+    """Of the published files, by the library's language code; empty for a benchmark that is made here."""
+    made_by: str = ""
+    """The command that writes the files, where no published ones exist."""
 
     def subset(self, language: str) -> str:
         """The name of a language's part, as the files spell it: ``MMMB_cn`` for ``zh``."""
@@ -39,6 +41,8 @@ class Benchmark(NamedTuple):
     def published(self, language: str) -> str:
         """Where the published file of a language is, and its md5, in words."""
         subset = self.subset(language)
+        if not self.md5:
+            return f"{subset}.tsv (written by: {self.made_by})"
         if language not in self.md5:
             return f"{subset}.tsv (not a published language: {', '.join(self.md5)} are)"
         where = f"{self.hub_folder}/{subset.lower()}.tsv of the dataset {HUB_DATASET}"
@@ -80,6 +84,7 @@ BENCHMARKS = {
                 }
             ),
         ),
+        Benchmark("emoji", "EMOJI", "", "EMOJI", MappingProxyType({}), made_by="parrot emoji export --out DIR"),
     )
 }
 

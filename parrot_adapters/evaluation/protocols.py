@@ -30,8 +30,10 @@ class Protocol(NamedTuple):
     """A circular set's groups come from its ``g_index`` column where it has one."""
 
     def unit(self, benchmark: str) -> Literal["row", "circular"]:
-        """What one scored unit of ``benchmark`` is: MMBench is circular under every protocol."""
-        return self.mmmb_unit if benchmark == "mmmb" else "circular"
+        """What one scored unit of ``benchmark`` is: MMBench is circular under every protocol, other sets are not."""
+        if benchmark == "mmmb":
+            return self.mmmb_unit
+        return "circular" if benchmark == "mmbench" else "row"
 
 
 PROTOCOLS = {

@@ -100,7 +100,7 @@ def find_subsets(directory: str | Path, benchmark: Benchmark) -> dict[str, Path]
             )
         found[language] = path
     if not found:
-        published = "\n".join(f"  {benchmark.published(language)}" for language in benchmark.md5)
+        published = "\n".join(f"  {benchmark.published(language)}" for language in benchmark.md5 or ("en",))
         raise EvaluationDataError(
             explain(f"no {benchmark.stem}_<language>.tsv in the directory.", given=folder)
             + f"\nPublished:\n{published}"

@@ -55,7 +55,7 @@ def prompt_vectors() -> Iterator[tuple[str, str, str, str]]:
 
 def test_every_prompt_is_byte_exact() -> None:
     count = 0
-    for benchmark in BENCHMARKS.values():
+    for benchmark in map(BENCHMARKS.__getitem__, ("mmmb", "mmbench")):
         for language, path in find_subsets(FIXTURES / "data", benchmark).items():
             rows = {str(row.index): row for row in load_subset(path, benchmark).rows}
             for subset, index, column, text in prompt_vectors():
@@ -76,7 +76,7 @@ def test_every_prompt_is_byte_exact() -> None:
 
 def test_every_picture_is_the_one_the_harness_shows() -> None:
     count = 0
-    for benchmark in BENCHMARKS.values():
+    for benchmark in map(BENCHMARKS.__getitem__, ("mmmb", "mmbench")):
         for path in find_subsets(FIXTURES / "data", benchmark).values():
             subset = load_subset(path, benchmark)
             for index, digest in vectors("prompts.json")[path.stem]["_image_file_sha256"].items():

@@ -1,0 +1,137 @@
+"""``parrot evaluate``: ask a vision-language model a multilingual benchmark and score its answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parrot_adapters.errors import ConfigError, ParrotWarning, explain
+from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, PROTOCOLS, protocol_named
+from parrot_adapters.evaluation.config import MATCHERS, OPTION_SCORES, SCORINGS, THINKING, EvaluationConfig
+
+if TYPE_CHECKING:
+    from parrot_adapters.evaluation.results import RunResult
+
+__all__ = ["command"]
+
+
+def command(argv: list[str]) -> int:
+    """Ask what is not answered yet, score everything, write results to ``--out``. 0 done; 1 failed; 2 bad usage."""
+    config = _config(_parser().parse_args(argv))
+    from parrot_adapters.evaluation.evaluate import evaluate
+    from parrot_adapters.evaluation.results import score_run, write_results
+
+    with _notes(), _bar() as progress:
+        result = score_run(evaluate(config, progress=progress))
+        write_results(result, config.out)
+    _show(result)
+    return 0
+
+
+def _show(result: RunResult) -> None:
+    from rich.console import Console
+
+    from parrot_adapters.cli.score_table import score_table
+
+    console = Console()
+    console.print(score_table(result.report, result.statistics["reference"]))
+    for kind, by_subset in result.option_scores.items():
+        shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in by_subset.items() if value is not None)
+        console.print(f"options by {kind}: {shown}", highlight=False)
+    for warning in result.report.warnings:
+        print(f"parrot evaluate: note: {warning}", file=sys.stderr)
+    out = Path(result.run.config.out)
+    console.print(
+        f"{result.run.made} of {len(result.run.answers)} answers are new. Results: {out / 'results.json'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _config(asked: argparse.Namespace) -> EvaluationConfig:
+    protocol_named(asked.protocol)  # before anything else: the most important choice has no default
+    values = vars(asked)
+    languages = [code.strip() for code in values.pop("languages").split(",") if code.strip()]
+    return EvaluationConfig(**values | {"languages": languages, "processor": _settings(asked.processor)})
+
+
+def _settings(pairs: list[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ConfigError(
+                explain("--processor takes KEY=VALUE.", given=pair, example="--processor max_pixels=401408")
+            )
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Our own warnings as notes on stderr; others as they are."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
+        if issubclass(category, ParrotWarning):
+            print(f"parrot evaluate: note: {message}", file=sys.stderr)
+        else:
+            before(message, category, *rest)  # type: ignore[arg-type]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ParrotWarning)
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("asking", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _parser() -> argparse.ArgumentParser:
+    protocols = "\n".join(f"  {p.name:<16}{p.use}" for p in PROTOCOLS.values())
+    parser = argparse.ArgumentParser(
+        prog="parrot evaluate",
+        description=__doc__,
+        epilog=f"protocols (there is no default):\n{protocols}\n\n"
+        "A run that was stopped goes on where it was: give the same command again.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
+    add("--adapter", metavar="DIR", help="an adapter made for it")
+    add("--benchmark", required=True, metavar="NAME", help=", ".join(BENCHMARKS))
+    add("--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files")
+    add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
+    add("--protocol", metavar="NAME", help="one of the four below; required")
+    add("--prompt-style", default="default", metavar="NAME", help=f"{', '.join(PROMPT_STYLES)} (%(default)s)")
+    add("--matcher", default="reference", metavar="NAME", help=f"whose scores come first: {' or '.join(MATCHERS)}")
+    add("--scoring", default="generate", metavar="NAME", help=f"{' or '.join(SCORINGS)} (%(default)s)")
+    add(
+        "--option-score", default="letter", metavar="NAME", help=f"for loglik: {', '.join(OPTION_SCORES)} (%(default)s)"
+    )
+    add("--batch-size", type=int, default=8, metavar="N", help="rows at once; changes no answer (%(default)s)")
+    add("--limit", type=int, metavar="N", help="only the first N questions of each language")
+    add("--max-new-tokens", type=int, default=512, metavar="N", help="where replies are cut off (%(default)s)")
+    add("--dtype", default="auto", metavar="T", help="auto (the checkpoint's), float32, bfloat16, float16")
+    add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, ...")
+    add("--processor", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the processor")
+    add("--think", default="keep", metavar="NAME", help=f"<think>...</think> in replies: {' or '.join(THINKING)}")
+    add("--out", required=True, metavar="DIR", help="answers, results.json and CSV files")
+    return parser

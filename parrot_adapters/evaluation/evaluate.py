@@ -1,0 +1,172 @@
+"""The work behind ``parrot evaluate``: ask a model every question that has no answer yet, then score them all."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from parrot_adapters.errors import ParrotError, ParrotWarning
+from parrot_adapters.evaluation.answers import Answer, AnswerStore, answer_key
+from parrot_adapters.evaluation.asking import Asker, OptionAsker, ReplyAsker
+from parrot_adapters.evaluation.batching import batches, prefetched, spread
+from parrot_adapters.evaluation.benchmarks import benchmark_named
+from parrot_adapters.evaluation.config import EvaluationConfig
+from parrot_adapters.evaluation.questions import Question, limited, load_questions, load_subsets
+from parrot_adapters.evaluation.subsets import Subset
+
+__all__ = ["ANSWERS", "Evaluation", "evaluate"]
+
+ANSWERS = "answers.jsonl"
+CHECKED = 4
+"""Rows on which batches are compared with one by one: the longest, the shortest, and two between."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run has asked and was told."""
+
+    config: EvaluationConfig
+    subsets: Mapping[str, Subset]
+    """By language, only the rows asked for."""
+    questions: Sequence[Question]
+    answers: Sequence[Answer]
+    """One for each question."""
+    host: Mapping[str, Any]
+    """The host's identity."""
+    made: int
+    """How many answers are new; the others were on disk."""
+    batch_size: int
+    """As used: 1 where batches changed answers."""
+
+
+def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress | None = None) -> Evaluation:
+    """Ask and collect.
+
+    Args:
+        config: what to ask whom.
+        host: a loaded host in place of ``config.model``.
+        progress: told how many questions are done, of how many.
+
+    Raises:
+        ParrotError: the data, the model or the directory of results cannot be used. Answers so far stay on disk.
+    """
+    benchmark = benchmark_named(config.benchmark)
+    subsets = load_subsets(config, benchmark)
+    subsets = {
+        code: replace(subset, rows=tuple(limited(subset.rows, config.limit))) for code, subset in subsets.items()
+    }
+    questions = load_questions(subsets, benchmark, config.prompt_style)
+    with AnswerStore(Path(config.out) / ANSWERS) as store:
+        if store.unreadable:
+            message = f"{store.path}: {store.unreadable} lines cannot be read (a crash?); those answers are made again"
+            warnings.warn(message, ParrotWarning, stacklevel=2)
+        host = host or _load(config)
+        settings = config.answer_settings()
+        keys = [
+            answer_key(question, host.render(question.prompt, len(question.picture_hashes)), host.identity, settings)
+            for question in questions
+        ]
+        pending = [(q, key) for q, key in zip(questions, keys, strict=True) if key not in store.found]
+        size = _ask(config, host, pending, store, progress, len(questions)) if pending else config.batch_size
+        answers = [store.found[key] for key in keys]
+    return Evaluation(config, subsets, questions, answers, dict(host.identity), len(pending), size)
+
+
+def _ask(
+    config: EvaluationConfig,
+    host: Any,
+    pending: Sequence[tuple[Question, str]],
+    store: AnswerStore,
+    progress: Progress | None,
+    total: int,
+) -> int:
+    lengths = host.lengths([question for question, _ in pending])
+    by_length = [pending[i] for i in sorted(range(len(pending)), key=lambda i: -lengths[i])]
+    asker: Asker
+    if config.scoring == "loglik":
+        asker = _option_asker(host, by_length)
+    else:
+        asker = ReplyAsker(host, config.max_new_tokens)
+    size, checked = config.batch_size, list[Answer]()
+    if size > 1 and len(pending) > 1:
+        size, checked = _checked_size(asker, by_length, size)
+    store.add(checked)
+    done = total - len(pending) + len(checked)
+    answered = {answer.key for answer in checked}
+    left = [i for i, (_, key) in enumerate(pending) if key not in answered]
+    kinds = [len(pending[i][0].picture_hashes) for i in left]
+    planned = batches([pending[i] for i in left], [lengths[i] for i in left], size, kinds)
+    if progress:
+        progress(done, total)
+    for batch, encoded in prefetched(planned, lambda batch: asker.encode([q for q, _ in batch])):
+        store.add(asker.answer([q for q, _ in batch], [key for _, key in batch], encoded))
+        done += len(batch)
+        if progress:
+            progress(done, total)
+    return size
+
+
+def _checked_size(asker: Asker, pending: Sequence[tuple[Question, str]], size: int) -> tuple[int, list[Answer]]:
+    """The batch size to use, and the answers made on the way, which were asked one by one."""
+    kind = len(pending[0][0].picture_hashes)
+    sample = spread([pair for pair in pending if len(pair[0].picture_hashes) == kind], min(CHECKED, size))
+    alone = [_answer(asker, [pair])[0] for pair in sample]
+    try:
+        together = _answer(asker, sample)
+    except ParrotError:
+        raise
+    except Exception as error:  # whatever keeps a host from batches; alone it has just worked
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        differ = [a for a, b in zip(alone, together, strict=True) if not asker.same(a, b)]
+        if not differ:
+            return size, alone
+        rows = ", ".join(f"{answer.lang} {answer.index}" for answer in differ)
+        reason = f"answers differ for {len(differ)} of {len(sample)} rows ({rows})"
+    warnings.warn(
+        f"this host does not answer in batches as one by one, so it is asked one by one: {reason}",
+        ParrotWarning,
+        stacklevel=4,
+    )
+    return 1, alone
+
+
+def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionAsker:
+    """With the prompt's cache shared by the options, if that gives what whole prompts give."""
+    from parrot_adapters.interop.option_scores import OptionScorer
+
+    whole, shared = (OptionAsker(host, OptionScorer(host, shared=shared)) for shared in (False, True))
+    sample = [pair for pair in spread(pending, 2) if pair[0].options]
+    try:
+        agree = all(whole.same(_answer(whole, [pair])[0], _answer(shared, [pair])[0]) for pair in sample)
+        reason = "its log-likelihoods differ from those of whole prompts"
+    except ParrotError:
+        raise
+    except Exception as error:  # a cache we cannot take rows of, a forward without positions, ...
+        agree, reason = False, f"{type(error).__name__}: {error}"
+    if agree:
+        return shared
+    message = f"this host cannot share a prompt among its options, so each is computed whole: {reason}"
+    warnings.warn(message, ParrotWarning, stacklevel=4)
+    return whole
+
+
+def _answer(asker: Asker, pairs: Sequence[tuple[Question, str]]) -> list[Answer]:
+    batch = [question for question, _ in pairs]
+    return asker.answer(batch, [key for _, key in pairs], asker.encode(batch))
+
+
+def _load(config: EvaluationConfig) -> Any:
+    from parrot_adapters.interop.evaluation_host import EvaluationHost
+
+    return EvaluationHost.load(
+        config.model,
+        adapter=config.adapter,
+        dtype=config.dtype,
+        device=config.device,
+        processor=config.processor,
+    )

@@ -1,0 +1,338 @@
+"""A run scored, and written so that every number says where it comes from."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import fmean
+
+from parrot_adapters.evaluation.analysis import Analysis, analyse
+from parrot_adapters.evaluation.benchmarks import benchmark_named
+from parrot_adapters.evaluation.choice import ROBUST
+from parrot_adapters.evaluation.config import OPTION_SCORES
+from parrot_adapters.evaluation.evaluate import Evaluation
+from parrot_adapters.evaluation.files import write_json, write_text
+from parrot_adapters.evaluation.protocols import protocol_named
+from parrot_adapters.evaluation.replies import reply
+from parrot_adapters.evaluation.run_score import ScoreReport, means
+from parrot_adapters.evaluation.scoring import SubsetScore, score_subset
+
+__all__ = ["RunResult", "score_run", "write_results"]
+
+PACKAGES = ("parrot_adapters", "torch", "transformers", "tokenizers", "pillow", "numpy")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run with its scores and statistics."""
+
+    run: Evaluation
+    report: ScoreReport
+    statistics: Mapping[str, Analysis]
+    """Of the reference scores and of the robust ones."""
+    replies: Mapping[str, Mapping[int, str | None]]
+    """What the matchers read, by language and row."""
+    option_scores: Mapping[str, Mapping[str, float | None]]
+    """With log-likelihoods: accuracy by kind of likelihood and subset."""
+    calibration: Mapping[str, float]
+    """With log-likelihoods: expected calibration error by subset."""
+
+    @property
+    def scores(self) -> Mapping[str, SubsetScore]:
+        """Of the matcher that was asked for."""
+        return self.report.robust if self.run.config.matcher == ROBUST else self.report.reference
+
+    @property
+    def analysis(self) -> Analysis:
+        """Of the matcher that was asked for."""
+        return self.statistics[self.run.config.matcher]
+
+    def provenance(self) -> dict[str, object]:
+        """What every number of this run depends on."""
+        config = self.run.config
+        return {
+            "benchmark": config.benchmark,
+            "protocol": self.report.protocol.name,
+            "unit": self.report.protocol.unit(config.benchmark),
+            "matcher": config.matcher,
+            "prompt_style": config.prompt_style,
+            "prompt_sha256": _prompts_hash(self.run, None),
+            "generation": config.answer_settings(),
+            "option_score": config.option_score if config.scoring == "loglik" else None,
+            "think": config.think,
+            "limit": config.limit,
+            "processor": dict(config.processor),
+            "host": {name: value for name, value in self.run.host.items() if name != "adapter"},
+            "adapter": self.run.host.get("adapter"),
+            "versions": _versions(),
+        }
+
+    def as_json(self) -> dict[str, object]:
+        """The content of ``results.json``."""
+        scored, chosen = self.report.as_json(), self.run.config.matcher
+        by_matcher = {"reference": self.report.reference, ROBUST: self.report.robust}
+        return (
+            scored
+            | self.provenance()
+            | {
+                "subsets": {name: _subset(score) for name, score in self.scores.items()},
+                "means": means(self.scores),
+                "matchers": {
+                    name: {
+                        "overall": {subset: score.overall for subset, score in scores.items()},
+                        "not_found": {subset: score.not_found for subset, score in scores.items()},
+                        "means": means(scores),
+                        "hits": {subset: _keyed(score.hits) for subset, score in scores.items()},
+                        "choices": {subset: _keyed(score.choices) for subset, score in scores.items()},
+                        "statistics": self.statistics[name].as_json(),
+                    }
+                    for name, scores in by_matcher.items()
+                },
+                "statistics": self.statistics[chosen].as_json(),
+                "prompts_sha256": {name: _prompts_hash(self.run, name) for name in self.scores},
+                "cut_off": _shares(self.run, lambda i: not self.run.answers[i].finished),
+                "option_scores": self.option_scores,
+                "calibration": self.calibration,
+                "confusion": confusion(self),
+                "routing": routing(self.run),
+                "config": asdict(self.run.config),
+                "answers": {"new": self.run.made, "batch_size": self.run.batch_size},
+            }
+        )
+
+
+def score_run(run: Evaluation, *, resamples: int = 2000) -> RunResult:
+    """Score a run's answers under its protocol, by both matchers."""
+    config = run.config
+    benchmark, protocol = benchmark_named(config.benchmark), protocol_named(config.protocol)
+    replies = _replies(run, config.option_score)
+    reference, robust, warned = {}, {}, []
+    for language, subset in run.subsets.items():
+        said = replies.get(language, {})
+        reference[subset.name] = score_subset(subset, said, protocol, benchmark)
+        robust[subset.name] = score_subset(subset, said, protocol, benchmark, matcher=ROBUST)
+        published = benchmark.md5.get(language)
+        if published and subset.md5 != published:
+            warned.append(f"{subset.path.name} is not the published file: its md5 is {subset.md5}, not {published}")
+        warned += [*subset.warnings, *reference[subset.name].warnings]
+    warned += [
+        f"{name}: {count} of {of} replies were cut off at {config.max_new_tokens} tokens"
+        for name, (count, of) in _counts(run, lambda i: not run.answers[i].finished).items()
+        if count
+    ]
+    subsets = {subset.name: subset for subset in run.subsets.values()}
+    report = ScoreReport(benchmark, protocol, subsets, reference, robust, _replies_hash(replies), tuple(warned))
+    statistics = {
+        "reference": analyse(report, resamples=resamples),
+        ROBUST: analyse(replace(report, reference=robust), resamples=resamples),
+    }
+    kinds: dict[str, dict[str, float | None]] = {}
+    if config.scoring == "loglik":
+        for kind in OPTION_SCORES:
+            by_kind = _replies(run, kind)
+            kinds[kind] = {
+                subset.name: score_subset(subset, by_kind.get(language, {}), protocol, benchmark).overall
+                for language, subset in run.subsets.items()
+            }
+    return RunResult(run, report, statistics, replies, kinds, _calibration(run))
+
+
+def write_results(result: RunResult, out: str | Path) -> None:
+    """Write ``results.json``, ``scores.csv``, ``rows.csv`` and ``predictions.jsonl``; each whole or not at all."""
+    folder = Path(out)
+    write_json(folder / "results.json", result.as_json())
+    write_text(folder / "scores.csv", _csv(_score_rows(result)))
+    write_text(folder / "rows.csv", _csv(_question_rows(result)))
+    lines = (
+        json.dumps({"lang": language, "index": index, "prediction": text}, ensure_ascii=False) + "\n"
+        for language, said in result.replies.items()
+        for index, text in said.items()
+    )
+    write_text(folder / "predictions.jsonl", "".join(lines))
+
+
+def confusion(result: RunResult) -> dict[str, dict[str, dict[str, int]]]:
+    """By subset: right letter to chosen letter (``-`` for none) to how many rows."""
+    tables: dict[str, dict[str, dict[str, int]]] = {}
+    for question in result.run.questions:
+        choices = result.scores[question.subset].choices
+        if question.row.answer is None or question.index not in choices:
+            continue
+        counts = tables.setdefault(question.subset, {}).setdefault(question.row.answer, {})
+        chosen = choices[question.index] or "-"
+        counts[chosen] = counts.get(chosen, 0) + 1
+    return {
+        name: {answer: dict(sorted(counts.items())) for answer, counts in sorted(table.items())}
+        for name, table in tables.items()
+    }
+
+
+def routing(run: Evaluation) -> dict[str, object] | None:
+    """Mean routing weights by subset and by category; None without an adapter."""
+    routed = [(q, a.routing) for q, a in zip(run.questions, run.answers, strict=True) if a.routing is not None]
+    if not routed:
+        return None
+    by_subset: dict[str, list[list[float]]] = {}
+    by_category: dict[str, list[list[float]]] = {}
+    for question, weights in routed:
+        by_subset.setdefault(question.subset, []).append(weights)
+        by_category.setdefault(question.row.label("category") or "-", []).append(weights)
+    return {
+        "subsets": {name: _mean(rows) for name, rows in by_subset.items()},
+        "categories": {name: _mean(by_category[name]) for name in sorted(by_category)},
+    }
+
+
+def _mean(rows: Sequence[Sequence[float]]) -> list[float]:
+    return [fmean(values) for values in zip(*rows, strict=True)]
+
+
+def _replies(run: Evaluation, option_score: str) -> dict[str, dict[int, str | None]]:
+    found: dict[str, dict[int, str | None]] = {}
+    for question, answer in zip(run.questions, run.answers, strict=True):
+        text = reply(question, answer, think=run.config.think, option_score=option_score)
+        found.setdefault(question.language, {})[question.index] = text
+    return found
+
+
+def _calibration(run: Evaluation, bins: int = 10) -> dict[str, float]:
+    """Expected calibration error: how far the softmax of the letters' likelihoods is from how often it is right."""
+    rows: dict[str, list[tuple[float, bool]]] = {}
+    for question, answer in zip(run.questions, run.answers, strict=True):
+        if answer.scores is None or question.row.answer is None:
+            continue
+        values = answer.scores["letter"]
+        best = max(sorted(values), key=lambda letter: values[letter])
+        confidence = 1 / sum(math.exp(value - values[best]) for value in values.values())
+        rows.setdefault(question.subset, []).append((confidence, best == question.row.answer))
+    return {name: _calibration_error(pairs, bins) for name, pairs in rows.items()}
+
+
+def _calibration_error(pairs: Sequence[tuple[float, bool]], bins: int) -> float:
+    binned: dict[int, list[tuple[float, bool]]] = {}
+    for confidence, right in pairs:
+        binned.setdefault(min(bins - 1, int(confidence * bins)), []).append((confidence, right))
+    return sum(
+        abs(fmean(c for c, _ in held) - fmean(r for _, r in held)) * len(held) / len(pairs) for held in binned.values()
+    )
+
+
+def _counts(run: Evaluation, holds: Callable[[int], bool]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for i, question in enumerate(run.questions):
+        count, of = found.get(question.subset, (0, 0))
+        found[question.subset] = (count + bool(holds(i)), of + 1)
+    return found
+
+
+def _shares(run: Evaluation, holds: Callable[[int], bool]) -> dict[str, float]:
+    return {name: count / of for name, (count, of) in _counts(run, holds).items()}
+
+
+def _prompts_hash(run: Evaluation, subset: str | None) -> str:
+    digest = hashlib.sha256()
+    for question in sorted(run.questions, key=lambda q: (q.subset, q.index)):
+        if subset in (None, question.subset):
+            digest.update(json.dumps([question.subset, question.index, question.prompt]).encode())
+    return digest.hexdigest()
+
+
+def _replies_hash(replies: Mapping[str, Mapping[int, str | None]]) -> str:
+    text = json.dumps({language: sorted(said.items()) for language, said in sorted(replies.items())})
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _keyed(values: Mapping[int, object]) -> dict[str, object]:
+    return {str(key): value for key, value in values.items()}
+
+
+def _subset(score: SubsetScore) -> dict[str, object]:
+    return {
+        "overall": score.overall,
+        "category": dict(score.category),
+        "l2_category": dict(score.l2_category),
+        "split": dict(score.split),
+        "choices": _keyed(score.choices),
+        "hits": _keyed(score.hits),
+    }
+
+
+def _score_rows(result: RunResult) -> Iterable[dict[str, object]]:
+    origin = result.provenance()
+    host, adapter = result.run.host, result.run.host.get("adapter")
+    for matcher, scores in (("reference", result.report.reference), (ROBUST, result.report.robust)):
+        analysis = result.statistics[matcher]
+        for name, score in scores.items():
+            interval, subset = analysis.intervals.get(name), result.report.subsets[name]
+            lost = analysis.erosion.get(name)
+            yield {
+                "subset": name,
+                "language": subset.language,
+                "units": len(score.hits),
+                "accuracy": score.overall,
+                "low": interval and interval.low,
+                "high": interval and interval.high,
+                "not_found": score.not_found,
+                "erosion": lost and lost.interval.estimate,
+                "erosion_low": lost and lost.interval.low,
+                "erosion_high": lost and lost.interval.high,
+                **{key: origin[key] for key in ("benchmark", "protocol", "unit")},
+                "matcher": matcher,
+                "prompt_style": origin["prompt_style"],
+                "prompts_sha256": _prompts_hash(result.run, name),
+                "data_md5": subset.md5,
+                "generation": json.dumps(origin["generation"]),
+                "think": origin["think"],
+                "processor": json.dumps(origin["processor"]),
+                "host": host.get("name"),
+                "host_weights": host.get("weights"),
+                "dtype": host.get("dtype"),
+                "adapter": adapter["digest"] if adapter else "",
+                "versions": json.dumps(origin["versions"]),
+            }
+
+
+def _question_rows(result: RunResult) -> Iterable[dict[str, object]]:
+    for question, answer in zip(result.run.questions, result.run.answers, strict=True):
+        row = question.row
+        yield {
+            "subset": question.subset,
+            "language": question.language,
+            "index": question.index,
+            "question_id": row.question_id,
+            "category": row.label("category"),
+            "l2-category": row.label("l2-category"),
+            "split": row.label("split"),
+            "answer": row.answer,
+            "reference": result.report.reference[question.subset].choices.get(question.index),
+            "robust": result.report.robust[question.subset].choices.get(question.index),
+            "finished": int(answer.finished),
+            "prediction": result.replies[question.language][question.index],
+        }
+
+
+def _csv(rows: Iterable[Mapping[str, object]]) -> str:
+    listed = list(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(listed[0]) if listed else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(listed)
+    return text.getvalue()

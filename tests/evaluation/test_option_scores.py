@@ -1,0 +1,158 @@
+"""Option log-likelihoods: the fast path gives what a plain loop gives, on hosts of several kinds."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Sequence
+
+import pytest
+import torch
+from miniatures import BOS, FAMILIES, Image
+
+from parrot_adapters.errors import HostError, ParrotWarning
+from parrot_adapters.evaluation.asking import OptionAsker, choose, option_values
+from parrot_adapters.evaluation.batching import batches, prefetched, spread
+from parrot_adapters.evaluation.evaluate import _option_asker
+from parrot_adapters.interop.evaluation_host import EvaluationHost, Inputs
+from parrot_adapters.interop.option_scores import OptionScorer
+
+OPTIONS = {"A": "20 21 22", "B": "30", "C": "20 21 22 23 24", "D": "40 41"}
+LETTERS = {letter: 50 + i for i, letter in enumerate("ABCD")}
+PROMPTS = {0: (BOS, 20, Image(0), 22, 23, 24), 1: (BOS, Image(1), 25), 2: (BOS, 20, 21, 26, Image(2), 27, 28, 29)}
+
+
+class WordTokenizer:
+    """Words are the numbers of their ids."""
+
+    pad_token_id, eos_token_id, bos_token = 0, 2, None
+    all_special_tokens = ("<end>",)
+
+    def __call__(self, text: str, add_special_tokens: bool = False) -> dict[str, list[int]]:
+        return {"input_ids": [LETTERS[word] if word in LETTERS else int(word) for word in text.split()]}
+
+
+class MiniatureHost(EvaluationHost):
+    """A family of the library's miniatures; questions are keys of PROMPTS."""
+
+    def __init__(self, family: str) -> None:
+        self.family = FAMILIES[family]
+        processor = types.SimpleNamespace(tokenizer=WordTokenizer())
+        super().__init__(self.family.build(), processor, None, {"dtype": "float32"})
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in self.model.get_output_embeddings().parameters():
+                parameter.copy_(torch.randn(parameter.shape))
+
+    def encode(self, asked: Sequence) -> Inputs:
+        tensors = self.family.batch([PROMPTS[question.index] for question in asked])
+        return Inputs({k: v for k, v in tensors.items() if isinstance(v, torch.Tensor)}, (None,) * len(asked))
+
+    def render(self, prompt: str, pictures: int) -> str:
+        return prompt
+
+
+def question(index: int, options: dict[str, str] = OPTIONS) -> types.SimpleNamespace:
+    return types.SimpleNamespace(index=index, subset="MMMB_en", language="en", options=options)
+
+
+@torch.no_grad()
+def naive(host: MiniatureHost, asked: types.SimpleNamespace, text: str) -> float:
+    """A loop over tokens: after the prompt and the tokens so far, how likely is the next one?"""
+    ids, total = host.tokenize(text), 0.0
+    for place, token in enumerate(ids):
+        prompt = (*PROMPTS[asked.index], *ids[:place])
+        logits = host.model(**host.family.batch([prompt])).logits[0, -1]
+        total += logits.float().log_softmax(-1)[token].item()
+    return total
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_vl", "qwen3_vl", "internvl", "idefics3", "gemma3"])
+def test_options_score_as_in_a_plain_loop(family: str) -> None:
+    host = MiniatureHost(family)
+    asked = [question(index) for index in PROMPTS]
+    batch = OptionScorer(host).score(asked, host.encode(asked))
+    for one, found in zip(asked, batch, strict=True):
+        [alone] = OptionScorer(host).score([one], host.encode([one]))
+        [whole] = OptionScorer(host, shared=False).score([one], host.encode([one]))
+        for letter, text in OPTIONS.items():
+            expected = naive(host, one, text), naive(host, one, letter)
+            for scores in (found, alone, whole):
+                assert (scores.text[letter], scores.letter[letter]) == pytest.approx(expected, abs=2e-4)
+        assert found.tokens == {"A": 3, "B": 1, "C": 5, "D": 2}
+
+
+def pairs() -> list:
+    return [(question(index), str(index)) for index in PROMPTS]
+
+
+def test_a_host_whose_cache_cannot_be_shared_computes_whole_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from parrot_adapters.interop import option_scores
+
+    host = MiniatureHost("llava")
+    right = OptionAsker(host, OptionScorer(host)).answer([question(0)], ["0"], host.encode([question(0)]))
+
+    def unable(cache, rows):
+        raise NotImplementedError("no rows")
+
+    monkeypatch.setattr(option_scores, "_rows_of", unable)
+    with pytest.warns(ParrotWarning, match="each is computed whole: NotImplementedError: no rows"):
+        asker = _option_asker(host, pairs())
+    assert not asker.scorer.shared
+    assert asker.same(asker.answer([question(0)], ["0"], host.encode([question(0)]))[0], right[0])
+
+
+def test_wrong_positions_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from parrot_adapters.interop import option_scores
+
+    monkeypatch.setattr(option_scores, "_positions", lambda mask: torch.zeros_like(mask).long())
+    with pytest.warns(ParrotWarning, match="differ from those of whole prompts"):
+        assert not _option_asker(MiniatureHost("llava"), pairs()).scorer.shared
+
+
+def test_numbers_that_are_none_are_an_error() -> None:
+    host = MiniatureHost("llava")
+    with torch.no_grad():
+        host.model.get_output_embeddings().weight[60] = float("nan")
+    with pytest.raises(HostError, match="not finite"):
+        OptionScorer(host).score([question(0)], host.encode([question(0)]))
+
+
+def test_an_option_without_tokens_is_an_error() -> None:
+    host = MiniatureHost("llava")
+    with pytest.raises(HostError, match="no tokens for the option '  '"):
+        OptionScorer(host).score([question(0, {"A": "  "})], host.encode([question(0)]))
+
+
+def test_length_normalisation() -> None:
+    scores = {
+        "letter": {"A": -1.0, "B": -0.5},
+        "text": {"A": -6.0, "B": -4.0},
+        "tokens": {"A": 3.0, "B": 1.0},
+    }
+    options = {"A": "кот", "B": "абвг"}  # 6 and 8 bytes
+    assert option_values(scores, "letter", options) == {"A": -1.0, "B": -0.5}
+    assert option_values(scores, "text", options) == {"A": -6.0, "B": -4.0}
+    assert option_values(scores, "text-per-token", options) == {"A": -2.0, "B": -4.0}
+    assert option_values(scores, "text-per-byte", options) == {"A": -1.0, "B": -0.5}
+    assert choose({"B": -1.0, "A": -1.0, "C": -2.0}) == "A"
+
+
+def test_batches_are_ordered_by_length_and_kind() -> None:
+    made = batches(list("abcdef"), [3, 9, 4, 8, 1, 7], 2, [1, 1, 1, 1, 1, 0])
+    assert made == [["f"], ["b", "d"], ["c", "a"], ["e"]]
+    assert spread(list(range(10)), 4) == [0, 3, 6, 9]
+    assert spread([1, 2], 4) == [1, 2]
+
+
+def test_prefetching_keeps_order_and_raises_here() -> None:
+    assert [ready for _, ready in prefetched([1, 2, 3, 4], lambda n: n * n)] == [1, 4, 9, 16]
+
+    def fails(n: int) -> int:
+        if n == 3:
+            raise ValueError("three")
+        return n
+
+    made = prefetched([1, 2, 3, 4], fails)
+    assert [next(made), next(made)] == [(1, 1), (2, 2)]
+    with pytest.raises(ValueError, match="three"):
+        next(made)
