@@ -28,6 +28,7 @@ class RoutingRecord:
         active: (I, k) chosen experts, or None for all.
         languages: a BCP-47 tag or None per prompt, or None.
         losses: the router's own losses by name.
+        abstain: (I,) or (N,) bool, True where the router abstained and the weights were not used; None for nowhere.
     """
 
     weights: Tensor
@@ -39,6 +40,7 @@ class RoutingRecord:
     active: Tensor | None = None
     languages: tuple[str | None, ...] | None = None
     losses: dict[str, Tensor] | None = None
+    abstain: Tensor | None = None
 
     def item_languages(self) -> list[str | None]:
         """The language of each row of ``weights``; None where unknown."""

@@ -9,7 +9,7 @@ the host is itself to the bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
     try:
         with handle.disabled():
             bare = _logits(host, inputs)
-        with _perturbed(handle.module):
+        with _perturbed(handle.module), _some_language(handle, inputs):
             _compare(handle, inputs, bare, tolerance)
             # While the adapter still has something to say: an untrained one that went on would not show.
             with handle.disabled():
@@ -83,7 +83,7 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
 
 
 def _text_matters(handle: Attachment, inputs: Mapping[str, Any], logits: Tensor) -> None:
-    """Reverse the order of the embedding table's meaning by permuting text ids; routing must move."""
+    """Swap every word of the prompt for another; routing must move."""
     ids = inputs.get("input_ids")
     if ids is None:
         return
@@ -100,6 +100,13 @@ def _text_matters(handle: Attachment, inputs: Mapping[str, Any], logits: Tensor)
         _logits(handle.model, {**inputs, "input_ids": other})
     if torch.equal(log[0].logits, logits) and _reads_text(handle):
         raise _failure(handle, "routing stayed the same when the prompt's text changed")
+
+
+def _some_language(handle: Attachment, inputs: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """A router that goes by declared languages abstains without one; declare one it knows."""
+    tags = getattr(handle.module.router, "tags", ())
+    rows = next(len(inputs[name]) for name in ("input_ids", "inputs_embeds") if inputs.get(name) is not None)
+    return handle.languages([tags[0]] * rows) if tags else nullcontext()
 
 
 def _reads_text(handle: Attachment) -> bool:

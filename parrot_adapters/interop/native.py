@@ -265,6 +265,7 @@ class NativeSeam:
             active=routing.active,
             languages=languages,
             losses=dict(routing.losses) if routing.losses else None,
+            abstain=routing.abstain,
         )
         for log, graph in logs:
             log.append(record if graph else record.detached())

@@ -52,3 +52,15 @@ def test_the_self_test_restores_every_modules_mode() -> None:
     modes = {name: module.training for name, module in model.named_modules()}
     with pa.attach(model, pa.AdapterConfig(**ADAPTER), self_test=family.batch(PROMPTS)):
         assert {n: m.training for n, m in model.named_modules() if "parrot_adapter" not in n} == modes
+
+
+def test_the_self_test_and_the_log_know_abstaining() -> None:
+    family = FAMILIES["llava"]
+    model, inputs = family.build(), family.batch(PROMPTS)
+    config = pa.AdapterConfig(**ADAPTER, router="language-id", router_options={"languages": ["en", "tr", "ru"]})
+    with pa.attach(model, config, self_test=inputs) as handle:
+        with handle.record_routing() as log, handle.languages(["tr", *[None] * (len(PROMPTS) - 1)]):
+            model(**inputs)
+        abstained = log[0].abstain
+        assert abstained is not None
+        assert abstained.tolist() == [row != 0 for row in log[0].rows.tolist()]
