@@ -235,6 +235,21 @@ class Attachment:
         with recording(id(self._seam), graph=graph) as log:
             yield log
 
+    @contextmanager
+    def observe(self, observer: Callable[[RoutingRecord], object]) -> Iterator[None]:
+        """Call ``observer`` with a :class:`RoutingRecord` (no graph) after every pass inside the block.
+
+        Unlike :meth:`record_routing` this holds in every thread, and keeps nothing. Plugins offer observers that are
+        there from the start through the hook ``register_observers``.
+        """
+        self._seam.observers = (*self._seam.observers, observer)
+        try:
+            yield
+        finally:
+            kept = list(self._seam.observers)
+            kept.remove(observer)
+            self._seam.observers = tuple(kept)
+
     def detach(self) -> None:
         """Give the host back as it was, bit for bit. Detaching twice does nothing."""
         if not self._attached:
@@ -410,6 +425,8 @@ def assemble(
     weight = parts.base.get_input_embeddings().weight
     layer.to(device=weight.device)
     handle = Attachment(parts, config, layer, chat, detector)
+    made = [component.factory(handle) for component in manager.components("observer")]
+    handle._seam.observers = tuple(observer for observer in made if observer is not None)
     handle._install(owns_projector=owns_projector, lora=lora)
     return handle
 

@@ -1,7 +1,8 @@
-"""The library's own routers, experts, summaries, losses and hosts, registered through the hooks that strangers use."""
+"""The library's own routers, experts, summaries, losses, hosts and observer, registered through the hooks that strangers use."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from parrot_adapters.hosts import HostSpec
 from parrot_adapters.hosts.families import FAMILIES
 
 if TYPE_CHECKING:
+    from parrot_adapters.attachment import Attachment
     from parrot_adapters.routing_log import RoutingRecord
 
 Modules = Register[Callable[..., nn.Module]]
@@ -58,6 +60,21 @@ def register_losses(register: Register[Callable[..., object]]) -> None:
 def register_hosts(register: Register[HostSpec | Callable[[], HostSpec]]) -> None:
     for name, spec in FAMILIES.items():
         register(name, spec)
+
+
+@hookimpl
+def register_observers(register: Register[Callable[..., object]]) -> None:
+    register("routing-log-file", routing_log_file)
+
+
+def routing_log_file(handle: Attachment) -> object:
+    """A line per pass, where the environment names a file."""
+    path = os.environ.get("PARROT_ROUTING_LOG")
+    if not path:
+        return None
+    from parrot_adapters.seeing.observer import RoutingLogFile
+
+    return RoutingLogFile(path)
 
 
 class LanguageSupervision:

@@ -58,3 +58,8 @@ def register_hosts(register: Register[HostSpec | Callable[[], HostSpec]]) -> Non
 @hookspec
 def register_detectors(register: Register[Callable[..., object]]) -> None:
     """``factory(tokenizer)`` -> callable ``(token_ids (R, S), text_mask (R, S)) -> list[str | None]`` (BCP-47)."""
+
+
+@hookspec
+def register_observers(register: Register[Callable[..., object]]) -> None:
+    """``factory(handle)`` -> callable ``(RoutingRecord) -> None`` for every pass of that adapter, or None: not wanted."""

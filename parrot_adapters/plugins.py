@@ -35,6 +35,7 @@ KINDS = {
     "loss": "register_losses",
     "host": "register_hosts",
     "detector": "register_detectors",
+    "observer": "register_observers",
 }
 
 
@@ -148,7 +149,8 @@ class PluginManager:
         """The component of that name.
 
         Args:
-            kind: ``"router"``, ``"expert"``, ``"summary"``, ``"loss"``, ``"host"`` or ``"detector"``.
+            kind: ``"router"``, ``"expert"``, ``"summary"``, ``"loss"``, ``"host"``,
+                ``"detector"`` or ``"observer"``.
             name: as registered.
             asked_by: shown in the error, e.g. ``"AdapterConfig.router"``.
 

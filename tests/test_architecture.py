@@ -17,6 +17,7 @@ PUBLIC = (
     "parrot_adapters.hosts",
     "parrot_adapters.testing",
     "parrot_adapters.evaluation",
+    "parrot_adapters.seeing",
     "parrot_adapters.plugins",
     "parrot_adapters.errors",
 )

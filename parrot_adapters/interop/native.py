@@ -69,6 +69,7 @@ class NativeSeam:
     ) -> None:
         self.parts, self.layer, self.scope, self.detector = parts, layer, scope, detector
         self.enabled = True
+        self.observers: tuple[Callable[[RoutingRecord], object], ...] = ()
         self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
         self._pixels = tuple(e.pixels for e in parts.encoders.values())
@@ -251,7 +252,7 @@ class NativeSeam:
 
     def _record(self, result: Aligned, units: Units, modality: str, languages: Languages | None) -> None:
         logs = recordings_for(id(self))
-        if not logs:
+        if not logs and not self.observers:
             return
         routing = result.routing
         per_token = routing.routes_tokens(len(units.rows))
@@ -269,6 +270,8 @@ class NativeSeam:
         )
         for log, graph in logs:
             log.append(record if graph else record.detached())
+        for observer in self.observers:
+            observer(record.detached())
 
 
 class _Override:

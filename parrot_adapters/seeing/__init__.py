@@ -1,0 +1,9 @@
+"""Seeing what an adapter does: routing statistics, observers, explanations of single answers, diagnoses.
+
+Nothing here runs unless asked for; a host without observers pays one comparison per pass.
+"""
+
+from parrot_adapters.seeing.observer import RoutingObserver
+from parrot_adapters.seeing.statistics import RoutingStatistics
+
+__all__ = ["RoutingObserver", "RoutingStatistics"]
