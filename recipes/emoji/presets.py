@@ -98,9 +98,9 @@ class QuickstartConfig:
     limit: int | None = 300
     grid: int = 3
     views: int = 6
-    warm_start: Schedule = field(default_factory=lambda: Schedule(steps=400, learning_rate=2e-3, batch_size=128))
-    stage1: Schedule = field(default_factory=lambda: Schedule(steps=250, learning_rate=1e-3))
-    stage2: Schedule = field(default_factory=lambda: Schedule(steps=600, learning_rate=5e-4))
+    warm_start: Schedule = field(default_factory=lambda: Schedule(steps=300, learning_rate=2e-3, batch_size=128))
+    stage1: Schedule = field(default_factory=lambda: Schedule(steps=200, learning_rate=1e-3))
+    stage2: Schedule = field(default_factory=lambda: Schedule(steps=700, learning_rate=1e-3))
     multilingual: float = 0.5
     adapter_rate: float = 4.0
     text_model: Literal["siloed", "linked"] = "siloed"
@@ -126,7 +126,7 @@ def full() -> QuickstartConfig:
         max_words=None,
         limit=None,
         stage1=Schedule(steps=2000, learning_rate=1e-3),
-        stage2=Schedule(steps=5000, learning_rate=5e-4),
+        stage2=Schedule(steps=5000, learning_rate=1e-3),
         arms=(NONE, WITHOUT_TEXT, SINGLE, MIXTURE, AS_WRITTEN, QKV, CONDITIONED_MIXTURE),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,15 +51,11 @@ def table(answers: Sequence[Answer], measure: str, split: Split) -> np.ndarray:
     return values
 
 
-def bootstrap(values: np.ndarray, seed: int = 0) -> Estimate:
+def bootstrap(values: np.ndarray) -> Estimate:
     """Mean of (Q,) values, with a percentile interval over resampled questions."""
     if len(values) == 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    # A resample is how often each question was drawn: (R, Q) counts, so that all means are one matrix product.
-    counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=RESAMPLES)
-    means = counts @ values / len(values)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = np.quantile(_resamples(len(values)) @ values, [0.025, 0.975])
     return Estimate(float(values.mean()), float(low), float(high))
 
 
@@ -101,6 +98,13 @@ def summarise(answers: Sequence[Answer]) -> Mapping[str, object]:
         }
         for split in SPLITS
     }
+
+
+@lru_cache(maxsize=8)
+def _resamples(questions: int) -> np.ndarray:
+    """(R, Q): how often each resample drew each question, divided by Q, so that all means are one matrix product."""
+    rng = np.random.default_rng(0)
+    return rng.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES) / questions
 
 
 def _others(values: np.ndarray) -> np.ndarray:

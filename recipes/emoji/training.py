@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -52,7 +53,7 @@ class TrainingSet:
     multilingual: float = 0.0
     noise: float = 1.0
 
-    @property
+    @cached_property
     def seen(self) -> list[int]:
         return [index for index, concept in enumerate(self.concepts) if concept.split == "seen"]
 
