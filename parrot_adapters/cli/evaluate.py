@@ -25,11 +25,13 @@ def command(argv: list[str]) -> int:
     """Ask what is not answered yet, score everything, write results to ``--out``. 0 done; 1 failed; 2 bad usage."""
     config = _config(_parser().parse_args(argv))
     from parrot_adapters.evaluation.evaluate import evaluate
+    from parrot_adapters.evaluation.report import write_report
     from parrot_adapters.evaluation.results import score_run, write_results
 
     with _notes(), _bar() as progress:
         result = score_run(evaluate(config, progress=progress))
         write_results(result, config.out)
+        write_report(result, config.out)
     _show(result)
     return 0
 
@@ -48,7 +50,8 @@ def _show(result: RunResult) -> None:
         print(f"parrot evaluate: note: {warning}", file=sys.stderr)
     out = Path(result.run.config.out)
     console.print(
-        f"{result.run.made} of {len(result.run.answers)} answers are new. Results: {out / 'results.json'}",
+        f"{result.run.made} of {len(result.run.answers)} answers are new. Results: {out / 'results.json'}; "
+        f"to look at: {out / 'report.html'}",
         highlight=False,
         soft_wrap=True,
     )
@@ -133,5 +136,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, ...")
     add("--processor", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the processor")
     add("--think", default="keep", metavar="NAME", help=f"<think>...</think> in replies: {' or '.join(THINKING)}")
-    add("--out", required=True, metavar="DIR", help="answers, results.json and CSV files")
+    add("--out", required=True, metavar="DIR", help="answers, results.json, CSV files and report.html")
     return parser

@@ -325,6 +325,7 @@ def _question_rows(result: RunResult) -> Iterable[dict[str, object]]:
             "reference": result.report.reference[question.subset].choices.get(question.index),
             "robust": result.report.robust[question.subset].choices.get(question.index),
             "finished": int(answer.finished),
+            "prompt": question.prompt,
             "prediction": result.replies[question.language][question.index],
         }
 

@@ -1,0 +1,120 @@
+"""``parrot compare``: what may be compared, and what is said about it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from evaluation_runs import ScriptedHost, run
+
+from parrot_adapters.cli import main
+from parrot_adapters.evaluation import EvaluationDataError
+from parrot_adapters.evaluation.comparison import compare_runs, read_run
+
+CONTENT = {
+    "protocol": "paper-2024",
+    "benchmark": "mmmb",
+    "matcher": "reference",
+    "unit": "circular",
+    "prompt_style": "default",
+    "data": {"MMMB_en": {"md5": "x"}, "MMMB_ar": {"md5": "y"}},
+}
+
+
+def result(path: Path, hits: dict[str, str], **changed: object) -> Path:
+    """Write a result whose hits are strings of 0 and 1."""
+    content = copy.deepcopy(CONTENT) | changed
+    content["subsets"] = {
+        name: {"hits": {str(unit): int(hit) for unit, hit in enumerate(text)}} for name, text in hits.items()
+    }
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_differences_are_counted(tmp_path: Path) -> None:
+    a = read_run(result(tmp_path / "a.json", {"MMMB_en": "1" * 8 + "00", "MMMB_ar": "0" * 10}))
+    b = read_run(result(tmp_path / "b.json", {"MMMB_en": "1" * 8 + "00", "MMMB_ar": "1" * 6 + "0" * 4}))
+    found = compare_runs(a, b)
+    english, arabic = found.by_subset["MMMB_en"], found.by_subset["MMMB_ar"]
+    assert (english.a, english.b, english.mcnemar.p, english.permutation) == (0.8, 0.8, 1.0, 1.0)
+    assert (arabic.a, arabic.b, arabic.mcnemar[:2]) == (0.0, 0.6, (0, 6))
+    assert arabic.mcnemar.p == pytest.approx(2 / 2**6)
+    assert arabic.permutation == pytest.approx(2 / 2**6)
+    assert arabic.interval.low > 0.2
+    assert found.overall.units == 20
+    assert found.overall.interval.estimate == pytest.approx(0.3)
+    assert found.flipped == {"MMMB_en": (), "MMMB_ar": (0, 1, 2, 3, 4, 5)}
+
+
+def test_the_same_question_in_two_languages_is_one_cluster(tmp_path: Path) -> None:
+    a = read_run(result(tmp_path / "a.json", {"MMMB_en": "0000", "MMMB_ar": "0000"}))
+    b = read_run(result(tmp_path / "b.json", {"MMMB_en": "1110", "MMMB_ar": "1110"}))
+    overall = compare_runs(a, b).overall
+    assert overall.permutation == pytest.approx(2 / 2**3), "three questions, not six"
+    assert overall.mcnemar.p == pytest.approx(2 / 2**6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"protocol": "vlmevalkit-2024"}, "differ in protocol"),
+        ({"matcher": "robust"}, "differ in matcher"),
+        ({"benchmark": "mmbench"}, "differ in benchmark"),
+        ({"data": {"MMMB_en": {"md5": "z"}}}, "different files for MMMB_en"),
+    ],
+)
+def test_runs_scored_otherwise_are_refused(tmp_path: Path, changed: dict, says: str, capsys) -> None:
+    a = result(tmp_path / "a.json", {"MMMB_en": "10"})
+    b = result(tmp_path / "b.json", {"MMMB_en": "10"}, **changed)
+    page = tmp_path / "page.html"
+    assert main(["compare", str(a), str(b), "--html", str(page)]) == 1
+    assert says in capsys.readouterr().err
+    assert not page.exists()
+
+
+def test_runs_without_common_questions_are_refused(tmp_path: Path) -> None:
+    a = read_run(result(tmp_path / "a.json", {"MMMB_en": "10"}))
+    b = read_run(result(tmp_path / "b.json", {"MMMB_ar": "10"}))
+    with pytest.raises(EvaluationDataError, match="no question in common"):
+        compare_runs(a, b)
+
+
+def test_what_is_not_compared_is_said(tmp_path: Path) -> None:
+    a = read_run(result(tmp_path / "a.json", {"MMMB_en": "101", "MMMB_ar": "1"}))
+    b = read_run(result(tmp_path / "b.json", {"MMMB_en": "10"}, prompt_style="parrot"))
+    found = compare_runs(a, b)
+    assert found.overall.units == 2
+    assert any("only" in text and "MMMB_ar" in text for text in found.warnings)
+    assert any("1 units are only in" in text for text in found.warnings)
+    assert found.differing == {"prompt_style": ("default", "parrot")}
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"subsets": {"MMMB_en": {}}}', '{"subsets": {}}'])
+def test_files_that_are_no_results(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(EvaluationDataError, match="not the result of a run"):
+        read_run(tmp_path)
+    with pytest.raises(EvaluationDataError, match="no result here"):
+        read_run(tmp_path / "nowhere")
+
+
+def test_the_command_and_its_page(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    one, other = run(tmp_path, ScriptedHost(0)), run(tmp_path, ScriptedHost(1, adapter=False))
+    page = tmp_path / "deep" / "page.html"
+    assert main(["compare", one.run.config.out, other.run.config.out, "--html", str(page)]) == 0
+    shown = capsys.readouterr().out
+    for part in ("MMMB_ar", "B - A", "McNemar", "differs: host", "differs: adapter", "wrote"):
+        assert part in shown
+    text = page.read_text(encoding="utf-8")
+    assert "<script>alert" not in text
+    assert "http://" not in text
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    flipped = compare_runs(read_run(one.run.config.out), read_run(other.run.config.out)).flipped
+    assert len(data["items"]) == sum(map(len, flipped.values())) > 5
+    for item in data["items"]:
+        assert item["prompt"].startswith("Question: ")
+        assert item["dir"] == ("rtl" if item["lang"] == "ar" else "ltr")
+        assert (item["choices"][1] == item["answer"]) == item["gained"]

@@ -1,0 +1,63 @@
+"""Runs of a scripted host: everything of an evaluation but the model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import tiny_vlm
+
+from parrot_adapters.evaluation.config import EvaluationConfig
+from parrot_adapters.evaluation.evaluate import evaluate
+from parrot_adapters.evaluation.host import Reply
+from parrot_adapters.evaluation.questions import Question
+from parrot_adapters.evaluation.report import write_report
+from parrot_adapters.evaluation.results import RunResult, score_run, write_results
+
+RUDE = "</script><script>alert(1)</script> <b>A</b> & \u2028"
+
+
+class ScriptedHost:
+    """Answers by a script: no model at all."""
+
+    def __init__(self, seed: int = 0, adapter: bool = True) -> None:
+        self.seed = seed
+        self.identity = {"name": "scripted", "weights": str(seed), "adapter": {"name": "a", "digest": "d"}}
+        if not adapter:
+            self.identity["adapter"] = None
+
+    def render(self, prompt: str, pictures: int) -> str:
+        return prompt
+
+    def lengths(self, asked: Sequence[Question]) -> list[int]:
+        return [len(question.prompt) for question in asked]
+
+    def encode(self, asked: Sequence[Question]) -> Sequence[Question]:
+        return asked
+
+    def generate(self, asked: Sequence[Question], max_new_tokens: int) -> list[Reply]:
+        return [self._reply(question) for question in asked]
+
+    def _reply(self, question: Question) -> Reply:
+        chance = random.Random(f"{self.seed} {question.language} {question.index}")
+        options = ["A", "A", "B", "C. ثعلب أحمر", RUDE, "I do not know what that is at all"]
+        weights = [chance.random() for _ in range(3)] if self.identity["adapter"] else None
+        return Reply(chance.choice(options), True, weights and [w / sum(weights) for w in weights])
+
+
+def run(folder: Path, host: ScriptedHost, **changed: object) -> RunResult:
+    data = folder / "data"
+    if not data.exists():
+        tiny_vlm.save_benchmark(data, questions=30)
+    settings = {
+        "model": "scripted",
+        "benchmark": "mmmb",
+        "data": str(data),
+        "protocol": "vlmevalkit-2024",
+        "out": str(folder / f"out{host.seed}"),
+    } | changed
+    result = score_run(evaluate(EvaluationConfig(**settings), host=host), resamples=100)
+    write_results(result, result.run.config.out)
+    write_report(result, result.run.config.out)
+    return result
