@@ -1,4 +1,4 @@
-"""The library's own routers, experts, summaries, losses, hosts and observer, registered through the hooks that strangers use."""
+"""The library's own parts, registered through the hooks that strangers use."""
 
 from __future__ import annotations
 

@@ -62,4 +62,4 @@ def register_detectors(register: Register[Callable[..., object]]) -> None:
 
 @hookspec
 def register_observers(register: Register[Callable[..., object]]) -> None:
-    """``factory(handle)`` -> callable ``(RoutingRecord) -> None`` for every pass of that adapter, or None: not wanted."""
+    """``factory(handle)`` -> callable ``(RoutingRecord) -> None`` for each pass, or None: not wanted."""

@@ -40,6 +40,7 @@ class RoutingStatistics:
 
     Attributes:
         decisions: how many; images, or visual tokens for a router per token.
+        abstained: how many more it left alone; they enter nothing else.
         num_experts: E.
         usage: (E,) mean weight of each expert.
         top: (E,) share of decisions in which it has the largest weight.
@@ -59,6 +60,7 @@ class RoutingStatistics:
     """
 
     decisions: int
+    abstained: int
     num_experts: int
     usage: list[float]
     top: list[float]
@@ -111,12 +113,14 @@ class Tally:
         top: language -> (E,) decisions in which the expert has the largest weight.
         counts: language -> decisions.
         entropy: sum of the decisions' entropies in nats.
+        abstained: images or tokens left alone; their weights, which nobody used, are in none of the sums.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
     top: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     entropy: float = 0.0
+    abstained: int = 0
 
     def add(self, record: RoutingRecord) -> None:
         """Count a record's decisions.
@@ -125,10 +129,13 @@ class Tally:
             ConfigError: it has another number of experts than those before.
         """
         weights = record.weights.detach().double().cpu()  # (I, E) or (N, E)
+        kept = torch.ones(len(weights), dtype=torch.bool) if record.abstain is None else ~record.abstain.cpu()
         experts = weights.shape[-1]
         if self.weights and experts != self.num_experts:
             raise ConfigError(f"a record of {experts} experts cannot be added to statistics of {self.num_experts}")
-        languages = [language or "" for language in record.item_languages()]
+        self.abstained += int((~kept).sum())
+        languages = [x or "" for x, applied in zip(record.item_languages(), kept.tolist(), strict=True) if applied]
+        weights = weights[kept]
         top = torch.nn.functional.one_hot(weights.argmax(-1), experts).double() if len(weights) else weights
         for language in dict.fromkeys(languages):
             mine = torch.tensor([other == language for other in languages])
@@ -166,6 +173,7 @@ class Tally:
             collapse = "single expert" if single else "uniform" if mean_entropy >= UNIFORM else None
         return RoutingStatistics(
             decisions=total,
+            abstained=self.abstained,
             num_experts=experts,
             usage=usage.tolist(),
             top=(torch.stack(list(self.top.values())).sum(0) / total).tolist(),

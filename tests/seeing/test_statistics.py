@@ -147,6 +147,22 @@ def test_tokens_count_each_with_their_prompts_language():
     assert RoutingStatistics.of([per_token]).counts == {"tr": 3, "en": 1}
 
 
+def test_what_a_router_left_alone_counts_as_abstained_only():
+    weights = torch.eye(2)[[0, 1, 1]]
+    some = pa.RoutingRecord(
+        weights=weights,
+        logits=weights,
+        rows=torch.arange(3),
+        offsets=torch.arange(4),
+        unit="item",
+        languages=("en", "tr", None),
+        abstain=torch.tensor([False, False, True]),
+    )
+    found = RoutingStatistics.of([some])
+    assert (found.decisions, found.abstained, found.counts) == (2, 1, {"en": 1, "tr": 1})
+    assert found.usage == [0.5, 0.5]
+
+
 def test_nothing_routed_is_an_error():
     with pytest.raises(ConfigError, match="nothing was routed"):
         RoutingStatistics.of([])
