@@ -3,7 +3,8 @@
 Nothing here runs unless asked for; a host without observers pays one comparison per pass.
 """
 
+from parrot_adapters.seeing.explain import Explanation, PromptInputs, explain
 from parrot_adapters.seeing.observer import RoutingObserver
 from parrot_adapters.seeing.statistics import RoutingStatistics
 
-__all__ = ["RoutingObserver", "RoutingStatistics"]
+__all__ = ["Explanation", "PromptInputs", "RoutingObserver", "RoutingStatistics", "explain"]

@@ -1,0 +1,102 @@
+"""``parrot explain`` on a miniature host with a tokenizer and pixels from 0 to 1, and the pages it writes."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from miniatures import ADAPTER, BOS, FAMILIES, IMAGE, Image, awake, tokenizer
+
+import parrot_adapters as pa
+from parrot_adapters.cli import main
+from parrot_adapters.seeing.drawing import explanation_page, explanation_png
+from parrot_adapters.seeing.explain import PromptInputs, explain
+
+pillow = pytest.importorskip("PIL.Image", reason="reads a picture")
+TEMPLATE = (
+    "{% for m in messages %}<turn> user {% if m['content'] is string %}{{ m['content'] }}{% else %}{% for part in "
+    "m['content'] %}{{ '<image> ' if part['type'] == 'image' else part['text'] }}{% endfor %}{% endif %} <end> "
+    "{% endfor %}{% if add_generation_prompt %}<turn> assistant {% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain")
+    host, words = FAMILIES["llava"].build(), tokenizer()
+    words.chat_template = TEMPLATE
+    host.config.image_seq_length = int((FAMILIES["llava"].batch([[BOS, Image(0)]])["input_ids"] == IMAGE).sum())
+    host.save_pretrained(folder / "host")
+    words.save_pretrained(folder / "host")
+    handle = awake(pa.attach(host, ADAPTER, processor=words))
+    handle.save_pretrained(folder / "adapter")
+    pillow.new("RGBA", (20, 12), (200, 30, 30, 128)).save(folder / "red.png")
+    return folder
+
+
+def arguments(saved, *more):
+    given = ["explain", str(saved / "red.png"), "--model", str(saved / "host"), "--adapter", str(saved / "adapter")]
+    return [*given, "--prompt", "w20 w21", "--prompt", "w40 w41 w42", *more]
+
+
+def test_tables_page_figure_and_numbers(saved, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    out = {kind: tmp_path / f"e.{kind}" for kind in ("html", "png", "json")}
+    options = [part for kind, path in out.items() for part in (f"--{kind}", str(path))]
+    languages = ("--language", "en", "--language", "-")
+    assert main(arguments(saved, "--plain-pixels", "16", *languages, *options)) == 0
+    shown = capsys.readouterr().out
+    assert "Without one expert" in shown
+    assert "w20 w21 [en]" in shown
+    found = json.loads(out["json"].read_text("utf-8"))
+    assert [p["language"] for p in found["prompts"]] == ["en", None]
+    assert found["num_experts"] == 3
+    assert found["prompts"][0]["token"][0].startswith(("w", "<", "u", "a", "s"))  # written, not a number
+    assert out["png"].read_bytes().startswith(b"\x89PNG")
+    page = out["html"].read_text("utf-8")
+    assert not re.search(r"(src|href)=\"(?!data:)", page), "the page loads something"
+
+
+def test_hosts_without_image_processor_are_told_what_is_missing(saved, capsys):
+    assert main(arguments(saved)) == 2
+    said = capsys.readouterr().err
+    assert "no image processor" in said
+    assert "preprocessor_config.json" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--prompt", "w20 w21"), "given twice"),
+        (("--plain-pixels", "16", "--language", "en"), "1 languages for 2 prompts"),
+        (("--plain-pixels", "16", "--import", "no_such_module"), "cannot be imported"),
+    ],
+)
+def test_bad_usage(saved, capsys, more, message):
+    assert main(arguments(saved, *more)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_unreadable_picture(saved, tmp_path, capsys):
+    (tmp_path / "not.png").write_text("a picture")
+    argv = arguments(saved, "--plain-pixels", "16")
+    argv[1] = str(tmp_path / "not.png")
+    assert main(argv) == 2
+    assert "picture cannot be read" in capsys.readouterr().err
+
+
+def test_what_prompts_say_cannot_become_markup(handle):
+    pytest.importorskip("jinja2")
+    evil = "<script>alert(1)</script>"
+    found = explain(handle, [PromptInputs(evil, FAMILIES["llava"].batch([[BOS, Image(0), 20]]))], decode=lambda _: evil)
+    page = explanation_page(found)
+    assert evil not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_one_prompt_draws(handle):
+    pytest.importorskip("matplotlib")
+    found = explain(handle, [PromptInputs("a", FAMILIES["llava"].batch([[BOS, Image(0), 20]]))])
+    assert len(explanation_png(found)) > 1000
