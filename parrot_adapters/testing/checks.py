@@ -36,7 +36,7 @@ __all__ = [
 
 Factory = Callable[..., Any]
 Case = TypeVar("Case")
-_EXAMPLES: ContextVar[int] = ContextVar("parrot_testing_examples", default=20)
+_EXAMPLES: ContextVar[int] = ContextVar("parrot_testing_examples", default=30)
 
 SETTINGS = settings(
     deadline=None,
