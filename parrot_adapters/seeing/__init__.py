@@ -3,8 +3,18 @@
 Nothing here runs unless asked for; a host without observers pays one comparison per pass.
 """
 
+from parrot_adapters.seeing.diagnose import Diagnosis, Sample, diagnose
 from parrot_adapters.seeing.explain import Explanation, PromptInputs, explain
 from parrot_adapters.seeing.observer import RoutingObserver
 from parrot_adapters.seeing.statistics import RoutingStatistics
 
-__all__ = ["Explanation", "PromptInputs", "RoutingObserver", "RoutingStatistics", "explain"]
+__all__ = [
+    "Diagnosis",
+    "Explanation",
+    "PromptInputs",
+    "RoutingObserver",
+    "RoutingStatistics",
+    "Sample",
+    "diagnose",
+    "explain",
+]
