@@ -53,7 +53,10 @@ def run(config: QuickstartConfig, out: Path, display: Display | None = None) -> 
 
     display = display or Display()
     clock = Clock(display)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(f"cannot write to {out}: {error.strerror}") from error
 
     with clock.step("pictures and features"):
         setting = prepare(config, out, display)

@@ -34,11 +34,10 @@ def run_arms(setting: Setting, jobs: Sequence[Job], workers: int, progress: Prog
         messages = manager.Queue()
         futures = [pool.submit(_work, setting, arm, path, messages) for arm, path in jobs]
         while not all(future.done() for future in futures):
-            if any(future.done() and future.exception() for future in futures):
-                for future in futures:
-                    future.cancel()
-                break
             _forward(messages, progress)
+            if failure := next((f.exception() for f in futures if f.done() and f.exception()), None):
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise failure
         _forward(messages, progress)
         return [future.result() for future in futures]
 

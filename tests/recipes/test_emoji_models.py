@@ -117,6 +117,19 @@ def test_remaking_the_text_model_is_repeatable(vocabulary):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_the_linked_text_model_is_made_once(monkeypatch):
+    made = []
+
+    def pretrain(_vocabulary, config):
+        made.append(config.linked)
+        return text.new_text_model(config)
+
+    monkeypatch.setattr(text, "pretrain", pretrain)
+    first, second = (text.load_text_model("linked").state_dict() for _ in range(2))
+    assert made == [True]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_a_prompt_is_what_the_chat_template_writes(vocabulary, code):
     from parrot_recipes.emoji.languages import BY_CODE

@@ -130,6 +130,21 @@ def test_help_is_light():
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode == 0
 
 
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(pa.ParrotError, match="taken"):
+        quickstart.run(preset("tiny_cpu"), tmp_path / "taken", Display(Console(file=io.StringIO())))
+
+
+def test_the_text_model_trains_where_an_arm_says_so(finished):
+    """The regime in which nothing is left to repair: adapter, projector and text model all learn."""
+    setting = replace(finished.setting, config=replace(finished.config, train_text_model=True))
+    result = arms.run_arm(setting, SINGLE, None, lambda *_: None)
+    frozen = next(arm for arm in finished.arms if arm.key == "single")
+    assert result.losses[0] == pytest.approx(frozen.losses[0])
+    assert result.losses[-1] < frozen.losses[-1]
+
+
 @pytest.mark.slow
 def test_arms_run_in_processes_of_their_own(tmp_path):
     config = replace(preset("tiny_cpu"), arms=(NONE, SINGLE), saved=("single",), workers=2)
