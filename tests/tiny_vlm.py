@@ -59,22 +59,34 @@ def _text(**more: Any) -> dict[str, Any]:
     }
 
 
-def save_llava(directory: Path, seed: int = 0) -> Path:
-    """A LLaVA whose logits are far enough apart that answers do not hang on rounding."""
+def save_llava(
+    directory: Path, seed: int = 0, *, text: dict[str, Any] | None = None, vision: dict[str, Any] | None = None
+) -> Path:
+    """A LLaVA whose logits are far enough apart that answers do not hang on rounding.
+
+    Args:
+        directory: where to.
+        seed: of the weights.
+        text: changes to the language model's config.
+        vision: changes to the vision tower's config.
+    """
+    vision = {
+        "model_type": "clip_vision_model",
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 16,
+        "patch_size": 4,
+        **(vision or {}),
+    }
+    side, patch = vision["image_size"], vision["patch_size"]
     torch.manual_seed(seed)
     config = transformers.LlavaConfig(
-        text_config={"model_type": "llama", **_text()},
-        vision_config={
-            "model_type": "clip_vision_model",
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 16,
-            "patch_size": 4,
-        },
+        text_config={"model_type": "llama", **_text(**(text or {}))},
+        vision_config=vision,
         image_token_index=IMAGE,
-        image_seq_length=16,
+        image_seq_length=(side // patch) ** 2,
         pad_token_id=PAD,
     )
     model = transformers.LlavaForConditionalGeneration(config).eval()
@@ -82,9 +94,9 @@ def save_llava(directory: Path, seed: int = 0) -> Path:
     model.generation_config = transformers.GenerationConfig(pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS)
     model.save_pretrained(directory)
     transformers.LlavaProcessor(
-        transformers.CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
+        transformers.CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side}),
         tokenizer(),
-        patch_size=4,
+        patch_size=patch,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=TEMPLATE.replace("IMAGE", "'<image>'"),
@@ -100,11 +112,12 @@ def _spread(model: Any) -> None:
 
 
 def picture(seed: int, size: tuple[int, int] = (20, 16)) -> str:
-    """A picture of noise as base64 PNG."""
+    """A picture of coarse noise in base64: PNG, or JPEG where it is large."""
     generator = torch.Generator().manual_seed(seed)
-    pixels = torch.randint(0, 256, (size[1], size[0], 3), generator=generator, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (min(size[1], 16), min(size[0], 20), 3), generator=generator, dtype=torch.uint8)
     held = io.BytesIO()
-    Image.fromarray(pixels.numpy()).save(held, "PNG")
+    large = size[0] > 100
+    Image.fromarray(pixels.numpy()).resize(size).save(held, "JPEG" if large else "PNG")
     return base64.b64encode(held.getvalue()).decode()
 
 
@@ -112,14 +125,23 @@ WORDS = {
     "en": ("What is this?", ["cat", "dog", "a red fox", "ant"]),
     "ar": ("ما هذا؟", ["قطة", "كلب", "ثعلب أحمر", "نملة"]),
     "tr": ("Bu ne?", ["kedi", "köpek", "kızıl tilki", "karınca"]),
+    "zh": ("这是什么？", ["猫", "狗", "红色的狐狸", "蚂蚁"]),
+    "pt": ("O que é isto?", ["gato", "cão", "uma raposa vermelha", "formiga"]),
+    "ru": ("Что это?", ["кот", "собака", "рыжая лиса", "муравей"]),
 }
 
 
 def save_benchmark(
-    folder: Path, questions: int = 6, languages: Sequence[str] = ("en", "ar"), stem: str = "MMMB", passes: int = 1
+    folder: Path,
+    questions: int = 6,
+    languages: Sequence[str] = ("en", "ar"),
+    stem: str = "MMMB",
+    passes: int = 1,
+    size: tuple[int, int] = (20, 16),
 ) -> Path:
     """Parallel questions with a picture each; prompts of different lengths."""
     folder.mkdir(parents=True, exist_ok=True)
+    pictures = [picture(i, size) for i in range(questions)]
     for language in languages:
         asked, names = WORDS[language]
         with (folder / f"{stem}_{language}.tsv").open("w", encoding="utf-8", newline="") as file:
@@ -130,7 +152,7 @@ def save_benchmark(
                 for i in range(questions):
                     options = [names[(i + j + k) % 4] for j in range(4)]
                     right = "ABCD"[(-k) % 4]
-                    image = picture(i) if k == 0 else str(i)
-                    text = f"{asked} {'?' * (5 * i)}"
+                    image = pictures[i] if k == 0 else str(i)
+                    text = f"{asked} {'?' * (5 * (i % 8))}"
                     writer.writerow([i + k * 10**6, text, *options, right, f"kind {i % 2}", image])
     return folder

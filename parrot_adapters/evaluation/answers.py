@@ -74,13 +74,18 @@ class AnswerStore:
         path: created if needed. A last line cut short by a crash is left where it is and not counted.
 
     Raises:
-        EvaluationDataError: another process has it open.
+        EvaluationDataError: it cannot be written, or another process has it open.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("ab+")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab+")
+        except OSError as error:
+            raise EvaluationDataError(
+                explain("answers cannot be written here.", file=self.path, because=error.strerror)
+            ) from None
         try:
             _lock(self._file.fileno(), self.path)
             self.found, self.unreadable = _read(self.path)
@@ -99,9 +104,19 @@ class AnswerStore:
         for answer in answers:
             self.found[answer.key] = answer
             lines.append(json.dumps(asdict(answer), ensure_ascii=False, allow_nan=False) + "\n")
-        self._file.write("".join(lines).encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write("".join(lines).encode("utf-8", "backslashreplace"))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise EvaluationDataError(
+                explain(
+                    "answers cannot be written; those on disk stay.",
+                    file=self.path,
+                    because=error.strerror,
+                    todo="make room and give the same command again",
+                )
+            ) from None
 
     def close(self) -> None:
         """Let another process have the file."""

@@ -83,9 +83,11 @@ class EvaluationHost:
             raise ConfigError(explain(f"no dtype named {dtype!r}.{suggest(dtype, DTYPES)}", known=", ".join(DTYPES)))
         made = _processor(model, dict(processor or {}))
         try:
-            host = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype).eval()
-            host.to(_device(device))
-        except (OSError, ValueError, RuntimeError) as error:
+            host, loaded = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype, output_loading_info=True)
+            host.eval().to(_device(device))
+        except ConfigError:
+            raise
+        except Exception as error:  # of transformers, safetensors, the Hub, the accelerator
             raise ConfigError(
                 explain(
                     "the model cannot be loaded.",
@@ -94,6 +96,15 @@ class EvaluationHost:
                     todo="give a directory or Hub name of a vision-language model of transformers",
                 )
             ) from error
+        if missing := sorted(loaded["missing_keys"]):
+            raise ConfigError(
+                explain(
+                    f"{len(missing)} of the model's weights are not in its files; with random ones it would be another "
+                    "model.",
+                    given=model,
+                    missing=", ".join(missing[:4]),
+                )
+            )
         identity: dict[str, Any] = {
             "name": str(model),
             "architecture": type(host).__name__,

@@ -396,3 +396,40 @@ def test_an_adapter_answers_and_its_routing_is_kept(config: EvaluationConfig, mo
     by_row = {(a.lang, a.index): a.routing for a in run.answers}
     for answer in alone.answers:
         assert answer.routing == pytest.approx(by_row[answer.lang, answer.index], abs=1e-4)
+
+
+def test_a_host_without_all_its_weights_is_refused(config: EvaluationConfig, model: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in model.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    weights = load_file(other / "model.safetensors")
+    weights.pop(next(name for name in weights if "layers.1.mlp.up_proj" in name and "vision" not in name))
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match="1 of the model's weights are not in its files"):
+        evaluate(replace(config, model=str(other)))
+    (other / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        evaluate(replace(config, model=str(other)))
+
+
+def test_a_full_disk_keeps_what_is_there(
+    config: EvaluationConfig, host: EvaluationHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    evaluate(replace(config, limit=2), host=host)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(EvaluationDataError, match="No space left on device"):
+            evaluate(config, host=host)
+    assert evaluate(replace(config, limit=2), host=host).made == 0
+    (Path(config.out) / "file").write_text("")
+    with pytest.raises(EvaluationDataError, match="cannot be written here"):
+        evaluate(replace(config, out=f"{config.out}/file"), host=host)
