@@ -24,6 +24,7 @@ BUILT_IN = {
     "new": ("parrot_adapters.cli.new:command", "write an installable router, expert or host plugin to start from"),
     "check": ("parrot_adapters.cli.check:command", "hold a router or an expert bank to every promise of the library"),
     "explain": ("parrot_adapters.cli.explain:command", "how an adapter routes some prompts, and what would have been"),
+    "diagnose": ("parrot_adapters.cli.diagnose:command", "languages told apart, pictures kept, experts used, faults"),
     "evaluate": ("parrot_adapters.cli.evaluate:command", "ask a model a multilingual benchmark (MMMB, MMBench, emoji)"),
     "compare": ("parrot_adapters.cli.compare:command", "do two runs differ, and on which questions?"),
     "score": ("parrot_adapters.cli.score:command", "score predictions made elsewhere (MMMB, Multilingual MMBench)"),
