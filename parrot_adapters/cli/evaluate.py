@@ -29,7 +29,10 @@ def command(argv: list[str]) -> int:
     from parrot_adapters.evaluation.results import score_run, write_results
 
     with _notes(), _bar() as progress:
-        result = score_run(evaluate(config, progress=progress))
+        run = evaluate(config, progress=progress)
+        if run is None:  # not the first of several processes: that one scores
+            return 0
+        result = score_run(run)
         write_results(result, config.out)
         write_report(result, config.out)
     _show(result)

@@ -68,7 +68,7 @@ def _digest(host: Mapping[str, object]) -> object:
 
 
 class AnswerStore:
-    """The file of answers of a run, open for appending by one process.
+    """The file of answers of a run, open for appending by one process; those beside it are read as well.
 
     Args:
         path: created if needed. A last line cut short by a crash is left where it is and not counted.
@@ -89,6 +89,7 @@ class AnswerStore:
         try:
             _lock(self._file.fileno(), self.path)
             self.found, self.unreadable = _read(self.path)
+            self.refresh()
             self._file.seek(0, os.SEEK_END)
             if self._file.tell():
                 self._file.seek(-1, os.SEEK_END)
@@ -118,6 +119,18 @@ class AnswerStore:
                 )
             ) from None
 
+    def refresh(self) -> None:
+        """Read what other processes have answered, in the files beside this one."""
+        for path in self._others():
+            self.found |= _read(path)[0]
+
+    def others_write(self) -> bool:
+        """Does a living process have one of the other files open?"""
+        return any(_is_locked(path) for path in self._others())
+
+    def _others(self) -> list[Path]:
+        return [path for path in sorted(self.path.parent.glob("answers*.jsonl")) if path != self.path]
+
     def close(self) -> None:
         """Let another process have the file."""
         self._file.close()
@@ -143,6 +156,15 @@ def _read(path: Path) -> tuple[dict[str, Answer], int]:
             else:
                 found[answer.key] = answer
     return found, unreadable
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            _lock(file.fileno(), path)
+        except EvaluationDataError:
+            return True
+    return False
 
 
 def _lock(descriptor: int, path: Path) -> None:

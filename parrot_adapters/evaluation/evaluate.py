@@ -14,12 +14,12 @@ from parrot_adapters.evaluation.asking import Asker, OptionAsker, ReplyAsker
 from parrot_adapters.evaluation.batching import batches, prefetched, spread
 from parrot_adapters.evaluation.benchmarks import benchmark_named
 from parrot_adapters.evaluation.config import EvaluationConfig
+from parrot_adapters.evaluation.processes import this_process, wait_for_others
 from parrot_adapters.evaluation.questions import Question, limited, load_questions, load_subsets
 from parrot_adapters.evaluation.subsets import Subset
 
-__all__ = ["ANSWERS", "Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate"]
 
-ANSWERS = "answers.jsonl"
 CHECKED = 4
 """Rows on which batches are compared with one by one: the longest, the shortest, and two between."""
 Progress = Callable[[int, int], None]
@@ -38,18 +38,21 @@ class Evaluation:
     host: Mapping[str, Any]
     """The host's identity."""
     made: int
-    """How many answers are new; the others were on disk."""
+    """How many answers this process made; the others were on disk."""
     batch_size: int
     """As used: 1 where batches changed answers."""
 
 
-def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress | None = None) -> Evaluation:
+def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress | None = None) -> Evaluation | None:
     """Ask and collect.
 
     Args:
         config: what to ask whom.
         host: a loaded host in place of ``config.model``.
         progress: told how many questions are done, of how many.
+
+    Returns:
+        the finished run; None in a process that is not the first of several.
 
     Raises:
         ParrotError: the data, the model or the directory of results cannot be used. Answers so far stay on disk.
@@ -60,7 +63,8 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
         code: replace(subset, rows=tuple(limited(subset.rows, config.limit))) for code, subset in subsets.items()
     }
     questions = load_questions(subsets, benchmark, config.prompt_style)
-    with AnswerStore(Path(config.out) / ANSWERS) as store:
+    process = this_process()
+    with AnswerStore(Path(config.out) / process.file) as store:
         if store.unreadable:
             message = f"{store.path}: {store.unreadable} lines cannot be read (a crash?); those answers are made again"
             warnings.warn(message, ParrotWarning, stacklevel=2)
@@ -70,8 +74,12 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
             answer_key(question, host.render(question.prompt, len(question.picture_hashes)), host.identity, settings)
             for question in questions
         ]
-        pending = [(q, key) for q, key in zip(questions, keys, strict=True) if key not in store.found]
-        size = _ask(config, host, pending, store, progress, len(questions)) if pending else config.batch_size
+        mine = [(q, key) for q, key in zip(questions, keys, strict=True) if process.owns(key)]
+        pending = [(question, key) for question, key in mine if key not in store.found]
+        size = _ask(config, host, pending, store, progress, len(mine)) if pending else config.batch_size
+        if process.rank:
+            return None
+        wait_for_others(store, keys)
         answers = [store.found[key] for key in keys]
     return Evaluation(config, subsets, questions, answers, dict(host.identity), len(pending), size)
 

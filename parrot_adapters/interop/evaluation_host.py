@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -317,7 +318,9 @@ def _device(name: str) -> torch.device:
             return torch.device(name)
         except RuntimeError as error:
             raise ConfigError(explain(f"no device named {name!r}.", because=_first_line(error))) from None
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def _pillow() -> Any:
