@@ -61,3 +61,8 @@ def run(folder: Path, host: ScriptedHost, **changed: object) -> RunResult:
     write_results(result, result.run.config.out)
     write_report(result, result.run.config.out)
     return result
+
+
+def page_text(result: RunResult) -> str:
+    """The run's report.html."""
+    return (Path(result.run.config.out) / "report.html").read_text(encoding="utf-8")

@@ -123,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
     add("--adapter", metavar="DIR", help="an adapter made for it")
     add("--benchmark", required=True, metavar="NAME", help=", ".join(BENCHMARKS))
-    add("--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files")
+    add(
+        "--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files, or AIDC-AI/Parrot-dataset"
+    )
     add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
     add("--protocol", metavar="NAME", help="one of the four below; required")
     add("--prompt-style", default="default", metavar="NAME", help=f"{', '.join(PROMPT_STYLES)} (%(default)s)")

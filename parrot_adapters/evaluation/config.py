@@ -26,7 +26,7 @@ class EvaluationConfig:
     Attributes:
         model: directory or Hub name of the host.
         benchmark: ``mmmb``, ``mmbench`` or ``emoji``.
-        data: directory of its TSV files.
+        data: directory of its TSV files, or ``AIDC-AI/Parrot-dataset`` to download them.
         protocol: one of the four; there is no default.
         out: directory of answers and results. A run that was stopped goes on where it was.
         adapter: directory of an adapter.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmarks import Benchmark
 from parrot_adapters.evaluation.errors import EvaluationDataError
+from parrot_adapters.evaluation.hub import data_directory
 from parrot_adapters.evaluation.pictures import decode_picture, resolve_pictures
 from parrot_adapters.evaluation.prompts import build_prompt, question_options
 from parrot_adapters.evaluation.subsets import Row, Subset, find_subsets, load_subset
@@ -57,7 +58,7 @@ def load_subsets(config: EvaluationConfig, benchmark: Benchmark) -> dict[str, Su
     Raises:
         EvaluationDataError: a file is missing or cannot be used.
     """
-    files = find_subsets(config.data, benchmark)
+    files = find_subsets(data_directory(config.data, benchmark, config.languages), benchmark)
     wanted = config.languages or tuple(files)
     absent = [language for language in wanted if language not in files]
     if absent:

@@ -11,17 +11,12 @@ from pathlib import Path
 
 import pytest
 import tiny_vlm
-from evaluation_runs import RUDE, ScriptedHost, run
+from evaluation_runs import RUDE, ScriptedHost, page_text, run
 
 from parrot_adapters.evaluation.pages import direction, thumbnail
 from parrot_adapters.evaluation.published import published_scores
-from parrot_adapters.evaluation.results import RunResult
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def page_of(result: RunResult) -> str:
-    return (Path(result.run.config.out) / "report.html").read_text(encoding="utf-8")
 
 
 def data_of(page: str) -> dict:
@@ -30,7 +25,7 @@ def data_of(page: str) -> dict:
 
 def test_the_page_has_everything_inside(tmp_path: Path) -> None:
     result = run(tmp_path, ScriptedHost())
-    page = page_of(result)
+    page = page_text(result)
     for part in (
         "Accuracy by language",
         "Accuracy by category",
@@ -55,11 +50,11 @@ def test_the_page_has_everything_inside(tmp_path: Path) -> None:
 
 
 def test_without_an_adapter_no_experts_are_shown(tmp_path: Path) -> None:
-    assert "Which experts are used" not in page_of(run(tmp_path, ScriptedHost(adapter=False)))
+    assert "Which experts are used" not in page_text(run(tmp_path, ScriptedHost(adapter=False)))
 
 
 def test_what_a_model_says_is_text(tmp_path: Path) -> None:
-    page = page_of(run(tmp_path, ScriptedHost(), model="<img src=x onerror=alert(1)>"))
+    page = page_text(run(tmp_path, ScriptedHost(), model="<img src=x onerror=alert(1)>"))
     assert any(item[8] == RUDE.strip() or item[8] == RUDE for item in data_of(page)["items"])
     assert "<script>alert" not in page
     assert "<img src=x" not in page
@@ -76,7 +71,7 @@ def test_published_scores_carry_their_protocol(tmp_path: Path) -> None:
     [first] = [row for row in rows if row.model == "VisualGLM-6B"]
     assert first.scores["ar"] == pytest.approx(0.1538)
     assert (first.protocol, len(published_scores("mmbench"))) == ("paper-2024", 62)
-    page = page_of(run(tmp_path, ScriptedHost()))
+    page = page_text(run(tmp_path, ScriptedHost()))
     assert len(re.findall('<tr class="same">', page)) == sum(row.protocol == "vlmevalkit-2024" for row in rows)
     assert len(re.findall('<tr class="other">', page)) == sum(row.protocol != "vlmevalkit-2024" for row in rows)
 
