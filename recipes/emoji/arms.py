@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ArmResult", "Probe", "Setting", "adapter_directories", "probe", "run_arm"]
 
-Progress = Callable[[str, int, int], None]  # (what is being done, done, in all)
+Progress = Callable[[str, str, int, int], None]  # (arm, what is being done, done, in all)
+REPORT_EVERY = 10  # steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +79,17 @@ def run_arm(setting: Setting, arm: Arm | None, save_to: Path | None, progress: P
     vocabulary = Vocabulary(load_tokenizer())
     result = ArmResult("stage-1", "stage 1 only", []) if arm is None else ArmResult(arm.key, arm.title, [])
 
+    def tell(what: str, done: int, total: int) -> None:
+        if done % REPORT_EVERY == 0 or total < REPORT_EVERY or done == total:
+            progress(result.key, what, done, total)
+
     handle = None
     if arm is not None:
         handle, groups = _prepare(host, arm, config)
         result.parameters = 0 if handle is None else sum(p.numel() for p in handle.module.parameters())
         data = TrainingSet(setting.concepts, setting.features, vocabulary, config.multilingual)
         result.losses = train(
-            host, groups, data, config.stage2, config.seed, lambda done, total, _: progress("training", done, total)
+            host, groups, data, config.stage2, config.seed, lambda done, total, _: tell("training", done, total)
         )
         host.eval()
     result.seconds["training"] = clock.lap()
@@ -95,7 +100,7 @@ def run_arm(setting: Setting, arm: Arm | None, save_to: Path | None, progress: P
         setting.features.test,
         setting.questions,
         vocabulary,
-        progress=lambda done, total: progress("asking", done, total),
+        progress=lambda done, total: tell("asking", done, total),
     )
     result.seconds["evaluation"] = clock.lap()
 
@@ -105,7 +110,7 @@ def run_arm(setting: Setting, arm: Arm | None, save_to: Path | None, progress: P
         if save_to is not None:
             handle.save_pretrained(save_to)
             result.probe = probe(host, setting, vocabulary)
-    progress("done", 1, 1)
+    tell("done", 1, 1)
     return result
 
 

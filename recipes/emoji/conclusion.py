@@ -52,7 +52,7 @@ def language_information(routing: np.ndarray) -> float:
         return -(distribution * np.log(np.clip(distribution, 1e-12, None))).sum(-1)
 
     most = np.log(min(routing.shape))
-    return float((entropy(shares.mean(0)) - entropy(shares).mean()) / most) if most > 0 else 0.0
+    return max(0.0, float((entropy(shares.mean(0)) - entropy(shares).mean()) / most)) if most > 0 else 0.0
 
 
 def _erosion(stage1: ArmResult) -> str:

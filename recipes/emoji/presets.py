@@ -88,7 +88,7 @@ class QuickstartConfig:
         arms: what is compared.
         saved: keys of the arms whose adapters are kept, chosen here and not by test score; the first becomes
             ``adapter/``, the others ``adapter-KEY/``.
-        workers: arms trained at once, each on one thread; 0 trains them one after the other in this process.
+        workers: processes, each on one thread; 0 does everything here, one thing after the other.
         seed: of everything random.
     """
 

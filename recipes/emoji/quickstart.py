@@ -28,6 +28,7 @@ from .presets import PRESETS, QuickstartConfig, preset
 if TYPE_CHECKING:
     from .arms import ArmResult, Setting
     from .console import Display
+    from .workers import Workers
 
 __all__ = ["QuickstartResult", "command", "run"]
 
@@ -50,6 +51,7 @@ def run(config: QuickstartConfig, out: Path, display: Display | None = None) -> 
     require_packages()
     from .console import Display
     from .report import write_report
+    from .workers import Workers
 
     display = display or Display()
     clock = Clock(display)
@@ -58,14 +60,15 @@ def run(config: QuickstartConfig, out: Path, display: Display | None = None) -> 
     except OSError as error:
         raise RecipeError(f"cannot write to {out}: {error.strerror}") from error
 
-    with clock.step("pictures and features"):
-        setting = prepare(config, out, display)
-    with clock.step("stage 1: English, projector only"):
-        losses = stage1(setting, display)
-    with clock.step(f"stage 2: {len(config.arms)} arms"):
-        arms = stage2(setting, out, display)
-    with clock.step("save, reload, verify, detach"):
-        checks = verify(setting, arms, out)
+    with Workers(config.workers) as workers, one_thread():
+        with clock.step("pictures and features"):
+            setting = prepare(config, out, display, workers)
+        with clock.step("stage 1: English, projector only"):
+            losses = stage1(setting, display)
+        with clock.step(f"stage 2: {len(config.arms)} arms"):
+            arms = stage2(setting, out, workers, display)
+        with clock.step("save, reload, verify, detach"):
+            checks = verify(setting, arms, out)
 
     result = QuickstartResult(config, out, setting, arms, checks, clock.seconds, provenance())
     with clock.step("report"):
@@ -76,7 +79,7 @@ def run(config: QuickstartConfig, out: Path, display: Display | None = None) -> 
     return result
 
 
-def prepare(config: QuickstartConfig, out: Path, display: Display) -> Setting:
+def prepare(config: QuickstartConfig, out: Path, display: Display, workers: Workers | None = None) -> Setting:
     """Concepts, both arts, and what the vision tower sees in them."""
     from .arms import Setting
     from .art import drawn_concepts
@@ -86,7 +89,9 @@ def prepare(config: QuickstartConfig, out: Path, display: Display) -> Setting:
 
     concepts = drawn_concepts(select_concepts(config.categories, config.max_words, config.limit))
     with display.bar("pictures") as advance:
-        features = load_features(concepts, grid=config.grid, views=config.views, seed=config.seed, progress=advance)
+        features = load_features(
+            concepts, grid=config.grid, views=config.views, seed=config.seed, workers=workers, progress=advance
+        )
     return Setting(config, concepts, features, make_questions(concepts), out / "host")
 
 
@@ -114,16 +119,15 @@ def stage1(setting: Setting, display: Display) -> list[float]:
     return losses
 
 
-def stage2(setting: Setting, out: Path, display: Display) -> list[ArmResult]:
+def stage2(setting: Setting, out: Path, workers: Workers, display: Display) -> list[ArmResult]:
     """Every arm in a process of its own, and the host as stage 1 left it as the first row."""
-    from .arms import adapter_directories
-    from .workers import run_arms
+    from .arms import adapter_directories, run_arm
 
     config = setting.config
     directories = adapter_directories(config, out)
-    jobs = [(None, None), *((arm, directories.get(arm.key)) for arm in config.arms)]
+    jobs = [(setting, None, None), *((setting, arm, directories.get(arm.key)) for arm in config.arms)]
     with display.arms([("stage-1", "stage 1 only"), *((arm.key, arm.title) for arm in config.arms)]) as progress:
-        return run_arms(setting, jobs, config.workers, progress)
+        return workers.run(run_arm, jobs, progress)
 
 
 def verify(setting: Setting, arms: Sequence[ArmResult], out: Path) -> dict[str, str]:
@@ -147,8 +151,6 @@ def verify(setting: Setting, arms: Sequence[ArmResult], out: Path) -> dict[str, 
         raise RecipeError(f"features from pixels differ from the cached ones by {drift:.3g}")
     checks["pixels"] = f"features from pixels equal the cached ones to {float(drift):.1g} (half precision)"
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the arms: the number of threads changes the order of sums
     bare = probe(host, setting, vocabulary)
     register_plugins()
     for key, directory in adapter_directories(setting.config, out).items():
@@ -172,7 +174,6 @@ def verify(setting: Setting, arms: Sequence[ArmResult], out: Path) -> dict[str, 
             f"{directory.name}, reloaded into a fresh host: same logits {same}, same answers; "
             "detached: the host is what it was, bit for bit"
         )
-    torch.set_num_threads(threads)
     return checks
 
 
@@ -266,6 +267,19 @@ class Clock:
         self.seconds[title] = round(time.perf_counter() - started, 1)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, as in the workers: the number of threads changes the order of sums."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def command(argv: list[str]) -> int:
     """The ``parrot quickstart`` command."""
     parser = argparse.ArgumentParser(prog="parrot quickstart", description=__doc__.splitlines()[0])
@@ -281,18 +295,21 @@ def command(argv: list[str]) -> int:
     if config.workers:
         cores = arguments.workers if arguments.workers is not None else len(os.sched_getaffinity(0))
         config = replace(config, workers=max(1, min(4, cores)))
-    _quiet()
+    quiet()
     run(config, arguments.out)
     return 0
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Progress bars of other libraries would tear ours."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+_quiet = quiet
 
 
 def _commit() -> str | None:

@@ -1,75 +1,105 @@
-"""Arms side by side: each in a fresh process on one thread, its progress shown here."""
+"""Work side by side: processes of one thread each, started once, that say how far they are.
+
+One thread each, because that is what small matrices want on a CPU, and because results then depend neither on the
+number of cores nor on who else uses them.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from queue import Empty
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import torch
 
-from .arms import ArmResult, Setting, run_arm
-
 if TYPE_CHECKING:
-    from queue import Queue
+    from pathlib import Path
 
+    from .arms import ArmResult, Setting
     from .presets import Arm
 
-__all__ = ["run_arms"]
+__all__ = ["Workers", "run_arms"]
 
-REPORT_EVERY = 10  # steps
-Progress = Callable[[str, str, int, int], None]  # (arm, what is being done, done, in all)
-Job = tuple["Arm | None", "Path | None"]
+T = TypeVar("T")
+Listen = Callable[..., None]
 
 
-def run_arms(setting: Setting, jobs: Sequence[Job], workers: int, progress: Progress) -> list[ArmResult]:
-    """Run arms, at most ``workers`` at once; 0 runs them here, one after the other."""
-    if workers == 0:
-        return [run_arm(setting, arm, path, _reporter(progress, arm)) for arm, path in jobs]
-    context = multiprocessing.get_context("spawn")  # forking a process that has run torch is not safe
-    with context.Manager() as manager, ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        messages = manager.Queue()
-        futures = [pool.submit(_work, setting, arm, path, messages) for arm, path in jobs]
+class Workers:
+    """A pool of processes; none if ``count`` is 0, then the work is done here, one job after the other.
+
+    Args:
+        count: processes at once.
+    """
+
+    def __init__(self, count: int = 0) -> None:
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+        self._manager: Any = None
+
+    def run(self, function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], listen: Listen) -> list[T]:
+        """``[function(*job, tell) for job in jobs]``, where ``tell(...)`` calls ``listen(...)`` over here.
+
+        The first job that fails stops all, and its error is raised.
+        """
+        if self.count == 0:
+            return [function(*job, listen) for job in jobs]
+        pool, messages = self._start(), self._manager.Queue()
+        futures = [pool.submit(_work, function, job, messages) for job in jobs]
         while not all(future.done() for future in futures):
-            _forward(messages, progress)
+            _forward(messages, listen)
             if failure := next((f.exception() for f in futures if f.done() and f.exception()), None):
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise failure
-        _forward(messages, progress)
+        _forward(messages, listen)
         return [future.result() for future in futures]
 
+    def __enter__(self) -> Self:
+        return self
 
-def _start_worker() -> None:
-    from .quickstart import _quiet
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._manager.shutdown()
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # forking a process that has run torch is not safe
+            self._manager = context.Manager()
+            self._pool = ProcessPoolExecutor(self.count, context, initializer=_prepare)
+        return self._pool
+
+
+def run_arms(
+    setting: Setting, jobs: Sequence[tuple[Arm | None, Path | None]], workers: int, progress: Listen
+) -> list[ArmResult]:
+    """Arms, each with the directory its adapter is saved to (or None), in a pool of their own."""
+    from .arms import run_arm
+
+    with Workers(workers) as pool:
+        return pool.run(run_arm, [(setting, arm, directory) for arm, directory in jobs], progress)
+
+
+def _prepare() -> None:
+    from .quickstart import quiet
 
     torch.set_num_threads(1)
-    _quiet()
+    quiet()
 
 
-def _work(
-    setting: Setting, arm: Arm | None, path: Path | None, messages: Queue[tuple[str, str, int, int]]
-) -> ArmResult:
-    return run_arm(setting, arm, path, _reporter(lambda *message: messages.put(message), arm))
+def _work(function: Callable[..., T], job: tuple[Any, ...], messages: Any) -> T:
+    return function(*job, lambda *message: messages.put(message))
 
 
-def _reporter(progress: Progress, arm: Arm | None) -> Callable[[str, int, int], None]:
-    key = "stage-1" if arm is None else arm.key
-
-    def report(what: str, done: int, total: int) -> None:
-        if done % REPORT_EVERY == 0 or total < REPORT_EVERY or done == total:
-            progress(key, what, done, total)
-
-    return report
-
-
-def _forward(messages: Queue[tuple[str, str, int, int]], progress: Progress) -> None:
-    """Show what has arrived; wait a moment for the first message."""
+def _forward(messages: Any, listen: Listen) -> None:
+    """Pass on what has arrived; wait a moment for the first message."""
     try:
-        progress(*messages.get(timeout=0.2))
+        listen(*messages.get(timeout=0.2))
         while True:
-            progress(*messages.get_nowait())
+            listen(*messages.get_nowait())
     except Empty:
         pass
