@@ -22,7 +22,7 @@ BUILT_IN = {
     ),
     "grow": ("parrot_adapters.cli.grow:command", "add experts for new languages; answers unchanged until trained"),
     "new": ("parrot_adapters.cli.new:command", "write an installable router, expert or host plugin to start from"),
-    "check": ("parrot_adapters.cli.check:command", "hold a router or an expert bank to every promise of the library"),
+    "check": ("parrot_adapters.cli.check:command", "hold a router, an expert bank or a host to every promise"),
     "explain": ("parrot_adapters.cli.explain:command", "how an adapter routes some prompts, and what would have been"),
     "diagnose": ("parrot_adapters.cli.diagnose:command", "languages told apart, pictures kept, experts used, faults"),
     "evaluate": ("parrot_adapters.cli.evaluate:command", "ask a model a multilingual benchmark (MMMB, MMBench, emoji)"),
@@ -32,6 +32,7 @@ BUILT_IN = {
 FROM_RECIPES = {
     "quickstart": "the whole life cycle on real multilingual pictures, in minutes",
     "emoji": "build and export the emoji benchmark",
+    "compare-routers": "train routers on the same data, several seeds, one table",
 }
 
 

@@ -1,4 +1,4 @@
-"""``parrot check router:NAME``: hold a registered router or expert bank to every promise the library makes for it."""
+"""``parrot check router:NAME``: hold a router, an expert bank or a host to every promise the library makes for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.errors import ConfigError, explain, suggest
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-KINDS = ("router", "expert")
+KINDS = ("router", "expert", "host")
 
 
 def command(argv: list[str]) -> int:
@@ -26,11 +27,15 @@ def command(argv: list[str]) -> int:
     if kind not in KINDS or not name:
         raise ConfigError(
             explain(
-                f"what to check must look like router:NAME or expert:NAME, not {asked.component!r}."
+                f"what to check must look like router:NAME or expert:NAME (or host:DIR), not {asked.component!r}."
                 f"{suggest(kind, KINDS)}",
                 to_do="parrot plugins lists the names",
             )
         )
+    if kind == "host":
+        from parrot_adapters.cli.check_host import check_host
+
+        return check_host(name, asked.inputs)
     from parrot_adapters.plugins import manager
 
     component = manager.find(kind, name, asked_by="parrot check")
@@ -49,7 +54,9 @@ def command(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="parrot check", description=__doc__)
-    parser.add_argument("component", metavar="KIND:NAME", help="for example router:text-guided or expert:swiglu")
+    parser.add_argument(
+        "component", metavar="KIND:NAME", help="for example router:text-guided, expert:swiglu or host:DIR"
+    )
     parser.add_argument(
         "--option",
         metavar="KEY=VALUE",
@@ -60,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--examples", metavar="N", type=_count, default=20, help="batches tried per promise (%(default)s)"
+    )
+    parser.add_argument(
+        "--inputs",
+        metavar="FILE",
+        type=Path,
+        help="for host:DIR: a safetensors file with arguments of its forward; without it, its processor makes them",
     )
     return parser
 
