@@ -112,7 +112,9 @@ def compare_routers(
         for seed in seeds:
             place = out / f"seed-{seed}"
             with clock.step(f"seed {seed}: host"):
-                setting = prepare(replace(config, seed=seed, arms=tuple(arms), saved=()), place, workers, display)
+                setting = prepare(
+                    replace(config, seed=seed, arms=tuple(arms), saved=()), place, display=display, workers=workers
+                )
                 stage1(setting, display)
             kept = [None if row.arm is NONE else place / f"adapter-{n}" for n, row in enumerate(rows)]
             jobs = [(setting, row.arm, directory) for row, directory in zip(rows, kept, strict=True)]
