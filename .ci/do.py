@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in TASKS:
         print(f"usage: python3 .ci/do.py {'|'.join(TASKS)} [arguments]", file=sys.stderr)
         return 2
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 (this file runs before the project is installed)
         print(f"parrot_adapters needs Python 3.11 or newer; this is {sys.version.split()[0]}", file=sys.stderr)
         return 2
     task, *rest = argv
