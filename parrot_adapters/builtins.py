@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from parrot_adapters import core
+from parrot_adapters.evaluation.benchmarks import BENCHMARKS, Benchmark
 from parrot_adapters.hookspecs import Register, hookimpl
 from parrot_adapters.hosts import HostSpec
 from parrot_adapters.hosts.families import FAMILIES
@@ -65,6 +66,12 @@ def register_hosts(register: Register[HostSpec | Callable[[], HostSpec]]) -> Non
 @hookimpl
 def register_observers(register: Register[Callable[..., object]]) -> None:
     register("routing-log-file", routing_log_file)
+
+
+@hookimpl
+def register_benchmarks(register: Register[Benchmark | Callable[[], Benchmark]]) -> None:
+    for name, benchmark in BENCHMARKS.items():
+        register(name, benchmark)
 
 
 def routing_log_file(handle: Attachment) -> object:

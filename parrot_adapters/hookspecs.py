@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from torch import nn
 
+    from parrot_adapters.evaluation import Benchmark
     from parrot_adapters.hosts import HostSpec
 
 PROJECT = "parrot_adapters"
@@ -63,3 +64,8 @@ def register_detectors(register: Register[Callable[..., object]]) -> None:
 @hookspec
 def register_observers(register: Register[Callable[..., object]]) -> None:
     """``factory(handle)`` -> callable ``(RoutingRecord) -> None`` for each pass, or None: not wanted."""
+
+
+@hookspec
+def register_benchmarks(register: Register[Benchmark | Callable[[], Benchmark]]) -> None:
+    """A ``parrot_adapters.evaluation.Benchmark``, or a function that returns one: parallel multiple-choice files."""

@@ -36,6 +36,7 @@ KINDS = {
     "host": "register_hosts",
     "detector": "register_detectors",
     "observer": "register_observers",
+    "benchmark": "register_benchmarks",
 }
 
 
@@ -150,7 +151,7 @@ class PluginManager:
 
         Args:
             kind: ``"router"``, ``"expert"``, ``"summary"``, ``"loss"``, ``"host"``,
-                ``"detector"`` or ``"observer"``.
+                ``"detector"``, ``"observer"`` or ``"benchmark"``.
             name: as registered.
             asked_by: shown in the error, e.g. ``"AdapterConfig.router"``.
 
@@ -293,7 +294,7 @@ def _collector(kind: str, plugin: PluginInfo, into: list[Component]) -> Callable
     def register(name: str, factory: Any) -> None:
         if not isinstance(name, str) or not name:
             raise PluginError(f"the name of a {kind} must be a string, not {name!r}")
-        if not callable(factory) and kind != "host":
+        if not callable(factory) and kind not in ("host", "benchmark"):  # those are data
             raise PluginError(f"{kind} {name!r} must be registered with a factory, not {type(factory).__name__}")
         if any(c.name == name for c in into):
             raise PluginError(f"{kind} {name!r} is registered twice by the same plugin")

@@ -6,7 +6,7 @@ import re
 from types import MappingProxyType
 from typing import NamedTuple
 
-from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.evaluation.languages import canonical_language
 
 __all__ = ["BENCHMARKS", "HUB_DATASET", "Benchmark", "benchmark_named"]
@@ -15,15 +15,15 @@ HUB_DATASET = "AIDC-AI/Parrot-dataset"
 
 
 class Benchmark(NamedTuple):
-    """A set of parallel TSV files, one a language."""
+    """A set of parallel TSV files, one a language. ``Benchmark("mine", "MINE")`` reads ``MINE_en.tsv`` and so on."""
 
     name: str
     stem: str
     """A language's file is ``<stem>_<code>.tsv``, Chinese being ``cn``."""
-    hub_folder: str
-    harness_name: str
+    hub_folder: str = ""
+    harness_name: str = ""
     """The harness's name for all languages at once."""
-    md5: MappingProxyType[str, str]
+    md5: MappingProxyType[str, str] = MappingProxyType({})
     """Of the published files, by the library's language code; empty for a benchmark that is made here."""
     made_by: str = ""
     """The command that writes the files, where no published ones exist."""
@@ -42,7 +42,7 @@ class Benchmark(NamedTuple):
         """Where the published file of a language is, and its md5, in words."""
         subset = self.subset(language)
         if not self.md5:
-            return f"{subset}.tsv (written by: {self.made_by})"
+            return f"{subset}.tsv" + (f" (written by: {self.made_by})" if self.made_by else "")
         if language not in self.md5:
             return f"{subset}.tsv (not a published language: {', '.join(self.md5)} are)"
         where = f"{self.hub_folder}/{subset.lower()}.tsv of the dataset {HUB_DATASET}"
@@ -90,13 +90,24 @@ BENCHMARKS = {
 
 
 def benchmark_named(name: str) -> Benchmark:
-    """The benchmark called ``name``.
+    """The benchmark called ``name``: one of ours, or a plugin's.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or a plugin registered something else under that name.
+        PluginError: two plugins registered it.
     """
-    if name not in BENCHMARKS:
+    if name in BENCHMARKS:
+        return BENCHMARKS[name]  # without loading plugins, and torch with them
+    from parrot_adapters.plugins import manager
+
+    found = manager.find("benchmark", name)
+    made = found.factory() if callable(found.factory) else found.factory
+    if not isinstance(made, Benchmark):
         raise ConfigError(
-            explain(f"no benchmark named {name!r}.{suggest(name, BENCHMARKS)}", known=", ".join(BENCHMARKS))
+            explain(
+                f"what {found.plugin} registered as the benchmark {name!r} is none.",
+                given=repr(made),
+                todo="register a parrot_adapters.evaluation.Benchmark, or a function that returns one",
+            )
         )
-    return BENCHMARKS[name]
+    return made._replace(name=name)
