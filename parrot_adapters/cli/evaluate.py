@@ -16,6 +16,8 @@ from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, PROTOCOLS, pro
 from parrot_adapters.evaluation.config import MATCHERS, OPTION_SCORES, SCORINGS, THINKING, EvaluationConfig
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from parrot_adapters.evaluation.results import RunResult
 
 __all__ = ["command"]
@@ -46,9 +48,8 @@ def _show(result: RunResult) -> None:
 
     console = Console()
     console.print(score_table(result.report, result.statistics["reference"]))
-    for kind, by_subset in result.option_scores.items():
-        shown = "  ".join(f"{name} {100 * value:.2f}" for name, value in by_subset.items() if value is not None)
-        console.print(f"options by {kind}: {shown}", highlight=False)
+    if result.option_scores:
+        console.print(_option_table(result))
     for warning in result.report.warnings:
         print(f"parrot evaluate: note: {warning}", file=sys.stderr)
     out = Path(result.run.config.out)
@@ -58,6 +59,27 @@ def _show(result: RunResult) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _option_table(result: RunResult) -> Table:
+    """Accuracy by each way to read the options' log-likelihoods."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title="options by log-likelihood of, in %",
+        caption=f"{result.run.config.option_score} decides above. calibration: expected error of the softmax over letters",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("subset", no_wrap=True)
+    for heading in (*result.option_scores, "calibration"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in result.scores:
+        values = [by_subset[name] for by_subset in result.option_scores.values()]
+        shown = ["-" if value is None else f"{100 * value:.2f}" for value in [*values, result.calibration.get(name)]]
+        table.add_row(name, *shown)
+    return table
 
 
 def _config(asked: argparse.Namespace) -> EvaluationConfig:

@@ -306,7 +306,7 @@ def test_the_command(config: EvaluationConfig, capsys: pytest.CaptureFixture) ->
     assert "replies were cut off at 6 tokens" in shown.err
     assert main(arguments(config, scoring="loglik", batch_size=3)) == 0
     shown = capsys.readouterr()
-    for part in ("options by letter", "options by text-per-byte"):
+    for part in ("options by log-likelihood", "text-per-byte", "calibration", "letter decides above"):
         assert part in shown.out
 
 

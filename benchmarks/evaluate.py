@@ -1,0 +1,133 @@
+"""Questions per second of `parrot evaluate` against one-by-one loops on the same host.  python benchmarks/evaluate.py
+
+The host is a LLaVA of random weights (it never says it is done, so every reply has the same length). The loops are what
+a harness does: one row at a time; for log-likelihoods one forward for each option's letter and one for its text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+
+import torch
+from harness import arguments, compare, report, spread_of
+
+from parrot_adapters.evaluation import benchmark_named
+from parrot_adapters.evaluation.config import EvaluationConfig
+from parrot_adapters.evaluation.evaluate import evaluate
+from parrot_adapters.evaluation.questions import Question, load_questions, load_subsets
+from parrot_adapters.interop.evaluation_host import EvaluationHost
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import tiny_vlm  # whole hosts made offline
+
+TOKENS = 8
+BATCH = 8
+
+
+@torch.inference_mode()
+def replies_one_by_one(host: EvaluationHost, questions: list[Question]) -> None:
+    for question in questions:
+        host.generate(host.encode([question]), TOKENS)
+
+
+@torch.inference_mode()
+def options_one_by_one(host: EvaluationHost, questions: list[Question]) -> None:
+    for question in questions:
+        inputs = host.on_device(host.encode([question]).tensors)
+        for candidate in itertools.chain(question.options, question.options.values()):
+            added = torch.tensor([host.tokenize(candidate)], device=host.model.device)
+            ids = torch.cat([inputs["input_ids"], added], 1)
+            mask = torch.ones_like(ids)
+            logits = host.model(input_ids=ids, attention_mask=mask, pixel_values=inputs["pixel_values"]).logits
+            likelihood = logits[:, -1 - added.shape[1] : -1].float().log_softmax(-1)
+            likelihood.gather(-1, added[..., None]).sum().item()
+
+
+def main() -> None:
+    options = arguments(__doc__ or "")
+    count = 8 if options.quick else 24
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        model = tiny_vlm.save_llava(
+            folder / "host",
+            text={"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6, "num_key_value_heads": 4},
+            vision={"hidden_size": 128, "intermediate_size": 256, "image_size": 96, "patch_size": 8},
+        )
+        data = tiny_vlm.save_benchmark(folder / "data", questions=count, languages=("en", "ar"))
+        host = EvaluationHost.load(str(model), device=options.device)
+        config = EvaluationConfig(
+            model=str(model),
+            benchmark="mmmb",
+            data=str(data),
+            protocol="vlmevalkit-2025",
+            out="",
+            batch_size=BATCH,
+            max_new_tokens=TOKENS,
+        )
+        benchmark = benchmark_named("mmmb")
+        questions = load_questions(load_subsets(config, benchmark), benchmark, config.prompt_style)
+        fresh = itertools.count()
+
+        def ours(scoring: str) -> Callable[[], object]:
+            def run() -> None:
+                out = folder / f"out{next(fresh)}"
+                made = evaluate(replace(config, scoring=scoring, out=str(out)), host=host)
+                assert made.made == len(questions)
+                assert made.batch_size == BATCH
+
+            return run
+
+        rows = []
+        for scoring, loop in (("generate", replies_one_by_one), ("loglik", options_one_by_one)):
+            runs: dict[str, Callable[[], object]] = {
+                f"{scoring}, one by one": lambda loop=loop: loop(host, questions),
+                f"{scoring}, parrot evaluate": ours(scoring),
+            }
+            for name, measured in compare(runs, repeats=options.repeats, device=options.device).items():
+                rows.append(
+                    {
+                        "what": name,
+                        "questions/s": len(questions) / measured["seconds"],
+                        "time vs loop": measured["ratio"],
+                        "spread": spread_of(measured),
+                    }
+                )
+        rows.append(_page(folder, config, host))
+        peak = getrusage(RUSAGE_SELF).ru_maxrss / 1024
+        settings = {"questions": len(questions), "batch": BATCH, "new tokens": TOKENS, "peak MB": round(peak)}
+        report("evaluate", settings, rows, options)
+
+
+def _page(folder: Path, config: EvaluationConfig, host: EvaluationHost) -> dict[str, object]:
+    """How long a report of 12,000 questions takes to score and write: answers are scripted, pictures are 640 x 480."""
+    from evaluation_runs import ScriptedHost
+
+    from parrot_adapters.evaluation.report import write_report
+    from parrot_adapters.evaluation.results import score_run, write_results
+
+    data = folder / "large"
+    tiny_vlm.save_benchmark(data, questions=2000, languages=("en", "ar", "tr", "zh", "pt", "ru"), size=(640, 480))
+    large = replace(config, data=str(data), out=str(folder / "large-out"), batch_size=64)
+    run = evaluate(large, host=ScriptedHost())
+    start = time.perf_counter()
+    result = score_run(run)
+    write_results(result, large.out)
+    write_report(result, large.out)
+    seconds = time.perf_counter() - start
+    return {
+        "what": f"scores, statistics and report.html of {len(run.questions)} questions, {seconds:.1f} s",
+        "questions/s": len(run.questions) / seconds,
+        "time vs loop": "",
+        "spread": "",
+    }
+
+
+if __name__ == "__main__":
+    main()
