@@ -68,7 +68,7 @@ def _option_table(result: RunResult) -> Table:
 
     table = Table(
         title="options by log-likelihood of, in %",
-        caption=f"{result.run.config.option_score} decides above. calibration: expected error of the softmax over letters",
+        caption=f"{result.run.config.option_score} decides above. calibration: expected error over letters",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )

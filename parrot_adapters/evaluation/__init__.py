@@ -5,6 +5,7 @@ The statistics are in :mod:`parrot_adapters.evaluation.statistics`, which alone 
 
 from parrot_adapters.evaluation.benchmarks import BENCHMARKS, Benchmark, benchmark_named
 from parrot_adapters.evaluation.choice import REFUSED, ROBUST, extract_choice
+from parrot_adapters.evaluation.config import EvaluationConfig
 from parrot_adapters.evaluation.errors import EvaluationDataError
 from parrot_adapters.evaluation.files import write_json
 from parrot_adapters.evaluation.languages import (
@@ -28,6 +29,7 @@ __all__ = [
     "REFUSED",
     "ROBUST",
     "Benchmark",
+    "EvaluationConfig",
     "EvaluationDataError",
     "Language",
     "Predictions",

@@ -189,7 +189,7 @@ def _md5(run: ScoredRun, subset: str) -> object:
 def _uneven(a: ScoredRun, b: ScoredRun, shared: list[str]) -> list[str]:
     found = []
     for run, other in ((a, b), (b, a)):
-        alone = [name for name in run.hits if name not in shared]
+        alone = [name for name in run.hits if name not in other.hits]
         if alone:
             found.append(f"only {run.path} has {', '.join(alone)}: not compared")
         for name in shared:
