@@ -7,8 +7,8 @@ is a known defect of the original.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,8 @@ class TextGuidedRouter(nn.Module):
     Raises:
         ConfigError: unknown ``normalize``, impossible ``prior``.
     """
+
+    conformance: ClassVar[Mapping[str, Any]] = {"uses_text": True, "sparse": False, "stochastic": False}
 
     splits: ClassVar[tuple[str, ...]] = ("gate",)  # parameters with a row per expert, for parrot_adapters.grow
 
@@ -69,6 +71,8 @@ class TextGuidedQKVRouter(nn.Module):
     Raises:
         ConfigError: unknown ``normalize``, impossible ``prior``.
     """
+
+    conformance: ClassVar[Mapping[str, Any]] = {"uses_text": True, "sparse": False, "stochastic": False}
 
     splits: ClassVar[tuple[str, ...]] = ("gate",)  # parameters with a row per expert, for parrot_adapters.grow
 
