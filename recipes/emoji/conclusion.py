@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["conclusions", "language_information"]
 
 CHANCE = 0.25
+COLLAPSED = 0.9  # of the weight, in every language, on one expert
 
 
 def conclusions(arms: Sequence[ArmResult]) -> list[str]:
@@ -91,7 +92,9 @@ def _routing(arm: ArmResult) -> str:
     assert arm.routing is not None
     information = language_information(arm.routing)
     favourites = arm.routing.argmax(1)
-    if information < 0.02:
+    if arm.routing.min(0).max() > COLLAPSED:
+        how = "collapsed, one expert takes every language"
+    elif information < 0.02:
         how = "hardly depends on the language"
     else:
         distinct = len(set(favourites.tolist()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .art import TEST_ART, TRAIN_ART, load_pictures, png_bytes
 from .attribution import CREDITS
 from .concepts import stable_fraction
-from .conclusion import conclusions
+from .conclusion import CHANCE, conclusions
 from .errors import require
 from .figures import draw_figures
 from .languages import BY_CODE, CODES, LANGUAGES
@@ -70,9 +70,9 @@ def _rows(result: QuickstartResult, split: str) -> list[dict[str, Any]]:
                 "in_english": mean_of_others(arm.answers, "in_english", split),
             }
         )
-    best = max(row["choice_others"].value for row in rows)
-    for row in rows:
-        row["best"] = row["choice_others"].value == best
+    best = max(rows, key=lambda row: row["choice_others"].value)
+    for row in rows:  # nothing stands out where everything is chance
+        row["best"] = row is best and row["choice_others"].low > CHANCE
     return rows
 
 
@@ -100,6 +100,7 @@ def _samples(result: QuickstartResult) -> list[dict[str, Any]]:
                 for language in LANGUAGES
             ],
             "arms": [arm.title for arm in arms],
+            "choices": [sum(answers[arm.key, index, code].choice for code in CODES) for arm in arms],
         }
         for index in shown
     ]
