@@ -6,7 +6,7 @@
 | `full` | all 1,629 concepts, every arm |
 | `tiny_cpu` | the same code in half a minute, for tests; its numbers mean nothing |
 | `text_model_trained` | stage 2 also trains the text model: the gap closes without an adapter |
-| `linked_languages` | a text model whose pre-training links the languages: no gap to close |
+| `linked_languages` | a text model whose pre-training links the languages: should leave no gap (not measured yet) |
 | `five_percent` | only 5% of stage 2 is multilingual: too little for any arm |
 
 The last three are regimes in which an adapter helps little or not at all (README.md has numbers). They are here so that
