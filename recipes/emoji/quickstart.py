@@ -309,9 +309,6 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-_quiet = quiet
-
-
 def _commit() -> str | None:
     """The commit of the source tree this file is in, if it is in one."""
     try:
