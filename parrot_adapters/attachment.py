@@ -7,7 +7,6 @@ the host as it was.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from parrot_adapters.bare_save import MODULE_NAME, BareSave
 from parrot_adapters.build import build_layer
 from parrot_adapters.config import AdapterConfig
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Attachment", "attach", "attachment_of"]
 
-MODULE_NAME = "parrot_adapter"
 HANDLE_NAME = "_parrot_attachment"
 
 
@@ -358,7 +357,7 @@ class Attachment:
         adapter = {f"{prefix}{name}" for name in self._layer.state_dict()}
         replacements = {
             HANDLE_NAME: self,
-            "save_pretrained": _BareSave(self),
+            "save_pretrained": BareSave(self),
             "_keys_to_ignore_on_save": adapter | set(getattr(self.model, "_keys_to_ignore_on_save", None) or ()),
         }
         self._host_attributes = {name: own[name] for name in replacements if name in own}
@@ -370,45 +369,6 @@ class Attachment:
         for name in self._replaced:
             own.pop(name, None)
         own.update(self._host_attributes)
-
-
-class _BareSave:
-    """``host.save_pretrained`` of an attached host: writes the bare host, its own projector included."""
-
-    def __init__(self, attachment: Attachment) -> None:
-        self.attachment = attachment
-        self.__signature__ = inspect.signature(self.original)
-
-    @property
-    def original(self) -> Callable[..., Any]:
-        host = self.attachment.model
-        own = self.attachment._host_attributes.get("save_pretrained")
-        return type(host).save_pretrained.__get__(host) if own is None else own
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        bound = inspect.signature(self.original).bind_partial(*args, **kwargs).arguments
-        given = bound.pop("state_dict", None)
-        extra = bound.pop("kwargs", {})
-        with self.attachment.disabled():
-            state = bare_state_dict(self.attachment, given)
-            return self.original(**bound, state_dict=state, **extra)
-
-
-def bare_state_dict(attachment: Attachment, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """A host's state dict without any trace of the adapter.
-
-    Args:
-        attachment: the adapter, disabled, so that the host's own weights are live.
-        given: a state dict gathered from the attached host (by a trainer); None takes the host's.
-    """
-    parts = attachment.parts
-    adapter = f"{parts.base_prefix}{MODULE_NAME}."
-    state = dict(attachment.model.state_dict() if given is None else given)
-    if given is not None and attachment._switch is not None:
-        prefix = f"{parts.base_prefix}{parts.projector}."
-        state |= {f"{prefix}{name}": value for name, value in attachment._switch.host_weights().items()}
-    bare = {name: value for name, value in state.items() if not name.startswith(adapter)}
-    return bare if attachment._lora is None else attachment._lora.bare_names(bare)
 
 
 def assemble(

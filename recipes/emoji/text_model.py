@@ -1,6 +1,6 @@
 """A text model of about one million parameters that knows six languages and has never seen a picture.
 
-Remake the committed checkpoint (about four minutes on one core):
+Remake the committed checkpoint (about 18 minutes on one core):
 
     python -m parrot_recipes.emoji.text_model
 
