@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH_FLOOR = (2, 6)
-EXTRAS = "quickstart,test,dev"
+EXTRAS = "quickstart,evaluate,train,test,dev"
 PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
 SLOW = ["-m", "slow and not gpu"]
 

@@ -1,0 +1,3 @@
+"""Training data: formats, mixtures, collation, checks."""
+
+from __future__ import annotations

@@ -1,0 +1,239 @@
+"""What a training run is, as frozen dataclasses: the YAML file's keys are their fields.
+
+    recipe: retrofit            # stage1 | stage2 | retrofit
+    out: runs/llava-turkish
+    host: {path: llava-hf/llava-1.5-7b-hf, dtype: bfloat16}
+    adapter: {expert: conditioned-swiglu, num_experts: 1}
+    data: {sources: [{path: train.json, images: pictures}]}
+
+Nothing here imports torch: reading a configuration costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "BatchSettings",
+    "CheckpointSettings",
+    "DataSettings",
+    "EngineSettings",
+    "HostSettings",
+    "LogSettings",
+    "OptimSettings",
+    "SourceSettings",
+    "TrainSettings",
+    "TrainingConfig",
+]
+
+Role = Literal["adapter", "projector", "language_model", "lora", "vision_tower", "embeddings"]
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """The host, as transformers loads it.
+
+    Attributes:
+        path: a directory or a Hub name.
+        dtype: of the host's frozen weights. What trains is kept in float32 and computed under autocast.
+        attention: transformers' ``attn_implementation``; None for its choice.
+        processor: keyword arguments of the processor, for example ``max_pixels``. They change what the host sees.
+    """
+
+    path: str
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    attention: str | None = None
+    processor: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What trains, by role; everything else is frozen. None: what the recipe says.
+
+    Attributes:
+        adapter: the adapter's module.
+        projector: the host's projector.
+        language_model: ``"frozen"``, ``"lora"`` (stock peft, with ``lora``) or ``"full"``.
+        vision_tower: the whole vision tower.
+        embeddings: the input embeddings (and the output head where it is tied); only with ``"full"``.
+    """
+
+    adapter: bool | None = None
+    projector: bool | None = None
+    language_model: Literal["frozen", "lora", "full"] | None = None
+    vision_tower: bool = False
+    embeddings: bool = False
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """One file of the mixture.
+
+    Attributes:
+        path: file, directory or Hub name; relative to the configuration file.
+        format: a registered data format, or ``"auto"``.
+        images: folder that image paths in it are relative to; None for the file's own folder.
+        weight: how often it is drawn, relative to its size: 1 means every sample once an epoch.
+        language: of all samples that do not say their own (BCP-47); None to leave unknown.
+        limit: first samples only; None for all.
+        streaming: read through ``datasets`` without an index, for what does not fit on disk.
+    """
+
+    path: str
+    format: str = "auto"
+    images: str | None = None
+    weight: float = 1.0
+    language: str | None = None
+    limit: int | None = None
+    streaming: bool = False
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What the run learns from.
+
+    Attributes:
+        sources: the mixture.
+        max_length: longest sample in tokens, visual tokens included.
+        bad_samples: ``"error"`` stops at the first bad sample, ``"skip"`` counts them and writes ``rejects.jsonl``.
+        language_caps: most samples of a language per epoch.
+        language_temperature: languages are drawn in proportion to ``count ** (1 / temperature)``; 1 leaves the data as
+            it is, large values make languages equally frequent.
+        group_by_length: batches of samples with similar numbers of tokens.
+        token_budget: most padded tokens of a micro-batch; None to count samples only (``batch.per_device``).
+        workers: processes that read and encode.
+    """
+
+    sources: tuple[SourceSettings, ...]
+    max_length: int = 2048
+    bad_samples: Literal["error", "skip"] = "error"
+    language_caps: Mapping[str, int] = field(default_factory=dict)
+    language_temperature: float = 1.0
+    group_by_length: bool = False
+    token_budget: int | None = None
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """Batches; gradient accumulation follows from both and the number of processes.
+
+    Attributes:
+        size: samples per optimizer step, over all processes.
+        per_device: samples per micro-batch.
+    """
+
+    size: int = 128
+    per_device: int = 8
+
+
+@dataclass(frozen=True)
+class OptimSettings:
+    """AdamW, and how its learning rate moves.
+
+    Attributes:
+        learning_rate: of every role without its own.
+        learning_rates: by role, for example ``{"lora": 1e-4}``.
+        weight_decay: of matrices; vectors (norms, biases), embeddings and routers never decay.
+        betas, epsilon: of AdamW.
+        schedule: after the warm-up.
+        warmup_ratio: share of the steps.
+        max_grad_norm: gradients are clipped to it; 0 for no clipping.
+    """
+
+    learning_rate: float = 2e-5
+    learning_rates: Mapping[Role, float] = field(default_factory=dict)
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: float = 0.03
+    max_grad_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the run is spread over devices.
+
+    Attributes:
+        kind: ``"ddp"`` also stands for a single process; ``"zero2"`` and ``"zero3"`` need DeepSpeed.
+        device: ``"auto"`` takes an accelerator if there is one.
+        gradient_checkpointing: recompute the language model's activations in the backward pass.
+        compute: arithmetic of the forward pass.
+    """
+
+    kind: Literal["ddp", "fsdp2", "zero2", "zero3"] = "ddp"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    gradient_checkpointing: bool = False
+    compute: Literal["float32", "bfloat16"] = "bfloat16"
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """Checkpoints hold all that a run needs to go on: weights, optimizer, schedule, random state, data position.
+
+    Attributes:
+        every: steps between two.
+        keep: newest ones kept.
+    """
+
+    every: int = 500
+    keep: int = 2
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is written while a run goes on.
+
+    Attributes:
+        every: steps between two lines of ``metrics.jsonl``.
+        tensorboard: also write TensorBoard files.
+        progress: draw a progress bar.
+    """
+
+    every: int = 1
+    tensorboard: bool = False
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole run.
+
+    Attributes:
+        recipe: ``"stage1"`` aligns the projector, no adapter attached; ``"stage2"`` trains projector, adapter and
+            language model; ``"retrofit"`` adds an adapter to a host that its authors aligned.
+        out: the run's directory. Repeating the command resumes what is there.
+        host: what is trained on.
+        data: what it learns from.
+        adapter: fields of :class:`parrot_adapters.AdapterConfig`; None (stage 1) for none.
+        start_from: adapter directory of an earlier stage, whose projector (and module, if it has one) is taken over.
+        seed: of weights, order and sampling.
+        epochs: passes over the mixture.
+        steps: optimizer steps instead of epochs.
+        train: what trains.
+        lora: arguments of ``peft.LoraConfig``.
+        losses: factors of auxiliary losses by name, for example ``{"load-balancing": 0.01}``.
+        loss_options: arguments of a loss's factory, by name.
+    """
+
+    recipe: Literal["stage1", "stage2", "retrofit"]
+    out: str
+    host: HostSettings
+    data: DataSettings
+    adapter: Mapping[str, Any] | None = None
+    start_from: str | None = None
+    seed: int = 0
+    epochs: float = 1.0
+    steps: int | None = None
+    train: TrainSettings = TrainSettings()
+    lora: Mapping[str, Any] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+    loss_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    batch: BatchSettings = BatchSettings()
+    optim: OptimSettings = OptimSettings()
+    engine: EngineSettings = EngineSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings()
+    log: LogSettings = LogSettings()
