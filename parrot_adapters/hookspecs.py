@@ -69,3 +69,8 @@ def register_observers(register: Register[Callable[..., object]]) -> None:
 @hookspec
 def register_benchmarks(register: Register[Benchmark | Callable[[], Benchmark]]) -> None:
     """A ``parrot_adapters.evaluation.Benchmark``, or a function that returns one: parallel multiple-choice files."""
+
+
+@hookspec
+def register_model_classes(register: Register[Callable[[], object]]) -> None:
+    """``register(model_type, function)``: ``function()`` makes the classes of a model type known to transformers."""

@@ -37,6 +37,7 @@ KINDS = {
     "detector": "register_detectors",
     "observer": "register_observers",
     "benchmark": "register_benchmarks",
+    "model-class": "register_model_classes",
 }
 
 
@@ -151,7 +152,7 @@ class PluginManager:
 
         Args:
             kind: ``"router"``, ``"expert"``, ``"summary"``, ``"loss"``, ``"host"``,
-                ``"detector"``, ``"observer"`` or ``"benchmark"``.
+                ``"detector"``, ``"observer"``, ``"benchmark"`` or ``"model-class"``.
             name: as registered.
             asked_by: shown in the error, e.g. ``"AdapterConfig.router"``.
 

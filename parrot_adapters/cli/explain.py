@@ -26,9 +26,7 @@ def command(argv: list[str]) -> int:
     from parrot_adapters.interop.explaining import Subject
     from parrot_adapters.seeing.explain import explain
 
-    subject = Subject.load(
-        asked.model, asked.adapter, plain_pixels=asked.plain_pixels, modules=getattr(asked, "import")
-    )
+    subject = Subject.load(asked.model, asked.adapter)
     languages = [None if tag == "-" else tag for tag in asked.language]
     found = explain(subject.handle, subject.prompts(asked.image, asked.prompt, languages), decode=subject.decode)
     from rich.console import Console
@@ -114,8 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parrot explain",
         description=__doc__,
-        epilog="The quickstart's host: parrot explain --model OUT/host --adapter OUT/adapter-mixture "
-        "--import parrot_recipes.emoji.vision --plain-pixels 160 cat.png --prompt ...",
+        epilog="The quickstart's: parrot explain cat.png --model OUT/host --adapter OUT/adapter-mixture --prompt ...",
     )
     add = parser.add_argument
     add("image", type=Path, metavar="IMAGE", help="the picture that all prompts are about")
@@ -126,6 +123,4 @@ def _parser() -> argparse.ArgumentParser:
     add("--html", type=Path, metavar="FILE", help="write one self-contained page")
     add("--png", type=Path, metavar="FILE", help="write a figure")
     add("--json", type=Path, metavar="FILE", help="write every number")
-    add("--plain-pixels", type=int, metavar="SIDE", help="for hosts without image processor: a square, values 0 to 1")
-    add("--import", action="append", default=[], metavar="MODULE", help="imported first, for classes of its own")
     return parser

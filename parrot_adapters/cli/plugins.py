@@ -38,7 +38,7 @@ def command(argv: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parrot plugins",
-        description="List routers, experts, summaries, losses, hosts, detectors, observers and benchmarks, by plugin.",
+        description="List routers, experts, hosts and all else that plugins offer, by plugin.",
     )
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument(

@@ -14,6 +14,7 @@ from torch import Tensor
 from parrot_adapters.attachment import Attachment, attach
 from parrot_adapters.checkpoint import load_adapter
 from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotError, explain
+from parrot_adapters.interop.load_host import load_model, load_processor
 from parrot_adapters.selftest import self_test
 
 __all__ = ["HostPromise", "host_promises", "load_host_and_inputs"]
@@ -137,22 +138,17 @@ def load_host_and_inputs(model: str, inputs: Path | None) -> tuple[Any, dict[str
     Raises:
         ConfigError: the model or the file cannot be read, or there is neither file nor image processor.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
     try:
-        host = AutoModelForImageTextToText.from_pretrained(model).eval()
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        host = load_model(model, device="cpu")
+    except ConfigError as error:
+        if Path(model).is_dir():
+            raise
         raise ConfigError(
-            explain(
-                "the model cannot be loaded.",
-                given=model,
-                because=str(error).splitlines()[0],
-                to_do="a declaration alone cannot be tried: give a model's directory or Hub name, host:DIR",
-            )
+            f"{error}\n  or else  a declaration alone cannot be tried: give a model's directory or Hub name, host:DIR"
         ) from error
     try:
-        processor = AutoProcessor.from_pretrained(model)
-    except Exception:  # transformers raises a dozen kinds here; a file of inputs needs no processor
+        processor = load_processor(model)
+    except ConfigError:  # a file of inputs needs no processor
         processor = None
     if inputs is not None:
         from safetensors import SafetensorError

@@ -6,10 +6,7 @@ R rows of a batch   S prompt tokens, padded on the left
 from __future__ import annotations
 
 import io
-import json
-import os
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -17,14 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotWarning, explain, suggest
+from parrot_adapters.errors import MissingDependencyError, explain
 from parrot_adapters.evaluation.errors import EvaluationDataError
 from parrot_adapters.evaluation.host import Asked, Reply
 from parrot_adapters.interop.digests import directory_digest, json_digest, weights_digest
+from parrot_adapters.interop.load_host import describe_processor, load_host, plain_config
 
 __all__ = ["EvaluationHost", "Inputs"]
-
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 class Inputs(NamedTuple):
@@ -78,41 +74,14 @@ class EvaluationHost:
         Raises:
             ConfigError: the model cannot be loaded, or a setting is unknown to its processor.
         """
-        from transformers import AutoModelForImageTextToText
-
-        if dtype not in DTYPES:
-            raise ConfigError(explain(f"no dtype named {dtype!r}.{suggest(dtype, DTYPES)}", known=", ".join(DTYPES)))
-        made = _processor(model, dict(processor or {}))
-        try:
-            host, loaded = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype, output_loading_info=True)
-            host.eval().to(_device(device))
-        except ConfigError:
-            raise
-        except Exception as error:  # of transformers, safetensors, the Hub, the accelerator
-            raise ConfigError(
-                explain(
-                    "the model cannot be loaded.",
-                    given=model,
-                    because=_first_line(error),
-                    todo="give a directory or Hub name of a vision-language model of transformers",
-                )
-            ) from error
-        if missing := sorted(loaded["missing_keys"]):
-            raise ConfigError(
-                explain(
-                    f"{len(missing)} of the model's weights are not in its files; with random ones it would be another "
-                    "model.",
-                    given=model,
-                    missing=", ".join(missing[:4]),
-                )
-            )
+        host, made = load_host(model, dtype=dtype, device=device, processor_options=processor)
         identity: dict[str, Any] = {
             "name": str(model),
             "architecture": type(host).__name__,
             "weights": weights_digest(host),
-            "config": json_digest(_plain(host.config.to_dict())),
-            "generation_config": json_digest(_plain(host.generation_config.to_dict())),
-            "processor": json_digest(_described(made)),
+            "config": json_digest(plain_config(host.config.to_dict())),
+            "generation_config": json_digest(plain_config(host.generation_config.to_dict())),
+            "processor": json_digest(describe_processor(made)),
             "dtype": str(host.dtype).removeprefix("torch."),
             "adapter": None,
         }
@@ -250,77 +219,6 @@ class _Watch:
             None if total is None else [round(value, 5) for value in (total / n).tolist()]
             for total, n in zip(totals, seen, strict=True)
         ]
-
-
-def _processor(name: str, settings: dict[str, object]) -> Any:
-    from transformers import AutoProcessor
-
-    try:
-        made = AutoProcessor.from_pretrained(name)
-        if not settings:
-            return made
-        known = _settings_of(made)
-        unknown = [key for key in settings if key not in known]
-        if unknown:
-            raise ConfigError(
-                explain(
-                    f"the processor has no setting {unknown[0]!r}.{suggest(unknown[0], known)}",
-                    processor=type(made).__name__,
-                    known=", ".join(sorted(known)),
-                )
-            )
-        changed = AutoProcessor.from_pretrained(name, **settings)
-    except ConfigError:
-        raise
-    except Exception as error:  # transformers raises a dozen kinds here
-        raise ConfigError(
-            explain("the model's processor cannot be loaded.", given=name, because=_first_line(error))
-        ) from error
-    if _described(changed) == _described(made):
-        warnings.warn(f"--processor {settings}: the processor's own settings already", ParrotWarning, stacklevel=2)
-    return changed
-
-
-def _settings_of(processor: Any) -> set[str]:
-    images = getattr(processor, "image_processor", None)
-    valid = getattr(getattr(images, "valid_kwargs", None), "__annotations__", {})
-    return {
-        name
-        for name in {*valid, *(images.to_dict() if images is not None else {}), *processor.to_dict()}
-        if not name.startswith("_") and not name.endswith(("_class", "_processor_type"))
-    }
-
-
-def _described(processor: Any) -> object:
-    """Everything about a processor that can change a score."""
-    tokenizer = getattr(processor, "tokenizer", processor)
-    images = getattr(processor, "image_processor", None)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return {
-        "processor": _plain(processor.to_dict()) if hasattr(processor, "image_processor") else None,
-        "images": None if images is None else _plain(images.to_dict()),
-        "tokenizer": json_digest(backend.to_str()) if backend is not None else json_digest(tokenizer.get_vocab()),
-        "specials": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
-        "template": str(getattr(processor, "chat_template", None)),
-    }
-
-
-def _plain(value: Mapping[str, Any]) -> Any:
-    """The same without what says where or by which release it was stored."""
-    dropped = ("_name_or_path", "name_or_path", "transformers_version", "_commit_hash", "tokenizer_file")
-    cleaned = {key: item for key, item in value.items() if key not in dropped}
-    return json.loads(json.dumps(cleaned, default=str, sort_keys=True))
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise ConfigError(explain(f"no device named {name!r}.", because=_first_line(error))) from None
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def _pillow() -> Any:

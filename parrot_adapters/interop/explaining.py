@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from parrot_adapters.errors import ConfigError, HostError, MissingDependencyError, explain
+from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
 from parrot_adapters.interop.evaluation_host import EvaluationHost
+from parrot_adapters.interop.load_host import load_processor
 from parrot_adapters.seeing.explain import PromptInputs
 
 if TYPE_CHECKING:
@@ -25,61 +24,29 @@ class Subject:
 
     Args:
         handle: of the adapter.
-        processor: takes images and text; a tokenizer with ``plain_pixels``.
-        plain_pixels: for hosts without an image processor: pictures become squares of this many pixels, values 0 to 1.
+        processor: takes images and text.
     """
 
-    def __init__(self, handle: Attachment, processor: Any, plain_pixels: int | None = None) -> None:
-        self.handle, self.processor, self.plain_pixels = handle, processor, plain_pixels
+    def __init__(self, handle: Attachment, processor: Any) -> None:
+        self.handle, self.processor = handle, processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
 
     @classmethod
-    def load(cls, model: str, adapter: str, *, plain_pixels: int | None = None, modules: Sequence[str] = ()) -> Subject:
+    def load(cls, model: str, adapter: str) -> Subject:
         """Load from directories.
 
         Args:
             model: the host, with its processor.
             adapter: made for it.
-            plain_pixels: as above.
-            modules: imported first, for hosts whose classes live in a package of their own.
 
         Raises:
             ConfigError: the model cannot be loaded or has no image processor.
         """
-        for name in modules:
-            try:
-                importlib.import_module(name)
-            except ImportError as error:
-                raise ConfigError(
-                    explain("a module asked for cannot be imported.", given=name, because=error)
-                ) from None
         if not Path(model).exists() and Path(model).is_absolute():
             raise ConfigError(explain("there is no such model directory.", given=model))
-        if plain_pixels is not None:
-            return cls._plain(model, adapter, plain_pixels)
         _require_image_processor(model)
         host = EvaluationHost.load(model, adapter=adapter)
         return cls(host.adapter, host.processor)
-
-    @classmethod
-    def _plain(cls, model: str, adapter: str, side: int) -> Subject:
-        from transformers import AutoModelForImageTextToText, AutoTokenizer
-
-        from parrot_adapters.checkpoint import load_adapter
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(model)
-            host = AutoModelForImageTextToText.from_pretrained(model).eval()
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise ConfigError(
-                explain(
-                    "the model cannot be loaded.",
-                    given=model,
-                    because=str(error).splitlines()[0],
-                    to_do="if its classes live in another package, name that: --import parrot_recipes.emoji.vision",
-                )
-            ) from error
-        return cls(load_adapter(host, adapter, processor=tokenizer), tokenizer, side)
 
     def prompts(
         self, picture: str | Path, texts: Sequence[str], languages: Sequence[str | None] = ()
@@ -110,33 +77,14 @@ class Subject:
 
     def _inputs(self, image: Any, text: str) -> dict[str, Any]:
         rendered = self._rendered(text)
-        if self.plain_pixels is None:
-            bos = self.tokenizer.bos_token
-            special = {"add_special_tokens": False} if bos and rendered.startswith(bos) else {}
-            batch = self.processor(images=[[image]], text=[rendered], return_tensors="pt", **special)
-            made = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
-        else:
-            made = self._plain_inputs(image, rendered, self.plain_pixels)
+        bos = self.tokenizer.bos_token
+        special = {"add_special_tokens": False} if bos and rendered.startswith(bos) else {}
+        batch = self.processor(images=[[image]], text=[rendered], return_tensors="pt", **special)
         host = self.handle.model
         return {
             name: value.to(host.device, host.dtype) if value.is_floating_point() else value.to(host.device)
-            for name, value in made.items()
-        }
-
-    def _plain_inputs(self, image: Any, rendered: str, side: int) -> dict[str, Tensor]:
-        parts = self.handle.parts
-        encoder, length = parts.encoders["image"], getattr(parts.config, "image_seq_length", None)
-        ids = self.tokenizer(rendered, add_special_tokens=False)["input_ids"]
-        if encoder.token_id not in ids or length is None:
-            raise HostError("the chat template writes no image placeholder, or the config has no image_seq_length")
-        at = ids.index(encoder.token_id)
-        tokens = torch.tensor([[*ids[:at], *[encoder.token_id] * length, *ids[at + 1 :]]])
-        square = image.resize((side, side))
-        pixels = torch.frombuffer(bytearray(square.tobytes()), dtype=torch.uint8).view(side, side, 3)
-        return {
-            "input_ids": tokens,
-            "attention_mask": torch.ones_like(tokens),
-            encoder.pixels: pixels.permute(2, 0, 1)[None].float() / 255,
+            for name, value in batch.items()
+            if isinstance(value, Tensor)
         }
 
     def _rendered(self, text: str) -> str:
@@ -150,21 +98,18 @@ class Subject:
 
 
 def _require_image_processor(model: str) -> None:
-    from transformers import AutoProcessor
-
     because = None
     try:
-        if hasattr(AutoProcessor.from_pretrained(model), "image_processor"):
+        if hasattr(load_processor(model), "image_processor"):
             return
-    except Exception as error:  # transformers raises a dozen kinds here
-        because = str(error).splitlines()[0]
+    except ConfigError as error:
+        because = error
     raise ConfigError(
         explain(
             "the model has no image processor, so a picture cannot be shown to it.",
             given=model,
-            because=because,
             needs="preprocessor_config.json and the like, as processor.save_pretrained(DIR) writes them",
-            or_else="--plain-pixels SIDE where the host takes pixels from 0 to 1 (the quickstart's does, with 160)",
+            because=because,
         )
     )
 

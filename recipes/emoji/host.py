@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from .tokenizer import IMAGE, load_tokenizer
+from .processor import load_processor
+from .tokenizer import IMAGE
 
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration, Qwen2ForCausalLM
@@ -52,9 +53,12 @@ def projector(host: LlavaForConditionalGeneration) -> nn.Module:
 
 
 def save_host(host: LlavaForConditionalGeneration, directory: Path) -> None:
-    """A standard checkpoint directory, with the tokenizer."""
+    """A standard checkpoint directory: `AutoModelForImageTextToText` and `AutoProcessor` load it.
+
+    For the former the tower's class must be known; :mod:`.plugin` sees to that in every command of the library.
+    """
     host.save_pretrained(directory)
-    load_tokenizer().save_pretrained(directory)
+    load_processor(host.config.vision_config.grid).save_pretrained(directory)
 
 
 def load_host(directory: Path) -> LlavaForConditionalGeneration:

@@ -18,6 +18,7 @@ __all__ = [
     "ASSETS",
     "ASSISTANT",
     "BOS",
+    "CHAT_TEMPLATE",
     "EOS",
     "IMAGE",
     "PAD",

@@ -19,7 +19,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from .errors import RecipeError, require
 
-__all__ = ["EmojiTower", "EmojiTowerConfig", "load_tower", "to_pixel_values"]
+__all__ = ["PIXEL_MEAN", "PIXEL_SCALE", "EmojiTower", "EmojiTowerConfig", "load_tower", "to_pixel_values"]
+
+PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0  # of values from 0 to 255, as EfficientNet-Lite was trained
 
 
 class EmojiTowerConfig(PreTrainedConfig):
@@ -92,5 +94,5 @@ def load_tower(config: EmojiTowerConfig | None = None) -> EmojiTower:
 def to_pixel_values(pictures: np.ndarray | Tensor) -> Tensor:
     """uint8 (B, P, P, 3), or float (B, 3, P, P) in [0, 1] -> what the tower takes."""
     if isinstance(pictures, np.ndarray):
-        pictures = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    return (pictures * 255 - 127) / 128
+        return (torch.from_numpy(pictures).permute(0, 3, 1, 2).float() - PIXEL_MEAN) / PIXEL_SCALE
+    return (pictures * 255 - PIXEL_MEAN) / PIXEL_SCALE

@@ -55,7 +55,8 @@ def test_links_lead_somewhere():
 
 
 def test_all_python_runs(request):
-    request.addfinalizer(lambda: pa.plugins.manager.unregister("my-plugin"))
+    for name in ("my-plugin", "my-tower"):
+        request.addfinalizer(lambda name=name: pa.plugins.manager.unregister(name))
     blocks = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 8
     namespace = {"__name__": "writing_a_plugin"}
