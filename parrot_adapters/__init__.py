@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parrot_adapters import plugins
-    from parrot_adapters.attachment import Attachment, attach, attachment_of
+    from parrot_adapters.attaching import attach, attach_projector
+    from parrot_adapters.attachment import Attachment, attachment_of
     from parrot_adapters.build import build_layer
     from parrot_adapters.checkpoint import load_adapter
     from parrot_adapters.config import AdapterConfig
@@ -44,6 +45,7 @@ __all__ = [
     "RoutingInputs",
     "RoutingRecord",
     "attach",
+    "attach_projector",
     "attachment_of",
     "auxiliary_losses",
     "build_layer",
@@ -58,7 +60,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "attachment": ("Attachment", "attach", "attachment_of"),
+    "attaching": ("attach", "attach_projector"),
+    "attachment": ("Attachment", "attachment_of"),
     "build": ("build_layer",),
     "checkpoint": ("load_adapter",),
     "config": ("AdapterConfig",),

@@ -1,4 +1,4 @@
-"""Attach an adapter to a host, switch it, take it off.
+"""The handle of an adapter on a host: watch it, switch it, save it, take it off.
 
 The host keeps its class and its API. What attaching adds, detaching removes: one submodule (so that ``.to()``,
 ``parameters()``, DDP and FSDP see the adapter), the seam's hooks, and an override of ``save_pretrained`` that writes
@@ -15,81 +15,23 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from parrot_adapters.bare_save import MODULE_NAME, BareSave
-from parrot_adapters.build import build_layer
 from parrot_adapters.config import AdapterConfig
-from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
+from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.interop.chat_format import ChatFormat
 from parrot_adapters.interop.native import NativeSeam, declare_languages, undeclare_languages
-from parrot_adapters.interop.parts import HostParts, find_parts
+from parrot_adapters.interop.parts import HostParts
 from parrot_adapters.interop.prompt import TextScope
 from parrot_adapters.interop.switch import SwitchedWeights
-from parrot_adapters.plugins import manager
 from parrot_adapters.routing_log import RoutingRecord, recording
 
 if TYPE_CHECKING:
     from parrot_adapters.core import AlignmentLayer
     from parrot_adapters.interop.lora import LanguageModelLora
+    from parrot_adapters.interop.objective import Objective
 
-__all__ = ["Attachment", "attach", "attachment_of"]
+__all__ = ["Attachment", "attachment_of"]
 
 HANDLE_NAME = "_parrot_attachment"
-
-
-def attach(
-    model: Any,
-    config: AdapterConfig | Mapping[str, Any] | None = None,
-    *,
-    processor: Any = None,
-    train_projector: bool = False,
-    lora: Any = None,
-    self_test: Mapping[str, Any] | None = None,
-) -> Attachment:
-    """Attach a new adapter to a vision-language model of transformers.
-
-    With built-in experts the host's outputs do not change by a bit until the adapter is trained.
-
-    Args:
-        model: the host. It keeps its class; a PEFT model is looked through.
-        config: what to attach; None means ``AdapterConfig()``.
-        processor: the host's processor or tokenizer. From its chat template the adapter learns where a user's turn
-            begins and ends, and stores that with the checkpoint; a language detector needs it too.
-        train_projector: let the adapter own the projector's weights: they are made trainable, saved with the
-            adapter, and ``disabled()`` and ``detach()`` give the host its own back.
-        lora: a ``peft.LoraConfig`` (or its arguments) for the host's language model; belongs to the adapter likewise.
-        self_test: inputs of the host with at least one image; :func:`parrot_adapters.self_test` is run on them.
-
-    Returns:
-        The handle. Usable as a context manager that detaches.
-
-    Raises:
-        HostError: not a host with vision, or one the seam cannot reach.
-        AlreadyAttachedError: it carries an adapter.
-        ConfigError: unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
-        SelfTestError: the adapter does not act on this host as it should. Nothing stays attached.
-    """
-    config = _as_config(config)
-    parts = _free_host(model, config)
-    layer = build_layer(_resolved(config, parts), parts.width)
-    handle = assemble(
-        parts,
-        _resolved(config, parts),
-        layer,
-        chat=ChatFormat() if processor is None else ChatFormat.from_processor(processor),
-        detector=_detector(config, processor),
-        owns_projector=train_projector,
-        lora=lora,
-    )
-    if train_projector and handle.projector is not None:
-        handle.projector.requires_grad_(True)
-    if self_test is not None:
-        from parrot_adapters.selftest import self_test as run_self_test
-
-        try:
-            run_self_test(handle, self_test)
-        except BaseException:
-            handle.detach()
-            raise
-    return handle
 
 
 def attachment_of(model: Any) -> Attachment | None:
@@ -99,7 +41,9 @@ def attachment_of(model: Any) -> Attachment | None:
 
 
 class Attachment:
-    """An adapter on a host: switch it, watch it, save it, take it off. Made by :func:`attach` and ``load_adapter``.
+    """An adapter on a host: switch it, watch it, save it, take it off.
+
+    Made by ``attach``, ``attach_projector`` and ``load_adapter``.
 
     Attributes:
         model: the host.
@@ -111,13 +55,17 @@ class Attachment:
         self,
         parts: HostParts,
         config: AdapterConfig,
-        layer: AlignmentLayer,
+        layer: AlignmentLayer | None,
         chat: ChatFormat,
         detector: Callable[[Tensor, Tensor], list[str | None]] | None,
     ) -> None:
         self.parts, self.config, self.chat = parts, config, chat
         self._layer = layer
-        self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), detector)
+        self._seam: NativeSeam | None = None
+        if layer is not None:
+            self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), detector)
+        self._objective: Objective | None = None
+        self._enabled = True
         self._switch: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
         self._host_flags: dict[str, bool] = {}
@@ -133,8 +81,23 @@ class Attachment:
         return self.parts.outer
 
     @property
-    def module(self) -> AlignmentLayer:
-        """The adapter's own module; its ``parameters()`` are the adapter's."""
+    def module(self) -> AlignmentLayer | None:
+        """The adapter's own module; None where it holds a projector only (``attach_projector``)."""
+        return self._layer
+
+    def require_module(self) -> AlignmentLayer:
+        """The adapter's own module.
+
+        Raises:
+            HostError: it has none.
+        """
+        if self._layer is None:
+            raise HostError(
+                explain(
+                    "this adapter has no module, so nothing is routed: it holds a projector only, as stage 1 makes it.",
+                    to_do="attach(model, AdapterConfig(...)) for an adapter with experts",
+                )
+            )
         return self._layer
 
     @property
@@ -145,11 +108,12 @@ class Attachment:
     @property
     def active(self) -> bool:
         """Whether the host currently runs with the adapter."""
-        return self._attached and self._seam.enabled
+        return self._attached and self._enabled
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Everything that belongs to the adapter: its module, the projector and LoRA where it owns them."""
-        yield from self._layer.parameters()
+        if self._layer is not None:
+            yield from self._layer.parameters()
         if self._switch is not None:
             yield from self._switch.module.parameters()
         if self._lora is not None:
@@ -157,7 +121,9 @@ class Attachment:
 
     def parameter_report(self) -> dict[str, dict[str, int]]:
         """``{part: {"parameters": n, "trainable": m}}`` for adapter, projector, vision tower, language model, rest."""
-        owner: dict[int, str] = {id(p): "adapter" for p in self._layer.parameters()}
+        owner: dict[int, str] = {}
+        if self._layer is not None:
+            owner = {id(p): "adapter" for p in self._layer.parameters()}
         if self._lora is not None:
             owner |= {id(p): "lora" for p in self._lora.parameters()}
         for part in ("projector", "vision_tower", "language_model"):
@@ -176,12 +142,18 @@ class Attachment:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=f"{type(self.model).__name__} with {self.config.router} x {self.config.expert}")
+        what = "its projector" if self._layer is None else f"{self.config.router} x {self.config.expert}"
+        table = Table(title=f"{type(self.model).__name__} with {what}")
         for column in ("part", "parameters", "trainable"):
             table.add_column(column, justify="left" if column == "part" else "right")
         for part, counts in self.parameter_report().items():
             table.add_row(part, f"{counts['parameters']:,}", f"{counts['trainable']:,}")
         Console().print(table)
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Token ids that are never text: the tokenizer's special ones, the host's placeholders and frames."""
+        return TextScope.of(self.config.text_scope, self.parts, self.chat).special_ids
 
     # --- switching ---------------------------------------------------------------------------------------------
 
@@ -202,7 +174,7 @@ class Attachment:
     @contextmanager
     def disabled(self) -> Iterator[Attachment]:
         """The bare host inside the block, its own projector and language model included."""
-        before = self._seam.enabled
+        before = self._enabled
         self._set_active(False)
         try:
             yield self
@@ -218,6 +190,9 @@ class Attachment:
         """
         if isinstance(languages, str) or not all(tag is None or isinstance(tag, str) for tag in languages):
             raise ConfigError(f"languages={languages!r} must be one tag or None per prompt, for example ['tr', None]")
+        if self._seam is None:  # nothing is routed, so nobody asks
+            yield
+            return
         token = declare_languages(self._seam, tuple(languages))
         try:
             yield
@@ -231,7 +206,7 @@ class Attachment:
         Args:
             graph: keep the autograd graph, for auxiliary losses.
         """
-        with recording(id(self._seam), graph=graph) as log:
+        with recording(id(self if self._seam is None else self._seam), graph=graph) as log:
             yield log
 
     @contextmanager
@@ -241,23 +216,89 @@ class Attachment:
         Unlike :meth:`record_routing` this holds in every thread, and keeps nothing. Plugins offer observers that are
         there from the start through the hook ``register_observers``.
         """
-        self._seam.observers = (*self._seam.observers, observer)
+        self.watch(observer)
         try:
             yield
         finally:
-            kept = list(self._seam.observers)
-            kept.remove(observer)
-            self._seam.observers = tuple(kept)
+            if self._seam is not None:
+                kept = list(self._seam.observers)
+                kept.remove(observer)
+                self._seam.observers = tuple(kept)
+
+    def watch(self, *observers: Callable[[RoutingRecord], object]) -> None:
+        """Like :meth:`observe`, for as long as the adapter is attached."""
+        if self._seam is not None:
+            self._seam.observers = (*self._seam.observers, *observers)
+
+    # --- training ----------------------------------------------------------------------------------------------
+
+    def add_losses(self, scales: Mapping[str, float], options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """From now on the host's own loss includes auxiliary losses, so that any trainer trains them.
+
+        It holds in training mode when the host computes a loss, that is when it is given labels. Parameters that a
+        batch did not use (a batch without images) get zero gradients instead of none, so that no process of a
+        distributed run waits for another.
+
+        Args:
+            scales: factor of each registered loss, as in :func:`parrot_adapters.auxiliary_losses`; they replace what
+                was set before.
+            options: keyword arguments of a loss's factory, by loss name.
+
+        Raises:
+            UnknownNameError: a loss nobody registered.
+        """
+        from parrot_adapters.interop.objective import Objective
+
+        self._require_attached()
+        if self._objective is not None:
+            self._objective.remove()
+        self._objective = Objective(self, scales, options or {})
+
+    @property
+    def last_losses(self) -> dict[str, Tensor]:
+        """The terms of the last training loss since :meth:`add_losses`, as they entered it; float32 scalars.
+
+        ``"language_model"`` is the host's own. Empty before the first.
+        """
+        return {} if self._objective is None else dict(self._objective.terms)
+
+    def load_projector(self, directory: str | Path) -> None:
+        """Take over the projector of another adapter: what stage 1 made, for stage 2.
+
+        Args:
+            directory: of an adapter that owns its projector, made for the same architecture.
+
+        Raises:
+            HostError: this adapter does not own its projector.
+            CheckpointError: no adapter there, or one without a projector.
+            HostMismatchError: a projector of another shape.
+        """
+        from parrot_adapters.checkpoint import read_projector
+
+        self._require_projector().set_adapter_weights(read_projector(self, Path(directory)))
+
+    def merge_projector(self) -> None:
+        """Make the adapter's projector the host's own, for good: the adapter no longer owns or saves one.
+
+        Raises:
+            HostError: this adapter does not own its projector.
+        """
+        self._require_projector().use(adapter=True)
+        self._switch = None
 
     def detach(self) -> None:
         """Give the host back as it was, bit for bit. Detaching twice does nothing."""
         if not self._attached:
             return
         self._set_active(False)
-        self._seam.remove()
+        if self._seam is not None:
+            self._seam.remove()
+        if self._objective is not None:
+            self._objective.remove()
         if self._lora is not None:
             self._lora.remove()
-        delattr(self.parts.base, MODULE_NAME)
+        if self._layer is not None:
+            delattr(self.parts.base, MODULE_NAME)
         self._restore_attributes()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(self._host_flags.get(name, parameter.requires_grad))
@@ -282,7 +323,7 @@ class Attachment:
         """
         from parrot_adapters.reference import to_reference
 
-        return to_reference(self._layer, self.config)
+        return to_reference(self.require_module(), self.config)
 
     def save_pretrained(self, directory: str | Path) -> None:
         """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
@@ -314,7 +355,8 @@ class Attachment:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def _install(self, *, owns_projector: bool, lora: Any) -> None:
+    def install(self, *, owns_projector: bool, lora: Any) -> None:
+        """Put it on the host; called once, where a handle is made."""
         host, base = self.model, self.parts.base
         self._host_flags = {name: p.requires_grad for name, p in host.named_parameters()}
         if owns_projector:
@@ -332,9 +374,10 @@ class Attachment:
 
             self._lora = LanguageModelLora(self.parts, lora, self.config.seed)
         # From here on nothing fails: the host gets all of it or, on an error above, none.
-        base.add_module(MODULE_NAME, self._layer)
-        self._layer.train(host.training)
-        self._seam.install()
+        if self._layer is not None and self._seam is not None:
+            base.add_module(MODULE_NAME, self._layer)
+            self._layer.train(host.training)
+            self._seam.install()
         self._replace_attributes()
         self._attached = True
 
@@ -342,9 +385,17 @@ class Attachment:
         if not self._attached:
             raise HostError("this adapter was detached; attach() or load_adapter() makes a new one")
 
+    def _require_projector(self) -> SwitchedWeights:
+        self._require_attached()
+        if self._switch is None:
+            raise HostError("this adapter does not own its projector; attach with train_projector=True")
+        return self._switch
+
     def _set_active(self, active: bool) -> None:
         self._require_attached()
-        self._seam.enabled = active
+        self._enabled = active
+        if self._seam is not None:
+            self._seam.enabled = active
         if self._switch is not None:
             self._switch.use(adapter=active)
         if self._lora is not None:
@@ -354,7 +405,7 @@ class Attachment:
         """Put what stands in for the host's own on the instance, and remember what was there."""
         own = self.model.__dict__
         prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
-        adapter = {f"{prefix}{name}" for name in self._layer.state_dict()}
+        adapter = {f"{prefix}{name}" for name in self._state_names()}
         replacements = {
             HANDLE_NAME: self,
             "save_pretrained": BareSave(self),
@@ -364,77 +415,11 @@ class Attachment:
         self._replaced = tuple(replacements)
         own.update(replacements)
 
+    def _state_names(self) -> list[str]:
+        return [] if self._layer is None else list(self._layer.state_dict())
+
     def _restore_attributes(self) -> None:
         own = self.model.__dict__
         for name in self._replaced:
             own.pop(name, None)
         own.update(self._host_attributes)
-
-
-def assemble(
-    parts: HostParts,
-    config: AdapterConfig,
-    layer: AlignmentLayer,
-    *,
-    chat: ChatFormat,
-    detector: Callable[[Tensor, Tensor], list[str | None]] | None = None,
-    owns_projector: bool = False,
-    lora: Any = None,
-) -> Attachment:
-    """Put a finished layer on a host that was checked to be free."""
-    weight = parts.base.get_input_embeddings().weight
-    layer.to(device=weight.device)
-    handle = Attachment(parts, config, layer, chat, detector)
-    made = [component.factory(handle) for component in manager.components("observer")]
-    handle._seam.observers = tuple(observer for observer in made if observer is not None)
-    handle._install(owns_projector=owns_projector, lora=lora)
-    return handle
-
-
-def _as_config(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:
-    if config is None:
-        return AdapterConfig()
-    if isinstance(config, Mapping):
-        return AdapterConfig.from_dict(config)
-    if not isinstance(config, AdapterConfig):
-        raise ConfigError(f"config must be an AdapterConfig, not {type(config).__name__}")
-    return config
-
-
-def _free_host(model: Any, config: AdapterConfig) -> HostParts:
-    parts = find_parts(model, config.host_options)
-    # The model with head and the base model inside it are one host.
-    if attachment_of(model) is not None or hasattr(parts.base, MODULE_NAME):
-        raise AlreadyAttachedError(
-            explain(
-                f"this {type(model).__name__} carries an adapter already.",
-                to_do="handle.detach() first; parrot_adapters.attachment_of(model) finds the handle",
-            )
-        )
-    return parts
-
-
-def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
-    if config.summary == "auto":
-        summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary
-        config = AdapterConfig.from_dict({**config.to_dict(), "summary": summary})
-    if config.summary == "cls" and not parts.has_cls:
-        missing = "nothing is known of this host's" if parts.spec.cls is None else "this host's tower has none"
-        raise HostError(
-            explain(
-                f"summary='cls' needs the vision tower's CLS token, and {missing}.",
-                given=f"model_type {parts.model_type!r}",
-                to_do="use summary='mean', or install the plugin that knows the family "
-                "(LLaVA: pip install parrot-host-llava)",
-            )
-        )
-    return config
-
-
-def _detector(config: AdapterConfig, processor: Any) -> Callable[[Tensor, Tensor], list[str | None]] | None:
-    if config.detector is None:
-        return None
-    if processor is None:
-        raise ConfigError(f"detector={config.detector!r} reads text, so attach() needs processor=")
-    tokenizer = getattr(processor, "tokenizer", processor)
-    return manager.find("detector", config.detector, asked_by="AdapterConfig.detector").factory(tokenizer)

@@ -1,37 +1,38 @@
-"""An adapter on disk.
-
-    adapter_config.json          what it is, for which host, made by which plugins (versions included)
-    adapter_model.safetensors    the layer's weights
-    projector.safetensors        only if the adapter owns the projector
-    llm_lora/                    only if it owns LoRA: a standard peft directory
-    README.md                    a model card that says how to load it
-
-The config holds each file's SHA-256, so damage is recognised before anything is touched. Replacing an adapter is one
-atomic step, the config's: new files first arrive under pending names that contain their hash, the new config makes
-them the adapter, and only then do they take their final names. Whenever a save is cut short, loading finds the old
-adapter or the new one, whole. No pickle, in either direction.
-"""
+"""Save an attached adapter; attach a saved one. What is in the directory: ``adapter_files.py``."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from parrot_adapters.attachment import Attachment, _as_config, _detector, _free_host, assemble
+from parrot_adapters.adapter_files import (
+    CARD,
+    CONFIG,
+    FORMAT_VERSION,
+    HASHED,
+    LORA,
+    LORA_CONFIG,
+    LORA_WEIGHTS,
+    PEFT_TYPE,
+    PROJECTOR,
+    WEIGHTS,
+    check_file,
+    find_file,
+    read_tensors,
+    save_tensors,
+    sha256,
+    staging_directory,
+)
+from parrot_adapters.attaching import assemble, config_from, free_host, make_detector
+from parrot_adapters.attachment import Attachment
 from parrot_adapters.build import build_layer
 from parrot_adapters.config import AdapterConfig
 from parrot_adapters.errors import (
@@ -51,17 +52,6 @@ from parrot_adapters.plugins import manager
 
 __all__ = ["load_adapter", "save_adapter"]
 
-PEFT_TYPE = "PARROT_MOE"  # peft does not know it, so peft refuses the directory rather than dropping weights
-FORMAT_VERSION = 1
-CONFIG, WEIGHTS, PROJECTOR, LORA = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "projector.safetensors",
-    "llm_lora",
-)
-LORA_WEIGHTS, LORA_CONFIG = f"{LORA}/adapter_model.safetensors", f"{LORA}/adapter_config.json"
-HASHED = (WEIGHTS, PROJECTOR, LORA_WEIGHTS, LORA_CONFIG)
-CARD = "README.md"
 # Stands where the name of a host from a Hub or a directory would: other libraries quote it in their errors.
 NAMELESS = "(a host without a name: use parrot_adapters.load_adapter on it)"
 PLUGIN_KEYS = ("kind", "name", "plugin", "distribution", "version")
@@ -69,17 +59,32 @@ PLUGIN_KEYS = ("kind", "name", "plugin", "distribution", "version")
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """An adapter directory, read and checked, nothing attached yet."""
+    """An adapter directory, read and checked, nothing attached yet. ``weights`` is None where it has no module."""
 
     directory: Path
     config: AdapterConfig
     chat: ChatFormat
     host: Mapping[str, Any]
     plugins: Sequence[Mapping[str, Any]]
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor] | None
     projector: Mapping[str, Tensor] | None
     lora_config: Mapping[str, Any] | None
     lora: Mapping[str, Tensor] | None
+
+    def module_weights(self) -> Mapping[str, Tensor]:
+        """The weights of its module.
+
+        Raises:
+            CheckpointError: it has none.
+        """
+        if self.weights is None:
+            raise CheckpointError(
+                explain(
+                    f"the adapter in {self.directory} has no module: it holds a projector only, as stage 1 makes it.",
+                    to_do="name the adapter of stage 2",
+                )
+            )
+        return self.weights
 
 
 # --- saving --------------------------------------------------------------------------------------------------------
@@ -99,14 +104,15 @@ def save_adapter(attachment: Attachment, directory: Path) -> None:
 def _write(attachment: Attachment, directory: Path) -> None:
     switch, lora = attachment._switch, attachment._lora
     host = fingerprint(attachment.parts, None if switch is None else switch.host_weights())
-    with _staging(directory) as staging:
-        _save_tensors(attachment.module.state_dict(), staging / WEIGHTS)
+    with staging_directory(directory) as staging:
+        if attachment.module is not None:
+            save_tensors(attachment.module.state_dict(), staging / WEIGHTS)
         if switch is not None:
-            _save_tensors(switch.adapter_weights(), staging / PROJECTOR)
+            save_tensors(switch.adapter_weights(), staging / PROJECTOR)
         if lora is not None:
             (staging / LORA).mkdir()
             lora.save_config(staging / LORA)
-            _save_tensors(lora.state_dict(), staging / LORA_WEIGHTS)
+            save_tensors(lora.state_dict(), staging / LORA_WEIGHTS)
         name = str(getattr(attachment.model.config, "_name_or_path", "") or "")
         (staging / CARD).write_text(_model_card(attachment, name), encoding="utf-8")
         described = {
@@ -115,61 +121,20 @@ def _write(attachment: Attachment, directory: Path) -> None:
             "library_name": "parrot_adapters",
             "library_version": version("parrot_adapters"),
             "base_model_name_or_path": name or NAMELESS,
+            "module": attachment.module is not None,
             "adapter": attachment.config.to_dict(),
             "chat_format": attachment.chat.to_dict(),
             "host": host,
-            "plugins": _plugins_used(attachment.config, attachment.parts),
-            "files": {name: _sha256(staging / name) for name in HASHED if (staging / name).is_file()},
+            "plugins": _plugins_used(attachment),
+            "files": {name: sha256(staging / name) for name in HASHED if (staging / name).is_file()},
         }
         (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-@contextmanager
-def _staging(directory: Path) -> Iterator[Path]:
-    """A temporary directory on the same disk; on leaving, its files become the adapter in ``directory``."""
-    new = not directory.exists()
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-saving-", dir=directory.parent if new else directory))
-    try:
-        yield staging
-        if new and not directory.exists():
-            staging.chmod(0o755)
-            os.replace(staging, directory)
-        else:
-            _replace(directory, staging)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _replace(directory: Path, staging: Path) -> None:
-    digests: dict[str, str] = json.loads((staging / CONFIG).read_text("utf-8"))["files"]
-    for name, digest in digests.items():
-        pending = _pending(directory / name, digest)
-        pending.parent.mkdir(exist_ok=True)
-        os.replace(staging / name, pending)
-    os.replace(staging / CONFIG, directory / CONFIG)  # now the new adapter is the one that loads
-    for name, digest in digests.items():
-        with suppress(FileNotFoundError):  # another rank of the same run, saving the same, was faster
-            os.replace(_pending(directory / name, digest), directory / name)
-    os.replace(staging / CARD, directory / CARD)
-    for name in HASHED:  # what the old adapter had and the new one has not, and what saves cut short have left
-        path = directory / name
-        for stale in ([] if name in digests else [path], path.parent.glob(f".{path.name}.*")):
-            for file in stale:
-                file.unlink(missing_ok=True)
-    with suppress(OSError):
-        (directory / LORA).rmdir()  # only if nothing is left in it
-
-
-def _pending(path: Path, digest: str) -> Path:
-    return path.with_name(f".{path.name}.{digest[:16]}")
-
-
-def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata={"format": "pt"})
-
-
-def _plugins_used(config: AdapterConfig, parts: HostParts) -> list[dict[str, Any]]:
-    used = [manager.find(kind, getattr(config, kind)) for kind in ("router", "expert", "summary")]
+def _plugins_used(attachment: Attachment) -> list[dict[str, Any]]:
+    config, parts = attachment.config, attachment.parts
+    kinds = ("router", "expert", "summary") if attachment.module is not None else ()
+    used = [manager.find(kind, getattr(config, kind)) for kind in kinds]
     described = [(c.kind, c.name, c.plugin) for c in used if c.plugin.source != "built in"]
     if parts.plugin is not None:
         described.append(("host", parts.model_type, parts.plugin))
@@ -196,14 +161,20 @@ model = {host}.from_pretrained({name or "PATH OF THE HOST"!r})
 handle = pa.load_adapter(model, "PATH OF THIS DIRECTORY")
 ```
 
-It rewrites the visual tokens of `{host}` as each prompt's text asks (PARROT, arXiv 2406.02539).
+{_what_it_is(attachment)}
+"""
+
+
+def _what_it_is(attachment: Attachment) -> str:
+    host, config = type(attachment.model).__name__, attachment.config
+    if attachment.module is None:
+        return f"It holds a projector for `{host}` and no experts: stage 1 of PARROT (arXiv 2406.02539)."
+    return f"""It rewrites the visual tokens of `{host}` as each prompt's text asks (PARROT, arXiv 2406.02539).
 
 | router | expert | experts | hidden size | top_k | summary | text scope |
 | --- | --- | --- | --- | --- | --- | --- |
-| {attachment.config.router} | {attachment.config.expert} | {attachment.config.num_experts} | \
-{attachment.config.expert_hidden_size} | {attachment.config.top_k} | {attachment.config.summary} | \
-{attachment.config.text_scope} |
-"""
+| {config.router} | {config.expert} | {config.num_experts} | {config.expert_hidden_size} | {config.top_k} | \
+{config.summary} | {config.text_scope} |"""
 
 
 # --- loading -------------------------------------------------------------------------------------------------------
@@ -229,16 +200,10 @@ def load_adapter(
         AlreadyAttachedError: the host carries an adapter.
     """
     stored = read_adapter(_local(directory))
-    parts = _free_host(model, stored.config)
+    parts = free_host(model, stored.config)
     _require_plugins(stored, parts)
     here = fingerprint(parts)
-    if differences := structure_differences(stored.host, here):
-        raise HostMismatchError(
-            explain(
-                f"the adapter in {stored.directory} was made for another host.",
-                **{f"differs_{i}": text for i, text in enumerate(differences, 1)},
-            )
-        )
+    _require_architecture(stored, here)
     if weights_differ(stored.host, here):
         message = explain(
             f"the adapter in {stored.directory} was made for a host of this architecture with other weights.",
@@ -248,12 +213,14 @@ def load_adapter(
         if strict:
             raise HostMismatchError(message)
         warnings.warn(message, ParrotWarning, stacklevel=2)
-    layer = build_layer(stored.config, parts.width)
-    _load_exactly(layer, stored.weights, stored.directory / WEIGHTS)
+    layer = None
+    if stored.weights is not None:
+        layer = build_layer(stored.config, parts.width)
+        _load_exactly(layer, stored.weights, stored.directory / WEIGHTS)
     projector = parts.module(parts.projector)
     if stored.projector is not None and projector is not None:
         _check_names_and_shapes(projector.state_dict(), stored.projector, stored.directory / PROJECTOR)
-    detector = _detector(stored.config, processor)
+    detector = make_detector(stored.config, processor)
     handle = assemble(
         parts,
         stored.config,
@@ -282,22 +249,23 @@ def read_adapter(directory: Path) -> Stored:
     """
     described = _read_config(directory)
     digests = {name: digest for name, digest in described["files"].items() if name in HASHED}
-    files = {name: _find(directory / name, digest) for name, digest in digests.items()}
+    files = {name: find_file(directory / name, digest) for name, digest in digests.items()}
     missing = [name for name, path in files.items() if not path.is_file()]
-    if missing or WEIGHTS not in files:
+    needed = WEIGHTS if described.get("module", True) else PROJECTOR
+    if missing or needed not in files:
         pickled = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl"))
         raise CheckpointError(
             explain(
                 f"the adapter in {directory} is incomplete.",
-                missing=", ".join(missing) or WEIGHTS,
+                missing=", ".join(missing) or needed,
                 found=f"{', '.join(pickled)}: pickled weights are never loaded, they can run code" if pickled else None,
                 to_do="copy the whole directory again, or save the adapter again",
             )
         )
     for name, path in files.items():
-        _check_file(path, digests[name])
+        check_file(path, digests[name])
     try:
-        config = _as_config(described["adapter"])
+        config = config_from(described["adapter"])
         chat = ChatFormat.from_dict(described.get("chat_format", {}))
         plugins = [{key: used[key] for key in PLUGIN_KEYS} for used in described.get("plugins", [])]
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -308,11 +276,27 @@ def read_adapter(directory: Path) -> Stored:
         chat=chat,
         host=described["host"],
         plugins=plugins,
-        weights=_read_tensors(files[WEIGHTS]),
-        projector=_read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
+        weights=read_tensors(files[WEIGHTS]) if WEIGHTS in files else None,
+        projector=read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
         lora_config=lora_arguments(json.loads(files[LORA_CONFIG].read_text("utf-8"))) if LORA_CONFIG in files else None,
-        lora=_read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
+        lora=read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
     )
+
+
+def read_projector(attachment: Attachment, directory: Path) -> Mapping[str, Tensor]:
+    """The projector of an adapter directory, for a host that carries another adapter; see ``load_projector``."""
+    stored = read_adapter(_local(directory))
+    if stored.projector is None or attachment.projector is None:
+        raise CheckpointError(
+            explain(
+                f"the adapter in {directory} has no projector of its own.",
+                to_do="stage 1 makes one; for its module use load_adapter",
+            )
+        )
+    path = stored.directory / PROJECTOR
+    _require_architecture(stored, fingerprint(attachment.parts))
+    _check_names_and_shapes(attachment.projector.state_dict(), stored.projector, path)
+    return stored.projector
 
 
 def _local(directory: str | os.PathLike[str]) -> Path:
@@ -366,41 +350,6 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return described
 
 
-def _find(path: Path, digest: str) -> Path:
-    """The file of that content: under its name, or under its pending one if a save was cut short."""
-    pending = _pending(path, str(digest))
-    return pending if pending.is_file() and (not path.is_file() or _sha256(path) != digest) else path
-
-
-def _check_file(path: Path, digest: str) -> None:
-    if _sha256(path) != digest:
-        raise CheckpointError(
-            explain(
-                f"{path} is damaged: its contents are not what was saved.",
-                size=f"{path.stat().st_size} bytes",
-                to_do="copy it again from where it was saved; to use weights that you edited on purpose, "
-                "attach() an adapter of the same config, load them into handle.module and save that",
-            )
-        )
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
-    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
-    if broken:
-        raise CheckpointError(
-            explain(
-                f"{path} holds NaN or infinite weights.",
-                where=", ".join(broken[:5]),
-                to_do="the training run diverged before it was saved; use an earlier checkpoint",
-            )
-        )
-    return tensors
-
-
 def _load_exactly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     """Load weights in the dtypes they were saved in."""
     _check_names_and_shapes(module.state_dict(), weights, path)
@@ -431,6 +380,16 @@ def _form(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} {'floating' if tensor.is_floating_point() else tensor.dtype}"
 
 
+def _require_architecture(stored: Stored, here: Mapping[str, Any]) -> None:
+    if differences := structure_differences(stored.host, here):
+        raise HostMismatchError(
+            explain(
+                f"the adapter in {stored.directory} was made for another host.",
+                **{f"differs_{i}": text for i, text in enumerate(differences, 1)},
+            )
+        )
+
+
 def _require_plugins(stored: Stored, parts: HostParts) -> None:
     for used in stored.plugins:
         if used["kind"] == "host":
@@ -452,8 +411,3 @@ def _require_plugins(stored: Stored, parts: HostParts) -> None:
                     else f"register the plugin {used['plugin']!r} first (parrot_adapters.plugins.register)",
                 )
             )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

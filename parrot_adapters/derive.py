@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,8 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import save_file
-
+from parrot_adapters.adapter_files import CARD, CONFIG, WEIGHTS, save_tensors, sha256
 from parrot_adapters.build import build_layer
 from parrot_adapters.errors import CheckpointError, explain
 
@@ -31,16 +29,17 @@ def stored_layer(stored: Stored) -> AlignmentLayer:
     """The layer of an adapter directory, without a host.
 
     Raises:
-        CheckpointError: the weights do not fit the config.
+        CheckpointError: the weights do not fit the config, or there are none.
     """
+    weights = stored.module_weights()
     layer = build_layer(stored.config, int(stored.host["width"]))
     try:
-        layer.load_state_dict(dict(stored.weights))
+        layer.load_state_dict(dict(weights))
     except RuntimeError as error:
         raise CheckpointError(
             explain(f"the weights in {stored.directory} do not fit its config.", because=error)
         ) from error
-    dtypes = {value.dtype for value in stored.weights.values() if value.is_floating_point()}
+    dtypes = {value.dtype for value in weights.values() if value.is_floating_point()}
     return layer.to(dtypes.pop()) if len(dtypes) == 1 else layer
 
 
@@ -59,8 +58,6 @@ def write_derived(
     Raises:
         CheckpointError: ``out`` holds something, or cannot be written.
     """
-    from parrot_adapters.checkpoint import CARD, CONFIG, WEIGHTS
-
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CheckpointError(explain(f"{out} exists already.", to_do="name a directory that does not exist"))
     described = json.loads((stored.directory / CONFIG).read_text("utf-8"))
@@ -72,14 +69,13 @@ def write_derived(
                 (staging / name).parent.mkdir(exist_ok=True)
                 if name != WEIGHTS:
                     shutil.copyfile(stored.directory / name, staging / name)
-            tensors = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
-            save_file(tensors, staging / WEIGHTS, metadata={"format": "pt"})
+            save_tensors(weights, staging / WEIGHTS)
             used = {"router": config.router, "expert": config.expert, "summary": config.summary}
             described |= {
                 "library_version": version("parrot_adapters"),
                 "adapter": config.to_dict(),
                 "plugins": [p for p in described["plugins"] if used.get(p["kind"], p["name"]) == p["name"]],
-                "files": {name: _sha256(staging / name) for name in described["files"]},
+                "files": {name: sha256(staging / name) for name in described["files"]},
                 "derived": dict(how),
             }
             (staging / CARD).write_text(_card(stored, config, how), encoding="utf-8")
@@ -94,8 +90,6 @@ def write_derived(
 
 def _card(stored: Stored, config: AdapterConfig, how: Mapping[str, Any]) -> str:
     """The old card with the new layer in its table, and a line on where it comes from."""
-    from parrot_adapters.checkpoint import CARD
-
     path = stored.directory / CARD
     text = path.read_text("utf-8") if path.is_file() else "# A parrot_adapters adapter\n"
     text = text.replace(_row(stored.config), _row(config))
@@ -106,8 +100,3 @@ def _card(stored: Stored, config: AdapterConfig, how: Mapping[str, Any]) -> str:
 def _row(c: AdapterConfig) -> str:
     values = (c.router, c.expert, c.num_experts, c.expert_hidden_size, c.top_k, c.summary, c.text_scope)
     return f"| {' | '.join(str(value) for value in values)} |"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

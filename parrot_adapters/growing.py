@@ -104,7 +104,7 @@ def grow(
     """
     from parrot_adapters.core import AlignmentLayer
 
-    layer = target if isinstance(target, AlignmentLayer) else target.module
+    layer = target if isinstance(target, AlignmentLayer) else target.require_module()
     config = config if isinstance(target, AlignmentLayer) else target.config
     if config is None:
         raise ConfigError("a bare layer does not know its config; call grow(layer, n, config=config)")
@@ -148,7 +148,7 @@ def grow_adapter(
 
     stored = read_adapter(Path(adapter))
     grown, state = grow_state(
-        stored.config, stored.weights, num_new, parents=parents, languages=languages, noise=noise, seed=seed
+        stored.config, stored.module_weights(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
     )
     difference = verify(stored_layer(stored), stored_layer(replace(stored, config=grown, weights=state)))
     how = {

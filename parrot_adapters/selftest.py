@@ -45,7 +45,7 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
     try:
         with handle.disabled():
             bare = _logits(host, inputs)
-        with _perturbed(handle.module), _some_language(handle, inputs):
+        with _perturbed(handle.require_module()), _some_language(handle, inputs):
             _compare(handle, inputs, bare, tolerance)
             # While the adapter still has something to say: an untrained one that went on would not show.
             with handle.disabled():
@@ -65,7 +65,7 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
     moved = (adapted - bare).abs().max().item()
     if not moved > 0:
         raise _failure(handle, "the adapter ran, but the host's logits did not change: its visual tokens are not used")
-    if handle.module.num_experts > 1 or log[0].weights.shape[-1] > 1:
+    if handle.require_module().num_experts > 1 or log[0].weights.shape[-1] > 1:
         _text_matters(handle, inputs, log[0].logits)
     if not hasattr(host, "generate"):
         return
@@ -89,7 +89,7 @@ def _text_matters(handle: Attachment, inputs: Mapping[str, Any], logits: Tensor)
         return
     parts = handle.parts
     fixed = torch.stack([ids == e.token_id for e in parts.encoders.values()]).any(0)
-    fixed |= torch.isin(ids, ids.new_tensor(handle._seam.scope.special_ids))
+    fixed |= torch.isin(ids, ids.new_tensor(handle.special_ids))
     frames = (*handle.chat.user_header, *handle.chat.assistant_header)
     fixed |= torch.isin(ids, ids.new_tensor(frames or (-1,)))
     size = parts.base.get_input_embeddings().num_embeddings
@@ -104,7 +104,7 @@ def _text_matters(handle: Attachment, inputs: Mapping[str, Any], logits: Tensor)
 
 def _some_language(handle: Attachment, inputs: Mapping[str, Any]) -> AbstractContextManager[None]:
     """A router that goes by declared languages abstains without one; declare one it knows."""
-    tags = getattr(handle.module.router, "tags", ())
+    tags = getattr(handle.require_module().router, "tags", ())
     rows = next(len(inputs[name]) for name in ("input_ids", "inputs_embeds") if inputs.get(name) is not None)
     return handle.languages([tags[0]] * rows) if tags else nullcontext()
 
@@ -113,7 +113,7 @@ def _reads_text(handle: Attachment) -> bool:
     """Whether the router is one that looks at text at all; a control that does not is no fault of the host."""
     from parrot_adapters.core import TextGuidedQKVRouter, TextGuidedRouter
 
-    return isinstance(handle.module.router, TextGuidedRouter | TextGuidedQKVRouter)
+    return isinstance(handle.require_module().router, TextGuidedRouter | TextGuidedQKVRouter)
 
 
 def _logits(host: nn.Module, inputs: Mapping[str, Any]) -> Tensor:

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.attachment import Attachment, attach
+from parrot_adapters.attaching import attach
+from parrot_adapters.attachment import Attachment
 from parrot_adapters.checkpoint import load_adapter
 from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotError, explain
 from parrot_adapters.interop.load_host import load_model, load_processor
@@ -93,7 +94,7 @@ class _State:
         assert self.handle is not None
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            for parameter in self.handle.module.parameters():
+            for parameter in self.handle.require_module().parameters():
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.add_(noise.to(parameter) * parameter.shape[-1] ** -0.5)
         expected = self.logits()

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.attachment import assemble
+from parrot_adapters.attaching import assemble
 from parrot_adapters.build import build_layer
 from parrot_adapters.errors import CheckpointError, explain
 from parrot_adapters.interop.chat_format import ChatFormat

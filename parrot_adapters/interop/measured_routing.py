@@ -53,7 +53,7 @@ def measure_routing(
     processor = AutoProcessor.from_pretrained(model)
     host = AutoModelForImageTextToText.from_pretrained(model).eval()
     handle = load_adapter(host, adapter, processor=processor)
-    if hasattr(handle.module.router, "language_weights"):
+    if hasattr(handle.require_module().router, "language_weights"):
         raise ConfigError(
             explain(
                 f"router {handle.config.router!r} does not read prompts, so there is nothing to measure.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,15 @@ class SwitchedWeights:
     def adapter_weights(self) -> dict[str, Tensor]:
         """The adapter's set, whichever is live."""
         return self._set(live=self.adapter_live)
+
+    @torch.no_grad()
+    def set_adapter_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace the adapter's set, whichever is live; names and shapes must be the module's."""
+        if self.adapter_live:
+            for name, live in self.module.state_dict().items():
+                live.copy_(weights[name])
+        else:
+            self._resting = {name: weights[name].to(value) for name, value in self._resting.items()}
 
     def host_weights(self) -> dict[str, Tensor]:
         """The host's own set, whichever is live."""

@@ -175,10 +175,10 @@ def diagnose(
                 _score(handle, sample, languages, score, scored)
             progress(number, len(samples))
     means = scored.means()
-    experts = range(handle.module.num_experts)
+    experts = range(handle.require_module().num_experts)
     return Diagnosis(
         routing=tally.statistics(),
-        probe=seen.probe(handle.module.num_experts),
+        probe=seen.probe(handle.require_module().num_experts),
         preservation=seen.preservation(),
         accuracy=means.get("adapted", {}),
         host_accuracy=means.get("host", {}),
@@ -285,7 +285,7 @@ def _score(handle: Attachment, sample: Sample, languages: Sequence[str], score: 
         into.add("adapted", sample.language, right)
         with handle.disabled():
             into.add("host", sample.language, score(handle, sample.inputs, sample))
-        for expert in range(handle.module.num_experts):
+        for expert in range(handle.require_module().num_experts):
             with ablated(handle, expert):
                 into.add(f"expert {expert}", sample.language, score(handle, sample.inputs, sample))
         for name, inputs in sample.variants.items():

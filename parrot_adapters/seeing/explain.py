@@ -136,7 +136,7 @@ def explain(handle: Attachment, prompts: Sequence[PromptInputs], *, decode: Call
         for module, training in modes.items():
             module.training = training
     config = handle.config
-    return Explanation(config.router, config.expert, handle.module.num_experts, seen)
+    return Explanation(config.router, config.expert, handle.require_module().num_experts, seen)
 
 
 Run = tuple[Tensor, Pass]  # (V,) log-probabilities, and the pass
@@ -167,7 +167,7 @@ def _run(handle: Attachment, prompt: PromptInputs) -> Run:
 def _seen(
     handle: Attachment, prompt: PromptInputs, actual: Tensor, aligned: Pass, decode: Callable[[int], str]
 ) -> PromptSeen:
-    weights, experts = aligned.routing.weights.double(), handle.module.num_experts
+    weights, experts = aligned.routing.weights.double(), handle.require_module().num_experts
     with handle.disabled():
         bare = next_token_logits(handle, dict(prompt.inputs))[0].double().log_softmax(-1)
     without = []

@@ -56,8 +56,8 @@ def watched(handle: Attachment) -> Iterator[list[Pass]]:
         if routed:  # a batch without items routes nothing
             passes.append(Pass(tokens, result.tokens, offsets, rows, result.routing, routed.pop()))
 
-    hooks = [handle.module.register_forward_hook(keep)]
-    hooks.insert(0, handle.module.router.register_forward_hook(keep_routing))
+    hooks = [handle.require_module().register_forward_hook(keep)]
+    hooks.insert(0, handle.require_module().router.register_forward_hook(keep_routing))
     try:
         yield passes
     finally:
@@ -75,7 +75,7 @@ def ablated(handle: Attachment, expert: int) -> Iterator[None]:
         weights[:, expert] = 0
         return (tokens, offsets, routing._replace(weights=weights), *rest)
 
-    hook = handle.module.experts.register_forward_pre_hook(remove)
+    hook = handle.require_module().experts.register_forward_pre_hook(remove)
     try:
         yield
     finally:
@@ -89,7 +89,7 @@ def rerouted(handle: Attachment, routing: Routing | Callable[[Routing], Routing]
     def replace(module: object, args: tuple[Any, ...], own: Routing) -> Routing:
         return routing(own) if callable(routing) else routing
 
-    hook = handle.module.router.register_forward_hook(replace)
+    hook = handle.require_module().router.register_forward_hook(replace)
     try:
         yield
     finally:

@@ -269,7 +269,7 @@ def test_the_check_bites_without_checksums(kit, host, saved, monkeypatch):
     """A loader that trusts files lets the flipped byte in."""
     from parrot_adapters import checkpoint
 
-    monkeypatch.setattr(checkpoint, "_check_file", lambda path, digest: None)
+    monkeypatch.setattr(checkpoint, "check_file", lambda path, digest: None)
     flip_a_byte(kit, saved)
     with pytest.raises(pytest.fail.Exception), pytest.raises(CheckpointError):
         pa.load_adapter(host, saved)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import parrot_adapters as pa
-from parrot_adapters import checkpoint
+from parrot_adapters import adapter_files, checkpoint
 from parrot_adapters.interop.lora import LanguageModelLora
 
 
@@ -36,7 +36,7 @@ class Faults:
             (Path, "chmod"),
         ):
             self._watch(owner, name, lambda *args: None)
-        self._watch(checkpoint, "save_file", lambda tensors, path: Path(path).write_bytes(b"half"))
+        self._watch(adapter_files, "save_file", lambda tensors, path: Path(path).write_bytes(b"half"))
         self._watch(
             LanguageModelLora, "save_config", lambda lora, path: (path / "adapter_config.json").write_bytes(b"{")
         )
@@ -146,7 +146,7 @@ def test_an_adapter_whose_files_wait_under_pending_names_loads(kit, small_adapte
     target = tmp_path / "adapter"
     small_adapter.save_pretrained(target)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "suppress", _killed)
+        patch.setattr(adapter_files, "suppress", _killed)
         with pytest.raises(Killed):
             full.save_pretrained(target)
     assert list(target.glob(".adapter_model.safetensors.*"))
@@ -166,7 +166,7 @@ def test_the_check_bites_when_files_are_replaced_one_by_one(small_adapter, full,
         for path in sorted(staging.iterdir()):
             os.replace(path, directory / path.name)
 
-    monkeypatch.setattr(checkpoint, "_replace", one_by_one)
+    monkeypatch.setattr(adapter_files, "_replace", one_by_one)
     with pytest.raises((AssertionError, pa.ParrotError)):
         check_cut_short(
             small_adapter,

@@ -56,12 +56,12 @@ def test_the_check_bites_when_a_weight_is_lost(kit, host, make_host, inputs, tmp
     kit.disturb(handle)
     from parrot_adapters import checkpoint
 
-    whole = checkpoint._save_tensors
+    whole = checkpoint.save_tensors
 
     def rounded(tensors, path):
         whole({name: value.bfloat16().float() for name, value in tensors.items()}, path)
 
-    monkeypatch.setattr(checkpoint, "_save_tensors", rounded)
+    monkeypatch.setattr(checkpoint, "save_tensors", rounded)
     with pytest.raises(AssertionError, match="changed"):
         check_round_trip(kit, handle, make_host, inputs, tmp_path / "adapter")
 

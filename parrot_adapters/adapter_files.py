@@ -1,0 +1,145 @@
+"""An adapter's directory: what its files are called, how they are replaced, and how they are read.
+
+    adapter_config.json          what it is, for which host, made by which plugins (versions included)
+    adapter_model.safetensors    the layer's weights; absent where the adapter holds a projector only
+    projector.safetensors        only if the adapter owns the projector
+    llm_lora/                    only if it owns LoRA: a standard peft directory
+    README.md                    a model card that says how to load it
+
+The config holds each file's SHA-256, so damage is recognised before anything is touched. Replacing an adapter is one
+atomic step, the config's: new files first arrive under pending names that contain their hash, the new config makes
+them the adapter, and only then do they take their final names. Whenever a save is cut short, loading finds the old
+adapter or the new one, whole. No pickle, in either direction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from parrot_adapters.errors import CheckpointError, explain
+
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "FORMAT_VERSION",
+    "HASHED",
+    "LORA",
+    "LORA_CONFIG",
+    "LORA_WEIGHTS",
+    "PEFT_TYPE",
+    "PROJECTOR",
+    "WEIGHTS",
+    "check_file",
+    "find_file",
+    "read_tensors",
+    "save_tensors",
+    "sha256",
+    "staging_directory",
+]
+
+PEFT_TYPE = "PARROT_MOE"  # peft does not know it, so peft refuses the directory rather than dropping weights
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS, PROJECTOR, LORA = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "projector.safetensors",
+    "llm_lora",
+)
+LORA_WEIGHTS, LORA_CONFIG = f"{LORA}/adapter_model.safetensors", f"{LORA}/adapter_config.json"
+HASHED = (WEIGHTS, PROJECTOR, LORA_WEIGHTS, LORA_CONFIG)
+CARD = "README.md"
+
+
+@contextmanager
+def staging_directory(directory: Path) -> Iterator[Path]:
+    """A temporary directory on the same disk; on leaving, its files become the adapter in ``directory``."""
+    new = not directory.exists()
+    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-saving-", dir=directory.parent if new else directory))
+    try:
+        yield staging
+        if new and not directory.exists():
+            staging.chmod(0o755)
+            os.replace(staging, directory)
+        else:
+            _replace(directory, staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _replace(directory: Path, staging: Path) -> None:
+    digests: dict[str, str] = json.loads((staging / CONFIG).read_text("utf-8"))["files"]
+    for name, digest in digests.items():
+        pending = _pending(directory / name, digest)
+        pending.parent.mkdir(exist_ok=True)
+        os.replace(staging / name, pending)
+    os.replace(staging / CONFIG, directory / CONFIG)  # now the new adapter is the one that loads
+    for name, digest in digests.items():
+        with suppress(FileNotFoundError):  # another rank of the same run, saving the same, was faster
+            os.replace(_pending(directory / name, digest), directory / name)
+    os.replace(staging / CARD, directory / CARD)
+    for name in HASHED:  # what the old adapter had and the new one has not, and what saves cut short have left
+        path = directory / name
+        for stale in ([] if name in digests else [path], path.parent.glob(f".{path.name}.*")):
+            for file in stale:
+                file.unlink(missing_ok=True)
+    with suppress(OSError):
+        (directory / LORA).rmdir()  # only if nothing is left in it
+
+
+def _pending(path: Path, digest: str) -> Path:
+    return path.with_name(f".{path.name}.{digest[:16]}")
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata={"format": "pt"})
+
+
+def find_file(path: Path, digest: str) -> Path:
+    """The file of that content: under its name, or under its pending one if a save was cut short."""
+    pending = _pending(path, str(digest))
+    return pending if pending.is_file() and (not path.is_file() or sha256(path) != digest) else path
+
+
+def check_file(path: Path, digest: str) -> None:
+    if sha256(path) != digest:
+        raise CheckpointError(
+            explain(
+                f"{path} is damaged: its contents are not what was saved.",
+                size=f"{path.stat().st_size} bytes",
+                to_do="copy it again from where it was saved; to use weights that you edited on purpose, "
+                "attach() an adapter of the same config, load them into handle.module and save that",
+            )
+        )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            explain(
+                f"{path} holds NaN or infinite weights.",
+                where=", ".join(broken[:5]),
+                to_do="the training run diverged before it was saved; use an earlier checkpoint",
+            )
+        )
+    return tensors
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

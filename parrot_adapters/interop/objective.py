@@ -1,0 +1,128 @@
+"""Auxiliary losses inside the host's own loss, so that any trainer trains them.
+
+Two hooks on the outer model, which is where a host computes its loss: one opens a routing log before the forward pass,
+one adds to the loss after it. A language-model loss is normalised by the tokens of the whole global batch when the
+trainer says how many there are (``num_items_in_batch``); the auxiliary losses of a micro-batch then enter with its
+share of those tokens, so that accumulation and several processes give their token-weighted mean.
+
+Every trainable parameter outside the language model also enters with factor zero. A batch without images, or one that
+leaves an expert out, would else give those parameters no gradient, and in a distributed run the processes that have
+one would wait for those that have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from parrot_adapters.losses import auxiliary_losses
+from parrot_adapters.plugins import manager
+
+if TYPE_CHECKING:
+    from parrot_adapters.attachment import Attachment
+    from parrot_adapters.routing_log import RoutingRecord
+
+__all__ = ["Objective"]
+
+IGNORED = -100  # the label of tokens that are not learned
+
+
+class Objective:
+    """Adds to the loss of an attached host from the moment it is made until :meth:`remove`.
+
+    Args:
+        handle: the adapter.
+        scales, options: as in :func:`parrot_adapters.auxiliary_losses`.
+
+    Attributes:
+        terms: of the last loss by name, detached float32 scalars.
+
+    Raises:
+        UnknownNameError: a loss nobody registered.
+    """
+
+    def __init__(
+        self, handle: Attachment, scales: Mapping[str, float], options: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        for name in scales:
+            manager.find("loss", name, asked_by="losses")
+        self.handle, self.scales, self.options = handle, dict(scales), dict(options)
+        self.terms: dict[str, Tensor] = {}
+        self._stack: ExitStack | None = None
+        self._log: list[RoutingRecord] = []
+        host = handle.model
+        self._hooks = [
+            host.register_forward_pre_hook(self.before_forward, with_kwargs=True),
+            host.register_forward_hook(self.after_forward, with_kwargs=True, always_call=True),
+        ]
+
+    def remove(self) -> None:
+        """Leave the host's loss as it is from now on."""
+        for hook in self._hooks:
+            hook.remove()
+        self._close()
+
+    def before_forward(self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Open a routing log, if this pass will have a loss to add to."""
+        self._close()
+        if host.training and kwargs.get("labels") is not None and self.handle.active:
+            self._stack = ExitStack()
+            self._log = self._stack.enter_context(self.handle.record_routing(graph=True))
+
+    def after_forward(self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        """Add to the loss. Also called, with no output, when the pass failed."""
+        if self._stack is None:
+            return None
+        log = list(self._log)
+        self._close()
+        loss = _loss_of(output)
+        if loss is None:
+            return None
+        added = auxiliary_losses(log, self.scales, self.options)
+        share = _share(kwargs["labels"], kwargs.get("num_items_in_batch"))
+        added = {name: value * share for name, value in added.items()}
+        self.terms = {name: value.detach().float() for name, value in {"language_model": loss, **added}.items()}
+        total = loss
+        for value in added.values():
+            total = total + value.to(loss)
+        for parameter in self._outside_language_model():
+            total = total + 0.0 * parameter.sum().to(loss)
+        return _with_loss(output, total)
+
+    def _outside_language_model(self) -> list[nn.Parameter]:
+        parts = self.handle.parts
+        language_model = parts.module(parts.language_model)
+        inside = {id(p) for p in language_model.parameters()} if language_model is not None else set()
+        head = parts.outer.get_output_embeddings()
+        inside |= {id(p) for p in head.parameters()} if head is not None else set()
+        inside.add(id(parts.base.get_input_embeddings().weight))
+        return [p for p in parts.outer.parameters() if p.requires_grad and id(p) not in inside]
+
+    def _close(self) -> None:
+        if self._stack is not None:
+            self._stack.close()
+            self._stack, self._log = None, []
+
+
+def _share(labels: Tensor, items: Tensor | int | None) -> Tensor | float:
+    """This micro-batch's share of the tokens that the global batch learns. Counted as a causal loss does."""
+    if items is None:
+        return 1.0
+    return (labels[:, 1:] != IGNORED).sum() / items
+
+
+def _loss_of(output: Any) -> Tensor | None:
+    if output is None:
+        return None
+    found = output[0] if isinstance(output, tuple) else getattr(output, "loss", None)
+    return found if isinstance(found, Tensor) and found.dim() == 0 else None
+
+
+def _with_loss(output: Any, loss: Tensor) -> Any:
+    if isinstance(output, tuple):
+        return (loss, *output[1:])
+    output["loss"] = loss
+    return output
