@@ -26,12 +26,12 @@ from .languages import CODES
 from .presets import Arm, QuickstartConfig
 from .questions import Question
 from .tokenizer import Vocabulary, load_tokenizer
-from .training import TrainingSet, train
+from .training import Auxiliary, TrainingSet, train
 
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration
 
-__all__ = ["ArmResult", "Probe", "Setting", "adapter_directories", "probe", "run_arm"]
+__all__ = ["ArmResult", "Probe", "Setting", "adapter_directories", "attach_arm", "probe", "register_plugins", "run_arm"]
 
 Progress = Callable[[str, str, int, int], None]  # (arm, what is being done, done, in all)
 REPORT_EVERY = 10  # steps
@@ -85,11 +85,17 @@ def run_arm(setting: Setting, arm: Arm | None, save_to: Path | None, progress: P
 
     handle = None
     if arm is not None:
-        handle, groups = _prepare(host, arm, config)
+        handle, groups = attach_arm(host, arm, config)
         result.parameters = 0 if handle is None else sum(p.numel() for p in handle.module.parameters())
         data = TrainingSet(setting.concepts, setting.features, vocabulary, config.multilingual)
         result.losses = train(
-            host, groups, data, config.stage2, config.seed, lambda done, total, _: tell("training", done, total)
+            host,
+            groups,
+            data,
+            config.stage2,
+            config.seed,
+            lambda done, total, _: tell("training", done, total),
+            auxiliary=None if handle is None or not arm.losses else Auxiliary(handle, arm.losses, arm.loss_options),
         )
         host.eval()
     result.seconds["training"] = clock.lap()
@@ -156,10 +162,10 @@ def register_plugins() -> None:
         pa.plugins.register(picture_router)
 
 
-def _prepare(
+def attach_arm(
     host: LlavaForConditionalGeneration, arm: Arm, config: QuickstartConfig
 ) -> tuple[pa.Attachment | None, list[tuple[list[torch.nn.Parameter], float]]]:
-    """Attach, and say what is trained at which rate."""
+    """Attach, and say what is trained at which rate: (parameters, factor of the schedule's rate)."""
     host.requires_grad_(False)
     groups: list[tuple[list[torch.nn.Parameter], float]] = []
     handle = None

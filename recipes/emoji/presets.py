@@ -32,6 +32,8 @@ class Arm:
     key: str
     title: str
     adapter: Mapping[str, Any] | None = None  # arguments of `AdapterConfig`; None for no adapter
+    losses: Mapping[str, float] = field(default_factory=dict)  # factors of auxiliary losses, by registered name
+    loss_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # arguments of their factories
 
     @property
     def routes(self) -> bool:
@@ -83,6 +85,7 @@ class QuickstartConfig:
         adapter_rate: the adapter's learning rate, in units of the projector's.
         text_model: which text model: one whose languages are siloed (committed), or one that links them (made on
             first use, minutes).
+        text_model_seed: of its pre-training; 0 is the committed one, others are made on first use (minutes).
         train_text_model: whether stage 2 trains the text model, too.
         text_model_rate: its learning rate then, in units of the projector's.
         arms: what is compared.
@@ -104,6 +107,7 @@ class QuickstartConfig:
     multilingual: float = 0.5
     adapter_rate: float = 4.0
     text_model: Literal["siloed", "linked"] = "siloed"
+    text_model_seed: int = 0
     train_text_model: bool = False
     text_model_rate: float = 1.0
     arms: tuple[Arm, ...] = (NONE, WITHOUT_TEXT, SINGLE, MIXTURE)

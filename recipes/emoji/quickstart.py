@@ -103,7 +103,11 @@ def stage1(setting: Setting, display: Display) -> list[float]:
     from .training import TrainingSet, train, warm_start
 
     config = setting.config
-    host = build_host(setting.features.tower(config.grid), load_text_model(config.text_model), seed=config.seed)
+    host = build_host(
+        setting.features.tower(config.grid),
+        load_text_model(config.text_model, config.text_model_seed),
+        seed=config.seed,
+    )
     data = TrainingSet(setting.concepts, setting.features, Vocabulary(load_tokenizer()))
     warm_start(host, data, config.warm_start, config.seed)
     with display.bar("training") as advance:

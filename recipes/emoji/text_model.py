@@ -76,11 +76,14 @@ def new_text_model(config: TextModelConfig = TextModelConfig()) -> Qwen2ForCausa
     )
 
 
-def load_text_model(kind: Literal["siloed", "linked"] = "siloed") -> Qwen2ForCausalLM:
-    """The committed text model in float32; or one whose languages are linked, made on first use (minutes)."""
+def load_text_model(kind: Literal["siloed", "linked"] = "siloed", seed: int = 0) -> Qwen2ForCausalLM:
+    """The committed text model in float32; one of another seed, or with linked languages, is made on first use.
+
+    Making takes about 18 minutes on one core.
+    """
     from safetensors.torch import load_file
 
-    checkpoint = {"siloed": lambda: CHECKPOINT, "linked": _linked_checkpoint}[kind]()
+    checkpoint = CHECKPOINT if (kind, seed) == ("siloed", 0) else _made_checkpoint(kind == "linked", seed)
 
     model = new_text_model()
     weights = {name: weight.float() for name, weight in load_file(checkpoint).items()}
@@ -96,13 +99,14 @@ def save_text_model(model: nn.Module, checkpoint: Path) -> None:
     save_file(weights, checkpoint, metadata={"format": "pt"})
 
 
-def _linked_checkpoint() -> Path:
-    config = TextModelConfig(linked=True)
+def _made_checkpoint(linked: bool, seed: int) -> Path:
+    config = TextModelConfig(linked=linked, seed=seed)
 
     def build(path: Path) -> None:
         save_text_model(pretrain(Vocabulary(load_tokenizer()), config), path)
 
-    return cached_file("text_model_linked.safetensors", asdict(config), build)
+    name = "text_model_linked.safetensors" if linked else "text_model.safetensors"
+    return cached_file(name, asdict(config), build)
 
 
 class Naming:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
+
+import parrot_adapters as pa
 
 from .batches import IGNORE, encode_samples
 from .concepts import Concept
@@ -29,7 +32,7 @@ from .tokenizer import Vocabulary
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration
 
-__all__ = ["TrainingSet", "train", "warm_start"]
+__all__ = ["Auxiliary", "TrainingSet", "train", "warm_start"]
 
 Progress = Callable[[int, int, float], None]  # (steps done, steps in all, loss)
 
@@ -67,6 +70,25 @@ class TrainingSet:
         chosen = [concept for concept, _ in asked], [rng.randrange(views) for _ in asked]
         pictures = self.features.train[chosen].float()  # (B, V, C)
         return asked, pictures + self.noise * torch.randn_like(pictures)
+
+
+@dataclass(frozen=True, eq=False)
+class Auxiliary:
+    """Losses on the routing, added to the next-token loss.
+
+    Attributes:
+        handle: whose routing.
+        scales: factor of each registered loss.
+        options: arguments of their factories.
+    """
+
+    handle: pa.Attachment
+    scales: Mapping[str, float]
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def loss(self, log: Sequence[pa.RoutingRecord]) -> Tensor:
+        """Their sum over what one forward pass routed."""
+        return sum(pa.auxiliary_losses(log, self.scales, self.options).values(), torch.zeros(()))
 
 
 def warm_start(
@@ -107,6 +129,7 @@ def train(
     schedule: Schedule,
     seed: int,
     progress: Progress | None = None,
+    auxiliary: Auxiliary | None = None,
 ) -> list[float]:
     """Next-token training on answers.
 
@@ -117,9 +140,10 @@ def train(
         schedule: how.
         seed: of the samples.
         progress: told about every step.
+        auxiliary: losses on the routing.
 
     Returns:
-        the loss of every step.
+        the next-token loss of every step.
     """
     rng = random.Random(f"train {seed}")
     visual_tokens = data.features.train.shape[2]
@@ -130,16 +154,17 @@ def train(
     for step in range(schedule.steps):
         asked, pictures = data.draw(rng, schedule.batch_size)
         samples = encode_samples(data.vocabulary, data.concepts, asked, visual_tokens)
-        hidden = host.model(
-            input_ids=samples.input_ids,
-            attention_mask=samples.attention_mask,
-            pixel_values=pictures,
-            use_cache=False,
-        ).last_hidden_state[:, :-1]
+        with nullcontext([]) if auxiliary is None else auxiliary.handle.record_routing(graph=True) as log:
+            hidden = host.model(
+                input_ids=samples.input_ids,
+                attention_mask=samples.attention_mask,
+                pixel_values=pictures,
+                use_cache=False,
+            ).last_hidden_state[:, :-1]
         targets = samples.labels[:, 1:]
         answers = targets != IGNORE  # the vocabulary's matmul runs on answers only
         loss = cross_entropy(host.lm_head(hidden[answers]), targets[answers])
-        _step(loss, optimizer, scheduler)
+        _step(loss if auxiliary is None else loss + auxiliary.loss(log), optimizer, scheduler)
         losses.append(loss.item())
         if progress:
             progress(step + 1, schedule.steps, losses[-1])
