@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from parrot_adapters.losses import auxiliary_losses
@@ -68,7 +69,8 @@ class Objective:
     def before_forward(self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Open a routing log, if this pass will have a loss to add to."""
         self._close()
-        if host.training and kwargs.get("labels") is not None and self.handle.active:
+        learns = host.training and torch.is_grad_enabled() and self.handle.active
+        if learns and kwargs.get("labels") is not None:
             self._stack = ExitStack()
             self._log = self._stack.enter_context(self.handle.record_routing(graph=True))
 
