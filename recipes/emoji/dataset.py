@@ -1,12 +1,14 @@
-"""The emoji data set by itself: `parrot emoji export --out DIR`.
+"""The emoji data set and a host to train on: `parrot emoji export --out DIR`.
 
     DIR/EMOJI_en.tsv ... EMOJI_ru.tsv    MMMB's format: one picture, one question, four options, test art
-    DIR/llava_train.json                 LLaVA's format: every seen concept in every language, training art
-    DIR/images/*.png                     ... and its pictures
+    DIR/llava_stage1.json                LLaVA's format, English: the seen concepts, training art
+    DIR/llava_stage2.json                ... in all six languages
+    DIR/images/*.png                     ... and their pictures
+    DIR/host                             text model, vision tower and a fresh projector, as transformers loads them
     DIR/ATTRIBUTION.txt                  whose pictures and names these are
 
 The six TSV files hold the same questions in the same order, row by row. `split` says whether the concept's training
-picture is in llava_train.json (`seen`) or not (`held-out`).
+picture is in the LLaVA files (`seen`) or not (`held-out`).
 """
 
 from __future__ import annotations
@@ -14,8 +16,6 @@ from __future__ import annotations
 import argparse
 import base64
 import csv
-import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,27 +24,49 @@ import numpy as np
 from .art import TEST_ART, TRAIN_ART, drawn_concepts, load_pictures, png_bytes
 from .attribution import attribution_text
 from .concepts import Concept, select_concepts
+from .errors import RecipeError
 from .languages import LANGUAGES
 from .presets import PRESETS, preset
 from .questions import LETTERS, Question, make_questions
 
-__all__ = ["command", "export", "read_tsv", "write_llava", "write_tsv"]
+__all__ = ["command", "export", "read_tsv", "write_tsv"]
 
 COLUMNS = ("index", "question", *LETTERS, "answer", "category", "image", "split")
 Progress = Callable[[int, int], None]
 
 
-def export(concepts: Sequence[Concept], out: Path, progress: Progress | None = None) -> dict[str, int]:
-    """Write the data set of ``concepts``.
+def export(
+    concepts: Sequence[Concept],
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    grid: int = 3,
+    views: int = 1,
+    seed: int = 0,
+) -> dict[str, int]:
+    """Write the data set of ``concepts``, and a host.
+
+    Args:
+        concepts: what is asked and trained.
+        out: directory to write into.
+        progress: told how many pictures are drawn, of how many.
+        grid: the host's visual tokens are grid x grid.
+        views: of each training picture.
+        seed: of the host's projector and of the views.
 
     Returns:
         how many questions, training samples and pictures were written.
     """
+    from .conversations import write_conversations
+    from .host import fresh_host, save_host
+
     out.mkdir(parents=True, exist_ok=True)
     questions = make_questions(concepts)
     test = load_pictures(concepts, TEST_ART, progress)
     write_tsv(out, concepts, questions, test)
-    samples, pictures = write_llava(out, concepts, load_pictures(concepts, TRAIN_ART, progress))
+    train = load_pictures(concepts, TRAIN_ART, progress)
+    samples, pictures = write_conversations(out, concepts, train, views=views, seed=seed)
+    save_host(fresh_host(concepts, train, grid=grid, seed=seed), out / "host")
     (out / "ATTRIBUTION.txt").write_text(attribution_text(), encoding="utf-8")
     return {"questions": len(questions) * len(LANGUAGES), "training samples": samples, "training pictures": pictures}
 
@@ -79,46 +101,16 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def write_llava(out: Path, concepts: Sequence[Concept], pictures: np.ndarray) -> tuple[int, int]:
-    """llava_train.json and its pictures: the seen concepts, one conversation for each language.
-
-    Returns:
-        how many conversations, and how many pictures.
-    """
-    (out / "images").mkdir(exist_ok=True)
-    conversations, count = [], 0
-    for index, concept in enumerate(concepts):
-        if concept.split != "seen":
-            continue
-        name = f"images/{re.sub('[^0-9a-f]+', '-', concept.code.lower())}.png"
-        (out / name).write_bytes(png_bytes(pictures[index]))
-        count += 1
-        conversations += [
-            {
-                "id": f"{concept.code}-{language.code}",
-                "image": name,
-                "language": language.code,
-                "conversations": [
-                    {"from": "human", "value": f"<image>\n{language.question}"},
-                    {"from": "gpt", "value": concept.names[language.code]},
-                ],
-            }
-            for language in LANGUAGES
-        ]
-    text = json.dumps(conversations, ensure_ascii=False, indent=1)
-    (out / "llava_train.json").write_text(text + "\n", encoding="utf-8")
-    return len(conversations), count
-
-
 def command(argv: list[str]) -> int:
     """The ``parrot emoji`` command."""
     parser = argparse.ArgumentParser(prog="parrot emoji", description="Build and export the emoji data set.")
     actions = parser.add_subparsers(dest="action", required=True)
-    exporting = actions.add_parser("export", help="write MMMB-style TSV and LLaVA-style JSON files")
-    exporting.add_argument("--out", type=Path, required=True, help="directory to write into")
-    exporting.add_argument(
-        "--preset", choices=sorted(PRESETS), default="full", help="whose concepts (%(default)s: all of them)"
-    )
+    exporting = actions.add_parser("export", help="write MMMB-style TSV, LLaVA-style JSON and a host to train")
+    add = exporting.add_argument
+    add("--out", type=Path, required=True, help="directory to write into")
+    add("--preset", choices=sorted(PRESETS), default="full", help="whose concepts and host (%(default)s: all concepts)")
+    add("--views", type=int, default=1, help="of each training picture: as drawn, then inked, moved, recoloured")
+    add("--seed", type=int, default=0, help="of the host's projector and the views (%(default)s)")
     actions.add_parser("credits", help="whose pictures and names these are")
     arguments = parser.parse_args(argv)
 
@@ -128,11 +120,18 @@ def command(argv: list[str]) -> int:
     if arguments.action == "credits":
         display.console.print(attribution_text(), markup=False, highlight=False)
         return 0
+    if arguments.views < 1:
+        raise RecipeError(f"--views must be at least 1, not {arguments.views}")
+    from .quickstart import one_thread, quiet
+
+    quiet()
     config = preset(arguments.preset)
     concepts = drawn_concepts(select_concepts(config.categories, config.max_words, config.limit))
-    with display.bar("drawing") as advance:
-        counts = export(concepts, arguments.out, advance)
+    with one_thread(), display.bar("drawing") as advance:
+        counts = export(concepts, arguments.out, advance, grid=config.grid, views=arguments.views, seed=arguments.seed)
     written = ", ".join(f"{count:,} {what}" for what, count in counts.items())
-    display.console.print(f"{arguments.out}: {written}", highlight=False)
+    display.console.print(
+        f"{arguments.out}: {written}; a host to train on in {arguments.out / 'host'}", highlight=False
+    )
     display.console.print("Pictures: Twemoji (CC-BY-4.0), OpenMoji (CC-BY-SA-4.0); keep ATTRIBUTION.txt with them.")
     return 0

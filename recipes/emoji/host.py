@@ -6,21 +6,26 @@ adapter meets here (placeholders, generate, padding, checkpoints) is what it mee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from .concepts import Concept, stable_fraction
 from .processor import load_processor
 from .tokenizer import IMAGE
 
 if TYPE_CHECKING:
+    import numpy as np
     from transformers import LlavaForConditionalGeneration, Qwen2ForCausalLM
 
     from .vision import EmojiTower
 
-__all__ = ["build_host", "load_host", "save_host"]
+__all__ = ["build_host", "fresh_host", "load_host", "projector", "save_host"]
+
+CALIBRATION = 256  # training pictures are enough to centre and scale the tower's features
 
 
 def build_host(tower: EmojiTower, text_model: Qwen2ForCausalLM, seed: int = 0) -> LlavaForConditionalGeneration:
@@ -46,6 +51,29 @@ def build_host(tower: EmojiTower, text_model: Qwen2ForCausalLM, seed: int = 0) -
     projector(host).requires_grad_(True)
     host.generation_config = text_model.generation_config
     return host.eval()
+
+
+def fresh_host(
+    concepts: Sequence[Concept], pictures: np.ndarray, *, grid: int = 3, seed: int = 0
+) -> LlavaForConditionalGeneration:
+    """The host before any training of ours: what stage 1 starts from.
+
+    Args:
+        concepts: the tower is calibrated on some of the seen ones, chosen by hash.
+        pictures: their training art, uint8 (concepts, P, P, 3).
+        grid: grid x grid visual tokens.
+        seed: of the projector.
+    """
+    from .features import encode
+    from .text_model import load_text_model
+    from .vision import EmojiTowerConfig, load_tower
+
+    seen = [index for index, concept in enumerate(concepts) if concept.split == "seen"]
+    seen.sort(key=lambda index: stable_fraction(f"calibration/{concepts[index].code}"))
+    chosen = torch.from_numpy(pictures[seen[:CALIBRATION]]).permute(0, 3, 1, 2).float() / 255
+    tower = load_tower(EmojiTowerConfig(grid=grid))
+    tower.calibrate(encode(tower, chosen))
+    return build_host(tower, load_text_model(), seed)
 
 
 def projector(host: LlavaForConditionalGeneration) -> nn.Module:

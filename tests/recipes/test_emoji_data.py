@@ -15,6 +15,8 @@ from parrot_recipes.emoji import art, cache, concepts, dataset, errors, question
 from parrot_recipes.emoji.languages import CODES, LANGUAGES
 from PIL import Image
 
+from parrot_adapters.interop.load_host import load_model
+
 EVERY = concepts.load_concepts()
 ANIMALS = concepts.select_concepts(("animal",), max_words=1, limit=12)
 
@@ -129,18 +131,45 @@ def test_export_round_trip(tmp_path):
             ]
             assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(row["image"])))) == picture).all()
 
-    samples = json.loads((tmp_path / "llava_train.json").read_text("utf-8"))
-    held_out = {concept.code for concept in ANIMALS if concept.split == "held-out"}
-    assert not any(sample["id"].rsplit("-", 1)[0] in held_out for sample in samples)
-    assert all((tmp_path / sample["image"]).is_file() for sample in samples)
-    assert all(sample["conversations"][0]["value"].startswith("<image>\n") for sample in samples)
+    held_out = {concept.code.lower() for concept in ANIMALS if concept.split == "held-out"}
+    for name, codes in {"llava_stage1.json": ("en",), "llava_stage2.json": CODES}.items():
+        samples = json.loads((tmp_path / name).read_text("utf-8"))
+        assert len(samples) == len(seen) * len(codes)
+        assert {sample["language"] for sample in samples} == set(codes)
+        assert not any(sample["id"].rsplit("-", 1)[0] in held_out for sample in samples)
+        assert all((tmp_path / sample["image"]).is_file() for sample in samples)
+        assert all(sample["conversations"][0]["value"].startswith("<image>\n") for sample in samples)
+    assert load_model(str(tmp_path / "host")).config.image_seq_length == 9
     attribution = (tmp_path / "ATTRIBUTION.txt").read_text("utf-8")
     assert all(word in attribution for word in ("CC-BY-4.0", "CC-BY-SA-4.0", "Unicode-3.0", "Apache-2.0"))
 
 
 def test_export_command(tmp_path, capsys):
-    assert dataset.command(["export", "--out", str(tmp_path / "set"), "--preset", "tiny_cpu"]) == 0
+    argv = ["export", "--out", str(tmp_path / "set"), "--preset", "tiny_cpu", "--views", "3"]
+    assert dataset.command(argv) == 0
     assert "72 questions" in capsys.readouterr().out
+    samples = json.loads((tmp_path / "set" / "llava_stage1.json").read_text("utf-8"))
+    seen = [concept for concept in ANIMALS if concept.split == "seen"]
+    assert len({sample["image"] for sample in samples}) == len(samples) == 3 * len(seen)
+    with pytest.raises(errors.RecipeError, match="at least 1"):
+        dataset.command([*argv, "--views", "0"])
+
+
+def test_an_export_is_the_same_every_time_and_its_host_depends_on_the_seed(tmp_path):
+    for folder, seed in (("one", 0), ("same", 0), ("other", 1)):
+        dataset.export(ANIMALS, tmp_path / folder, grid=2, views=3, seed=seed)
+    files = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file()}
+    differ = {
+        path.name
+        for path in files
+        if (tmp_path / "one" / path).read_bytes() != (tmp_path / "other" / path).read_bytes()
+    }
+    assert all((tmp_path / "one" / path).read_bytes() == (tmp_path / "same" / path).read_bytes() for path in files)
+    assert "model.safetensors" in differ
+    assert not any(name.endswith((".tsv", ".json", ".txt")) for name in differ)
+
+
+def test_the_credits_are_printed(capsys):
     assert dataset.command(["credits"]) == 0
     assert "OpenMoji" in capsys.readouterr().out
 
