@@ -14,6 +14,7 @@ from parrot_adapters.interop.parts import HostParts
 __all__ = ["fingerprint", "structure_differences", "weights_differ"]
 
 SAMPLED_ROWS = 64
+SAMPLED_VALUES = 16  # of each of the language model's parameters
 
 
 def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None) -> dict[str, Any]:
@@ -21,7 +22,8 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
 
     ``model_type``, ``width`` and the projector's shapes must match for an adapter to fit at all. ``vocabulary`` and
     ``weights`` (a hash of the projector and of evenly spaced embedding rows, rounded to bfloat16 so that the same
-    host in another precision is the same host) tell one fine-tune from another.
+    host in another precision is the same host) tell one fine-tune from another, and so does ``language_model`` (a hash
+    of a few values of each of its parameters; None where they are quantised or not loaded).
 
     Args:
         parts: the host.
@@ -43,6 +45,7 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
         "projector": {name: list(value.shape) for name, value in sorted(weights.items())},
         "vocabulary": embedding.shape[0],
         "weights": digest.hexdigest(),
+        "language_model": _language_model(parts),
     }
 
 
@@ -57,7 +60,24 @@ def structure_differences(saved: Mapping[str, Any], here: Mapping[str, Any]) -> 
 
 def weights_differ(saved: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
     """Same architecture, but other weights?"""
-    return any(saved.get(key) != here[key] for key in ("vocabulary", "weights"))
+    known = [key for key in ("language_model",) if saved.get(key) is not None and here[key] is not None]
+    return any(saved.get(key) != here[key] for key in ("vocabulary", "weights", *known))
+
+
+def _language_model(parts: HostParts) -> str | None:
+    module = parts.module(parts.language_model)
+    if module is None:
+        return None
+    digest = hashlib.sha256()
+    for name, value in sorted(module.named_parameters()):
+        if ".lora_" in name:  # an adapter's, not the host's
+            continue
+        if value.is_meta or not value.is_floating_point():
+            return None
+        digest.update(name.replace(".base_layer.", ".").encode())
+        picked = torch.linspace(0, value.numel() - 1, min(SAMPLED_VALUES, value.numel())).long()
+        digest.update(_bytes(value.detach().flatten()[picked.to(value.device)]))
+    return digest.hexdigest()
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -252,6 +252,15 @@ def test_the_right_weights_do_not_warn(make_host, saved):
         pa.load_adapter(make_host(), saved)
 
 
+def test_a_host_whose_language_model_was_trained_further_is_noticed(make_host, saved):
+    other = make_host()
+    with torch.no_grad():
+        for parameter in other.model.language_model.layers[1].parameters():
+            parameter.mul_(1.1)
+    with pytest.raises(HostMismatchError, match="with other weights"):
+        pa.load_adapter(other, saved, strict=True)
+
+
 def test_a_host_whose_projector_was_trained_further_is_noticed(make_host, saved):
     other = make_host()
     other.model.multi_modal_projector.linear_1.weight.data.mul_(1.1)
