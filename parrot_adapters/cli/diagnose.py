@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.evaluation import BENCHMARKS
+from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES
+from parrot_adapters.evaluation.prompts import QUESTION_ALONE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,9 +30,9 @@ def command(argv: list[str]) -> int:
     from parrot_adapters.seeing.diagnose import diagnose
 
     languages = [code.strip() for code in asked.languages.split(",") if code.strip()]
-    questions = benchmark_questions(asked.benchmark, asked.data, languages, asked.limit)
+    questions = benchmark_questions(asked.benchmark, asked.data, languages, asked.limit, asked.prompt_style)
     host = EvaluationHost.load(asked.model, adapter=asked.adapter)
-    samples = benchmark_samples(host, questions)
+    samples = benchmark_samples(host, questions, by_text=asked.prompt_style == QUESTION_ALONE)
 
     from rich.console import Console
     from rich.progress import Progress
@@ -117,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--benchmark", default="emoji", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (%(default)s)")
     add("--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files")
     add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
+    add("--prompt-style", default="default", metavar="NAME", help=f"{', '.join(PROMPT_STYLES)} (%(default)s)")
     add("--limit", type=int, default=40, metavar="N", help="questions of each language (%(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every number")
     add("--strict", action="store_true", help="exit 1 when something is flagged")

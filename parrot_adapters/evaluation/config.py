@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.benchmarks import benchmark_named
 from parrot_adapters.evaluation.languages import canonical_language
-from parrot_adapters.evaluation.prompts import PROMPT_STYLES
+from parrot_adapters.evaluation.prompts import PROMPT_STYLES, QUESTION_ALONE
 from parrot_adapters.evaluation.protocols import protocol_named
 
 __all__ = ["MATCHERS", "OPTION_SCORES", "SCORINGS", "THINKING", "EvaluationConfig"]
@@ -31,7 +31,7 @@ class EvaluationConfig:
         out: directory of answers and results. A run that was stopped goes on where it was.
         adapter: directory of an adapter.
         languages: which; none for all that ``data`` has.
-        prompt_style: ``default``, ``llava``, ``qwen2_vl`` or ``parrot``.
+        prompt_style: ``default``, ``llava``, ``qwen2_vl`` or ``parrot``; or ``question``, which shows no options.
         matcher: whose numbers come first; both are always reported.
         scoring: ``generate`` a reply, or compare the log-likelihoods of the options (``loglik``).
         option_score: with ``loglik``, which likelihood chooses; all are stored.
@@ -81,6 +81,14 @@ class EvaluationConfig:
                         known=", ".join(known),
                     )
                 )
+        if (self.prompt_style, self.scoring, self.option_score) == (QUESTION_ALONE, "loglik", "letter"):
+            raise ConfigError(
+                explain(
+                    f"prompt style {QUESTION_ALONE!r} shows no options, so their letters mean nothing.",
+                    given="option score 'letter'",
+                    to_do="--option-score text-per-token (or text, text-per-byte)",
+                )
+            )
         for name in ("batch_size", "max_new_tokens", "limit"):
             number = getattr(self, name)
             if number is not None and number < 1:

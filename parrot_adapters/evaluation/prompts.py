@@ -1,6 +1,7 @@
 """The text part of one question, byte for byte as each prompt style of the field's harness writes it.
 
-The picture comes before the text. Styles: ``default`` (the harness's own), ``llava``, ``qwen2_vl``, ``parrot``.
+The picture comes before the text. Styles: ``default`` (the harness's own), ``llava``, ``qwen2_vl``, ``parrot``; and one
+of ours, ``question``, which shows no options, for log-likelihoods of the options' texts.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from parrot_adapters.evaluation.errors import EvaluationDataError
 from parrot_adapters.evaluation.languages import canonical_language
 from parrot_adapters.evaluation.values import reads_as_missing
 
-__all__ = ["PROMPT_STYLES", "build_prompt", "question_options"]
+__all__ = ["PROMPT_STYLES", "QUESTION_ALONE", "build_prompt", "question_options"]
 
+QUESTION_ALONE = "question"
+"""The style without options: a reply can name none by its letter."""
 BY_LETTER = "Answer with the option's letter from the given choices directly."
 BY_LETTER_ZH = "请直接回答选项字母。"
 SELECT = "Please select the correct answer from the options above."
@@ -35,9 +38,8 @@ def build_prompt(row: Mapping[str, object], *, benchmark: str, style: str, langu
     Args:
         row: the row's cells by column: ``question``, the options ``A`` to ``Z``, optionally ``hint``. Cells that the
             harness would read as missing (empty, NaN, or spelled ``None``, ``N/A``, ...) count as missing here too.
-        benchmark: the benchmark's name. None of the four styles depends on it today; it is part of the call because
-            a style may.
-        style: ``default``, ``llava``, ``qwen2_vl`` or ``parrot``.
+        benchmark: the benchmark's name. No style depends on it today; it is part of the call because a style may.
+        style: ``default``, ``llava``, ``qwen2_vl``, ``parrot`` or ``question``.
         language: the row's language, such as ``"ar"``; ``"zh"`` and ``"cn"`` are the same.
         concat: reproduce a run under the all-in-one dataset name, in which the harness loses the language: the
             ``parrot`` style then asks in English, except where the text has Chinese characters.
@@ -102,9 +104,14 @@ def _parrot(hint: str | None, question: str, options: Mapping[str, str], languag
     )
 
 
+def _question(hint: str | None, question: str, options: Mapping[str, str], language: str | None) -> str:
+    return _lines(hint, question, {})
+
+
 PROMPT_STYLES: dict[str, Callable[[str | None, str, Mapping[str, str], str | None], str]] = {
     "default": _default,
     "llava": _llava,
     "qwen2_vl": _qwen2_vl,
     "parrot": _parrot,
+    QUESTION_ALONE: _question,
 }

@@ -20,28 +20,34 @@ __all__ = ["ENGLISH_PROMPT", "benchmark_questions", "benchmark_samples"]
 ENGLISH_PROMPT = "English prompt"
 
 
-def benchmark_questions(benchmark: str, data: str, languages: Sequence[str], limit: int) -> list[Question]:
-    """The first ``limit`` questions of each language.
+def benchmark_questions(
+    benchmark: str, data: str, languages: Sequence[str], limit: int, style: str = "default"
+) -> list[Question]:
+    """The first ``limit`` questions of each language, in a prompt style.
 
     Raises:
-        ConfigError: no benchmark of that name.
+        ConfigError: no benchmark or no style of that name.
         EvaluationDataError: its files cannot be used.
     """
     protocol = next(iter(PROTOCOLS))  # nothing is scored by it
-    config = EvaluationConfig(model="", benchmark=benchmark, data=data, protocol=protocol, out="", languages=languages)
+    nowhere = {"model": "", "out": ""}
+    config = EvaluationConfig(
+        **nowhere, benchmark=benchmark, data=data, protocol=protocol, languages=languages, prompt_style=style
+    )
     found = benchmark_named(config.benchmark)
     subsets = load_subsets(config, found)
     few = {language: replace(subset, rows=tuple(limited(subset.rows, limit))) for language, subset in subsets.items()}
     return load_questions(few, found, config.prompt_style)
 
 
-def benchmark_samples(host: EvaluationHost, questions: Sequence[Question]) -> list[Sample]:
-    """Questions as samples: options are the letters, pictures shared by languages are one, and the English form of each
-    question is a variant of the others (a prompt in English, declared as the other language).
+def benchmark_samples(host: EvaluationHost, questions: Sequence[Question], *, by_text: bool = False) -> list[Sample]:
+    """Questions as samples: pictures shared by languages are one, and the English form of each question is a variant of
+    the others (a prompt in English, declared as the other language).
 
     Args:
         host: with an adapter.
         questions: of a benchmark, in every language.
+        by_text: the options are told apart by their texts, not by their letters.
 
     Raises:
         ConfigError: a question without a picture or an answer.
@@ -66,7 +72,7 @@ def benchmark_samples(host: EvaluationHost, questions: Sequence[Question]) -> li
                 inputs=_encoded(host, question),
                 language=question.language,
                 picture=groups.setdefault(question.picture_hashes, len(groups)),
-                options=tuple(scorer.ids(letter) for letter in letters),
+                options=tuple(scorer.ids(question.options[letter] if by_text else letter) for letter in letters),
                 answer=letters.index(question.row.answer),
                 variants={} if other is None else {ENGLISH_PROMPT: _encoded(host, other)},
             )

@@ -75,8 +75,11 @@ class Display:
         out = result.out
         lines = [("report", "report.html"), ("numbers", "results.json"), ("answers", "answers.jsonl"), ("host", "host")]
         lines += [(f"adapter, {key}", path.name) for key, path in adapter_directories(result.config, out).items()]
+        lines += [("benchmark files", "benchmark")]
         for what, name in lines:
             self.console.print(f"  {what:<17} [bold]{out / name}[/bold]", highlight=False, soft_wrap=True)
+        for command in _next_commands(result):
+            self.console.print(f"  [dim]$[/dim] {command}", highlight=False, soft_wrap=True)
 
     def _table(self, result: QuickstartResult, split: str) -> Table:
         from .scores import mean_of_others, per_language
@@ -117,6 +120,21 @@ class Display:
             transient=True,
             disable=not self.console.is_terminal,  # a log file wants no bars
         )
+
+
+def _next_commands(result: QuickstartResult) -> list[str]:
+    """What to try on the host and its first adapter."""
+    if not result.config.saved:
+        return []
+    out = result.out
+    subject = f"--model {out / 'host'} --adapter {out / 'adapter'}"
+    asked = f"{subject} --benchmark emoji --data {out / 'benchmark'} --prompt-style question"
+    scored = "--protocol vlmevalkit-2026 --scoring loglik --option-score text-per-token"
+    return [
+        f"parrot evaluate {asked} {scored} --out {out / 'evaluation'}",
+        f"parrot diagnose {asked}",
+        f"parrot check host:{out / 'host'}",
+    ]
 
 
 def _percent(estimate: Estimate) -> str:

@@ -324,6 +324,7 @@ def test_a_protocol_must_be_named(config: EvaluationConfig, capsys: pytest.Captu
         ({"protocol": "paper-2042"}, 2, "Did you mean 'paper-2024'"),
         ({"benchmark": "mmbb"}, 2, "no benchmark named 'mmbb'"),
         ({"prompt_style": "lava"}, 2, "Did you mean 'llava'"),
+        ({"prompt_style": "question", "scoring": "loglik"}, 2, "--option-score text-per-token"),
         ({"scoring": "logits"}, 2, "no scoring named 'logits'"),
         ({"matcher": "robots"}, 2, "Did you mean 'robust'"),
         ({"batch_size": 0}, 2, "batch size must be at least 1"),

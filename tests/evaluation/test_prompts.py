@@ -42,6 +42,11 @@ def test_without_options_no_letter_is_asked_for() -> None:
     assert prompt(bare, "parrot", "ar") == "What is it?\nAnswer the question using a single word or phrase."
 
 
+def test_the_question_alone_shows_no_option() -> None:
+    assert prompt(PLAIN, "question") == "What is it?"
+    assert prompt(HAN | {"hint": "看图。"}, "question", "zh") == "看图。\n这是什么？"
+
+
 def test_cells_that_read_as_missing_are_missing() -> None:
     row = PLAIN | {"hint": "N/A", "C": "None", "D": ""}
     assert prompt(row, "llava") == prompt(PLAIN, "llava")

@@ -13,13 +13,15 @@ from html.parser import HTMLParser
 import pytest
 import torch
 from parrot_recipes.emoji import arms, conclusion, quickstart
+from parrot_recipes.emoji.art import load_pictures, png_bytes
 from parrot_recipes.emoji.console import Display
 from parrot_recipes.emoji.host import load_host
-from parrot_recipes.emoji.languages import CODES
+from parrot_recipes.emoji.languages import CODES, LANGUAGES
 from parrot_recipes.emoji.presets import MIXTURE, NONE, PRESETS, SINGLE, preset
 from rich.console import Console
 
 import parrot_adapters as pa
+from parrot_adapters.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +38,8 @@ def finished(tmp_path_factory, terminal):
 def test_everything_is_there(finished):
     made = {path.name for path in finished.out.iterdir()}
     assert made >= {
-        "ATTRIBUTION.txt", "adapter", "adapter-mixture", "answers.jsonl", "choice.png", "erosion.png", "host",
-        "naming.png", "report.html", "results.json", "routing.png",
+        "ATTRIBUTION.txt", "adapter", "adapter-mixture", "answers.jsonl", "benchmark", "choice.png", "erosion.png",
+        "host", "naming.png", "report.html", "results.json", "routing.png",
     }  # fmt: skip
 
 
@@ -150,6 +152,33 @@ def test_arms_run_in_processes_of_their_own(tmp_path):
     config = replace(preset("tiny_cpu"), arms=(NONE, SINGLE), saved=("single",), workers=2)
     display = Display(Console(file=io.StringIO(), width=80))
     assert [arm.key for arm in quickstart.run(config, tmp_path, display).arms] == ["stage-1", "none", "single"]
+
+
+@pytest.mark.slow
+def test_every_command_works_on_what_a_run_leaves(finished, tmp_path, capsys):
+    """`evaluate`, `explain`, `diagnose` and `check host:` with nothing but directories, as the run's last lines say."""
+    out = finished.out
+    subject = ["--model", str(out / "host"), "--adapter", str(out / "adapter-mixture")]
+    asked = [*subject, "--benchmark", "emoji", "--data", str(out / "benchmark"), "--prompt-style", "question"]
+
+    scored = ["--protocol", "vlmevalkit-2026", "--scoring", "loglik", "--option-score", "text-per-token"]
+    assert main(["evaluate", *asked, *scored, "--out", str(tmp_path / "run"), "--languages", "en,ar"]) == 0
+    found = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
+    assert {name: len(subset["hits"]) for name, subset in found["subsets"].items()} == {"EMOJI_en": 12, "EMOJI_ar": 12}
+
+    assert main(["diagnose", *asked, "--limit", "3", "--json", str(tmp_path / "diagnosis.json")]) == 0
+    assert set(json.loads((tmp_path / "diagnosis.json").read_text("utf-8"))["accuracy"]) == set(CODES)
+
+    picture = tmp_path / "cat.png"
+    picture.write_bytes(png_bytes(load_pictures(finished.setting.concepts[:1], "openmoji")[0]))
+    prompts = [part for language in LANGUAGES[:2] for part in ("--prompt", language.question)]
+    assert main(["explain", str(picture), *subject, *prompts, "--json", str(tmp_path / "explanation.json")]) == 0
+    seen = json.loads((tmp_path / "explanation.json").read_text("utf-8"))["prompts"]
+    assert [prompt["label"] for prompt in seen] == [language.question for language in LANGUAGES[:2]]
+
+    capsys.readouterr()
+    assert main(["check", f"host:{out / 'host'}"]) == 0
+    assert capsys.readouterr().out.count("kept") == 5
 
 
 class _Balanced(HTMLParser):
