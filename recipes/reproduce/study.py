@@ -1,0 +1,247 @@
+"""The study, from pictures to verdicts.  parrot reproduce [--out DIR] [--preset NAME]
+
+Read :func:`run` from top to bottom: hosts -> learning rates, chosen on validation views -> every cell (arm, seed,
+regime) -> numbers -> report. Everything made is kept in ``out``; the same command goes on where it was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parrot_recipes.emoji.errors import RecipeError
+
+from .arms import GROUPS, StudyArm, arm_named
+from .presets import MAIN, PRESETS, REGIMES, StudyConfig, preset
+
+if TYPE_CHECKING:
+    from parrot_recipes.emoji.arms import Setting
+    from parrot_recipes.emoji.console import Display
+    from parrot_recipes.emoji.presets import Arm, QuickstartConfig
+    from parrot_recipes.emoji.workers import Workers
+
+    from .cells import Art, Cell, CellResult
+
+__all__ = ["Results", "Study", "command", "run"]
+
+
+@dataclass
+class Results:
+    """What a study found.
+
+    Attributes:
+        config: what was run.
+        rates: rate of stage 2 of each group of arms.
+        tuning: validation choice accuracy by group and rate, the grounds of ``rates``.
+        cells: (regime, seed) -> results, the host after stage 1 first, then arms in order.
+        data: (regime, seed) -> fingerprint of what all its arms were trained on.
+    """
+
+    config: StudyConfig
+    rates: Mapping[str, float]
+    tuning: Mapping[str, Mapping[float, float]]
+    cells: dict[tuple[str, int], list[CellResult]] = field(default_factory=dict)
+    data: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
+def run(config: StudyConfig, out: Path, display: Display | None = None) -> Results:
+    """Run a study, or what is left of it, and write results and report into ``out``."""
+    from parrot_recipes.emoji.console import Display
+    from parrot_recipes.emoji.quickstart import one_thread, require_packages
+    from parrot_recipes.emoji.workers import Workers
+
+    from .cells import same_data
+    from .report import write_report
+    from .results import write_results
+
+    require_packages()
+    display = display or Display()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecipeError(f"cannot write to {out}: {error.strerror}") from error
+    with Workers(config.workers) as workers, one_thread():
+        study = Study(config, out, display, workers)
+        display.step("learning rates, on validation views")
+        rates, tuning = study.choose_rates()
+        results = Results(config, rates, tuning)
+        for regime, (keys, seeds) in config.regimes.items():
+            for seed in seeds:
+                display.step(f"{regime}, seed {seed}")
+                cells = study.cells(regime, seed, [arm_named(key) for key in keys], rates)
+                found = study.run(cells)
+                results.cells[regime, seed], results.data[regime, seed] = found, same_data(found)
+        concepts = study.setting(cells[-1]).concepts
+    display.step("report")
+    write_results(results, concepts, out)
+    write_report(results, concepts, out)
+    return results
+
+
+class Study:
+    """Makes what cells need, and runs the cells that are not there yet.
+
+    Args:
+        config: what to run.
+        out: where everything is kept.
+        display: shows progress.
+        workers: where cells run.
+    """
+
+    def __init__(self, config: StudyConfig, out: Path, display: Display, workers: Workers) -> None:
+        self.config, self.out, self.display, self.workers = config, out, display, workers
+        self._settings: dict[str, Setting] = {}
+
+    def choose_rates(self) -> tuple[dict[str, float], dict[str, dict[float, float]]]:
+        """Rates by group: the best for the arm that stands for it, one seed, validation views.
+
+        Returns:
+            the rates, and validation accuracy by group and rate.
+        """
+        scores: dict[str, dict[float, float]] = {group: {} for group in GROUPS}
+        for group, key in GROUPS.items():
+            wanted = list(self.config.rates)
+            while wanted:
+                for rate in wanted:
+                    scores[group][rate] = self.validated(arm_named(key).arm, rate)
+                wanted = beyond_the_edge(scores[group]) if len(self.config.rates) > 1 else []
+        return {group: max(values, key=values.__getitem__) for group, values in scores.items()}, scores
+
+    def validated(self, arm: Arm, rate: float, regime: str = MAIN) -> float:
+        """The primary metric of one arm at one rate on validation views, tuning seed."""
+        from parrot_recipes.emoji.scores import mean_of_others
+
+        from .registration import METRIC, SPLIT
+
+        cell = Cell_(arm, self.config.setting_of(regime, self.config.tuning_seed, rate), "validation")
+        return mean_of_others(self.run([cell])[0].answers, METRIC, SPLIT).value
+
+    def cells(self, regime: str, seed: int, arms: Sequence[StudyArm], rates: Mapping[str, float]) -> list[Cell]:
+        """The cells of one regime and seed; the host as stage 1 left it comes first."""
+        made = [Cell_(arm.arm, self.config.setting_of(regime, seed, rates[arm.group])) for arm in arms]
+        return [Cell_(None, made[0].config), *made]
+
+    def run(self, cells: Sequence[Cell]) -> list[CellResult]:
+        """Results of cells in order; those already there are read."""
+        from .cells import read_cell, run_cell
+
+        missing = [cell for cell in cells if read_cell(cell, self.out) is None]
+        if missing:
+            jobs = [(self.setting(cell), cell, cell.path(self.out)) for cell in missing]
+            names = [(f"{cell.key}", f"{cell.key}") for cell in missing]
+            with self.display.arms(list(dict.fromkeys(names))) as progress:
+                self.workers.run(run_cell, jobs, progress)
+        found = [read_cell(cell, self.out) for cell in cells]
+        assert all(result is not None for result in found)
+        return found  # type: ignore[return-value]
+
+    def setting(self, cell: Cell) -> Setting:
+        """Concepts, pictures, questions and the host after stage 1 for a cell; made on first use."""
+        from .validation import validation_features
+
+        setting = self._prepared(cell.config)
+        if cell.art == "validation":
+            features = validation_features(setting.concepts, setting.features, cell.config.grid)
+            setting = replace(setting, features=features)
+        return replace(setting, config=cell.config)
+
+    def _prepared(self, config: QuickstartConfig) -> Setting:
+        from parrot_recipes.emoji.quickstart import prepare, stage1
+
+        before = replace(  # what stage 1 knows nothing of takes no part in its name
+            config, name="", stage2=config.stage1, multilingual=0.5, train_text_model=False, adapter_rate=1.0,
+            text_model_rate=1.0, workers=0,
+        )  # fmt: skip
+        digest = hashlib.sha256(json.dumps(asdict(before), sort_keys=True, default=str).encode()).hexdigest()[:12]
+        if digest not in self._settings:
+            name = f"{config.text_model}-seed-{config.seed}-{digest}"
+            setting = prepare(config, self.out / "hosts" / name, self.display, self.workers)
+            place = self.out / "hosts" / name
+            if not place.exists():
+                self.display.step(f"  stage 1, {config.text_model} text model, seed {config.seed}", style="")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                scratch = Path(tempfile.mkdtemp(dir=place.parent))
+                try:
+                    stage1(replace(setting, host=scratch), self.display)
+                    os.replace(scratch, place)
+                finally:
+                    shutil.rmtree(scratch, ignore_errors=True)
+            self._settings[digest] = replace(setting, host=place)
+        return self._settings[digest]
+
+
+def beyond_the_edge(scores: Mapping[float, float], most: int = 5) -> list[float]:
+    """The next rate to try, a factor of two outside, where the best is at the edge; none when it is inside.
+
+    >>> beyond_the_edge({1e-3: 0.5, 2e-3: 0.6})
+    [0.004]
+    >>> beyond_the_edge({1e-3: 0.5, 2e-3: 0.6, 4e-3: 0.55})
+    []
+    """
+    best = max(scores, key=scores.__getitem__)
+    if len(scores) >= most or min(scores) < best < max(scores):
+        return []
+    return [2 * best if best == max(scores) else best / 2]
+
+
+def Cell_(arm: Arm | None, config: QuickstartConfig, art: Art = "test") -> Cell:
+    """A cell; torch is imported no sooner."""
+    from .cells import Cell
+
+    return Cell(arm, config, art)
+
+
+def command(argv: list[str]) -> int:
+    """The ``parrot reproduce`` command."""
+    parser = argparse.ArgumentParser(prog="parrot reproduce", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("parrot-reproduce"), help="where everything goes (%(default)s)"
+    )
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="study", help="what to run (%(default)s)")
+    parser.add_argument(
+        "--regime", action="append", choices=sorted(REGIMES), help="only this regime; may be given again (all)"
+    )
+    parser.add_argument("--seeds", type=int, default=None, metavar="N", help="only the first N seeds")
+    parser.add_argument("--workers", type=int, default=None, help="arms trained at once (one)")
+    asked = parser.parse_args(argv)
+    config = preset(asked.preset)
+    if asked.regime or asked.seeds is not None:
+        config = restricted(config, asked.regime, asked.seeds)
+    if asked.workers is not None:
+        config = replace(config, workers=max(0, asked.workers))
+    from parrot_recipes.emoji.quickstart import quiet
+
+    quiet()
+    run(config, asked.out)
+    return 0
+
+
+def restricted(config: StudyConfig, regimes: Sequence[str] | None, seeds: int | None) -> StudyConfig:
+    """Some regimes, the first seeds; cells are the same as in the whole study.
+
+    Raises:
+        RecipeError: nothing is left.
+    """
+    kept: dict[str, Any] = {
+        name: (arms, numbers if seeds is None else numbers[:seeds])
+        for name, (arms, numbers) in config.regimes.items()
+        if regimes is None or name in regimes
+    }
+    if not kept or any(not numbers for _, numbers in kept.values()):
+        raise RecipeError(
+            f"nothing is left to run.\n  given  regimes {regimes}, seeds {seeds}\n  known  {', '.join(config.regimes)}"
+        )
+    return replace(config, regimes=kept)
+
+
+if __name__ == "__main__":
+    raise SystemExit(command(sys.argv[1:]))
