@@ -30,9 +30,14 @@ def benchmark_questions(
         EvaluationDataError: its files cannot be used.
     """
     protocol = next(iter(PROTOCOLS))  # nothing is scored by it
-    nowhere = {"model": "", "out": ""}
     config = EvaluationConfig(
-        **nowhere, benchmark=benchmark, data=data, protocol=protocol, languages=languages, prompt_style=style
+        model="",
+        benchmark=benchmark,
+        data=data,
+        protocol=protocol,
+        out="",
+        languages=languages,
+        prompt_style=style,
     )
     found = benchmark_named(config.benchmark)
     subsets = load_subsets(config, found)

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
+from parrot_adapters.interop.key_values import given_cache
 from parrot_adapters.interop.parts import Encoder, HostParts
 from parrot_adapters.interop.prompt import Prompt, TextScope, read_prompt
 from parrot_adapters.interop.units import Units, find_units, flatten_features
@@ -136,7 +137,7 @@ class NativeSeam:
             call["input_ids"] = ids
         else:
             call["inputs_embeds"] = prompt_tensor
-        cache = given.get("past_key_values")
+        cache = given_cache(given)
         seen = int(cache.get_seq_length()) if cache is not None else 0
         return model_kwargs | {"mm_encoder_outputs": self.align_outputs(outputs, call, None, seen)}
 

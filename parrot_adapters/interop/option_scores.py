@@ -20,6 +20,7 @@ from torch import Tensor
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.evaluation.host import Asked, OptionScores
 from parrot_adapters.interop.evaluation_host import EvaluationHost, Inputs
+from parrot_adapters.interop.key_values import cache_argument, made_cache
 
 __all__ = ["OptionScorer"]
 
@@ -118,8 +119,8 @@ class OptionScorer:
                 input_ids=tokens[:, :-1],
                 attention_mask=whole,
                 position_ids=places,
-                past_key_values=_rows_of(out.past_key_values, rows),
                 use_cache=True,
+                **{cache_argument(self.host.model.forward): _rows_of(made_cache(out), rows)},
             ).logits
             for (row, ids), value in zip(pairs, _summed(logits, tokens[:, 1:], kept[:, 1:]), strict=True):
                 found[row][ids] += value
