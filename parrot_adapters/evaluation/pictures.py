@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.errors import EvaluationDataError
 
-__all__ = ["LONGEST_REFERENCE", "check_references", "decode_picture", "resolve_pictures"]
+__all__ = ["LONGEST_REFERENCE", "check_references", "decode_picture", "is_picture_text", "resolve_pictures"]
 
 LONGEST_REFERENCE = 64
 """An ``image`` cell of at most this many characters names another row; a picture is longer."""
@@ -78,6 +78,18 @@ def decode_picture(text: str, *, row: object = None) -> bytes:
         raise EvaluationDataError(
             explain("an image is not valid base64.", row=row, starts=repr(text[:32]), length=len(text), because=error)
         ) from None
+
+
+def is_picture_text(cell: str) -> bool:
+    """False for a cell that should hold base64, or a list of it, and does not; references are not looked at."""
+    if len(cell) <= LONGEST_REFERENCE and not _is_list(cell):
+        return True
+    try:
+        for text in _listed(cell, "") if _is_list(cell) else [cell]:
+            decode_picture(text)
+    except EvaluationDataError:
+        return False
+    return True
 
 
 def _is_list(cell: str) -> bool:

@@ -28,8 +28,9 @@ def read_predictions(path: str | Path, benchmark: Benchmark) -> Predictions:
     """Read replies; the file's suffix says its form.
 
     ``.jsonl``: one object a line with ``lang``, ``index``, ``prediction`` (other keys are ignored). ``.xlsx``,
-    ``.tsv``, ``.json``: the harness's result file of one language (its name says which, as in
-    ``<model>_MMMB_ar.xlsx``) or of all at once (columns ``SUB_DATASET`` and ``original_index``).
+    ``.tsv``, ``.json``, and ``.jsonl`` without ``lang``: the harness's result file of one language (its name says
+    which, as in ``<model>_MMMB_ar.xlsx``) or of all at once (columns ``SUB_DATASET`` and ``original_index``), its
+    columns in any case, as the harness takes them.
 
     Raises:
         EvaluationDataError: the file is missing, cannot be read, or says two things about one row.
@@ -37,10 +38,11 @@ def read_predictions(path: str | Path, benchmark: Benchmark) -> Predictions:
     path = Path(path)
     if not path.is_file():
         raise EvaluationDataError(explain("there is no such file of predictions.", given=path))
-    if path.suffix == ".jsonl":
-        records = _json_lines(path)
-    elif path.suffix in HARNESS:
-        records = _harness_records(HARNESS[path.suffix](path), path, benchmark)
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        records = _json_lines(path, benchmark)
+    elif suffix in HARNESS:
+        records = _harness_records(HARNESS[suffix](path), path, benchmark)
     else:
         raise EvaluationDataError(
             explain(
@@ -57,16 +59,22 @@ def _collected(records: Iterable[Mapping[str, object]], path: Path) -> Predictio
     twice: list[str] = []
     for record in records:
         language = canonical_language(str(record["lang"]))
-        index = record["index"]
-        if isinstance(index, float) and index.is_integer():
-            index = int(index)
-        if isinstance(index, str) and re.fullmatch(r"[0-9]+", index, re.ASCII):
-            index = int(index)
-        if not isinstance(index, int) or isinstance(index, bool):
+        index = _whole(record["index"])
+        if index is None:
             raise EvaluationDataError(
                 explain("an index is not a whole number.", file=path, given=repr(record["index"]))
             )
         reply = record["prediction"]
+        if isinstance(reply, (list, dict)):
+            raise EvaluationDataError(
+                explain(
+                    "a prediction is not text.",
+                    file=path,
+                    row=f"{language} {index}",
+                    given=repr(reply)[:60],
+                    todo="write the reply itself; which part of this is the reply is not for us to guess",
+                )
+            )
         replies = found.setdefault(language, {})
         if index in replies:
             twice.append(f"{language} {index}")
@@ -85,7 +93,17 @@ def _collected(records: Iterable[Mapping[str, object]], path: Path) -> Predictio
     return found
 
 
-def _json_lines(path: Path) -> Iterable[Mapping[str, object]]:
+def _whole(index: object) -> int | None:
+    """The index as a whole number; table programs write 3 as "3" and as 3.0."""
+    if isinstance(index, str) and re.fullmatch(r"[0-9]+(\.0*)?", index, re.ASCII):
+        return int(index.partition(".")[0])
+    if isinstance(index, float) and index.is_integer():
+        return int(index)
+    return index if isinstance(index, int) and not isinstance(index, bool) else None
+
+
+def _json_lines(path: Path, benchmark: Benchmark) -> Iterable[Mapping[str, object]]:
+    named_language = _language_in_name(path.stem, benchmark)
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
@@ -101,6 +119,9 @@ def _json_lines(path: Path) -> Iterable[Mapping[str, object]]:
             ) from None
         if not isinstance(record, dict):
             raise EvaluationDataError(explain(f"line {number} is not an object.", file=path, starts=repr(line[:60])))
+        if "lang" not in record and (named_language or "SUB_DATASET" in record):
+            yield from _harness_records([record], path, benchmark, first=number)
+            continue
         absent = [field for field in FIELDS if field not in record]
         if absent:
             raise EvaluationDataError(
@@ -115,12 +136,22 @@ def _json_lines(path: Path) -> Iterable[Mapping[str, object]]:
 
 
 def _harness_records(
-    rows: Iterable[Mapping[str, object]], path: Path, benchmark: Benchmark
+    rows: Iterable[Mapping[str, object]], path: Path, benchmark: Benchmark, *, first: int = 1
 ) -> Iterable[Mapping[str, object]]:
     named_language = _language_in_name(path.stem, benchmark)
-    for number, row in enumerate(rows, start=1):
-        if "SUB_DATASET" in row:
-            language, index = benchmark.language(str(row["SUB_DATASET"])), row.get("original_index")
+    for number, given in enumerate(rows, start=first):
+        row = {str(name).lower(): value for name, value in given.items()}
+        if "sub_dataset" in row:
+            language, index = benchmark.language(str(row["sub_dataset"])), row.get("original_index")
+            if language is None:
+                raise EvaluationDataError(
+                    explain(
+                        f"row {number} is of another benchmark.",
+                        file=path,
+                        given=row["sub_dataset"],
+                        expected=f"{benchmark.subset('ar')} and so on",
+                    )
+                )
         else:
             language, index = named_language, row.get("index")
         if language is None:
@@ -133,7 +164,7 @@ def _harness_records(
             )
         if index is None or "prediction" not in row:
             raise EvaluationDataError(
-                explain(f"row {number} lacks an index or a prediction.", file=path, given=", ".join(map(str, row)))
+                explain(f"row {number} lacks an index or a prediction.", file=path, given=", ".join(map(str, given)))
             )
         yield {"lang": language, "index": index, "prediction": row["prediction"]}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmarks import Benchmark
 from parrot_adapters.evaluation.errors import EvaluationDataError
-from parrot_adapters.evaluation.pictures import check_references, decode_picture, resolve_pictures
+from parrot_adapters.evaluation.pictures import check_references, decode_picture, is_picture_text, resolve_pictures
 from parrot_adapters.evaluation.table import Table, read_tsv
 from parrot_adapters.evaluation.values import Value
 
@@ -135,7 +135,7 @@ def load_subset(
         raise EvaluationDataError(
             explain("a benchmark file is missing.", file=path, published=benchmark.published(language))
         )
-    table = read_tsv(path)
+    table, recased = _recased(read_tsv(path), name)
     absent = [column for column in REQUIRED if column not in table.columns]
     if absent:
         raise EvaluationDataError(
@@ -155,7 +155,9 @@ def load_subset(
     kept = [i for i, cells in enumerate(table.rows) if "image" not in cells or cells["image"] is not None]
     images = {str(indices[i]): str(table.rows[i]["image"]) for i in kept if "image" in table.columns}
     check_references(images)
+    broken: list[int] = []
     if not keep_images:
+        broken = [int(index) for index, cell in images.items() if not is_picture_text(cell)]
         images = {}
         for cells in table.rows:
             cells.pop("image", None)
@@ -170,7 +172,7 @@ def load_subset(
         rows,
         dropped,
         images,
-        tuple(_oddities(name, table, indices, rows, dropped)),
+        (*recased, *_oddities(name, table, indices, rows, dropped, broken)),
     )
 
 
@@ -186,11 +188,31 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
+def _recased(table: Table, subset: str) -> tuple[Table, list[str]]:
+    """The table with ``Index`` read as ``index`` and so on, and a note that says so.
+
+    The harness scores such a file in the same way; it alone overlooks a ``Hint``, which is therefore left as it is.
+    """
+    names = {
+        name: name.lower()
+        for name in table.columns
+        if name not in KNOWN and name.lower() in KNOWN - {"hint"} and name.lower() not in table.columns
+    }
+    if len(set(names.values())) < len(names) or not names:
+        return table, []
+    rows: list[dict[str, Value]] = [{names.get(c, c): value for c, value in row.items()} for row in table.rows]
+    vanished = [(number, names.get(column, column), spelling) for number, column, spelling in table.vanished]
+    note = f"{subset}: columns are read in lower case: {', '.join(names)}"
+    return Table([names.get(name, name) for name in table.columns], rows, vanished), [note]
+
+
 def _indices(table: Table, name: str, path: Path) -> list[int]:
     indices: list[int] = []
     wrong: list[object] = []
     for cells in table.rows:
         value = cells["index"]
+        if isinstance(value, float) and value.is_integer():  # "3.0", as a table program may write it
+            value = int(value)
         whole = value if isinstance(value, int) and not isinstance(value, bool) else None
         if whole is None:
             wrong.append(value)
@@ -216,7 +238,12 @@ def _row(index: int, cells: Mapping[str, Value], letters: Sequence[str]) -> Row:
 
 
 def _oddities(
-    name: str, table: Table, indices: Sequence[int], rows: Sequence[Row], dropped: Sequence[int]
+    name: str,
+    table: Table,
+    indices: Sequence[int],
+    rows: Sequence[Row],
+    dropped: Sequence[int],
+    broken: Sequence[int],
 ) -> Iterable[str]:
     """What a reader should know about the file; none of it is mended, since the harness does not mend it."""
     unknown = [column for column in table.columns if column not in KNOWN | IGNORED]
@@ -224,6 +251,8 @@ def _oddities(
         yield f"{name}: unknown columns are ignored: {', '.join(unknown)}"
     if dropped:
         yield f"{name}: {len(dropped)} rows without an image are left out: {named(dropped)}"
+    if broken:
+        yield f"{name}: {len(broken)} images are not valid base64; scores do not depend on them: {named(broken)}"
     for kind, columns in (("options", set(string.ascii_uppercase)), ("hints", {"hint"}), ("answers", {"answer"})):
         gone = [(indices[i], spelling) for i, column, spelling in table.vanished if column in columns]
         if gone:

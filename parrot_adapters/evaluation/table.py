@@ -51,6 +51,8 @@ def read_tsv(path: str | Path) -> Table:
         raise EvaluationDataError(
             explain("the file is not UTF-8 text.", file=path, because=error.reason, todo="save it as UTF-8")
         ) from None
+    except csv.Error as error:
+        raise EvaluationDataError(explain("the table cannot be read.", file=path, because=error)) from None
     header = records[0] if records else []
     if not header:
         raise EvaluationDataError(explain("the table is empty.", file=path, todo="give a TSV file with a header line"))
@@ -105,7 +107,7 @@ def _whole_number_reader(numbers: list[int], *, gaps: bool) -> Callable[[str], V
 
 
 def _records(path: Path) -> list[list[str]]:
-    """Split a file into records; blank lines are skipped. The csv module's size limit is global: put it back."""
+    """Split a file into records; lines of nothing or of spaces are skipped. The csv module's size limit is global: put it back."""
     ended = False
 
     def lines() -> Iterator[str]:
@@ -128,7 +130,7 @@ def _records(path: Path) -> list[list[str]]:
                             todo="close the quote; the file may have been cut short",
                         )
                     )
-                if record:
+                if record and (len(record) > 1 or record[0].strip(" ") or not record[0]):
                     found.append(record)
         finally:
             csv.field_size_limit(before)
