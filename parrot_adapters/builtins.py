@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from parrot_adapters import core
+from parrot_adapters.data import DataFormat
+from parrot_adapters.data.formats import FORMATS
 from parrot_adapters.evaluation.benchmarks import BENCHMARKS, Benchmark
 from parrot_adapters.hookspecs import Register, hookimpl
 from parrot_adapters.hosts import HostSpec
@@ -72,6 +74,12 @@ def register_observers(register: Register[Callable[..., object]]) -> None:
 def register_benchmarks(register: Register[Benchmark | Callable[[], Benchmark]]) -> None:
     for name, benchmark in BENCHMARKS.items():
         register(name, benchmark)
+
+
+@hookimpl
+def register_data_formats(register: Register[Callable[[], DataFormat]]) -> None:
+    for name, factory in FORMATS.items():
+        register(name, factory)
 
 
 def routing_log_file(handle: Attachment) -> object:

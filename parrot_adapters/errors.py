@@ -13,6 +13,7 @@ __all__ = [
     "AlreadyAttachedError",
     "CheckpointError",
     "ConfigError",
+    "DataError",
     "HostError",
     "HostMismatchError",
     "MissingDependencyError",
@@ -38,6 +39,10 @@ class ConfigError(ParrotError, ValueError):
 
 class UnknownNameError(ConfigError):
     """A router, expert, summary, host ... was asked for by a name that nobody registered."""
+
+
+class DataError(ParrotError, ValueError):
+    """A training file, or a sample of one, cannot be used; the message names file, sample and reason."""
 
 
 class PluginError(ParrotError):

@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from torch import nn
 
+    from parrot_adapters.data import DataFormat
     from parrot_adapters.evaluation import Benchmark
     from parrot_adapters.hosts import HostSpec
 
@@ -74,3 +75,8 @@ def register_benchmarks(register: Register[Benchmark | Callable[[], Benchmark]])
 @hookspec
 def register_model_classes(register: Register[Callable[[], object]]) -> None:
     """``register(model_type, function)``: ``function()`` makes the classes of a model type known to transformers."""
+
+
+@hookspec
+def register_data_formats(register: Register[Callable[[], DataFormat]]) -> None:
+    """``factory()`` -> ``parrot_adapters.data.DataFormat``: how one record of a training file becomes a dialogue."""

@@ -38,6 +38,7 @@ KINDS = {
     "observer": "register_observers",
     "benchmark": "register_benchmarks",
     "model-class": "register_model_classes",
+    "data-format": "register_data_formats",
 }
 
 
@@ -152,7 +153,7 @@ class PluginManager:
 
         Args:
             kind: ``"router"``, ``"expert"``, ``"summary"``, ``"loss"``, ``"host"``,
-                ``"detector"``, ``"observer"``, ``"benchmark"`` or ``"model-class"``.
+                ``"detector"``, ``"observer"``, ``"benchmark"``, ``"model-class"`` or ``"data-format"``.
             name: as registered.
             asked_by: shown in the error, e.g. ``"AdapterConfig.router"``.
 

@@ -54,9 +54,11 @@ class Dialogue:
         source: the path of its source.
         language: BCP-47 tag, or None if nobody said.
         turns: system (optional), then user and assistant in alternation.
+        number: which record of its source it is, from 0; two samples may share an identity, but not this.
     """
 
     identity: str
     source: str
     language: str | None
     turns: tuple[Turn, ...]
+    number: int = 0

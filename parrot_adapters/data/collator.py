@@ -1,0 +1,289 @@
+"""From dialogues to a batch of the host's own arguments, by the host's own processor and chat template.
+
+R  rows of the batch    S  positions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from parrot_adapters.data.chat_text import ChatText, Written
+from parrot_adapters.data.dialogue import Dialogue, Picture, Video
+from parrot_adapters.data.labels import Labelled, find_answers
+from parrot_adapters.data.pictures import picture_size, read_picture
+from parrot_adapters.data.problems import BadSample
+from parrot_adapters.data.rejects import Rejects
+from parrot_adapters.errors import ConfigError, explain
+
+__all__ = ["IGNORED", "Collator"]
+
+IGNORED = -100
+"""Label of a position that is not learned."""
+
+EMPTY = "(empty batch)"
+"""Identity of the row that stands for a batch without samples."""
+
+
+class Collator:
+    """Makes batches. Called by a data loader, in this process or in workers.
+
+    A batch is what the processor makes of prompts and pictures, padded on one side, plus ``labels`` (R, S), ``IGNORED``
+    everywhere but on answers and their end-of-turn tokens. Up to an answer, a row holds the very ids that
+    ``processor.apply_chat_template(..., add_generation_prompt=True)`` gives for that answer's prompt; where the
+    tokenizer merges text across the border, that holds for the first answer of a dialogue.
+
+    A bad sample that is only discovered here (a missing picture, too many tokens) is dropped from its batch under
+    ``bad_samples="skip"``. A batch that loses all its samples, or is given none, becomes one row of one token without
+    a label: it takes part in every collective operation and adds nothing to a loss that is normalised by tokens.
+
+    Args:
+        processor: the host's.
+        model_config: the host's config, for its placeholder ids; None to read them off the processor alone.
+        max_length: longest sample in tokens, visual tokens included.
+        bad_samples: ``"error"`` raises at the first bad sample.
+        rejects: file of skipped samples, or the :class:`Rejects` to add to; None to keep them in memory.
+        padding_side: where rows are filled up.
+
+    Raises:
+        ConfigError: the processor cannot pad, or its template cannot write a dialogue.
+    """
+
+    def __init__(
+        self,
+        processor: Any,
+        *,
+        model_config: Any = None,
+        max_length: int = 2048,
+        bad_samples: Literal["error", "skip"] = "error",
+        rejects: Rejects | str | Path | None = None,
+        padding_side: Literal["left", "right"] = "right",
+    ) -> None:
+        self.processor, self.max_length, self.bad_samples = processor, max_length, bad_samples
+        self.rejects = rejects if isinstance(rejects, Rejects) else Rejects(rejects)
+        self.tokenizer = getattr(processor, "tokenizer", processor)
+        self.padding_side = padding_side
+        if self.tokenizer.pad_token_id is None:
+            if self.tokenizer.eos_token_id is None:
+                raise ConfigError(
+                    explain("the tokenizer has neither a padding nor an end token, so rows cannot be padded.")
+                )
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.chat = ChatText(processor)
+        self._placeholders = _placeholder_ids(processor, model_config)
+
+    def __call__(self, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
+        """The batch of some dialogues.
+
+        Args:
+            dialogues: any number, none included.
+
+        Returns:
+            the host's forward arguments, ``labels`` (R, S) int64, and two keys that are not the host's:
+            ``parrot_identities`` and ``parrot_languages``, one entry a row.
+
+        Raises:
+            DataError: a sample is bad, and none may be skipped.
+        """
+        samples = [sample for dialogue in dialogues if (sample := self._read(dialogue)) is not None]
+        while samples:
+            batch = self._process(samples)
+            if batch is None:  # the processor refused one, which was told apart and dropped
+                continue
+            kept = self._label(samples, batch)
+            if kept is not None:
+                return kept
+        return self._empty()
+
+    def length(self, dialogue: Dialogue) -> int:
+        """Number of tokens of a dialogue, visual tokens included, without decoding its pictures.
+
+        Raises:
+            BadSample: it cannot be written, or a picture cannot be opened.
+        """
+        written = self.chat.write(dialogue.turns)
+        pictures = [part for turn in dialogue.turns for part in turn.parts if isinstance(part, Picture)]
+        return len(self._tokenize(written.text)) + self._visual_tokens(pictures)
+
+    # --- one sample --------------------------------------------------------------------------------------------
+
+    def _read(self, dialogue: Dialogue) -> _Sample | None:
+        try:
+            written = self.chat.write(dialogue.turns)
+            shown = [part for turn in dialogue.turns for part in turn.parts]
+            pictures = [read_picture(part) for part in shown if isinstance(part, Picture)]
+            videos = [self._video(part) for part in shown if isinstance(part, Video)]
+            return _Sample(dialogue, written, pictures, videos)
+        except BadSample as problem:
+            self._refuse(dialogue, problem)
+            return None
+
+    def _video(self, video: Video) -> str:
+        if getattr(self.processor, "video_processor", None) is None:
+            raise BadSample("bad-video", f"{video.path}: the host's processor takes no videos")
+        if not Path(video.path).exists():
+            raise BadSample("bad-video", f"{video.path} is not there")
+        return video.path
+
+    def _refuse(self, dialogue: Dialogue, problem: BadSample) -> None:
+        """Count a bad sample, or stop at it."""
+        if self.bad_samples == "error":
+            raise problem.as_error(source=dialogue.source, identity=dialogue.identity) from None
+        self.rejects.add(problem, source=dialogue.source, number=dialogue.number, identity=dialogue.identity)
+
+    # --- a batch -----------------------------------------------------------------------------------------------
+
+    def _process(self, samples: list[_Sample]) -> dict[str, Any] | None:
+        """The processor's tensors; None after a sample that it refuses was taken out of ``samples``."""
+        try:
+            return self._call(
+                [s.written.text for s in samples], [s.pictures for s in samples], [s.videos for s in samples]
+            )
+        except Exception as error:  # whatever a processor raises
+            for number, sample in enumerate(samples):
+                try:
+                    self._call([sample.written.text], [sample.pictures], [sample.videos])
+                except Exception as own:
+                    self._refuse(samples.pop(number).dialogue, BadSample("processor", _first_line(own)))
+                    return None
+            raise ConfigError(
+                explain(
+                    "the processor takes each sample of a batch, but not the batch.",
+                    samples=", ".join(sample.dialogue.identity for sample in samples),
+                    because=_first_line(error),
+                    to_do="set batch.per_device to 1 for this host",
+                )
+            ) from error
+
+    def _call(self, texts: list[str], pictures: list[list[Any]], videos: list[list[str]]) -> dict[str, Any]:
+        options: dict[str, Any] = {"padding": True, "return_tensors": "pt", "padding_side": self.padding_side}
+        if any(pictures):
+            options["images"] = pictures
+        if any(videos):
+            options["videos"] = videos
+        if self._written_bos(texts[0]):
+            options["add_special_tokens"] = False
+        return dict(self.processor(text=texts, **options))
+
+    def _label(self, samples: list[_Sample], batch: dict[str, Any]) -> dict[str, Any] | None:
+        """The finished batch; None after samples that cannot be used were taken out of ``samples``."""
+        ids, mask = batch["input_ids"], batch["attention_mask"].bool()
+        labelled: list[Labelled] = []
+        good: list[_Sample] = []
+        for number, sample in enumerate(samples):
+            try:
+                labelled.append(self._answers(sample, ids[number][mask[number]].tolist()))
+                good.append(sample)
+            except BadSample as problem:
+                self._refuse(sample.dialogue, problem)
+        if len(good) < len(samples):
+            samples[:] = good
+            return None
+        if any(row.origin != list(range(len(row.ids))) for row in labelled):
+            batch = self._rebuilt(batch, labelled)
+        return {
+            **batch,
+            "labels": self._labels(batch, labelled),
+            "parrot_identities": [sample.dialogue.identity for sample in samples],
+            "parrot_languages": [sample.dialogue.language for sample in samples],
+        }
+
+    def _answers(self, sample: _Sample, ids: list[int]) -> Labelled:
+        if len(ids) > self.max_length:
+            raise BadSample("over-long", f"{len(ids)} tokens; at most {self.max_length} are allowed (data.max_length)")
+        return find_answers(
+            sample.written,
+            ids,
+            self._tokenize,
+            plainly=self._plainly,
+            placeholders=self._placeholders,
+        )
+
+    def _labels(self, batch: dict[str, Any], labelled: list[Labelled]) -> Tensor:
+        ids = batch["input_ids"]
+        labels = torch.full_like(ids, IGNORED)
+        for number, row in enumerate(labelled):
+            start = ids.shape[1] - len(row.ids) if self.padding_side == "left" else 0
+            for begin, end in row.answers:
+                labels[number, start + begin : start + end] = ids[number, start + begin : start + end]
+        return labels
+
+    def _rebuilt(self, batch: dict[str, Any], labelled: list[Labelled]) -> dict[str, Any]:
+        """The batch with the final ids; whatever else has a value per position follows them."""
+        ids, mask = batch["input_ids"], batch["attention_mask"].bool()
+        size = max(len(row.ids) for row in labelled)
+        made = dict(batch)
+        for name, value in batch.items():
+            if not isinstance(value, Tensor) or value.shape != ids.shape:
+                continue
+            fill = self.tokenizer.pad_token_id if name == "input_ids" else 0
+            made[name] = value.new_full((len(labelled), size), fill)
+            for number, row in enumerate(labelled):
+                here = slice(size - len(row.ids), size) if self.padding_side == "left" else slice(len(row.ids))
+                kept = value[number][mask[number]][torch.tensor(row.origin)]
+                made[name][number, here] = torch.tensor(row.ids) if name == "input_ids" else kept
+        return made
+
+    def _empty(self) -> dict[str, Any]:
+        batch = self._call(["."], [[]], [[]])
+        return {
+            **batch,
+            "labels": torch.full_like(batch["input_ids"], IGNORED),
+            "parrot_identities": [EMPTY],
+            "parrot_languages": [None],
+        }
+
+    # --- tokens ------------------------------------------------------------------------------------------------
+
+    def _written_bos(self, text: str) -> bool:
+        """Whether the template wrote the first special token itself (transformers' own rule)."""
+        bos = self.tokenizer.bos_token
+        return bool(bos) and text.startswith(bos)
+
+    def _plainly(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _tokenize(self, text: str) -> list[int]:
+        """As the processor does, without special tokens behind."""
+        if self._written_bos(text):
+            return self._plainly(text)
+        ids, plain = list(self.tokenizer(text)["input_ids"]), self._plainly(text)
+        in_front = next((i for i in range(len(ids) - len(plain) + 1) if ids[i : i + len(plain)] == plain), 0)
+        return ids[: in_front + len(plain)]
+
+    def _visual_tokens(self, pictures: Sequence[Picture]) -> int:
+        """How many tokens pictures get beyond their placeholders; 0 where the processor does not tell."""
+        count = getattr(self.processor, "_get_num_multimodal_tokens", None)
+        if count is None or not pictures:
+            return 0
+        sizes = [list(picture_size(picture)) for picture in pictures]
+        try:
+            return sum(count(image_sizes=sizes).num_image_tokens) - len(sizes)
+        except Exception:  # an estimate: a host's own trouble with it is no reason to stop
+            return 0
+
+
+class _Sample:
+    """A dialogue that is ready for the processor."""
+
+    def __init__(self, dialogue: Dialogue, written: Written, pictures: list[Any], videos: list[str]) -> None:
+        self.dialogue, self.written, self.pictures, self.videos = dialogue, written, pictures, videos
+
+
+def _placeholder_ids(processor: Any, config: Any) -> frozenset[int]:
+    """Ids that stand for a picture or a video in plain text."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    tokens = ("image_token", "video_token", "boi_token")
+    written = {getattr(part, name, None) for part in (processor, tokenizer) for name in tokens}
+    fields = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
+    known = {getattr(part, name, None) for part in (processor, config) for name in fields if part is not None}
+    found = {tokenizer.convert_tokens_to_ids(str(token)) for token in written if token} | known
+    return frozenset(number for number in found if isinstance(number, int))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

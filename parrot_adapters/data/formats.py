@@ -1,0 +1,155 @@
+"""Which format a source is in: asked for by name, or recognised by what its records look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from parrot_adapters.data.chat import ChatFormat
+from parrot_adapters.data.format import DataFormat
+from parrot_adapters.data.llava import LlavaFormat
+from parrot_adapters.data.mmmb import MmmbFormat
+from parrot_adapters.data.problems import BadSample
+from parrot_adapters.data.records import Records
+from parrot_adapters.data.sharegpt4v import ShareGPT4VFormat
+from parrot_adapters.errors import DataError, PluginError, explain
+
+__all__ = ["FORMATS", "choose_format", "format_named", "known_formats"]
+
+FORMATS: dict[str, type[DataFormat]] = {
+    "sharegpt4v": ShareGPT4VFormat,  # before llava, whose records its own also are
+    "llava": LlavaFormat,
+    "chat": ChatFormat,
+    "mmmb-tsv": MmmbFormat,
+}
+"""The library's own, most particular first: ``auto`` takes the first that recognises a file."""
+
+LOOKED_AT = 20  # records, for one that can be read
+
+
+def format_named(name: str) -> DataFormat:
+    """The format registered under a name.
+
+    Raises:
+        UnknownNameError: nobody registered it.
+        PluginError: what was registered makes no format.
+    """
+    from parrot_adapters.plugins import manager
+
+    found = manager.find("data-format", name, asked_by="data.sources.format")
+    return _made(found)
+
+
+def known_formats() -> dict[str, DataFormat]:
+    """Every registered format by name; the library's own first."""
+    from parrot_adapters.plugins import manager
+
+    return {component.name: _made(component) for component in manager.components("data-format")}
+
+
+def choose_format(path: Path, name: str) -> tuple[str, DataFormat, Records, str]:
+    """Open a file in the format asked for, or in the one that its content shows.
+
+    Args:
+        path: the file.
+        name: of a format, or ``"auto"``.
+
+    Returns:
+        its name, the format, the records, and how it was chosen, in words.
+
+    Raises:
+        DataError: the file cannot be read, or no format recognises it; the message says what was seen.
+    """
+    if name != "auto":
+        chosen = format_named(name)
+        return name, chosen, chosen.records(path), "asked for"
+    seen: list[str] = []
+    first: DataError | None = None
+    readers: dict[Any, Records | DataError] = {}  # formats that share a reader share what it read
+    for known, candidate in _plausible(path).items():
+        reader = type(candidate).records
+        if reader not in readers:
+            try:
+                readers[reader] = candidate.records(path)
+            except DataError as error:
+                readers[reader] = error
+        records = readers[reader]
+        if isinstance(records, DataError):
+            first = first or records
+            continue
+        record = first_record(records)
+        why = None if record is None else candidate.recognise(record)
+        if why:
+            return known, candidate, records, f"the first record is {known}: {why}"
+        seen.append(looks_like(record))
+    if not seen and first is not None:
+        raise first
+    raise DataError(
+        explain(
+            "no data format recognises the file.",
+            file=path,
+            first_record="; ".join(dict.fromkeys(seen)),
+            known=", ".join(known_formats()),
+            to_do="name its format (data.sources.format), or register one (hook register_data_formats)",
+        )
+    )
+
+
+def recognised(record: object, place: object) -> tuple[str, DataFormat, str]:
+    """The format of one record: its name, the format, and why.
+
+    Raises:
+        DataError: none knows it.
+    """
+    for name, candidate in known_formats().items():
+        why = candidate.recognise(record)
+        if why:
+            return name, candidate, f"the first record is {name}: {why}"
+    raise DataError(
+        explain(
+            "no data format recognises the records.",
+            source=place,
+            first_record=looks_like(record),
+            known=", ".join(known_formats()),
+        )
+    )
+
+
+def first_record(records: Records) -> Any:
+    """The first record that can be read, or None."""
+    for number in range(min(len(records), LOOKED_AT)):
+        try:
+            return records[number]
+        except BadSample:
+            continue
+    return None
+
+
+def looks_like(record: object) -> str:
+    """A record in a few words, for messages."""
+    if isinstance(record, Mapping):
+        return f"an object with {', '.join(map(repr, list(record)[:8])) or 'nothing in it'}"
+    if isinstance(record, list):
+        return f"a list of {len(record)}, the first {looks_like(record[0])}" if record else "an empty list"
+    return "nothing that can be read" if record is None else f"{type(record).__name__} {str(record)[:40]!r}"
+
+
+def _plausible(path: Path) -> dict[str, DataFormat]:
+    """Every format, those with a reader of their own for this kind of file in front."""
+    known = known_formats()
+    table = path.suffix.lower() in (".tsv", ".csv")
+    return dict(sorted(known.items(), key=lambda item: table != (type(item[1]).records is not DataFormat.records)))
+
+
+def _made(component: Any) -> DataFormat:
+    made = component.factory()
+    if not isinstance(made, DataFormat):
+        raise PluginError(
+            explain(
+                f"what {component.plugin} registered as the data format {component.name!r} is none.",
+                given=repr(made)[:80],
+                to_do="register a subclass of parrot_adapters.data.DataFormat",
+            )
+        )
+    return made

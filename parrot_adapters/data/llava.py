@@ -1,0 +1,64 @@
+"""LLaVA's JSON: ``{"id", "image": str or list, "conversations": [{"from": "human", "value": "<image>\\n..."}, ...]}``.
+
+``<image>`` may stand anywhere in any human turn, as often as there are images; ``<video>`` likewise. A text-only sample
+has neither. Format as in https://github.com/haotian-liu/LLaVA/blob/main/docs/Finetune_Custom_Data.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from parrot_adapters.data.dialogue import Turn
+from parrot_adapters.data.format import DataFormat, Files, role_of, split_at
+from parrot_adapters.data.problems import BadSample
+
+__all__ = ["LlavaFormat"]
+
+
+class LlavaFormat(DataFormat):
+    """LLaVA's JSON."""
+
+    def recognise(self, record: object) -> str | None:
+        if not isinstance(record, Mapping) or not has_conversations(record):
+            return None
+        return "it has 'conversations' with 'from' and 'value'"
+
+    def turns(self, record: Any, files: Files) -> tuple[Turn, ...]:
+        return conversation(record, files)
+
+
+def has_conversations(record: Mapping[str, Any]) -> bool:
+    """Whether the turns are called as LLaVA calls them."""
+    said = record.get("conversations")
+    return isinstance(said, list) and bool(said) and isinstance(said[0], Mapping) and {"from", "value"} <= {*said[0]}
+
+
+def conversation(record: Any, files: Files) -> tuple[Turn, ...]:
+    """The turns of a record with ``conversations``, its images and videos where their placeholders are."""
+    said = record.get("conversations") if isinstance(record, Mapping) else None
+    if not isinstance(said, list):
+        raise BadSample("bad-record", "there is no list 'conversations'")
+    markers: dict[str, list[Any]] = {
+        "<image>": [files.picture(given) for given in listed(record, "image", "images")],
+        "<video>": [files.video(given) for given in listed(record, "video", "videos")],
+    }
+    turns = []
+    for number, message in enumerate(said, 1):
+        if not isinstance(message, Mapping) or not isinstance(message.get("value"), str):
+            raise BadSample("bad-record", f"turn {number} has no text 'value'")
+        turns.append(Turn(role_of(message.get("from")), split_at(message["value"], markers)))
+    left = {marker: len(rest) for marker, rest in markers.items() if rest}
+    if left:
+        shown = ", ".join(f"{count} more files than {marker}" for marker, count in left.items())
+        raise BadSample("placeholder-mismatch", f"there are {shown}")
+    return tuple(turns)
+
+
+def listed(record: Mapping[str, Any], *keys: str) -> list[Any]:
+    """What the first of some keys holds, as a list; empty where there is nothing."""
+    for key in keys:
+        value = record.get(key)
+        if value is not None and value != "" and value != []:
+            return list(value) if isinstance(value, list | tuple) else [value]
+    return []

@@ -1,0 +1,92 @@
+"""The micro-batches of an epoch in one global order, of which each process takes its share.
+
+    global order     m0 m1 m2 m3 m4 ...
+    two processes    m0    m2    m4 ...      and     m1    m3   ...
+
+Consecutive micro-batches make an optimizer step, so a step holds the same samples however many processes share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from parrot_adapters.data.drawing import generator
+
+__all__ = ["BatchOrder", "cut"]
+
+POOL = 64  # micro-batches among which samples of similar length are brought together
+
+
+class BatchOrder(Sampler[list[int]]):
+    """One process's micro-batches of one epoch, each a list of sample indices; a torch batch sampler.
+
+    Where the last ones do not go round, processes that would get none get an empty list, so that all of them take part
+    in every step.
+
+    Args:
+        everything: the epoch's micro-batches in global order.
+        rank: this process.
+        world: number of processes.
+        skip: micro-batches of this process that are done.
+    """
+
+    def __init__(self, everything: Sequence[list[int]], *, rank: int = 0, world: int = 1, skip: int = 0) -> None:
+        self._everything, self._rank, self._world, self.skip = everything, rank, world, skip
+
+    def __len__(self) -> int:
+        return max(0, -(-len(self._everything) // self._world) - self.skip)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for turn in range(self.skip, self.skip + len(self)):
+            number = turn * self._world + self._rank
+            yield self._everything[number] if number < len(self._everything) else []
+
+
+def cut(
+    order: Tensor,
+    size: int,
+    *,
+    lengths: Tensor | None = None,
+    group: bool = False,
+    budget: int | None = None,
+    seed: int = 0,
+    epoch: int = 0,
+) -> list[list[int]]:
+    """Cut an epoch into micro-batches.
+
+    Args:
+        order: (N,) int64 sample indices.
+        size: most samples of a micro-batch.
+        lengths: (M,) tokens of every sample by index; needed for what follows.
+        group: bring samples of similar length together, within pools of 64 micro-batches.
+        budget: most padded tokens of a micro-batch; a longer sample is alone.
+        seed: for the order of grouped micro-batches.
+        epoch: likewise.
+    """
+    if lengths is None or not (group or budget):
+        return [part.tolist() for part in order.split(size)]
+    made: list[list[int]] = []
+    for pool in order.split(size * POOL) if group else (order,):
+        by_length = pool[lengths[pool].sort(descending=True, stable=True).indices] if group else pool
+        made += _filled(by_length.tolist(), lengths[by_length].tolist(), size, budget)
+    if not group:
+        return made
+    return [made[i] for i in torch.randperm(len(made), generator=generator(seed, epoch, "groups")).tolist()]
+
+
+def _filled(indices: list[int], lengths: list[int], size: int, budget: int | None) -> list[list[int]]:
+    """Micro-batches filled one after the other."""
+    made: list[list[int]] = []
+    longest = 0
+    for index, length in zip(indices, lengths, strict=True):
+        longest = max(longest, length)
+        if made and len(made[-1]) < size and (budget is None or longest * (len(made[-1]) + 1) <= budget):
+            made[-1].append(index)
+        else:
+            made.append([index])
+            longest = length
+    return made

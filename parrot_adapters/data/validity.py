@@ -1,0 +1,36 @@
+"""What every dialogue must be, whatever its format: somebody asks, the assistant answers last, nobody is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parrot_adapters.data.dialogue import Turn
+from parrot_adapters.data.problems import BadSample
+
+__all__ = ["check_turns"]
+
+
+def check_turns(turns: Sequence[Turn]) -> None:
+    """Refuse a dialogue that cannot be learned from.
+
+    Raises:
+        BadSample: the first thing that is wrong with it.
+    """
+    said = list(turns)
+    if not any(turn.role == "assistant" for turn in said):
+        raise BadSample("no-assistant-turn", f"it has {len(said)} turns, none of the assistant's")
+    for number, turn in enumerate(said, 1):
+        words = [part for part in turn.parts if isinstance(part, str)]
+        shown = len(turn.parts) - len(words)
+        if turn.role == "assistant" and shown:
+            raise BadSample("picture-in-answer", f"turn {number}")
+        if not shown and not any(text.strip() for text in words):
+            raise BadSample("empty-turn", f"turn {number} ({turn.role}) says nothing")
+    spoken = said[1:] if said[0].role == "system" else said
+    expected = ("user", "assistant")
+    for number, turn in enumerate(spoken):
+        if turn.role != expected[number % 2]:
+            place = number + 1 + len(said) - len(spoken)
+            raise BadSample("wrong-order", f"turn {place} is the {turn.role}'s; expected the {expected[number % 2]}'s")
+    if len(spoken) % 2:
+        raise BadSample("wrong-order", "the last turn is the user's, and nobody answers")
