@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from parrot_adapters.config import AdapterConfig
     from parrot_adapters.core import Aligned, AlignmentLayer, Routing, RoutingInputs
     from parrot_adapters.errors import ParrotError, ParrotWarning
+    from parrot_adapters.examples import Example
     from parrot_adapters.freeze import freeze_routing
     from parrot_adapters.growing import grow
     from parrot_adapters.hookspecs import hookimpl
@@ -38,6 +39,7 @@ __all__ = [
     "AlignmentLayer",
     "Attachment",
     "EncodedImages",
+    "Example",
     "HostSpec",
     "ParrotError",
     "ParrotWarning",
@@ -67,6 +69,7 @@ _HOMES = {
     "config": ("AdapterConfig",),
     "core": ("Aligned", "AlignmentLayer", "Routing", "RoutingInputs"),
     "errors": ("ParrotError", "ParrotWarning"),
+    "examples": ("Example",),
     "freeze": ("freeze_routing",),
     "growing": ("grow",),
     "hookspecs": ("hookimpl",),

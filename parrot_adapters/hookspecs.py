@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from parrot_adapters.data import DataFormat
     from parrot_adapters.evaluation import Benchmark
+    from parrot_adapters.examples import Example
     from parrot_adapters.hosts import HostSpec
 
 PROJECT = "parrot_adapters"
@@ -80,3 +81,8 @@ def register_model_classes(register: Register[Callable[[], object]]) -> None:
 @hookspec
 def register_data_formats(register: Register[Callable[[], DataFormat]]) -> None:
     """``factory()`` -> ``parrot_adapters.data.DataFormat``: how one record of a training file becomes a dialogue."""
+
+
+@hookspec
+def register_examples(register: Register[Example]) -> None:
+    """A ``parrot_adapters.Example``: a small host, data ... that paths ``example:NAME/FILE`` lead into."""

@@ -39,6 +39,7 @@ KINDS = {
     "benchmark": "register_benchmarks",
     "model-class": "register_model_classes",
     "data-format": "register_data_formats",
+    "example": "register_examples",
 }
 
 
@@ -296,7 +297,7 @@ def _collector(kind: str, plugin: PluginInfo, into: list[Component]) -> Callable
     def register(name: str, factory: Any) -> None:
         if not isinstance(name, str) or not name:
             raise PluginError(f"the name of a {kind} must be a string, not {name!r}")
-        if not callable(factory) and kind not in ("host", "benchmark"):  # those are data
+        if not callable(factory) and kind not in ("host", "benchmark", "example"):  # those are data
             raise PluginError(f"{kind} {name!r} must be registered with a factory, not {type(factory).__name__}")
         if any(c.name == name for c in into):
             raise PluginError(f"{kind} {name!r} is registered twice by the same plugin")

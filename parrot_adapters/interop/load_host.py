@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from parrot_adapters.errors import ConfigError, ParrotWarning, explain, suggest
+from parrot_adapters.examples import example_path
 from parrot_adapters.interop.digests import json_digest
 from parrot_adapters.interop.model_classes import make_classes_known, unknown_model_types
 
@@ -53,6 +54,7 @@ def load_model(name: str, *, dtype: str = "auto", device: str = "auto", attn_imp
     from transformers import AutoModelForImageTextToText
 
     check_dtype(dtype)
+    name = str(example_path(name) or name)
     make_classes_known(name)
     options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
     try:
@@ -95,6 +97,7 @@ def load_processor(name: str, options: Mapping[str, object] | None = None) -> An
     """
     from transformers import AutoProcessor
 
+    name = str(example_path(name) or name)
     make_classes_known(name)
     settings = dict(options or {})
     try:

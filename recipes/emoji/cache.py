@@ -10,15 +10,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from parrot_adapters.examples import cache_directory
+
 __all__ = ["cache_directory", "cached_file"]
-
-
-def cache_directory() -> Path:
-    """``$PARROT_CACHE``, else ``$XDG_CACHE_HOME/parrot_adapters``, else ``~/.cache/parrot_adapters``."""
-    if chosen := os.environ.get("PARROT_CACHE"):
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "parrot_adapters"
 
 
 def cached_file(name: str, key: object, build: Callable[[Path], None]) -> Path:

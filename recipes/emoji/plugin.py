@@ -6,15 +6,36 @@ Named in the entry-point group `parrot_adapters` of pyproject.toml. Importing th
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from parrot_adapters import hookimpl
+from parrot_adapters import Example, hookimpl
 
-__all__ = ["register_model_classes"]
+__all__ = ["register_examples", "register_model_classes"]
 
 
 @hookimpl
 def register_model_classes(register: Callable[[str, Callable[[], None]], None]) -> None:
     register("parrot_emoji_tower", register_tower)
+
+
+@hookimpl
+def register_examples(register: Callable[[str, Example], None]) -> None:
+    register("emoji", Example(make_example, key="1", seconds=20))
+
+
+def make_example(directory: Path) -> None:
+    """What `parrot emoji export --preset quickstart` writes."""
+    from .art import drawn_concepts
+    from .concepts import select_concepts
+    from .dataset import export
+    from .presets import preset
+    from .quickstart import one_thread, quiet
+
+    quiet()
+    config = preset("quickstart")
+    concepts = drawn_concepts(select_concepts(config.categories, config.max_words, config.limit))
+    with one_thread():
+        export(concepts, directory, grid=config.grid)
 
 
 def register_tower() -> None:
