@@ -20,7 +20,7 @@ def score_table(report: ScoreReport, analysis: Analysis) -> Table:
     from rich import box
     from rich.table import Table
 
-    unit = report.protocol.unit(report.benchmark.name)
+    unit = report.protocol.unit(report.benchmark)
     table = Table(
         title=f"{report.benchmark.stem}, protocol {report.protocol.name}, unit: {unit}, in %",
         caption="95 %: bootstrap over questions. lost: English minus this language.\n"

@@ -18,9 +18,10 @@ from parrot_adapters.evaluation.languages import (
 from parrot_adapters.evaluation.predictions import Predictions, read_predictions
 from parrot_adapters.evaluation.prompts import PROMPT_STYLES, build_prompt, question_options
 from parrot_adapters.evaluation.protocols import PROTOCOLS, Protocol, protocol_named
+from parrot_adapters.evaluation.rows import Row
 from parrot_adapters.evaluation.run_score import ScoreReport, means, score_predictions
 from parrot_adapters.evaluation.scoring import SubsetScore, score_subset
-from parrot_adapters.evaluation.subsets import Row, Subset, find_subsets, load_subset
+from parrot_adapters.evaluation.subsets import Subset, find_subsets, load_subset
 
 __all__ = [
     "BENCHMARKS",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
+from parrot_adapters.evaluation.rows import PASS
 from parrot_adapters.evaluation.run_score import ScoreReport
 from parrot_adapters.evaluation.scoring import SubsetScore
 from parrot_adapters.evaluation.statistics import (
@@ -18,7 +19,6 @@ from parrot_adapters.evaluation.statistics import (
     macro_interval,
     position_bias,
 )
-from parrot_adapters.evaluation.subsets import PASS
 
 __all__ = ["Analysis", "analyse"]
 

@@ -27,6 +27,10 @@ class Benchmark(NamedTuple):
     """Of the published files, by the library's language code; empty for a benchmark that is made here."""
     made_by: str = ""
     """The command that writes the files, where no published ones exist."""
+    circular: bool = False
+    """Every question is asked once for each of its options, the options rotated, and is right only if every pass is."""
+    passes_in_file: bool = False
+    """The files hold the rotated passes already; otherwise they are made from the base rows."""
 
     def subset(self, language: str) -> str:
         """The name of a language's part, as the files spell it: ``MMMB_cn`` for ``zh``."""
@@ -83,6 +87,8 @@ BENCHMARKS = {
                     "tr": "4fab39d501389d3d6cc90264bb708f11",
                 }
             ),
+            circular=True,
+            passes_in_file=True,
         ),
         Benchmark("emoji", "EMOJI", "", "EMOJI", MappingProxyType({}), made_by="parrot emoji export --out DIR"),
     )

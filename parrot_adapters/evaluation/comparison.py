@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.errors import EvaluationDataError
+from parrot_adapters.evaluation.rows import PASS
 from parrot_adapters.evaluation.statistics import (
     Flips,
     Interval,
@@ -21,7 +22,7 @@ from parrot_adapters.evaluation.statistics import (
     mcnemar,
     paired_permutation,
 )
-from parrot_adapters.evaluation.subsets import PASS, named
+from parrot_adapters.evaluation.subsets import named
 
 __all__ = ["Comparison", "Difference", "ScoredRun", "compare_runs", "read_run"]
 

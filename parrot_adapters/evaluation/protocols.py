@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.evaluation.benchmarks import Benchmark
 
 __all__ = ["PROTOCOLS", "Protocol", "protocol_named"]
 
@@ -29,11 +30,11 @@ class Protocol(NamedTuple):
     grouped_by_column: bool = False
     """A circular set's groups come from its ``g_index`` column where it has one."""
 
-    def unit(self, benchmark: str) -> Literal["row", "circular"]:
-        """What one scored unit of ``benchmark`` is: MMBench is circular under every protocol, other sets are not."""
-        if benchmark == "mmmb":
+    def unit(self, benchmark: Benchmark) -> Literal["row", "circular"]:
+        """What one scored unit of ``benchmark`` is; for all but MMMB the benchmark itself says."""
+        if benchmark.name == "mmmb":
             return self.mmmb_unit
-        return "circular" if benchmark == "mmbench" else "row"
+        return "circular" if benchmark.circular else "row"
 
 
 PROTOCOLS = {

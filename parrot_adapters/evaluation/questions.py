@@ -13,7 +13,8 @@ from parrot_adapters.evaluation.errors import EvaluationDataError
 from parrot_adapters.evaluation.hub import data_directory
 from parrot_adapters.evaluation.pictures import decode_picture, resolve_pictures
 from parrot_adapters.evaluation.prompts import build_prompt, question_options
-from parrot_adapters.evaluation.subsets import Row, Subset, find_subsets, load_subset
+from parrot_adapters.evaluation.rows import Row
+from parrot_adapters.evaluation.subsets import Subset, find_subsets, load_subset
 
 if TYPE_CHECKING:
     from parrot_adapters.evaluation.config import EvaluationConfig

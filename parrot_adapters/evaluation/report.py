@@ -12,9 +12,9 @@ from parrot_adapters.evaluation.files import write_text
 from parrot_adapters.evaluation.pages import direction, render_page, thumbnail
 from parrot_adapters.evaluation.published import published_scores
 from parrot_adapters.evaluation.results import RunResult, confusion, routing
+from parrot_adapters.evaluation.rows import PASS
 from parrot_adapters.evaluation.run_score import means
 from parrot_adapters.evaluation.statistics import Interval, clustered_interval
-from parrot_adapters.evaluation.subsets import PASS
 
 __all__ = ["write_report"]
 
@@ -38,7 +38,7 @@ def write_report(result: RunResult, out: str | Path) -> None:
         config=result.run.config,
         provenance=_flat(result.provenance()),
         protocol=report.protocol,
-        unit=report.protocol.unit(report.benchmark.name),
+        unit=report.protocol.unit(report.benchmark),
         matcher=chosen,
         languages={name: subset.language for name, subset in report.subsets.items()},
         names=list(report.subsets),

@@ -61,7 +61,7 @@ class RunResult:
         return {
             "benchmark": config.benchmark,
             "protocol": self.report.protocol.name,
-            "unit": self.report.protocol.unit(config.benchmark),
+            "unit": self.report.protocol.unit(self.report.benchmark),
             "matcher": config.matcher,
             "prompt_style": config.prompt_style,
             "prompt_sha256": _prompts_hash(self.run, None),

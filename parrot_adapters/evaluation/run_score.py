@@ -40,7 +40,7 @@ class ScoreReport:
             "subsets": {name: _as_json(score) for name, score in self.reference.items()},
             "benchmark": self.benchmark.name,
             "matcher": "reference",
-            "unit": self.protocol.unit(self.benchmark.name),
+            "unit": self.protocol.unit(self.benchmark),
             "means": means(self.reference),
             "not_found": {name: score.not_found for name, score in self.reference.items()},
             "robust": {

@@ -13,7 +13,8 @@ from statistics import fmean
 from parrot_adapters.evaluation.benchmarks import Benchmark
 from parrot_adapters.evaluation.choice import REFUSED, ROBUST, extract_choice
 from parrot_adapters.evaluation.protocols import Protocol
-from parrot_adapters.evaluation.subsets import PASS, Row, Subset, named
+from parrot_adapters.evaluation.rows import PASS, Row
+from parrot_adapters.evaluation.subsets import Subset, named
 from parrot_adapters.evaluation.values import reads_as_missing
 
 __all__ = ["ABBREVIATIONS", "SubsetScore", "score_subset"]
@@ -80,7 +81,7 @@ def score_subset(
             # The harness keeps replies in a table, and reads "", "None", "NA" ... back as the missing value, nan.
             said = "nan" if reads_as_missing(reply) else str(reply)
             choices[row.index] = extract_choice(said, row.options, protocol.name)
-    if protocol.unit(benchmark.name) == "row":
+    if protocol.unit(benchmark) == "row":
         units = {row.index: (row, [row]) for row in rows}
         # A row by itself whose choice is not found counts as Z, so the harness calls it right if the answer is "Z".
         not_found = None if robust else REFUSED

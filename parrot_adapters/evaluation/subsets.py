@@ -12,13 +12,13 @@ from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmarks import Benchmark
 from parrot_adapters.evaluation.errors import EvaluationDataError
 from parrot_adapters.evaluation.pictures import check_references, decode_picture, is_picture_text, resolve_pictures
+from parrot_adapters.evaluation.rotation import rotated_images, rotated_rows
+from parrot_adapters.evaluation.rows import PASS, Row
 from parrot_adapters.evaluation.table import Table, read_tsv
 from parrot_adapters.evaluation.values import Value
 
-__all__ = ["PASS", "Row", "Subset", "find_subsets", "load_subset", "named"]
+__all__ = ["Subset", "find_subsets", "load_subset", "named"]
 
-PASS = 1_000_000
-"""Pass k of a circular question has the index of the base row plus k times this."""
 REQUIRED = ("index", "question", "answer")
 KNOWN = {
     *REQUIRED,
@@ -33,27 +33,6 @@ KNOWN = {
 }
 IGNORED = {"source", "comment", "context"}
 """Columns of the published files that play no part in a score."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One question."""
-
-    index: int
-    answer: str | None
-    options: Mapping[str, Value]
-    cells: Mapping[str, Value]
-    """Every cell by column, as :func:`~parrot_adapters.evaluation.build_prompt` takes it."""
-
-    @property
-    def question_id(self) -> int:
-        """The index of the question, the same in every circular pass and in every language."""
-        return self.index % PASS
-
-    def label(self, column: str) -> str | None:
-        """The row's ``category``, ``l2-category`` or ``split``, or None."""
-        value = self.cells.get(column)
-        return None if value is None else str(value)
 
 
 @dataclass(frozen=True)
@@ -162,6 +141,19 @@ def load_subset(
         for cells in table.rows:
             cells.pop("image", None)
     rows = tuple(_row(indices[i], table.rows[i], letters) for i in kept)
+    if benchmark.circular and not benchmark.passes_in_file:
+        beyond = [row.index for row in rows if row.index >= PASS]
+        if beyond:
+            raise EvaluationDataError(
+                explain(
+                    f"{name}: the questions of a circular benchmark are numbered below {PASS:,}.",
+                    file=path,
+                    rows=named(beyond),
+                    todo="number them otherwise; or declare passes_in_file if these are passes already",
+                )
+            )
+        rows = rotated_rows(rows)
+        images = rotated_images(rows, images)
     dropped = tuple(indices[i] for i in range(len(table.rows)) if i not in set(kept))
     return Subset(
         name,

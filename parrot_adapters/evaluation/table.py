@@ -107,7 +107,7 @@ def _whole_number_reader(numbers: list[int], *, gaps: bool) -> Callable[[str], V
 
 
 def _records(path: Path) -> list[list[str]]:
-    """Split a file into records; lines of nothing or of spaces are skipped. The csv module's size limit is global: put it back."""
+    """Split a file into records; blank lines are none. The csv module's size limit is global: put it back."""
     ended = False
 
     def lines() -> Iterator[str]:

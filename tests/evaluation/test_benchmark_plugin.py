@@ -11,7 +11,8 @@ from evaluation_runs import ScriptedHost, run
 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.evaluation import Benchmark, benchmark_named
+from parrot_adapters.evaluation import Benchmark, EvaluationDataError, Row, benchmark_named, load_subset
+from parrot_adapters.evaluation.host import Reply
 from parrot_adapters.plugins import manager
 
 
@@ -46,3 +47,67 @@ def test_what_is_no_benchmark_is_refused_by_name() -> None:
         benchmark_named("wrong")
     with pytest.raises(ConfigError, match=r"no benchmark named 'sign'\. Did you mean 'signs'"):
         benchmark_named("sign")
+
+
+class Circular:
+    @staticmethod
+    @pa.hookimpl
+    def register_benchmarks(register) -> None:
+        register("round", Benchmark("round", "ROUND", circular=True))
+
+
+@pytest.fixture
+def circular() -> Iterator[None]:
+    name = manager.register(Circular(), name="round-plugin")
+    yield
+    manager.unregister(name)
+
+
+class Always(ScriptedHost):
+    """Says one letter, or the right one."""
+
+    def __init__(self, letter: str | None) -> None:
+        super().__init__(adapter=False)
+        self.letter = letter
+
+    def generate(self, asked, max_new_tokens: int) -> list[Reply]:
+        return [Reply(self.letter or q.row.answer, True, None) for q in asked]
+
+
+@pytest.mark.usefixtures("circular")
+def test_a_circular_benchmark_is_asked_once_for_each_option(tmp_path: Path) -> None:
+    data = tiny_vlm.save_benchmark(tmp_path / "round", questions=5, stem="ROUND")
+    stubborn = run(tmp_path / "a", Always("A"), benchmark="round", data=str(data))
+    assert len(stubborn.run.questions) == 2 * 5 * 4
+    assert stubborn.scores["ROUND_en"].overall == 0.0, "every first pass is right, no question is"
+    bias = stubborn.analysis.position_bias["ROUND_en"]
+    assert bias.chosen["A"] == 1.0
+    assert bias.keyed == dict.fromkeys("ABCD", 0.25), "the right answer visits every letter"
+    assert bias.distance == 0.75
+    able = run(tmp_path / "b", Always(None), benchmark="round", data=str(data)).as_json()
+    assert (able["subsets"]["ROUND_ar"]["overall"], able["unit"]) == (1.0, "circular")
+    assert able["subsets"]["ROUND_ar"]["hits"] == {str(i): 1 for i in range(5)}
+
+
+@pytest.mark.usefixtures("circular")
+def test_passes_show_the_same_question_turned(tmp_path: Path) -> None:
+    path = tiny_vlm.save_benchmark(tmp_path, questions=3, stem="ROUND") / "ROUND_en.tsv"
+    subset = load_subset(path, benchmark_named("round"))
+    by_question: dict[int, list[Row]] = {}
+    for row in subset.rows:
+        by_question.setdefault(row.question_id, []).append(row)
+    for question, passes in by_question.items():
+        assert [row.index for row in passes] == [question + k * 10**6 for k in range(4)]
+        assert len({row.options[row.answer] for row in passes}) == 1, "the answer is the same text"
+        assert {row.answer for row in passes} == set("ABCD")
+        assert len({tuple(row.options.values()) for row in passes}) == 4
+        assert all(row.cells[letter] == text for row in passes for letter, text in row.options.items())
+        assert len({tuple(subset.pictures(row.index)) for row in passes}) == 1
+
+
+@pytest.mark.usefixtures("circular")
+def test_rows_that_look_like_passes_already_are_refused(tmp_path: Path) -> None:
+    path = tiny_vlm.save_benchmark(tmp_path, questions=3, stem="ROUND", passes=2) / "ROUND_en.tsv"
+    with pytest.raises(EvaluationDataError, match=r"numbered below 1,000,000(.|\n)*declare passes_in_file"):
+        load_subset(path, benchmark_named("round"))
+    assert len(load_subset(path, benchmark_named("round")._replace(passes_in_file=True)).rows) == 6
