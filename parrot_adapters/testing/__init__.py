@@ -9,8 +9,8 @@
         check(SinkhornRouter)
 
 Batches are drawn by Hypothesis, values included, so a failure shrinks to a smallest batch and replays; nothing here
-touches torch's global random state. Reading order: ``traits``, ``strategies``, ``checks``, ``modules``, ``routers``,
-``experts``, ``batches``.
+touches torch's global random state. Reading order: ``traits``, ``strategies``, ``checks``, ``modules`` and ``copies``
+(promises of any module), ``routers`` (the list, and where each stands), ``experts``, ``batches``.
 """
 
 from parrot_adapters.errors import MissingDependencyError

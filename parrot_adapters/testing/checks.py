@@ -119,8 +119,17 @@ def run_checks(checks: Sequence[Check], factory: Factory) -> Iterator[Outcome]:
         yield check.outcome(factory)
 
 
-def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None]) -> None:
-    """Try ``holds`` on drawn cases; on failure shrink, and raise AssertionError describing the smallest."""
+def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None], *, also: Sequence[Case] = ()) -> None:
+    """Try ``holds`` on drawn cases, then on some fixed ones.
+
+    Args:
+        cases: a failure among them is shrunk, and the smallest described.
+        holds: raises AssertionError where it does not.
+        also: tried last, as they are: what drawn cases are too small for.
+
+    Raises:
+        AssertionError: it failed on a case.
+    """
 
     @settings(SETTINGS, max_examples=_EXAMPLES.get())
     @given(cases)
@@ -138,6 +147,14 @@ def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None]) -> None:
     except Flaky as error:
         seen = next(iter(getattr(error, "exceptions", ())), error)
         raise AssertionError(f"a batch failed once, and not when it was tried again.\n  {_text(seen)}") from error
+    for case in also:
+        try:
+            with seeded(0):
+                holds(case)
+        except Skipped:
+            raise
+        except Exception as error:
+            raise _Counterexample(f"{_text(error)}\n  on a fixed batch: {describe(case)}") from error
 
 
 @contextmanager

@@ -2,79 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import one_hot
 
 from parrot_adapters.core import Routing, keep_top_k, lengths, offsets_from_lengths, spread
-from parrot_adapters.testing.batches import call_items, positions
-from parrot_adapters.testing.checks import Factory, Skipped, agree, checks_of, for_all, seeded
+from parrot_adapters.testing.batches import call_items, other_items, positions
+from parrot_adapters.testing.checks import Factory, Skipped, agree, checks_of, for_all
+from parrot_adapters.testing.copies import config_round_trip, deepcopy, pickles, state_dict_round_trip
+from parrot_adapters.testing.devices import device_kept
+from parrot_adapters.testing.expert_subject import ExpertSubject
 from parrot_adapters.testing.modules import (
     checkpointing,
     compiled,
-    deepcopy,
     deterministic,
     gradients_reach,
-    perturb,
-    pickles,
-    state_dict_round_trip,
+    inputs_untouched,
     stateless,
 )
-from parrot_adapters.testing.strategies import ExpertCall, expert_calls
+from parrot_adapters.testing.strategies import ExpertCall
 from parrot_adapters.testing.traits import ExpertTraits
 
 __all__ = ["EXPERT_CHECKS", "ExpertSubject", "check_expert"]
-
-
-@dataclass(frozen=True)
-class ExpertSubject:
-    """An expert bank's factory with its traits."""
-
-    factory: Factory
-    traits: ExpertTraits
-
-    @classmethod
-    def of(cls, factory: Factory, declared: ExpertTraits | None = None) -> ExpertSubject:
-        """From a factory and what was declared about it, here or in its ``conformance`` attribute."""
-        traits = declared or ExpertTraits(**getattr(factory, "conformance", {}))
-        return cls(factory, _inferred(factory, traits))
-
-    def make(self, *, seed: int = 0) -> nn.Module:
-        """A bank just as its factory makes it, from a fixed random state."""
-        return _made(self.factory, self.traits, seed)
-
-    def fresh(self, seed: int = 0) -> nn.Module:
-        return perturb(self.make(seed=seed), seed).eval()
-
-    def calls(self, **wanted: Any) -> SearchStrategy[ExpertCall]:
-        """Drawn calls that suit the bank's needs; arguments as for :func:`expert_calls`."""
-        t = self.traits
-        return expert_calls(t.width, t.num_experts, context=t.needs_context or None, **wanted)
-
-    def cases(self) -> SearchStrategy[ExpertCall]:
-        return self.calls()
-
-    def typical(self) -> ExpertCall:
-        return _typical(self.traits)
-
-    def call(self, module: nn.Module, case: ExpertCall) -> dict[str, Tensor]:
-        return {"tokens": module(*case)}
-
-    def trained_by(self, answer: Mapping[str, Tensor]) -> Tensor:
-        tokens = answer["tokens"].float()
-        return (tokens * torch.randn(tokens.shape, generator=torch.Generator().manual_seed(11))).sum()
-
-    def answer(self, case: ExpertCall, module: nn.Module | None = None) -> dict[str, Tensor]:
-        """:meth:`call` of a fresh bank, unless told, from a fixed random state."""
-        module = self.fresh() if module is None else module
-        with seeded(7):
-            return self.call(module, case)
 
 
 def check_expert(factory: Factory, traits: ExpertTraits | None = None) -> None:
@@ -111,7 +64,7 @@ def identity_at_start(subject: ExpertSubject) -> None:
         raise Skipped("declared: not the identity at the start (identity_at_start=False)")
 
     def holds(call: ExpertCall) -> None:
-        found = subject.answer(call, subject.make().eval())["tokens"]
+        found = subject.answer(call, subject.make().eval())["tokens"].detach()
         assert not bool(found.any()), f"up to {float(found.abs().max()):.3g} before any training"
 
     for_all(subject.calls(), holds)
@@ -127,7 +80,25 @@ def alone_equals_batch(subject: ExpertSubject) -> None:
             batch = {"tokens": together[positions(call.offsets, [item])]}
             agree(alone, batch, found_is=f"item {item} alone", wanted_is=f"item {item} in the batch")
 
-    for_all(subject.calls(), holds)
+    for_all(subject.calls(), holds, also=[subject.crowd()])
+
+
+def alone_equals_batch_in_training(subject: ExpertSubject) -> None:
+    """In training, too, an item's answer does not depend on the other items of its batch."""
+
+    def holds(call: ExpertCall) -> None:
+        # An item alone would draw other dropout; among neighbours of other values and the same shapes, the same.
+        wanted = subject.answer(call, subject.fresh().train())
+        found = subject.answer(other_items(call, 0), subject.fresh().train())
+        mine = positions(call.offsets, [0])
+        agree(
+            {"tokens": found["tokens"][mine]},
+            {"tokens": wanted["tokens"][mine]},
+            found_is="item 0 among other neighbours",
+            wanted_is="item 0",
+        )
+
+    for_all(subject.calls(), holds, also=[subject.crowd()])
 
 
 def token_by_token(subject: ExpertSubject) -> None:
@@ -292,29 +263,33 @@ def half_precision(subject: ExpertSubject) -> None:
         agree(found, wanted, found_is="cast to bfloat16", wanted_is="in float32", rtol=5e-2, atol=1e-2)
 
 
-EXPERT_CHECKS = checks_of(
+EXPERT_CHECKS = checks_of(  # in the order they are tried: what explains a failure best comes first
     ExpertSubject.of,
     [
         interface,
+        inputs_untouched,
         deterministic,
         stateless,
         identity_at_start,
         alone_equals_batch,
+        alone_equals_batch_in_training,
         token_by_token,
-        weighted_sum,
-        dense_equals_all_active,
-        inactive_experts,
-        routing_per_token,
-        empty_items,
-        half_precision,
-        gradients_reach,
         trains_the_router,
+        gradients_reach,
+        weighted_sum,
+        inactive_experts,
+        dense_equals_all_active,
+        empty_items,
+        routing_per_token,
+        half_precision,
         context_steers,
         checkpointing,
         state_dict_round_trip,
+        config_round_trip,
         deepcopy,
         pickles,
         compiled,
+        device_kept,
     ],
 )
 
@@ -347,44 +322,3 @@ def _with_gradients(subject: ExpertSubject, call: ExpertCall) -> dict[str, Tenso
     subject.trained_by(answer).backward()
     gradients = {f"the gradient of {n}": p.grad for n, p in module.named_parameters() if p.grad is not None}
     return answer | gradients | ({"the gradient of the tokens": tokens.grad} if tokens.grad is not None else {})
-
-
-def _made(factory: Factory, traits: ExpertTraits, seed: int = 0) -> nn.Module:
-    with seeded(seed):
-        module = factory(traits.width, traits.hidden_size, traits.num_experts, **traits.options)
-    assert isinstance(module, nn.Module), f"the factory made a {type(module).__name__}, not a torch.nn.Module"
-    return module
-
-
-def _typical(traits: ExpertTraits) -> ExpertCall:
-    generator = torch.Generator().manual_seed(3)
-    logits = torch.randn(4, traits.num_experts, generator=generator)
-    context = torch.randn(4, traits.width, generator=generator)
-    return ExpertCall(
-        torch.randn(10, traits.width, generator=generator),
-        offsets_from_lengths(torch.tensor([3, 1, 4, 2])),
-        Routing(logits.softmax(-1), logits, None if traits.needs_context is False else context),
-    )
-
-
-def _inferred(factory: Factory, traits: ExpertTraits) -> ExpertTraits:
-    """The traits with what was left open found out by trying."""
-
-    def works(trial: ExpertTraits, *, half: bool = False) -> bool:
-        try:
-            module, call = _made(factory, trial).eval(), _typical(trial)
-            if half:
-                module, call = module.bfloat16(), call._replace(tokens=call.tokens.bfloat16())
-            with seeded(7), torch.no_grad():
-                module(*call)
-        except Exception:
-            return False
-        return True
-
-    if not works(replace(traits, needs_context=True)):  # broken; the first check will say how
-        return traits
-    if traits.needs_context is None:
-        traits = replace(traits, needs_context=not works(replace(traits, needs_context=False)))
-    if traits.casts is None:
-        traits = replace(traits, casts=works(traits, half=True))
-    return traits

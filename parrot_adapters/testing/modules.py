@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import io
-import pickle
-import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -15,18 +11,18 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from parrot_adapters.testing.batches import map_tensors, named_values
 from parrot_adapters.testing.checks import Skipped, agree, for_all, seeded
 
 __all__ = [
     "Subject",
     "checkpointing",
     "compiled",
-    "deepcopy",
     "deterministic",
     "gradients_reach",
+    "inputs_untouched",
     "perturb",
-    "pickles",
-    "state_dict_round_trip",
+    "seeded_call",
     "stateless",
 ]
 
@@ -36,8 +32,11 @@ class Subject(Protocol):
 
     traits: Any
 
-    def fresh(self, seed: int = 0) -> nn.Module:
+    def fresh(self, seed: int = 0, options: Mapping[str, Any] = ...) -> nn.Module:
         """A module in evaluation mode, perturbed (an untouched one is the identity, which hides faults)."""
+
+    def option_sets(self) -> list[dict[str, Any]]:
+        """Sets of the factory's options worth trying."""
 
     def cases(self) -> SearchStrategy[Any]:
         """Ordinary batches."""
@@ -52,6 +51,7 @@ class Subject(Protocol):
         """A scalar that depends on the answer as the training loss does."""
 
 
+OTHER_CALLS = 4  # what is kept may show only after a few
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
@@ -63,6 +63,20 @@ def perturb(module: nn.Module, seed: int = 0, scale: float = 0.2) -> nn.Module:
             if parameter.is_floating_point():
                 parameter.add_((torch.randn(parameter.shape, generator=generator) * scale).to(parameter.dtype))
     return module
+
+
+def inputs_untouched(subject: Subject) -> None:
+    """A call leaves what it was given as it was, in evaluation and in training."""
+
+    def holds(case: Any) -> None:
+        for module in (subject.fresh(), subject.fresh().train()):
+            given = map_tensors(case, torch.clone)
+            seeded_call(subject, module, given)
+            now, was = named_values(given), named_values(case)
+            changed = [name for name, value in now.items() if not _same(value, was[name])]
+            assert not changed, f"a call changed {', '.join(changed)} of what it was given"
+
+    for_all(subject.cases(), holds)
 
 
 def deterministic(subject: Subject) -> None:
@@ -85,11 +99,12 @@ def stateless(subject: Subject) -> None:
     def holds(pair: tuple[Any, Any]) -> None:
         one, other = pair
         module = subject.fresh()
-        first = _seeded_call(subject, module, one)
+        first = seeded_call(subject, module, one)
         before = _attributes(module)
-        _seeded_call(subject, module, other)
+        for _ in range(OTHER_CALLS):
+            seeded_call(subject, module, other)
         changed = sorted(name for name, value in _attributes(module).items() if not _equal(before.get(name), value))
-        again = _seeded_call(subject, module, one)
+        again = seeded_call(subject, module, one)
         agree(again, first, found_is="after another batch", wanted_is="before it", rtol=0, atol=1e-6)
         assert not changed, f"a call in evaluation mode changed {', '.join(changed)} of the module"
 
@@ -101,16 +116,13 @@ def gradients_reach(subject: Subject) -> None:
     module = subject.fresh().train()
     if not list(module.parameters()):
         raise Skipped("it has no parameters")
-    loss = subject.trained_by(_seeded_call(subject, module, subject.typical()))
+    loss = subject.trained_by(seeded_call(subject, module, subject.typical()))
     assert loss.requires_grad, "the answer depends on no parameter: it is cut off from the graph"
     loss.backward()
-    dead = [
-        name
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-        and name not in subject.traits.untrained
-        and (parameter.grad is None or not bool(parameter.grad.abs().sum() > 0))
-    ]
+    trained = {n: p for n, p in module.named_parameters() if p.requires_grad and n not in subject.traits.untrained}
+    broken = [name for name, p in trained.items() if p.grad is not None and not bool(p.grad.isfinite().all())]
+    assert not broken, f"the gradient of {', '.join(broken)} is not finite"
+    dead = [name for name, p in trained.items() if p.grad is None or not bool(p.grad.any())]
     assert not dead, f"no gradient reaches {', '.join(dead)} (declare it in traits.untrained if none should)"
 
 
@@ -131,80 +143,24 @@ def checkpointing(subject: Subject) -> None:
     agree(results[1], results[0], found_is="checkpointed", wanted_is="plainly", atol=1e-6)
 
 
-def state_dict_round_trip(subject: Subject) -> None:
-    """A new module that loads the state answers the same: all that matters is in the state dict."""
-    old = subject.fresh()
-    with io.BytesIO() as file:
-        torch.save(old.state_dict(), file)
-        file.seek(0)
-        state = torch.load(file, weights_only=True)
-    new = subject.fresh(seed=1)  # so that values which were not saved differ
-    new.load_state_dict(state, strict=True)
-    case = subject.typical()
-    agree(
-        _seeded_call(subject, new, case),
-        _seeded_call(subject, old, case),
-        found_is="loaded",
-        wanted_is="saved",
-        rtol=0,
-        atol=1e-6,
-    )
-
-
-def deepcopy(subject: Subject) -> None:
-    """A deep copy, made after training steps, answers the same and is independent of the original."""
-    module, case = subject.fresh(), subject.typical()
-    answer = _seeded_call(subject, module.train(), case)
-    del answer
-    copied = copy.deepcopy(module).eval()
-    module.eval()
-    before = _seeded_call(subject, module, case)
-    agree(_seeded_call(subject, copied, case), before, found_is="copy", wanted_is="original", rtol=0, atol=1e-6)
-    perturb(module, seed=5)
-    agree(
-        _seeded_call(subject, copied, case),
-        before,
-        found_is="copy, after the original was trained on",
-        wanted_is="copy before",
-        rtol=0,
-        atol=1e-6,
-    )
-
-
-def pickles(subject: Subject) -> None:
-    """The module can be pickled, and answers the same afterwards."""
-    module, case = subject.fresh(), subject.typical()
-    local = [type(m).__qualname__ for m in module.modules() if not _importable(type(m))]
-    if local:
-        raise Skipped(f"{local[0]} is defined inside a function or a script, where pickle cannot find any class")
-    copied = pickle.loads(pickle.dumps(module))
-    agree(
-        _seeded_call(subject, copied, case),
-        _seeded_call(subject, module, case),
-        found_is="unpickled",
-        wanted_is="original",
-        rtol=0,
-        atol=1e-6,
-    )
-
-
 def compiled(subject: Subject) -> None:
     """``torch.compile`` (traced, eager backend) gives the same answer."""
     if not subject.traits.supports_compile:
         raise Skipped("not declared (supports_compile=True)")
     module, case = subject.fresh(), subject.typical()
-    plain = _seeded_call(subject, module, case)
+    plain = seeded_call(subject, module, case)
     torch._dynamo.reset()
     traced = torch.compile(module, backend="eager")
     try:
-        agree(_seeded_call(subject, traced, case), plain, found_is="compiled", wanted_is="eager")
+        agree(seeded_call(subject, traced, case), plain, found_is="compiled", wanted_is="eager")
     finally:
         torch._dynamo.reset()
 
 
-def _seeded_call(subject: Subject, module: Any, case: Any) -> dict[str, Tensor]:
+def seeded_call(subject: Subject, module: Any, case: Any) -> dict[str, Tensor]:
+    """Call from a fixed random state; the answer is a copy, for it may be a view of a parameter."""
     with seeded(7):
-        return subject.call(module, case)
+        return {name: value.clone() for name, value in subject.call(module, case).items()}
 
 
 def _plainly(subject: Subject, module: nn.Module, case: Any) -> dict[str, Tensor]:
@@ -214,6 +170,12 @@ def _plainly(subject: Subject, module: nn.Module, case: Any) -> dict[str, Tensor
 def _checkpointed(subject: Subject, module: nn.Module, case: Any) -> dict[str, Tensor]:
     answer: dict[str, Tensor] = checkpoint(subject.call, module, case, use_reentrant=False)
     return answer
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other) and one.requires_grad == other.requires_grad
+    return bool(one == other)
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
@@ -247,10 +209,3 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_equal(a[k], b[k]) for k in a)
     return type(a) is type(b) and bool(a == b)
-
-
-def _importable(cls: type) -> bool:
-    found: Any = sys.modules.get(cls.__module__)
-    for part in cls.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is cls

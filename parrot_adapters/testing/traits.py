@@ -6,11 +6,12 @@ mapping in an attribute, ``conformance = {"uses_text": True}``; then ``parrot ch
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ExpertTraits", "RouterTraits"]
+__all__ = ["ExpertTraits", "RouterTraits", "declared_by"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class RouterTraits:
         needs_token_ids: cannot work without token ids.
         uses_text: True: another prompt changes the routing; False: it must not (a control).
         independent_items: False when items compete across the batch (balanced assignment).
+        independent_in_training: the same for training; None as ``independent_items``.
         casts: the module itself may be cast to half precision and still computes in float32.
         untrained: names of parameters that no gradient need reach.
         supports_compile: ``torch.compile`` gives the same answer.
@@ -49,6 +51,7 @@ class RouterTraits:
     needs_token_ids: bool | None = None
     uses_text: bool | None = None
     independent_items: bool = True
+    independent_in_training: bool | None = None
     casts: bool | None = None
     untrained: tuple[str, ...] = ()
     supports_compile: bool = False
@@ -88,3 +91,10 @@ class ExpertTraits:
     casts: bool | None = None
     untrained: tuple[str, ...] = ()
     supports_compile: bool = False
+
+
+def declared_by(factory: Any) -> Mapping[str, Any]:
+    """What a factory declares in its attribute ``conformance``; ``functools.partial`` is looked through."""
+    while isinstance(factory, functools.partial) and not hasattr(factory, "conformance"):
+        factory = factory.func
+    return getattr(factory, "conformance", {})

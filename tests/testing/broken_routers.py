@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters import Routing, RoutingInputs
-from parrot_adapters.core import spread
+from parrot_adapters.core import keep_top_k, spread
 from parrot_adapters.testing import RouterTraits
 
 
@@ -89,6 +89,22 @@ class HalfWhenCast(Good):
             return (self.context(inputs).to(self.gate.dtype) @ self.gate.T).float()
 
 
+class WritesIntoText(Good):
+    """Masks in place."""
+
+    def context(self, inputs: RoutingInputs) -> Tensor:
+        inputs.text.masked_fill_(~inputs.text_mask[..., None], 0.0)
+        return super().context(inputs)
+
+
+class TurnsOnGradients(Good):
+    """Asks for the gradient of a summary that is not its own, in training only."""
+
+    def context(self, inputs: RoutingInputs) -> Tensor:
+        inputs.summary.requires_grad_(self.training)
+        return super().context(inputs)
+
+
 class NotARouting(Good):
     def forward(self, inputs: RoutingInputs) -> Routing:
         return tuple(super().forward(inputs)[:2])  # type: ignore[return-value]
@@ -132,6 +148,22 @@ class RunningMean(Good):
         return answer
 
 
+class LateMemory(Good):
+    """After three calls it changes its mind, and remembers how many there were where nobody looks."""
+
+    def __init__(self, width: int, num_experts: int) -> None:
+        super().__init__(width, num_experts)
+        self.counter = _Counter()
+
+    def logits(self, inputs: RoutingInputs) -> Tensor:
+        self.counter.calls += 1
+        return super().logits(inputs) * (1.0 if self.counter.calls <= 3 else 1.5)
+
+
+class _Counter:
+    calls = 0
+
+
 class Cached(Good):
     """Keeps the first answer for every shape."""
 
@@ -169,6 +201,29 @@ class Negative(Good):
 class DropoutOnWeights(Good):
     def weights(self, logits: Tensor) -> Tensor:
         return nn.functional.dropout(logits.softmax(-1), 0.5, self.training)
+
+
+class TopOneKeepsItsShare(Good):
+    """With k = 1 the weight is what the softmax gave, not one."""
+
+    def __init__(self, width: int, num_experts: int, *, top_k: int = 2) -> None:
+        super().__init__(width, num_experts)
+        self.top_k = top_k
+
+    def forward(self, inputs: RoutingInputs) -> Routing:
+        routing = super().forward(inputs)
+        if self.top_k > 1:
+            return keep_top_k(routing, self.top_k)
+        share, chosen = routing.weights.max(-1, keepdim=True)
+        weights = torch.zeros_like(routing.weights).scatter(-1, chosen, share)
+        return routing._replace(weights=weights, active=chosen)
+
+
+class UnbalancedInACrowd(Good):
+    """Capacity: beyond eight items the weights no longer sum to one."""
+
+    def weights(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-1) * min(1.0, 8 / logits.shape[0])
 
 
 class TopKIgnored(Good):
@@ -218,6 +273,22 @@ class BatchMean(Good):
     def context(self, inputs: RoutingInputs) -> Tensor:
         context = super().context(inputs)
         return context - 0.1 * context.mean(0)
+
+
+class BatchMeanInACrowd(BatchMean):
+    """Only with more than eight items."""
+
+    def context(self, inputs: RoutingInputs) -> Tensor:
+        return super().context(inputs) if inputs.rows.numel() > 8 else Good.context(self, inputs)
+
+
+class BatchMeanInTraining(BatchMean):
+    """Only in training, where an item alone draws other noise than in a batch."""
+
+    def context(self, inputs: RoutingInputs) -> Tensor:
+        if not self.training:
+            return Good.context(self, inputs)
+        return nn.functional.dropout(super().context(inputs), 0.5)
 
 
 class NextDoor(Good):
@@ -323,6 +394,44 @@ class Unsaved(Good):
         return super().context(inputs) @ self.projection
 
 
+class CountsKeys(Good):
+    """Looks its options up by numbers; in JSON keys are text."""
+
+    def __init__(self, width: int, num_experts: int, *, factors: dict[int, float] | None = None) -> None:
+        super().__init__(width, num_experts)
+        self.factor = (factors or {}).get(0, 1.0)
+
+    def logits(self, inputs: RoutingInputs) -> Tensor:
+        return super().logits(inputs) * self.factor
+
+
+class EatsItsOptions(Good):
+    """Takes what it needs out of the mapping it was given."""
+
+    def __init__(self, width: int, num_experts: int, *, factors: dict[str, float] | None = None) -> None:
+        super().__init__(width, num_experts)
+        self.factor = (factors or {}).pop("all", 1.0)
+
+
+class CpuConstant(Good):
+    """A constant made in forward, without a device."""
+
+    def weights(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-1) * torch.ones(self.out)
+
+
+class AnswersFromTheCpu(nn.Module):
+    """A constant router that never asks where it is."""
+
+    def __init__(self, width: int, num_experts: int) -> None:
+        super().__init__()
+        self.out = num_experts
+
+    def forward(self, inputs: RoutingInputs) -> Routing:
+        logits = torch.zeros(inputs.rows.numel(), self.out)
+        return Routing(logits.softmax(-1), logits)
+
+
 class Closure(Good):
     """A copy keeps calling the original."""
 
@@ -374,13 +483,18 @@ BROKEN: list[tuple[str, type[nn.Module], RouterTraits | None]] = [
     ("interface", HalfLogits, None),
     ("interface", HardCodedExperts, None),
     ("interface", Unmarked, None),
+    ("inputs_untouched", WritesIntoText, None),
+    ("inputs_untouched", TurnsOnGradients, None),
     ("deterministic", NoiseInEvaluation, None),
     ("deterministic", NoiseOfPython, None),
     ("stateless", RunningMean, None),
+    ("stateless", LateMemory, None),
     ("stateless", Cached, None),
     ("stateless", Stashed, None),
     ("weights_sum_to_one", Sigmoid, None),
     ("weights_sum_to_one", Negative, None),
+    ("weights_sum_to_one", TopOneKeepsItsShare, None),
+    ("weights_sum_to_one", UnbalancedInACrowd, None),
     ("training_mode", DropoutOnWeights, None),
     ("active_experts", TopKIgnored, None),
     ("active_experts", ActiveIsALie, None),
@@ -388,6 +502,8 @@ BROKEN: list[tuple[str, type[nn.Module], RouterTraits | None]] = [
     ("padding_length", MeanOverPadding, None),
     ("placeholders", AbsolutePositions, None),
     ("alone_equals_batch", BatchMean, None),
+    ("alone_equals_batch", BatchMeanInACrowd, None),
+    ("alone_equals_batch_in_training", BatchMeanInTraining, None),
     ("alone_equals_batch", NextDoor, None),
     ("item_order", FirstComeFirstServed, RouterTraits(independent_items=False)),
     ("prompt_order", FirstPromptLeads, RouterTraits(independent_items=False)),
@@ -407,13 +523,19 @@ BROKEN: list[tuple[str, type[nn.Module], RouterTraits | None]] = [
     ("text_steers", DeafToText, RouterTraits(uses_text=True)),
     ("text_steers", Good, RouterTraits(uses_text=False)),
     ("state_dict_round_trip", Unsaved, None),
+    ("config_round_trip", CountsKeys, RouterTraits(options={"factors": {0: 3.0}})),
+    ("config_round_trip", EatsItsOptions, RouterTraits(options={"factors": {"all": 3.0}})),
+    ("config_round_trip", EatsItsOptions, RouterTraits(options={"factors": {"all": {1.0}}})),
     ("deepcopy", Closure, None),
     ("deepcopy", GraphStashed, None),
     ("pickles", Lambda, None),
     ("compiled", Uncompilable, RouterTraits(supports_compile=True)),
+    ("device_kept", CpuConstant, None),
+    ("device_kept", AnswersFromTheCpu, None),
 ]
 # Some faults break further promises too, and no wonder. (NotARouting can keep none.)
 ALSO: dict[str, set[str]] = {
+    "NoiseInEvaluation": {"device_kept"},
     "NoiseOfPython": {"checkpointing"},
     "HalfLogits": {"float32_inside"},
     "RunningMean": {"checkpointing", "deepcopy"},
@@ -421,6 +543,7 @@ ALSO: dict[str, set[str]] = {
     "Sigmoid": {"training_mode", "empty_prompts", "empty_items", "extreme_values"},
     "Negative": {"training_mode", "empty_prompts", "empty_items", "extreme_values"},
     "GarbageScale": {"empty_prompts"},
+    "UnbalancedInACrowd": {"alone_equals_batch"},
     "MeanOverPadding": {"placeholders"},
     "NextDoor": {"item_order"},
     "HalfContext": {"half_module"},

@@ -25,7 +25,8 @@ def test_conformance(check):
 
 def test_items_compete_unless_balanced_in_training_only():
     check = next(check for check in ROUTER_CHECKS if check.name == "alone_equals_batch")
-    replace(check, traits=RouterTraits(options={"balance": "training"}))(SinkhornRouter)
+    training_only = RouterTraits(options={"balance": "training"}, independent_in_training=False)
+    replace(check, traits=training_only)(SinkhornRouter)
     with pytest.raises(AssertionError, match="alone"):
         replace(check, traits=RouterTraits())(SinkhornRouter)
 
