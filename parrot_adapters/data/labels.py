@@ -99,6 +99,7 @@ class _Places:
         self.plain, self.ids = plain, ids
         self._placeholders = placeholders
         self._from = 0  # of E: where the last stretch found between pictures ended
+        self._left, self._shift = -1, 0  # of F: where it began; and its shift
 
     def shift(self, begin: int, end: int) -> int:
         """How much further right ``plain[begin:end]`` stands in E."""
@@ -113,15 +114,15 @@ class _Places:
     def _between_pictures(self, begin: int, end: int) -> int:
         plain, ids = self.plain, self.ids
         left = next((i + 1 for i in range(begin - 1, -1, -1) if plain[i] in self._placeholders), 0)
+        if left == self._left:
+            return self._shift  # of an earlier answer between the same two pictures
         right = next((i for i in range(end, len(plain)) if plain[i] in self._placeholders), len(plain))
-        left, right = min(left + EDGE, begin), max(right - EDGE, end)
-        sought = plain[left:right]
-        at = self._from
-        while at + len(sought) <= len(ids):
+        first, last = min(left + EDGE, begin), max(right - EDGE, end)
+        sought = plain[first:last]
+        for at in range(self._from, len(ids) - len(sought) + 1):
             if ids[at] == sought[0] and ids[at : at + len(sought)] == sought:
-                self._from = at + end - left
-                return at - left
-            at += 1
+                self._from, self._left, self._shift = at + len(sought), left, at - first
+                return self._shift
         raise BadSample("template", "an answer is not where the processor's token ids should have it")
 
 
