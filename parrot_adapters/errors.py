@@ -23,6 +23,7 @@ __all__ = [
     "PluginError",
     "RoutingError",
     "SelfTestError",
+    "TrainingError",
     "UnknownNameError",
     "explain",
     "suggest",
@@ -79,6 +80,10 @@ class CheckpointError(ParrotError):
 
 class HostMismatchError(CheckpointError):
     """The adapter was made for another host (architecture, widths or weights)."""
+
+
+class TrainingError(ParrotError):
+    """A training run cannot go on; its last checkpoint is intact."""
 
 
 class ParrotWarning(UserWarning):

@@ -1,3 +1,48 @@
-"""Two-stage training: configuration, plan, engine. Data is in :mod:`parrot_adapters.data`."""
+"""Two-stage training: configuration, plan, engine. Data is in :mod:`parrot_adapters.data`.
+
+Public names are imported on first use: reading a configuration waits for no torch.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parrot_adapters.training.config import TrainingConfig
+    from parrot_adapters.training.identity import config_hash, config_to_dict, differences
+    from parrot_adapters.training.loading import load_config
+    from parrot_adapters.training.roles import assign_roles, parameter_groups, set_trainable
+    from parrot_adapters.training.run import TrainingResult, train
+
+__all__ = [
+    "TrainingConfig",
+    "TrainingResult",
+    "assign_roles",
+    "config_hash",
+    "config_to_dict",
+    "differences",
+    "load_config",
+    "parameter_groups",
+    "set_trainable",
+    "train",
+]
+
+_HOMES = {
+    "config": ("TrainingConfig",),
+    "identity": ("config_hash", "config_to_dict", "differences"),
+    "loading": ("load_config",),
+    "roles": ("assign_roles", "parameter_groups", "set_trainable"),
+    "run": ("TrainingResult", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

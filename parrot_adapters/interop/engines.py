@@ -1,0 +1,187 @@
+"""Engines: the same run in one process, under DDP, FSDP2 or DeepSpeed, as transformers' ``TrainingArguments``.
+
+The library decides little here. What it does decide:
+
+* FSDP2 shards the language model's decoder layers, each a unit of its own. Everything visual stays in the root unit,
+  whose parameters are gathered in every forward pass: a process whose micro-batch holds no picture takes part in the
+  same collective operations as the others, and nobody waits for ever.
+* DDP does not look for unused parameters; the objective gives every one a gradient (``interop/objective.py``).
+* A process uses one device. A machine with several is used through ``torchrun`` or ``accelerate launch``.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
+from parrot_adapters.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from parrot_adapters.attachment import Attachment
+
+__all__ = ["SHARDED", "decoder_layers", "number_of_processes", "process_index", "require_engine", "sharing_weights"]
+
+SHARDED = ("fsdp2", "zero3")
+"""Engines under which no process holds the whole model."""
+SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+
+def number_of_processes() -> int:
+    """How many share the run, as the launcher said it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def process_index() -> int:
+    """Which of them this is."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def training_arguments(
+    config: TrainingConfig,
+    *,
+    directory: Path,
+    tensorboard: Path | None,
+    steps: int,
+    accumulation: int,
+    layers: Sequence[str],
+    deepspeed: Mapping[str, Any] | None,
+) -> Any:
+    """What the Trainer is told.
+
+    Args:
+        config: the run.
+        directory: where the Trainer may write; it writes nothing there on its own.
+        tensorboard: where its files go, or None.
+        steps: of the optimizer.
+        accumulation: micro-batches of a process in one of them.
+        layers: class names of the language model's decoder layers.
+        deepspeed: DeepSpeed's own configuration, for the engines that are DeepSpeed's.
+
+    Raises:
+        ConfigError: the device is not there, or the engine needs several processes.
+        MissingDependencyError: DeepSpeed or TensorBoard is not installed.
+    """
+    from transformers import TrainingArguments
+
+    require_engine(config)
+    options: dict[str, Any] = {}
+    if config.engine.kind == "fsdp2":
+        options["fsdp"] = True
+        options["fsdp_config"] = {
+            "version": 2,
+            "transformer_layer_cls_to_wrap": list(layers),
+            "cpu_ram_efficient_loading": False,
+            "state_dict_type": "FULL_STATE_DICT",
+        }
+    if config.engine.kind in ("zero2", "zero3"):
+        options["deepspeed"] = copy.deepcopy(dict(deepspeed or {}))
+    arguments = TrainingArguments(
+        output_dir=str(directory),
+        max_steps=steps,
+        per_device_train_batch_size=config.batch.per_device,
+        gradient_accumulation_steps=accumulation,
+        lr_scheduler_type=SCHEDULES[config.optim.schedule],
+        warmup_steps=math.ceil(config.optim.warmup_ratio * steps),
+        max_grad_norm=config.optim.max_grad_norm,
+        bf16=config.engine.compute == "bfloat16",
+        use_cpu=_on_cpu(config),
+        seed=config.seed,
+        logging_strategy="no",  # when to log and save is decided by the run's own callback
+        save_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to=["tensorboard"] if tensorboard is not None else [],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        average_tokens_across_devices=True,
+        ddp_find_unused_parameters=False,
+        label_names=["labels"],
+        **options,
+    )
+    _ = arguments.device  # sets the process group up
+    arguments._n_gpu = min(arguments._n_gpu, 1)  # never DataParallel, which copies a host without its hooks
+    return arguments
+
+
+def require_engine(config: TrainingConfig) -> None:
+    """Refuse an engine that cannot run here.
+
+    Raises:
+        ConfigError: the device is not there, or the engine needs several processes.
+        MissingDependencyError: DeepSpeed or TensorBoard is not installed.
+    """
+    import importlib.util
+
+    import torch
+
+    if config.engine.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(explain("engine.device: cuda, and torch sees no CUDA device.", to_do="engine.device=cpu"))
+    if config.engine.kind == "fsdp2" and number_of_processes() < 2:
+        raise ConfigError(
+            explain(
+                "engine.kind: fsdp2 shares a model among several processes, and this is one.",
+                to_do="torchrun --nproc-per-node N -m parrot_adapters train CONFIG; or engine.kind=ddp",
+            )
+        )
+    if config.engine.kind in ("zero2", "zero3") and importlib.util.find_spec("deepspeed") is None:
+        raise MissingDependencyError(
+            explain(f"engine.kind: {config.engine.kind} is DeepSpeed's.", to_do="pip install deepspeed")
+        )
+    if config.log.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise MissingDependencyError(
+            explain("log.tensorboard needs TensorBoard.", to_do="pip install 'parrot_adapters[train]'")
+        )
+
+
+def _on_cpu(config: TrainingConfig) -> bool:
+    import torch
+
+    return config.engine.device == "cpu" or (config.engine.device == "auto" and not torch.cuda.is_available())
+
+
+def decoder_layers(handle: Attachment) -> list[str]:
+    """Class names of the language model's decoder layers, none of which are used outside it.
+
+    Raises:
+        ConfigError: the host's parts share the class, so the layers cannot be told from visual ones by name.
+    """
+    parts = handle.parts
+    language_model = parts.module(parts.language_model)
+    if language_model is None:
+        return []
+    listed = set(getattr(language_model, "_no_split_modules", None) or ())
+    inside = list(language_model.modules())
+    names = {type(module).__name__ for module in inside} & listed
+    if not names:
+        stacks = [module for module in inside if isinstance(module, nn.ModuleList)]
+        names = {type(layer).__name__ for layer in max(stacks, key=len, default=())}
+    mine = {id(module) for module in inside}
+    outside = {type(module).__name__ for module in parts.outer.modules() if id(module) not in mine}
+    if shared := sorted(names & outside):
+        raise ConfigError(
+            explain(
+                f"fsdp2 cannot tell this host's parts apart: {shared[0]} is in and outside the language model.",
+                to_do="engine.kind=ddp",
+            )
+        )
+    return sorted(names)
+
+
+def sharing_weights(model: nn.Module) -> Any:
+    """A copy of a model that shares its tensors: sharding the copy leaves the model as it is.
+
+    The copy has hooks, and an adapter's handle, of its own.
+    """
+    memo: dict[int, Any] = {}
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if isinstance(tensor, nn.Parameter):
+            memo[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+        else:
+            memo[id(tensor)] = tensor
+    return copy.deepcopy(model, memo)

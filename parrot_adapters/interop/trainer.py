@@ -1,0 +1,483 @@
+"""transformers' Trainer with what a run needs beyond it; everything else (engines, loop, schedule) is the Trainer's.
+
+* batches: the mixture's micro-batches are dealt to the processes in turn, so the global batches are the same for any
+  number of them, and a resumed run goes on where it stopped;
+* loss: the host's mean over a micro-batch enters with the micro-batch's share of the global batch's learned tokens.
+  Accumulation, several processes and one large batch so have the same gradient, whatever a host does with
+  ``num_items_in_batch`` (Qwen-VL and Gemma 3 do not take it);
+* checkpoints: what trains, atomically (``training/checkpoints.py``), in one form for all engines but DeepSpeed;
+* metrics, the guard against divergence, and stopping on a signal.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from accelerate.utils import gather_object
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from parrot_adapters.adapter_files import read_tensors, save_tensors
+from parrot_adapters.errors import TrainingError, explain
+from parrot_adapters.interop.trained_state import (
+    load_optimizer_state,
+    load_random_state,
+    optimizer_state,
+    random_state,
+    trained_weights,
+    whole,
+)
+from parrot_adapters.training.directory import RunDirectory, write_whole
+from parrot_adapters.training.guard import LossGuard
+from parrot_adapters.training.metrics import Measured, MetricsFile
+from parrot_adapters.training.signals import StopRequest
+
+if TYPE_CHECKING:
+    from parrot_adapters.attachment import Attachment
+    from parrot_adapters.training.config import TrainingConfig
+
+__all__ = ["IDENTITIES", "LANGUAGES", "MicroBatches", "ParrotTrainer", "TrainingData", "stored_weights", "threads_of"]
+
+IDENTITIES, LANGUAGES = "parrot_identities", "parrot_languages"
+IGNORED = -100  # label of a token that is not learned
+CHUNK = 256  # tokens whose logits are read at a time, for the loss by language
+WEIGHTS, OPTIMIZER, STATE, TRAINER_STATE = "weights.safetensors", "optimizer.pt", "state.pt", "trainer_state.json"
+
+
+class TrainingData(Protocol):
+    """What is trained on: samples by number, and the micro-batches of each epoch."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+    def batches(self, micro_batch: int, epoch: int) -> Sequence[Sequence[int]]:
+        """Numbers of the samples of each micro-batch; decided by the data's seed and the epoch alone."""
+        ...
+
+
+class MicroBatches:
+    """A batch sampler: one process's micro-batches of a whole run, epoch after epoch.
+
+    The micro-batches of all epochs are one row. Each optimizer step takes the next ``per_step`` of it, dealt to the
+    processes in turn; a step may so begin in one epoch and end in the next, and no sample is dropped or repeated.
+
+    Args:
+        data: what is trained on.
+        micro_batch: samples in one.
+        per_step: micro-batches in a global batch.
+        steps: of the run.
+        process, processes: which process this is, of how many.
+    """
+
+    def __init__(
+        self, data: TrainingData, micro_batch: int, per_step: int, steps: int, process: int, processes: int
+    ) -> None:
+        self.data, self.micro_batch, self.total = data, micro_batch, per_step * steps
+        self.process, self.processes = process, processes
+
+    def __len__(self) -> int:
+        return self.total // self.processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        position = 0
+        for epoch in count():
+            before = position
+            for batch in self.data.batches(self.micro_batch, epoch):
+                if position == self.total:
+                    return
+                if position % self.processes == self.process:
+                    yield list(batch)
+                position += 1
+            if position in (before, self.total):
+                return
+
+
+class RunCallback(TrainerCallback):
+    """When to log, save and stop."""
+
+    def __init__(self, trainer: ParrotTrainer) -> None:
+        self.trainer = trainer
+        self.overdue = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Show where the run stands."""
+        self.trainer.started = time.monotonic()
+        self.trainer.show_progress(state.global_step, state.max_steps, None)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Decide what follows this step."""
+        trainer, config, step = self.trainer, self.trainer.run, state.global_step
+        last, stop = step >= state.max_steps, bool(trainer.stopped_by)
+        control.should_log = last or step % config.log.every == 0
+        wanted = self.overdue or last or stop or step % config.checkpoint.every == 0
+        # In the middle of a spike nobody knows yet whether these weights are worth keeping.
+        control.should_save = wanted and (last or not trainer.guard.high)
+        self.overdue = wanted and not control.should_save
+        control.should_training_stop = control.should_training_stop or stop
+        trainer.show_progress(step, state.max_steps, trainer.step_loss)
+
+
+class ParrotTrainer(Trainer):
+    """Trains an attached host.
+
+    Args:
+        handle: the adapter on the model that trains; under a sharding engine the copy that is sharded.
+        run: the configuration.
+        args: transformers' arguments.
+        data: what is trained on.
+        collator: samples -> the host's arguments, with the keys :data:`IDENTITIES` and :data:`LANGUAGES`.
+        groups: the optimizer's parameter groups, each with its ``role``.
+        directory: of the run.
+        stop: asked after each step.
+        progress: called with step, steps and what was logged.
+
+    Attributes:
+        stopped_by: the signal that ended the run early, or 0.
+    """
+
+    def __init__(
+        self,
+        handle: Attachment,
+        *,
+        run: TrainingConfig,
+        args: Any,
+        data: TrainingData,
+        collator: Callable[[list[Any]], dict[str, Any]],
+        groups: list[dict[str, Any]],
+        directory: RunDirectory,
+        stop: StopRequest,
+        progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        optimizer = {
+            "params": groups,
+            "lr": run.optim.learning_rate,
+            "betas": tuple(run.optim.betas),
+            "eps": run.optim.epsilon,
+        }
+        super().__init__(
+            model=handle.model,
+            args=args,
+            data_collator=collator,
+            train_dataset=data,
+            optimizer_cls_and_kwargs=(torch.optim.AdamW, optimizer),
+            callbacks=[RunCallback(self)],
+        )
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = True  # so that the Trainer counts the global batch's tokens for us
+        self.handle, self.run, self.data, self.stop = handle, run, data, stop
+        self.directory, self.checkpoints = directory, directory.checkpoints
+        self.metrics, self.progress = MetricsFile(directory.metrics), progress
+        self.guard, self.measured = LossGuard(), Measured()
+        self.stopped_by, self.step_loss, self.started = 0, float("nan"), time.monotonic()
+        self._micro_losses: list[Tensor] = []
+        self._identities: list[str] = []
+        self._rates: dict[str, float] = {}
+        self._grad_norm = float("nan")
+        self._frozen = _frozen_parts(handle.parts.module(handle.parts.vision_tower))
+
+    # --- data --------------------------------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> DataLoader:
+        """All micro-batches of this process, for the whole run: to the Trainer it is one epoch."""
+        processes = self.accelerator.num_processes
+        sampler = MicroBatches(
+            self.data,
+            self.run.batch.per_device,
+            self.args.gradient_accumulation_steps * processes,
+            self.args.max_steps,
+            self.accelerator.process_index,
+            processes,
+        )
+        samples: Any = self.data  # a Dataset is whatever has a length and items
+        return DataLoader(
+            samples,
+            batch_sampler=sampler,
+            collate_fn=self.data_collator,
+            num_workers=self.run.data.workers,
+            pin_memory=self.args.device.type == "cuda",
+            generator=torch.Generator().manual_seed(self.run.seed),  # else it would draw from the global one
+        )
+
+    # --- a micro-batch -----------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The micro-batch's part of the global batch's mean loss, as the engine wants it."""
+        for part in self._frozen:
+            part.eval()  # the statistics that normalisation layers gather are weights too
+        given = dict(inputs)
+        identities, languages = given.pop(IDENTITIES, []), given.pop(LANGUAGES, None)
+        self._identities += identities
+        learned = _targets(given["labels"], self.model.config) != IGNORED  # (R, S - 1)
+        tokens = int(learned.sum())
+        with nullcontext() if languages is None else self.handle.languages(languages):
+            outputs = model(**given)
+        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs[0]
+        share = tokens / max(float(num_items_in_batch or 0), 1.0)
+        # Without a token to learn the host's mean is 0 / 0; its gradient is zero, and must still flow everywhere.
+        mine = loss * share if tokens else (loss * 0.0).nan_to_num(0.0)
+        self._micro_losses.append(mine.detach())
+        if tokens:
+            self._measure(given, outputs, loss, tokens, languages)
+        scaled = mine * self.accelerator.num_processes  # engines average over processes
+        return (scaled, outputs) if return_outputs else scaled
+
+    @torch.no_grad()
+    def _measure(
+        self, given: Mapping[str, Any], outputs: Any, loss: Tensor, tokens: int, languages: Sequence[str | None] | None
+    ) -> None:
+        terms = self.handle.last_losses or {"language_model": loss.detach()}
+        values = torch.stack([term.to(loss.device, torch.float32) for term in terms.values()]).tolist()
+        mask = given.get("attention_mask")
+        read = int(mask.sum()) if mask is not None and mask.dim() == 2 else given["labels"].numel()
+        self.measured.add_losses(dict(zip(terms, values, strict=True)), tokens, read)
+        logits = outputs.get("logits") if isinstance(outputs, Mapping) else None
+        if logits is not None and any(languages or ()):
+            targets = _targets(given["labels"], self.model.config)
+            if logits.shape[1] > targets.shape[1]:  # the last position predicts nothing
+                logits = logits[:, : targets.shape[1]]
+            rows = zip(languages or (), logits, targets, strict=True)
+            for language, row, wanted in rows:
+                self.measured.add_language(language, *_sum_of_losses(row, wanted))
+
+    def count_routing(self, record: Any) -> None:
+        """An observer of the adapter."""
+        if self.model.training:
+            self.measured.routing.add(record)
+
+    # --- an optimizer step -------------------------------------------------------------------------------------
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
+        """The Trainer asks for this between clipping and the optimizer's step: the last moment to refuse."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self._grad_norm = float(whole(norm)) if isinstance(norm, Tensor) else float(norm if norm is not None else 0.0)
+        self._rates = {group.get("role", "all"): float(group["lr"]) for group in self.optimizer.param_groups}
+        mine = [float(torch.stack(self._micro_losses).float().sum()), self.stop.signal]
+        losses, signals = zip(*gather_object([mine]), strict=True)
+        self.step_loss, self.stopped_by = sum(losses), int(max(signals))
+        if wrong := self.guard.verdict(self.step_loss, self._grad_norm):
+            self._diverged(wrong)
+        self._micro_losses, self._identities = [], []
+        return self._grad_norm
+
+    def _diverged(self, wrong: str) -> None:
+        step = self.state.global_step + 1
+        described = {
+            "step": step,
+            "what": wrong,
+            "loss": repr(self.step_loss),
+            "grad_norm": repr(self._grad_norm),
+            "lr": self._rates,
+            "identities": gather_object(list(self._identities)),
+        }
+        if self.is_world_process_zero():
+            write_whole(self.directory.bad_batch, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+        raise TrainingError(
+            explain(
+                f"training diverged at step {step}: {wrong}.",
+                samples=str(self.directory.bad_batch),
+                last_checkpoint=self._last_checkpoint(),
+                to_do="recipes/WHAT_IF.md, 'Not a number' and 'The loss explodes'",
+            )
+        )
+
+    # --- logging -----------------------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """A line of ``metrics.jsonl`` instead of what the Trainer gathered, and the same for its integrations."""
+        if "loss" not in logs:  # the summary of a whole call; the result has it
+            return
+        measured = Measured.together(gather_object([self.measured]))
+        self.measured = Measured()
+        now = time.monotonic()
+        line = {
+            "step": self.state.global_step,
+            "epoch": round(float(self.state.epoch or 0.0) * self.epochs, 6),
+            **measured.summary(),
+            "lr": self._rates,
+            "grad_norm": self._grad_norm,
+            "tokens": measured.read,
+            "tokens_per_second": round(measured.read / max(now - self.started, 1e-9), 1),
+        }
+        self.started = now
+        if self.is_world_process_zero():
+            self._append(line)
+        super().log(dict(_numbers(line)), start_time)
+        self.state.log_history.clear()  # metrics.jsonl has it, and checkpoints would carry it along
+        self.show_progress(self.state.global_step, self.state.max_steps, line)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        try:
+            self.metrics.append(line)
+        except OSError as error:
+            raise TrainingError(
+                explain(
+                    f"{self.metrics.path} cannot be written.",
+                    because=error,
+                    last_checkpoint=self._last_checkpoint(),
+                    to_do="free some space and repeat the command: it goes on from there",
+                )
+            ) from error
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the data that the whole run makes."""
+        per_epoch = max(len(self.data.batches(self.run.batch.per_device, 0)), 1)
+        per_step = self.run.batch.size // self.run.batch.per_device
+        return self.args.max_steps * per_step / per_epoch
+
+    def show_progress(self, step: int, steps: int, shown: Any) -> None:
+        """Tell whoever draws the progress bar."""
+        if self.progress is not None:
+            line = shown if isinstance(shown, Mapping) else {} if shown is None else {"loss": shown}
+            self.progress(step, steps, line)
+
+    # --- checkpoints -------------------------------------------------------------------------------------------
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        step = self.state.global_step
+        if self.checkpoints.newest() == step:
+            return
+        bare = self.accelerator.unwrap_model(model)
+        plain, main, problem = not self.is_deepspeed_enabled, self.is_world_process_zero(), None
+        weights = trained_weights(bare) if plain else {}
+        optimizer = optimizer_state(bare, self.optimizer) if plain else {}
+        processes = gather_object([{"random": random_state(), "measured": asdict(self.measured)}])
+        try:
+            self.metrics.flush()
+            with self.checkpoints.writing(step) if main else nullcontext(self.checkpoints.pending(step)) as directory:
+                if not plain:
+                    self.accelerator.wait_for_everyone()
+                    self.model_wrapped.save_checkpoint(str(directory), exclude_frozen_parameters=True)
+                    self.accelerator.wait_for_everyone()
+                if main:
+                    self._write_checkpoint(directory, weights, optimizer, processes)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
+            problem = f"{type(error).__name__}: {error}"
+        problem = next((found for found in gather_object([problem]) if found), None)
+        if problem is not None:
+            raise TrainingError(
+                explain(
+                    f"the checkpoint of step {step} cannot be written.",
+                    because=problem.splitlines()[0],
+                    last_checkpoint=self._last_checkpoint(),
+                    to_do="free some space and repeat the command: it goes on from there",
+                )
+            )
+
+    def _write_checkpoint(
+        self, directory: Path, weights: dict[str, Tensor], optimizer: Mapping[str, Any], processes: list[Any]
+    ) -> None:
+        if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
+            raise RuntimeError(f"weights are not finite: {broken[0]}")
+        if weights:
+            save_tensors(weights, directory / WEIGHTS)
+            torch.save(optimizer, directory / OPTIMIZER)
+        state = {
+            "schedule": self.lr_scheduler.state_dict(),
+            "guard": self.guard.state_dict(),
+            "processes": processes,
+            "threads": torch.get_num_threads(),
+        }
+        torch.save(state, directory / STATE)
+        self.state.save_to_json(str(directory / TRAINER_STATE))
+
+    def _last_checkpoint(self) -> str:
+        newest = self.checkpoints.newest()
+        return "none yet" if newest is None else str(self.checkpoints.path(newest))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Nothing to do: the weights were loaded before any engine took the model (``training/run.py``)."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        state = _state(checkpoint)
+        if not self.is_deepspeed_enabled:
+            stored = torch.load(Path(checkpoint) / OPTIMIZER, weights_only=True)
+            load_optimizer_state(self.accelerator.unwrap_model(self.model_wrapped), self.optimizer, stored)
+            self.lr_scheduler.load_state_dict(state["schedule"])
+            # The number of steps may have changed: the rate is what the schedule of this run says here.
+            for group, base, shape in zip(
+                self.optimizer.param_groups, self.lr_scheduler.base_lrs, self.lr_scheduler.lr_lambdas, strict=True
+            ):
+                group["initial_lr"] = base
+                group["lr"] = base * shape(self.lr_scheduler.last_epoch)
+            self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self.guard.load_state_dict(state["guard"])
+        mine, processes = self.accelerator.process_index, state["processes"]
+        if len(processes) == self.accelerator.num_processes:
+            self.measured = Measured.of(processes[mine]["measured"])
+        elif mine == 0:  # another number of processes: one takes over what all had measured
+            self.measured = Measured.together(Measured.of(one["measured"]) for one in processes)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            processes = _state(checkpoint)["processes"]
+            load_random_state(processes[self.accelerator.process_index % len(processes)]["random"])
+
+
+def stored_weights(checkpoint: Path) -> dict[str, Tensor] | None:
+    """What trained, as a checkpoint holds it; None where DeepSpeed keeps it in files of its own."""
+    path = checkpoint / WEIGHTS
+    return read_tensors(path) if path.exists() else None
+
+
+def threads_of(checkpoint: Path) -> int:
+    """How many threads computed what a checkpoint holds; another number may change last bits."""
+    return int(_state(str(checkpoint))["threads"])
+
+
+def _state(checkpoint: str) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(Path(checkpoint) / STATE, weights_only=True)
+    return found
+
+
+def _frozen_parts(tower: nn.Module | None) -> list[nn.Module]:
+    """The largest modules of a vision tower in which nothing trains; Qwen-VL's tower also holds its projector."""
+    if tower is None:
+        return []
+    flags = [parameter.requires_grad for parameter in tower.parameters()]
+    if flags and not any(flags):
+        return [tower]
+    return [part for child in tower.children() for part in _frozen_parts(child)]
+
+
+def _targets(labels: Tensor, config: Any) -> Tensor:
+    """What is predicted at each position: labels move by one, but not in an encoder-decoder. (R, S) -> (R, S - 1)"""
+    return labels if getattr(config, "is_encoder_decoder", False) else labels[:, 1:]
+
+
+def _sum_of_losses(logits: Tensor, targets: Tensor) -> tuple[float, int]:
+    """Cross-entropy summed over the learned tokens of a sample, and how many they are. (S, V), (S) ->"""
+    learned = (targets != IGNORED).nonzero().flatten()
+    total = 0.0
+    for some in learned.split(CHUNK):  # a vocabulary of float32 logits for a whole sample would not fit beside a model
+        read = logits[some].float()
+        total += float((read.logsumexp(-1) - read.gather(-1, targets[some][:, None])[:, 0]).sum())
+    return total, len(learned)
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """``a/b: number`` for everything that is one, as TensorBoard wants it."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and name != "step":
+            yield f"{prefix}{name}", float(value)

@@ -1,0 +1,378 @@
+"""One training run, from wherever it stands to its end.
+
+    handle = attach(model, AdapterConfig())
+    set_trainable(handle, config)
+    result = train(handle, processor, config, open_data(config.data, seed=config.seed))
+
+Repeating the same command goes on from the last checkpoint, or says that the run is done.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from parrot_adapters.errors import ConfigError, ParrotWarning, TrainingError, explain
+from parrot_adapters.training.checkpoints import replace_directory
+from parrot_adapters.training.config import TrainingConfig
+from parrot_adapters.training.directory import RunDirectory
+from parrot_adapters.training.metrics import MetricsFile
+from parrot_adapters.training.progress import live_progress
+from parrot_adapters.training.roles import parameter_groups
+from parrot_adapters.training.rules import accumulation_steps, with_recipe_defaults
+from parrot_adapters.training.signals import stop_requests
+
+if TYPE_CHECKING:
+    from parrot_adapters.attachment import Attachment
+    from parrot_adapters.interop.trainer import ParrotTrainer, TrainingData
+
+__all__ = ["TrainingResult", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What became of a run.
+
+    Attributes:
+        steps: optimizer steps done, over all calls.
+        first: the step this call began at; equal to ``steps`` if there was nothing left to do.
+        signal: the signal that ended it early, or 0.
+        loss: last one logged; None if nothing was.
+        seconds: of this call.
+        adapter: where the adapter is, if the run is done.
+        host: where the host is, if the run is done and trained it.
+    """
+
+    steps: int
+    first: int
+    signal: int
+    loss: float | None
+    seconds: float
+    adapter: Path | None
+    host: Path | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is done."""
+        return self.adapter is not None
+
+
+def train(
+    handle: Attachment,
+    processor: Any,
+    config: TrainingConfig,
+    data: TrainingData,
+    *,
+    collator: Callable[[list[Any]], dict[str, Any]] | None = None,
+    deepspeed: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+) -> TrainingResult:
+    """Train an attached host, or go on with it.
+
+    The handle has the trained weights afterwards, whatever the engine; what a run does to the host's settings is
+    undone.
+
+    Args:
+        handle: the adapter, with what trains made trainable (:func:`parrot_adapters.training.set_trainable`).
+        processor: the host's.
+        config: the run.
+        data: what is learned from; see :func:`parrot_adapters.data.open_data`.
+        collator: samples -> the host's arguments; None for :class:`parrot_adapters.data.Collator`.
+        deepspeed: DeepSpeed's configuration for ``zero2`` and ``zero3``.
+        fresh: start over, whatever the directory holds.
+
+    Raises:
+        ConfigError: another configuration began what is in ``config.out``, or the engine cannot run here.
+        TrainingError: the run diverged, a device ran out of memory, or a disk is full. The last checkpoint is intact.
+        DataError: a sample is bad and none may be skipped.
+    """
+    from parrot_adapters.interop.engines import process_index
+
+    started = time.monotonic()
+    config = with_recipe_defaults(config)
+    directory = RunDirectory(config)
+    if not fresh:
+        directory.require_same_run()
+    if process_index() == 0:
+        directory.begin(fresh=fresh)
+    try:
+        return _Run(handle, processor, config, data, directory, collator, deepspeed).go(started)
+    finally:
+        directory.release()
+
+
+class _Run:
+    """The pieces of one call of :func:`train`."""
+
+    def __init__(
+        self,
+        handle: Attachment,
+        processor: Any,
+        config: TrainingConfig,
+        data: TrainingData,
+        directory: RunDirectory,
+        collator: Callable[[list[Any]], dict[str, Any]] | None,
+        deepspeed: Mapping[str, Any] | None,
+    ) -> None:
+        from parrot_adapters.interop.engines import decoder_layers, number_of_processes, training_arguments
+
+        self.handle, self.processor, self.config, self.data = handle, processor, config, data
+        self.directory = directory
+        self.collator = collator if collator is not None else _collator(handle, processor, config, data, directory)
+        per_step = config.batch.size // config.batch.per_device
+        self.steps = config.steps or math.ceil(config.epochs * len(data.batches(config.batch.per_device, 0)) / per_step)
+        self.arguments = training_arguments(
+            config,
+            directory=directory.path,
+            tensorboard=directory.tensorboard if config.log.tensorboard else None,
+            steps=self.steps,
+            accumulation=accumulation_steps(config, number_of_processes()),
+            layers=decoder_layers(handle) if config.engine.kind == "fsdp2" else (),
+            deepspeed=deepspeed,
+        )
+        self.main = self.arguments.process_index == 0
+
+    def go(self, started: float) -> TrainingResult:
+        self._wait()  # until the first process has made the directory ready
+        first = self.directory.checkpoints.newest() or 0
+        done = self.directory.finished()
+        if done is not None and done >= self.steps and self.directory.adapter.is_dir():
+            self._load(done)
+            return self._result(done, done, 0, started)
+        if done is not None and not first:
+            raise ConfigError(
+                explain(
+                    f"{self.directory.path} holds a finished run of {done} steps whose checkpoints are gone.",
+                    to_do="--fresh starts over; or begin another run with start_from",
+                )
+            )
+        if first > self.steps:
+            raise ConfigError(
+                explain(
+                    f"{self.directory.path} is at step {first} already.",
+                    given=f"{self.steps} steps",
+                    to_do="ask for more steps, or start over with --fresh",
+                )
+            )
+        with _as_it_was(self.handle.model), _in_float32(self.handle):
+            trainer = self._train(first)
+            if trainer.stopped_by and trainer.state.global_step < self.steps:
+                return self._result(trainer.state.global_step, first, trainer.stopped_by, started)
+            self._write_result()
+        return self._result(self.steps, first, 0, started)
+
+    def _train(self, first: int) -> ParrotTrainer:
+        from parrot_adapters.interop.trained_state import load_trained_weights, trained_weights
+        from parrot_adapters.interop.trainer import ParrotTrainer
+
+        config, handle = self.config, self.handle
+        handle.add_losses(config.losses, config.loss_options)
+        if first:
+            self._load(first)
+        if self.main:
+            MetricsFile(self.directory.metrics).go_back_to(first)
+        if config.engine.gradient_checkpointing:
+            _recompute_activations(handle.model)
+        working = self._working()
+        with stop_requests() as stop, live_progress(config.log.progress and self.main) as shown:
+            trainer = ParrotTrainer(
+                working,
+                run=config,
+                args=self.arguments,
+                data=self.data,
+                collator=self.collator,
+                groups=parameter_groups(working, config),
+                directory=self.directory,
+                stop=stop,
+                progress=shown,
+            )
+            self._require_engine(trainer)
+            checkpoint = str(self.directory.checkpoints.path(first)) if first else None
+            with working.observe(trainer.count_routing), _memory_errors(config):
+                trainer.train(resume_from_checkpoint=checkpoint)
+        if working is not handle:
+            bare = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+            load_trained_weights(handle.model, trained_weights(bare))
+        return trainer
+
+    def _working(self) -> Attachment:
+        """The handle on the model that an engine may take apart: this one, or a copy's where it is sharded."""
+        from parrot_adapters.attachment import attachment_of
+        from parrot_adapters.interop.engines import SHARDED, sharing_weights
+
+        if self.config.engine.kind not in SHARDED:
+            return self.handle
+        copied = attachment_of(sharing_weights(self.handle.model))
+        assert copied is not None
+        return copied
+
+    def _load(self, step: int) -> None:
+        """Take over a checkpoint's weights."""
+        from parrot_adapters.interop.trained_state import load_trained_weights
+        from parrot_adapters.interop.trainer import stored_weights, threads_of
+
+        checkpoint = self.directory.checkpoints.path(step)
+        if not checkpoint.is_dir():
+            return
+        weights = stored_weights(checkpoint)
+        if weights is not None:
+            load_trained_weights(self.handle.model, weights)
+        threads = threads_of(checkpoint)
+        if threads != torch.get_num_threads():
+            warnings.warn(
+                f"the checkpoint was computed with {threads} threads, this run goes on with {torch.get_num_threads()}: "
+                "last bits may differ from an uninterrupted run's (OMP_NUM_THREADS)",
+                ParrotWarning,
+                stacklevel=2,
+            )
+
+    def _write_result(self) -> None:
+        """The adapter, and before it the host it belongs to if that trained too."""
+        if self.main:
+            try:
+                if self.config.train.language_model == "full" or self.config.train.vision_tower:
+                    with replace_directory(self.directory.host) as host:
+                        self._save_host(host)
+                self.handle.save_pretrained(self.directory.adapter)
+                self.directory.finish(self.steps)
+            except OSError as error:
+                raise TrainingError(
+                    explain(
+                        f"the result cannot be written to {self.directory.path}.",
+                        because=error,
+                        to_do="free some space and repeat the command: nothing is trained again",
+                    )
+                ) from error
+        self._wait()
+
+    def _save_host(self, directory: Path) -> None:
+        dtype = getattr(torch, self.config.host.dtype)
+        state = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in self.handle.model.state_dict().items()
+        }
+        self.handle.model.save_pretrained(str(directory), state_dict=state)
+        if processor := self.processor:
+            processor.save_pretrained(str(directory))
+
+    def _result(self, steps: int, first: int, signal: int, started: float) -> TrainingResult:
+        lines = MetricsFile(self.directory.metrics).lines()
+        return TrainingResult(
+            steps=steps,
+            first=first,
+            signal=signal,
+            loss=lines[-1]["loss"] if lines else None,
+            seconds=time.monotonic() - started,
+            adapter=None if signal else self.directory.adapter,
+            host=self.directory.host if not signal and self.directory.host.is_dir() else None,
+        )
+
+    def _require_engine(self, trainer: ParrotTrainer) -> None:
+        """``accelerate launch`` can set an engine of its own; the configuration's word counts."""
+        kind = self.config.engine.kind
+        given = "zero" if trainer.is_deepspeed_enabled else "fsdp2" if trainer.is_fsdp_enabled else "ddp"
+        if not kind.startswith(given):
+            raise ConfigError(
+                explain(
+                    f"the launcher set up {given}, and engine.kind is {kind}.",
+                    to_do="launch without an engine of its own (accelerate launch --multi_gpu), or change engine.kind",
+                )
+            )
+
+    def _wait(self) -> None:
+        if self.arguments.world_size > 1:
+            self.arguments.distributed_state.wait_for_everyone()
+
+
+def _collator(
+    handle: Attachment, processor: Any, config: TrainingConfig, data: Any, directory: RunDirectory
+) -> Callable[[list[Any]], dict[str, Any]]:
+    from parrot_adapters.data import Collator
+
+    made = Collator(
+        processor,
+        model_config=handle.model.config,
+        max_length=config.data.max_length,
+        bad_samples=config.data.bad_samples,
+        rejects=directory.rejects,
+    )
+    if config.data.group_by_length or config.data.token_budget is not None:
+        data.measure(made.length)
+    return made
+
+
+@contextmanager
+def _in_float32(handle: Attachment) -> Iterator[None]:
+    """What trains is float32 inside the block: updates are smaller than a bfloat16's last bit.
+
+    Afterwards the host's own layers compute in its dtype again; the adapter's module casts what it is given.
+    """
+    module = set() if handle.module is None else {id(p) for p in handle.module.parameters()}
+    before = {}
+    for name, parameter in handle.model.named_parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            before[name] = parameter.dtype
+            parameter.data = parameter.data.float()
+    try:
+        yield
+    finally:
+        for name, parameter in handle.model.named_parameters():
+            if name in before and id(parameter) not in module:
+                parameter.data = parameter.data.to(before[name])
+
+
+def _recompute_activations(model: Any) -> None:
+    # transformers 5.24 renamed it, and warns about the old name.
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    if enable is not None:
+        enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+@contextmanager
+def _as_it_was(model: Any) -> Iterator[None]:
+    """Undo what training does to a host beside its weights: mode, cache setting, recomputation, autocast."""
+    training, settings = model.training, model.config.__dict__
+    use_cache = {name: settings[name] for name in ("use_cache",) if name in settings}
+    recomputed, own = _recomputes(model), set(model.__dict__)
+    try:
+        yield
+    finally:
+        for name in ("forward", "_original_forward"):  # accelerate's autocast around it
+            if name not in own:
+                model.__dict__.pop(name, None)
+        if _recomputes(model) and not recomputed:
+            disable = getattr(model, "activation_checkpointing_disable", None)
+            (disable if disable is not None else model.gradient_checkpointing_disable)()
+        model.train(training)
+        settings.pop("use_cache", None)
+        settings.update(use_cache)
+
+
+def _recomputes(model: Any) -> bool:
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
+@contextmanager
+def _memory_errors(config: TrainingConfig) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        smaller = max(config.batch.per_device // 2, 1)
+        raise TrainingError(
+            explain(
+                "the device ran out of memory.",
+                torch_says=str(error).splitlines()[0],
+                to_do=f"batch.per_device={smaller} (the same training, more accumulation), "
+                "engine.gradient_checkpointing=true, or recipes/WHAT_IF.md, 'Out of memory'",
+            )
+        ) from error

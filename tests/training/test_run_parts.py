@@ -1,0 +1,259 @@
+"""The parts that need no model: checkpoints, metrics, the guard, the run's directory, signals."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from training_runs import toy_config
+
+from parrot_adapters.errors import ConfigError, TrainingError
+from parrot_adapters.training.checkpoints import Checkpoints, replace_directory
+from parrot_adapters.training.directory import RunDirectory
+from parrot_adapters.training.guard import MARGIN, PATIENCE, WARM_UP, LossGuard
+from parrot_adapters.training.metrics import Measured, MetricsFile
+from parrot_adapters.training.signals import stop_requests
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def write(checkpoints: Checkpoints, step: int, text: str = "x") -> None:
+    with checkpoints.writing(step) as directory:
+        (directory / "weights").write_text(text)
+        (directory / "inner").mkdir()
+        (directory / "inner" / "more").write_text(text)
+
+
+def fail_in(directory, error: BaseException) -> None:
+    (directory / "half").write_text("half")
+    raise error
+
+
+def test_newest_checkpoints_stay(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "c", keep=2)
+    assert checkpoints.newest() is None
+    for step in (3, 6, 9):
+        write(checkpoints, step)
+    assert checkpoints.steps() == [6, 9]
+    assert checkpoints.newest() == 9
+    assert (checkpoints.path(9) / "inner" / "more").read_text() == "x"
+
+
+@pytest.mark.parametrize("error", [Killed(), OSError(28, "No space left on device")])
+def test_what_fails_while_it_is_written_leaves_the_others(tmp_path, error):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    write(checkpoints, 3)
+    with pytest.raises(type(error)), checkpoints.writing(6) as directory:
+        fail_in(directory, error)
+    assert checkpoints.steps() == [3]
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
+
+
+def test_incomplete_ones_are_never_resumed_from_and_removed(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=5)
+    for step in (1, 2, 3, 4):
+        write(checkpoints, step)
+    (checkpoints.path(4) / "weights").write_text("")  # copied in part
+    (checkpoints.path(3) / "inner" / "more").unlink()
+    (checkpoints.path(2) / "manifest.json").write_text("{")
+    checkpoints.pending(5).mkdir()
+    (tmp_path / "notes").mkdir()
+    assert checkpoints.newest() == 1
+    assert len(checkpoints.clean()) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes", "step-00000001"]
+
+
+def test_a_directory_is_replaced_as_a_whole(tmp_path):
+    target = tmp_path / "host"
+    for text in ("old", "new"):
+        with replace_directory(target) as directory:
+            (directory / f"{text}.txt").write_text(text)
+    assert [path.name for path in target.iterdir()] == ["new.txt"]
+    with pytest.raises(Killed), replace_directory(target) as directory:
+        fail_in(directory, Killed())
+    assert [path.name for path in tmp_path.iterdir()] == ["host"]
+    assert [path.name for path in target.iterdir()] == ["new.txt"]
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_lines_beyond_a_step_are_dropped(tmp_path):
+    file = MetricsFile(tmp_path / "m.jsonl")
+    file.go_back_to(3)  # nothing there yet
+    for step in (2, 4, 6):
+        file.append({"step": step, "loss": 1.0})
+    with file.path.open("ab") as raw:
+        raw.write(b'{"step": 4, "lo')  # cut short
+    file.go_back_to(4)
+    assert [line["step"] for line in file.lines()] == [2, 4]
+    file.append({"step": 6, "loss": 0.5})
+    assert [line["step"] for line in file.lines()] == [2, 4, 6]
+
+
+def test_a_number_that_is_none_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="Out of range"):
+        MetricsFile(tmp_path / "m.jsonl").append({"step": 1, "loss": math.nan})
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.integers(1, 50), st.sampled_from(["en", "tr", None])), min_size=1))
+@settings(deadline=None)
+def test_means_are_over_tokens_however_the_sums_are_shared_out(micro_batches):
+    """One process or three measure the same; and a sample counts by its tokens."""
+    alone, shared = Measured(), [Measured(), Measured(), Measured()]
+    for number, (loss, learned, language) in enumerate(micro_batches):
+        for measured in (alone, shared[number % 3]):
+            measured.add_losses({"language_model": loss, "load-balancing": 0.5}, learned, learned + 7)
+            measured.add_language(language, loss * learned, learned)
+    tokens = sum(learned for _, learned, _ in micro_batches)
+    expected = sum(loss * learned for loss, learned, _ in micro_batches) / tokens + 0.5
+    for measured in (alone, Measured.together(shared)):
+        summary = measured.summary()
+        assert summary["loss"] == pytest.approx(expected)
+        assert summary["losses"]["load-balancing"] == pytest.approx(0.5)
+        assert measured.read == tokens + 7 * len(micro_batches)
+        assert set(summary.get("languages", {})) - {"unknown"} == {x for *_, x in micro_batches} - {None}
+
+
+# --- the guard -------------------------------------------------------------------------------------------------------
+
+
+def verdicts(losses: list[float], guard: LossGuard | None = None) -> list[str | None]:
+    guard = guard or LossGuard()
+    return [guard.verdict(loss, 1.0) for loss in losses]
+
+
+@pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf)])
+def test_what_is_no_number_stops_at_once(loss, norm):
+    assert LossGuard().verdict(loss, norm)
+
+
+def test_an_exploded_loss_stops_and_a_spike_does_not():
+    usual = [2.0 + 0.1 * math.sin(n) for n in range(60)]
+    assert not any(verdicts([*usual, *[9.0] * (PATIENCE - 1), *usual]))
+    found = verdicts([*usual, *[9.0] * PATIENCE])
+    assert found[-1] is not None
+    assert "usually 2" in found[-1]
+    assert not any(found[:-1])
+
+
+@given(st.lists(st.floats(0.0, 12.0), min_size=1, max_size=80))
+def test_losses_near_each_other_never_stop(losses):
+    """Within a factor of two, or within the margin, nothing is wrong."""
+    lowest = min(losses)
+    assert not any(verdicts([min(loss, max(2 * lowest, lowest + MARGIN)) for loss in losses]))
+
+
+def test_the_beginning_of_a_run_is_not_judged():
+    assert not any(verdicts([*[1.0] * (WARM_UP - 1), *[50.0] * 5]))
+
+
+def test_a_resumed_guard_says_what_an_uninterrupted_one_says():
+    losses = [*[1.0] * 40, *[8.0] * PATIENCE]
+    whole = verdicts(losses)
+    for cut in (10, 45, 49):
+        first, second = LossGuard(), LossGuard()
+        before = verdicts(losses[:cut], first)
+        second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+        assert before + verdicts(losses[cut:], second) == whole
+
+
+# --- the run's directory ---------------------------------------------------------------------------------------------
+
+
+def test_another_configuration_is_refused_by_key(tmp_path):
+    config = toy_config(tmp_path)
+    directory = RunDirectory(config)
+    directory.begin()
+    directory.release()
+    for harmless in (replace(config, steps=99), replace(config, log=replace(config.log, every=9))):
+        RunDirectory(harmless).require_same_run()
+    changed = toy_config(tmp_path, seed=1, optim__learning_rate=3e-4)
+    with pytest.raises(ConfigError, match=r"(?s)seed: was 0, is 1.*optim.learning_rate: was 0.01, is 0.0003.*--fresh"):
+        RunDirectory(changed).require_same_run()
+
+
+def test_checkpoints_of_nobody_knows_which_run_are_refused(tmp_path):
+    directory = RunDirectory(toy_config(tmp_path))
+    write(directory.checkpoints, 3)
+    with pytest.raises(ConfigError, match=r"no config\.yaml"):
+        directory.require_same_run()
+
+
+def test_one_run_at_a_time(tmp_path):
+    first, second = RunDirectory(toy_config(tmp_path)), RunDirectory(toy_config(tmp_path))
+    first.begin()
+    with pytest.raises(TrainingError, match="another process"):
+        second.begin()
+    first.release()
+    second.begin()
+    second.release()
+
+
+def test_fresh_removes_what_a_run_wrote_and_nothing_else(tmp_path):
+    directory = RunDirectory(toy_config(tmp_path))
+    directory.begin()
+    directory.finish(5)
+    write(directory.checkpoints, 3)
+    (tmp_path / "notes.txt").write_text("mine")
+    directory.release()
+    assert directory.finished() == 5
+    directory.begin(fresh=True)
+    directory.release()
+    assert directory.finished() is None
+    assert directory.checkpoints.newest() is None
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_written_is_an_error_of_ours(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match="cannot be written"):
+        RunDirectory(toy_config(tmp_path / "file" / "run")).begin()
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_asks_and_handlers_come_back(number):
+    before = signal.getsignal(number)
+    with stop_requests() as stop:
+        assert not stop.signal
+        os.kill(os.getpid(), number)
+        assert stop.signal == number
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_stops_at_once():
+    with stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stop.ask(signal.SIGINT, None)
+
+
+def test_a_terminated_run_does_not_mistake_an_interrupt_for_the_second():
+    with stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+
+
+def test_toy_data_is_not_degenerate():
+    from training_runs import ToyData
+
+    data = ToyData()
+    assert len({sample.answer for sample in data.samples}) > 8
+    assert data.batches(4, 0) != data.batches(4, 1)
+    assert torch.tensor(sorted(i for b in data.batches(4, 0) for i in b)).equal(torch.arange(len(data)))

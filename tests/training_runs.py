@@ -1,0 +1,128 @@
+"""A toy run: a miniature host, a task it can learn, a configuration. Imported by tests and by what they start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from miniatures import ADAPTER, BOS, FAMILIES, FIRST_WORD, Family, Image
+
+import parrot_adapters as pa
+from parrot_adapters.training import TrainingConfig, set_trainable
+from parrot_adapters.training.config import (
+    BatchSettings,
+    CheckpointSettings,
+    DataSettings,
+    EngineSettings,
+    HostSettings,
+    LogSettings,
+    OptimSettings,
+    SourceSettings,
+    TrainSettings,
+)
+
+LANGUAGES = ("en", "tr", "ru")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Name a picture: the answer depends on the picture and on the language of the question."""
+
+    identity: str
+    language: str | None
+    prompt: tuple[int | Image, ...]
+    answer: tuple[int, ...]
+
+
+class ToyData:
+    """Samples in a fixed order that depends on the epoch."""
+
+    def __init__(self, count: int = 24, *, pictures: int = 4, text_only: Sequence[int] = (), seed: int = 0) -> None:
+        self.samples = [self._sample(n, pictures, n in text_only) for n in range(count)]
+        self.seed = seed
+
+    @staticmethod
+    def _sample(number: int, pictures: int, text_only: bool) -> Sample:
+        language, picture = number % len(LANGUAGES), (number // len(LANGUAGES)) % pictures
+        question = FIRST_WORD + 10 + language
+        shown = () if text_only else (Image(picture),)
+        answer = FIRST_WORD + 20 + (0 if text_only else 1 + picture) + 8 * language
+        length = 1 + number % 3  # answers of one to three tokens
+        return Sample(f"s{number}", LANGUAGES[language], (BOS, question, *shown, question), (answer,) * length)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    def batches(self, micro_batch: int, epoch: int) -> list[list[int]]:
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(1000 * self.seed + epoch)).tolist()
+        return [order[i : i + micro_batch] for i in range(0, len(order), micro_batch)]
+
+
+class ToyCollator:
+    """What the collator does, for a family of miniatures."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+
+    def __call__(self, samples: list[Sample]) -> dict[str, Any]:
+        batch = self.family.batch([(*s.prompt, *s.answer) for s in samples], padding="right")
+        labels = torch.full_like(batch["input_ids"], -100)
+        for row, sample in enumerate(samples):
+            end = int(batch["attention_mask"][row].sum())
+            labels[row, end - len(sample.answer) : end] = torch.tensor(sample.answer)
+        return {
+            **batch,
+            "labels": labels,
+            "parrot_identities": [s.identity for s in samples],
+            "parrot_languages": [s.language for s in samples],
+        }
+
+
+def toy_config(out: Path | str, **changes: Any) -> TrainingConfig:
+    """A run of ten steps; ``section__key=value`` changes what it says."""
+    config = TrainingConfig(
+        recipe="retrofit",
+        out=str(out),
+        host=HostSettings("miniature", dtype="float32"),
+        data=DataSettings((SourceSettings("toy"),)),
+        adapter=ADAPTER,
+        steps=10,
+        train=TrainSettings(adapter=True, projector=True, language_model="frozen"),
+        batch=BatchSettings(size=4, per_device=2),
+        optim=OptimSettings(learning_rate=1e-2, weight_decay=0.01),
+        engine=EngineSettings(device="cpu", compute="float32"),
+        checkpoint=CheckpointSettings(every=3),
+        log=LogSettings(every=2, progress=False),
+    )
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        config = replace(config, **{section: replace(getattr(config, section), **{name: value}) if name else value})
+    return config
+
+
+def toy_handle(config: TrainingConfig, family: str = "llava") -> Any:
+    """A miniature with what the configuration trains attached and made trainable."""
+    model = FAMILIES[family].build().to(getattr(torch, config.host.dtype))
+    lora = (config.lora or {"r": 2}) if config.train.language_model == "lora" else None
+    owns = bool(config.train.projector) and config.train.language_model != "full"
+    if config.recipe == "stage1":
+        handle = pa.attach_projector(model)
+    else:
+        handle = pa.attach(model, config.adapter, train_projector=owns, lora=lora)
+    set_trainable(handle, config)
+    return handle
+
+
+def toy_run(config: TrainingConfig, family: str = "llava", data: Any = None, **options: Any) -> tuple[Any, Any]:
+    """Train; the handle and the result."""
+    from parrot_adapters.training import train
+
+    handle = toy_handle(config, family)
+    collator = options.pop("collator", None) or ToyCollator(FAMILIES[family])
+    return handle, train(handle, None, config, data or ToyData(), collator=collator, **options)
