@@ -1,0 +1,174 @@
+"""Routing in training is routing at inference, whatever is answered and whatever is asked later."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from chat_processors import PATCH, PLAIN, SIDE, TIGHT, llava, qwen2_vl
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from miniatures import ADAPTER, awake, lively
+from random_dialogues import dialogues, messages
+from torch import Tensor
+from torch.testing import assert_close
+
+import parrot_adapters as pa
+from parrot_adapters.data import Collator, Dialogue, Picture
+
+TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 2048,
+    "pad_token_id": 0,
+}
+TOWER = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def llava_host(processor: Any) -> Any:
+    return transformers.LlavaForConditionalGeneration(
+        transformers.LlavaConfig(
+            text_config={"model_type": "llama", "vocab_size": len(processor.tokenizer), **TEXT},
+            vision_config={"model_type": "clip_vision_model", "image_size": SIDE, "patch_size": PATCH, **TOWER},
+            image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
+        )
+    )
+
+
+def qwen_host(processor: Any) -> Any:
+    ids = processor.tokenizer.convert_tokens_to_ids
+    return transformers.Qwen2VLForConditionalGeneration(
+        transformers.Qwen2VLConfig(
+            text_config={
+                **TEXT,
+                "vocab_size": len(processor.tokenizer),
+                "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+            },
+            vision_config={"depth": 1, "embed_dim": 16, "hidden_size": 32, "num_heads": 2, "patch_size": PATCH},
+            image_token_id=ids("<|image_pad|>"),
+            video_token_id=ids("<|video_pad|>"),
+            vision_start_token_id=ids("<|vision_start|>"),
+            vision_end_token_id=ids("<|vision_end|>"),
+        )
+    )
+
+
+HOSTS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "llava": (lambda: llava(PLAIN), llava_host),
+    "llava tight": (lambda: llava(TIGHT), llava_host),
+    "qwen2_vl": (qwen2_vl, qwen_host),
+}
+
+
+@functools.cache
+def attached(name: str, scope: str = "first-turn") -> tuple[pa.Attachment, Collator]:
+    make_processor, make_host = HOSTS[name]
+    processor = make_processor()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = make_host(processor)
+        lively(model)
+    handle = awake(pa.attach(model.train(), ADAPTER | {"text_scope": scope}, processor=processor))
+    return handle, Collator(processor, model_config=model.config)
+
+
+def in_training(handle: pa.Attachment, collator: Collator, batch: list[Dialogue]) -> Tensor:
+    """(n, E) routing weights of the pictures in the first row's first question."""
+    made = collator(batch)
+    inputs = {name: value for name, value in made.items() if not name.startswith("parrot_")}
+    with handle.record_routing() as log, torch.no_grad():
+        loss = handle.model(**inputs).loss
+    assert torch.isfinite(loss)
+    return log[0].weights[log[0].rows == 0][: first_pictures(batch[0])]
+
+
+def at_inference(handle: pa.Attachment, collator: Collator, dialogue: Dialogue) -> Tensor:
+    """The same of what the host is given before anything is answered."""
+    inputs = collator.processor.apply_chat_template(
+        messages(dialogue.turns[: asked_at(dialogue) + 1]),
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+        return_tensors="pt",
+    )
+    with handle.record_routing() as log, torch.no_grad():
+        handle.model(**inputs)
+    return log[0].weights
+
+
+def asked_at(dialogue: Dialogue) -> int:
+    return next(n for n, turn in enumerate(dialogue.turns) if turn.role == "user")
+
+
+def first_pictures(dialogue: Dialogue) -> int:
+    return sum(isinstance(part, Picture) for part in dialogue.turns[asked_at(dialogue)].parts)
+
+
+def continued(dialogue: Dialogue, other: Dialogue) -> Dialogue:
+    """The first question of one, the answers and later turns of another."""
+    n, m = asked_at(dialogue), asked_at(other)
+    return Dialogue("c", "f", None, (*dialogue.turns[: n + 1], *other.turns[m + 1 :]))
+
+
+asked = dialogues(min_pictures=1)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+@settings(deadline=None, max_examples=15)
+@given(dialogue=asked, other=asked, beside=st.lists(dialogues(), max_size=2))
+def test_training_routes_as_inference_does(name: str, dialogue: Dialogue, other: Dialogue, beside: list) -> None:
+    handle, collator = attached(name)
+    expected = at_inference(handle, collator, dialogue)
+    for told in (dialogue, continued(dialogue, other)):
+        # Alone: the same arithmetic but for the row's length; in a batch, padding comes to it.
+        assert_close(in_training(handle, collator, [told]), expected, rtol=1e-5, atol=1e-6)
+        assert_close(in_training(handle, collator, [told, *beside]), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+@settings(deadline=None, max_examples=5)
+@given(dialogue=asked, other=asked)
+def test_the_question_does_matter(name: str, dialogue: Dialogue, other: Dialogue) -> None:
+    """Else the test above could not fail."""
+    handle, collator = attached(name)
+    texts = [[p for p in d.turns[asked_at(d)].parts if isinstance(p, str)] for d in (dialogue, other)]
+    assume(texts[0] != texts[1])
+    turns = list(dialogue.turns)
+    pictures = tuple(p for p in turns[asked_at(dialogue)].parts if not isinstance(p, str))
+    turns[asked_at(dialogue)] = type(turns[0])("user", (*pictures, *texts[1]))
+    changed = Dialogue("c", "f", None, tuple(turns))
+    assume(first_pictures(changed) == first_pictures(dialogue))
+    before, after = (in_training(handle, collator, [d]) for d in (dialogue, changed))
+    assert not torch.allclose(before, after, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_the_original_scope_fails_it(name: str) -> None:
+    """Routing on all that is no label sees later questions in training only: the double that the property catches."""
+    from parrot_adapters.data import Turn
+
+    handle, collator = attached(name, "reference")
+    from random_dialogues import picture
+
+    dialogue = Dialogue(
+        "d",
+        "f",
+        None,
+        (
+            Turn("user", (picture(16, 16), "köpek?")),
+            Turn("assistant", ("x",)),
+            Turn("user", ("что это за собака?",)),
+            Turn("assistant", ("y",)),
+        ),
+    )
+    with pytest.raises(AssertionError):
+        assert_close(
+            in_training(handle, collator, [dialogue]), at_inference(handle, collator, dialogue), rtol=1e-5, atol=1e-6
+        )
