@@ -25,14 +25,15 @@ def command(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     if asked.limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {asked.limit}")
-    from parrot_adapters.interop.diagnosing import benchmark_questions, benchmark_samples
+    from parrot_adapters.interop.diagnosing import benchmark_questions, benchmark_samples, second_view
     from parrot_adapters.interop.evaluation_host import EvaluationHost
     from parrot_adapters.seeing.diagnose import diagnose
 
     languages = [code.strip() for code in asked.languages.split(",") if code.strip()]
     questions = benchmark_questions(asked.benchmark, asked.data, languages, asked.limit, asked.prompt_style)
+    views = second_view(questions, asked.second_view, asked.benchmark) if asked.second_view else None
     host = EvaluationHost.load(asked.model, adapter=asked.adapter)
-    samples = benchmark_samples(host, questions, by_text=asked.prompt_style == QUESTION_ALONE)
+    samples = benchmark_samples(host, questions, by_text=asked.prompt_style == QUESTION_ALONE, second_view=views)
 
     from rich.console import Console
     from rich.progress import Progress
@@ -85,6 +86,9 @@ def diagnosis_lines(found: Diagnosis) -> list[str]:
     ]
     if kept.retrieval_before is not None and kept.retrieval_after is not None:
         lines.append(f"another view found: {kept.retrieval_before:.0%} before, {kept.retrieval_after:.0%} after")
+    if kept.category_before is not None and kept.category_after is not None and kept.category_chance is not None:
+        told = f"{kept.category_before:.0%} before, {kept.category_after:.0%} after (chance {kept.category_chance:.0%})"
+        lines.append(f"category told by the mean visual token: {told}")
     if routing.purity is not None and routing.language_information is not None:
         lines.append(
             f"purity {routing.purity:.2f} (one expert for all: {routing.purity_by_chance:.2f}), "
@@ -117,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--adapter", required=True, metavar="DIR", help="an adapter made for it")
     add("--benchmark", default="emoji", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (%(default)s)")
     add("--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files")
+    add("--second-view", metavar="DIR", help="the benchmark's files with other pictures of the same things: retrieval")
     add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
     add("--prompt-style", default="default", metavar="NAME", help=f"{', '.join(PROMPT_STYLES)} (%(default)s)")
     add("--limit", type=int, default=40, metavar="N", help="questions of each language (%(default)s)")

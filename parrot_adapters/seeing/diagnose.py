@@ -17,7 +17,7 @@ from torch import Tensor
 from parrot_adapters.core.ragged import item_mean
 from parrot_adapters.errors import ConfigError, HostError
 from parrot_adapters.routing_log import RoutingRecord
-from parrot_adapters.seeing.probing import Probe, linear_probe
+from parrot_adapters.seeing.probing import Probe, category_probe, linear_probe
 from parrot_adapters.seeing.statistics import RoutingStatistics, Tally
 from parrot_adapters.seeing.visual import Shift, linear_cka, retrieval
 from parrot_adapters.seeing.watching import Pass, ablated, next_token_logits, watched
@@ -45,6 +45,7 @@ class Sample:
         answer: place of the right one.
         other_view: the same prompt with another picture of the same thing, for retrieval.
         variants: the same question put otherwise, by the name of the fault: ``{"English prompt": inputs, ...}``.
+        category: of what the picture shows, for the category probe; None for none.
     """
 
     inputs: Mapping[str, Any]
@@ -54,6 +55,7 @@ class Sample:
     answer: int = 0
     other_view: Mapping[str, Any] | None = None
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    category: str | None = None
 
 
 Score = Callable[["Attachment", Mapping[str, Any], Sample], float]
@@ -70,6 +72,11 @@ class Preservation:
         retrieval_before: share of pictures whose other view is the nearest, by the mean visual token without adapter;
             None without other views.
         retrieval_after: the same with it.
+        category_before: share of pictures, tested on others than it was fitted to, whose category a linear probe tells
+            by the mean visual token without adapter; the mean over categories. None with fewer than two categories of
+            two pictures.
+        category_after: the same with it.
+        category_chance: one over the number of categories; None likewise.
     """
 
     shift: Shift
@@ -77,6 +84,9 @@ class Preservation:
     tokens: int
     retrieval_before: float | None
     retrieval_after: float | None
+    category_before: float | None = None
+    category_after: float | None = None
+    category_chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,12 @@ class Diagnosis:
         if before is not None and after is not None and after < before / 2:
             found.append(
                 f"visual content lost: another view is found {after:.0%} of the time, {before:.0%} without adapter"
+            )
+        told, still, chance = kept.category_before, kept.category_after, kept.category_chance
+        if told is not None and still is not None and chance is not None and still - chance < (told - chance) / 2:
+            found.append(
+                f"visual content lost: the category is told {still:.0%} of the time, {told:.0%} without adapter "
+                f"(chance {chance:.0%})"
             )
         return found
 
@@ -226,6 +242,7 @@ class _Seen:
         self.passes: list[tuple[Tensor, Tensor]] = []
         self.views: list[tuple[Tensor, Tensor]] = []
         self.others: list[tuple[Tensor, Tensor]] = []
+        self.pictures: dict[int, tuple[str, tuple[Tensor, Tensor]]] = {}
         self._met: set[int] = set()
 
     def add(self, handle: Attachment, sample: Sample, tally: Tally) -> None:
@@ -236,6 +253,8 @@ class _Seen:
         self.languages.append(sample.language)
         self.groups.append(sample.picture)
         self.passes.append((looked.before.float().cpu(), looked.after.float().cpu()))
+        if sample.category is not None and sample.picture not in self.pictures:
+            self.pictures[sample.picture] = sample.category, _means(looked)
         if sample.other_view is not None and sample.picture not in self._met:
             self._met.add(sample.picture)
             self.views.append(_means(looked))
@@ -253,7 +272,26 @@ class _Seen:
             for side in (0, 1):
                 queries = torch.stack([view[side] for view in self.others])
                 found[side] = retrieval(queries, torch.stack([view[side] for view in self.views]))
-        return Preservation(Shift.between(before, after), linear_cka(before, after), len(before), found[0], found[1])
+        return Preservation(
+            Shift.between(before, after),
+            linear_cka(before, after),
+            len(before),
+            found[0],
+            found[1],
+            *self._categories(),
+        )
+
+    def _categories(self) -> tuple[float | None, float | None, float | None]:
+        """Accuracy of the category probe before and after, and by chance."""
+        categories = [category for category, _ in self.pictures.values()]
+        probes = [
+            category_probe(torch.stack([means[side] for _, means in self.pictures.values()]), categories)
+            for side in (0, 1)
+            if self.pictures
+        ]
+        if not probes or probes[0] is None or probes[1] is None:
+            return None, None, None
+        return probes[0].accuracy, probes[1].accuracy, probes[0].chance
 
 
 class _Scores:

@@ -1,6 +1,6 @@
-"""Can a language be read off the routing weights?
+"""Can a language be read off the routing weights, and the kind of thing that is shown off the visual tokens?
 
-K  decisions    E  experts    L  languages
+K  decisions    E  experts    L  languages (or other classes)    D  width
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.errors import ConfigError
 
-__all__ = ["Probe", "linear_probe"]
+__all__ = ["Probe", "category_probe", "linear_probe"]
 
 STEPS = 50
 PENALTY = 1e-3
@@ -21,7 +21,7 @@ PENALTY = 1e-3
 
 @dataclass(frozen=True)
 class Probe:
-    """How well a linear classifier, tested on groups it was not fitted to, tells languages by routing weights.
+    """How well a linear classifier, tested on groups it was not fitted to, tells languages (or other classes).
 
     Attributes:
         languages: in the order of the matrix.
@@ -61,14 +61,42 @@ def linear_probe(weights: Tensor, languages: Sequence[str], groups: Sequence[int
     Raises:
         ConfigError: fewer than two languages or groups.
     """
-    names, places = sorted(set(languages)), list(dict.fromkeys(groups))
-    if len(names) < 2 or len(places) < 2:
+    places = list(dict.fromkeys(groups))
+    if len(set(languages)) < 2 or len(places) < 2:
         raise ConfigError(
-            f"a probe needs two languages and two groups to be fitted and tested on, not {names} and {len(places)}"
+            f"a probe needs two languages and two groups to be fitted and tested on, not {sorted(set(languages))} and "
+            f"{len(places)}"
         )
-    features = weights.detach().double().cpu().clamp(min=1e-6).log()
-    targets = torch.tensor([names.index(language) for language in languages])
     fold = torch.tensor([places.index(group) % min(folds, len(places)) for group in groups])
+    return _cross_validated(weights.detach().double().cpu().clamp(min=1e-6).log(), languages, fold)
+
+
+def category_probe(tokens: Tensor, categories: Sequence[str], *, folds: int = 5) -> Probe | None:
+    """As :func:`linear_probe`, from one vector per picture to the category of what it shows.
+
+    Categories of a single picture are left out: it cannot be both fitted to and tested on. Each fold has its share of
+    every category.
+
+    Args:
+        tokens: (K, D) mean visual token of each picture.
+        categories: of each picture.
+        folds: at most this many.
+
+    Returns:
+        The probe, or None with fewer than two categories of at least two pictures.
+    """
+    kept = [k for k, category in enumerate(categories) if categories.count(category) > 1]
+    named = [categories[k] for k in kept]
+    if len(set(named)) < 2:
+        return None
+    fold = torch.tensor([named[:n].count(category) % folds for n, category in enumerate(named)])
+    return _cross_validated(tokens.detach().double().cpu()[kept], named, fold)
+
+
+def _cross_validated(features: Tensor, classes: Sequence[str], fold: Tensor) -> Probe:
+    """Fit to all folds but one and test on that, for every fold."""
+    names = sorted(set(classes))
+    targets = torch.tensor([names.index(name) for name in classes])
     taken = torch.zeros(len(names), len(names), dtype=torch.float64)
     for number in range(int(fold.max()) + 1):
         test = fold == number

@@ -2,6 +2,7 @@
 
     DIR/EMOJI_en.tsv ...                 MMMB's format: one picture, one question, four options, test art
     DIR/EMOJI-COMPARISON_en.tsv ...      ... two pictures, one question, two options
+    DIR/second-view/EMOJI_en.tsv         the first kind again, in training art: for `parrot diagnose --second-view`
     DIR/llava_stage1.json                LLaVA's format, English: the seen concepts, training art
     DIR/llava_stage2.json                ... in all six languages
     DIR/images/*.png                     ... and their pictures
@@ -65,6 +66,8 @@ def export(
     questions, comparisons = make_questions(concepts), make_comparisons(concepts)
     write_benchmark(out, concepts, questions, comparisons, load_pictures(concepts, TEST_ART, progress), languages)
     train = load_pictures(concepts, TRAIN_ART, progress)
+    (out / "second-view").mkdir(exist_ok=True)
+    write_benchmark(out / "second-view", concepts, questions, comparisons, train, LANGUAGES[:1])
     samples, pictures = write_conversations(out, concepts, train, views=views, seed=seed)
     save_host(fresh_host(concepts, train, grid=grid, seed=seed), out / "host")
     (out / "ATTRIBUTION.txt").write_text(attribution_text(), encoding="utf-8")

@@ -11,7 +11,7 @@ from miniatures import ADAPTER, BOS, FAMILIES, Image, awake
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError, HostError
 from parrot_adapters.seeing.diagnose import Sample, _likelihood, answers_rightly, diagnose
-from parrot_adapters.seeing.probing import linear_probe
+from parrot_adapters.seeing.probing import category_probe, linear_probe
 
 LLAVA = FAMILIES["llava"]
 WORDS = {"en": (20, 21, 22), "tr": (50, 51, 52), "ru": (80, 81, 82)}
@@ -96,6 +96,40 @@ def test_planted_all_pictures_look_alike():
     found = diagnose(handle, given)
     assert (found.preservation.retrieval_before, found.preservation.retrieval_after) == (1.0, 0.0)
     assert any("another view is found 0% of the time" in flag for flag in found.flags())
+
+
+def test_planted_all_kinds_of_things_look_alike():
+    """Two kinds of pictures, light and dark; what makes all tokens the same leaves nothing to tell them by."""
+    given = []
+    for picture in range(12):
+        seen = dict(inputs(picture, "en"))
+        seen["pixel_values"] = 0.1 * seen["pixel_values"] + (1.0 if picture % 2 else -1.0)
+        given.append(Sample(seen, "en", picture=picture, category="light" if picture % 2 else "dark"))
+    handle = pa.attach(LLAVA.build(), ADAPTER)
+    sound = diagnose(handle, given)
+    kept = sound.preservation
+    assert (kept.category_before, kept.category_after, kept.category_chance) == (1.0, 1.0, 0.5)
+    assert not any("category" in flag for flag in sound.flags())
+
+    class Same(torch.nn.Module):
+        def forward(self, tokens, offsets, routing):
+            return 1000 * torch.ones_like(tokens) - tokens
+
+    handle.module.experts = Same()
+    found = diagnose(handle, given)
+    assert found.preservation.category_after == pytest.approx(0.5, abs=0.2)
+    assert any("the category is told" in flag and "100% without adapter" in flag for flag in found.flags())
+
+
+def test_a_category_needs_pictures_to_be_fitted_to_and_tested_on():
+    tokens = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    assert category_probe(tokens, ["a", "b", "c", "d", "e", "f"]) is None
+    assert category_probe(tokens, ["a", "a", "a", "a", "a", "b"]) is None
+    order = ["a", "b", "c", "d", "e"] * 4  # in turn, as many as folds: none may miss a whole category
+    told = category_probe(torch.eye(5).repeat(4, 1), order)
+    assert (told.accuracy, told.chance) == (1.0, 0.2)
+    shuffled = category_probe(torch.randn(200, 4, generator=torch.Generator().manual_seed(1)), ["a", "b"] * 100)
+    assert shuffled.accuracy == pytest.approx(0.5, abs=0.15)
 
 
 def asked(handle, pictures=4):
