@@ -22,9 +22,9 @@ metric. The full adapter is guided through its router alone; a second table puts
 guided through router and gates, into its place. The first is primary.
 
 CHOICES. Learning rates of stage 2 are chosen for each group of arms on one seed, by choice accuracy (mean of the five
-languages) on new views of the *training* art, then frozen for all seeds, regimes and arms of the group. Test art chooses
-nothing. Anything the search proposes is chosen on the same validation views and confirmed on seeds it was not chosen
-on, by the rules above; held-out concepts are reported beside it.
+languages) on new views of the *training* art, then frozen for all seeds, regimes and arms of the group. Test art
+chooses nothing. Anything the search proposes is chosen on the same validation views and confirmed on seeds it was not
+chosen on, by the rules above; held-out concepts are reported beside it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .statistics import Difference, difference
+from .intervals import Difference, difference
 
 __all__ = [
     "ENGLISH_TOLERANCE",

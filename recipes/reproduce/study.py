@@ -60,6 +60,7 @@ def run(config: StudyConfig, out: Path, display: Display | None = None) -> Resul
     from parrot_recipes.emoji.workers import Workers
 
     from .cells import same_data
+    from .conclusion import conclusions
     from .report import write_report
     from .results import write_results
 
@@ -82,8 +83,12 @@ def run(config: StudyConfig, out: Path, display: Display | None = None) -> Resul
                 results.cells[regime, seed], results.data[regime, seed] = found, same_data(found)
         concepts = study.setting(cells[-1]).concepts
     display.step("report")
-    write_results(results, concepts, out)
-    write_report(results, concepts, out)
+    described = write_results(results, concepts, out)
+    page = write_report(described, out)
+    for sentence in conclusions(described):
+        display.console.print(f"  • {sentence}", highlight=False)
+    display.console.print(f"  report   [bold]{page}[/bold]", highlight=False, soft_wrap=True)
+    display.console.print(f"  numbers  [bold]{out / 'results.json'}[/bold]", highlight=False, soft_wrap=True)
     return results
 
 

@@ -1,0 +1,73 @@
+"""What the numbers say, in sentences. Every sentence is computed; none knows its outcome beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .presets import MAIN
+
+__all__ = ["conclusions"]
+
+
+def conclusions(described: Mapping[str, Any]) -> list[str]:
+    """Sentences for the report's head and the terminal."""
+    sentences = []
+    for regime, found in described["regimes"].items():
+        sentences.append(_verdicts(found))
+        if regime == MAIN and found["two_by_two"]:
+            sentences.append(_two_by_two(found["two_by_two"]["choice"]))
+            sentences += [_compared(pair, found["arms"]) for pair in found["comparisons"] if clear(pair)]
+            unclear = [pair for pair in found["comparisons"] if not clear(pair)]
+            if unclear:
+                listed = "; ".join(f"{pair['question']} {points(pair)}" for pair in unclear)
+                sentences.append(f"Not decided by these data: {listed}.")
+    return sentences
+
+
+def clear(difference: Mapping[str, Any]) -> bool:
+    """The interval over pictures excludes zero, and no text model disagrees."""
+    values = difference["seeds"]
+    same_sign = all(value > 0 for value in values) or all(value < 0 for value in values)
+    return (difference["low"] > 0 or difference["high"] < 0) and same_sign
+
+
+def points(difference: Mapping[str, Any]) -> str:
+    """``+1.2 (-0.3 to +2.7)``."""
+    return f"{100 * difference['value']:+.1f} ({100 * difference['low']:+.1f} to {100 * difference['high']:+.1f})"
+
+
+def _verdicts(found: Mapping[str, Any]) -> str:
+    arms = {key: arm for key, arm in found["arms"].items() if "verdict" in arm}
+    repairing = [arm for arm in arms.values() if arm["verdict"]["repairs"]]
+    none = found["arms"]["none"]["scores"]["seen"]["choice"]
+    english = f"{100 * none['en']['value']:.0f}"
+    start = (
+        f"{found['title'][0].upper()}{found['title'][1:]}: without an adapter {100 * none['others']['value']:.0f}% "
+        f"in the five other languages, {english}% in English."
+    )
+    if not repairing:
+        return f"{start} By the registered rules no arm repairs erosion."
+    best = max(repairing, key=lambda arm: arm["gain"]["value"])
+    also = [arm["title"] for arm in repairing if arm is not best]
+    tail = f" Also: {_listed(also)}." if also else " No other arm does."
+    return f"{start} By the registered rules {best['title']} repairs erosion best: {points(best['gain'])} points.{tail}"
+
+
+def _two_by_two(design: Mapping[str, Any]) -> str:
+    parts = [f"{name} {points(design[name])}" for name in ("guidance", "mixture", "interaction")]
+    kind = "together they do less than the sum" if design["interaction"]["value"] < 0 else "together they do more"
+    verdict = kind if clear(design["interaction"]) else "no clear interaction"
+    return f"The 2 x 2, in points: {', '.join(parts)}; {verdict}."
+
+
+def _compared(pair: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
+    question = pair["question"][0].upper() + pair["question"][1:]
+    return (
+        f"{question} {arms[pair['ours']]['title']} against {arms[pair['theirs']]['title']}: {points(pair)} points, "
+        f"p {pair['p_holm']:.3f} (Holm)."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]

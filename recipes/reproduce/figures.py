@@ -1,0 +1,190 @@
+"""The report's figures, from `results.json` alone. Languages and arms are labelled in plain ASCII or by code."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from parrot_recipes.emoji.errors import require
+from parrot_recipes.emoji.figures import COLOURS, INK, STYLE
+from parrot_recipes.emoji.languages import CODES, OTHERS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_figures"]
+
+PLAIN, GUIDED, BETTER, WORSE = COLOURS[0], COLOURS[4], COLOURS[3], COLOURS[6]
+
+
+def draw_figures(described: Mapping[str, Any]) -> dict[str, bytes]:
+    """PNG files by name; those of a regime end in its name.
+
+    ``gains``, ``languages``, ``routing`` and ``two-by-two`` for each regime that has what they show; ``regimes`` where
+    there are several.
+    """
+    require("matplotlib", "the report's figures")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    def new(width: float, height: float) -> Figure:
+        return Figure(figsize=(width, height))
+
+    with matplotlib.rc_context(STYLE):
+        figures = {}
+        for regime, found in described["regimes"].items():
+            arms = found["arms"]
+            figures[f"gains-{regime}"] = _gains(new(8.6, 0.9 + 0.36 * len(arms)), arms)
+            figures[f"languages-{regime}"] = _languages(new(8.6, 1.0 + 0.3 * len(arms)), arms)
+            if found["two_by_two"]:
+                figures[f"two-by-two-{regime}"] = _two_by_two(new(8.6, 3.1), found)
+            if any(arm["looked"]["routing"] for arm in arms.values()):
+                figures[f"routing-{regime}"] = _routing(new(8.6, 2.3), arms)
+        if len(described["regimes"]) > 1:
+            figures["regimes"] = _regimes(new(8.6, 3.2), described["regimes"])
+        return {name: _png(figure) for name, figure in figures.items()}
+
+
+def _gains(figure: Figure, arms: Mapping[str, Any]) -> Figure:
+    """Gain over no adapter: thick over other pictures, thin over other text models, a dot for each text model."""
+    axes = figure.subplots()
+    shown = [(key, arm) for key, arm in arms.items() if "gain" in arm]
+    for place, (_, arm) in enumerate(reversed(shown)):
+        gain = arm["gain"]
+        colour = BETTER if gain["low"] > 0 else WORSE if gain["high"] < 0 else PLAIN
+        low, high = gain["across_seeds"]
+        if low is not None:
+            axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=1, alpha=0.6)
+        axes.plot([100 * gain["low"], 100 * gain["high"]], [place, place], color=colour, linewidth=6, alpha=0.35)
+        axes.plot([100 * s for s in gain["seeds"]], [place] * len(gain["seeds"]), "o", color=colour, markersize=3.5)
+        axes.plot(100 * gain["value"], place, "|", color=INK, markersize=13, markeredgewidth=2)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(range(len(shown)), [arm["title"] for _, arm in reversed(shown)])
+    axes.set_xlim(*_limits([arm["gain"] for _, arm in shown]))
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("points of choice accuracy over no adapter, mean of zh pt ar tr ru")
+    return figure
+
+
+def _limits(gains: list[Mapping[str, Any]]) -> tuple[float, float]:
+    """Room for the pictures' intervals and the seeds; the wide t intervals may leave the frame."""
+    lows = [min(gain["low"], *gain["seeds"]) for gain in gains]
+    highs = [max(gain["high"], *gain["seeds"]) for gain in gains]
+    low, high = 100 * min(0, *lows), 100 * max(0, *highs)
+    margin = 0.25 * (high - low) + 1
+    return low - margin, high + margin
+
+
+def _languages(figure: Figure, arms: Mapping[str, Any]) -> Figure:
+    """Choice accuracy of every arm in every language."""
+    axes = figure.subplots()
+    columns = (*CODES, "others")
+    grid = np.array([[100 * arm["scores"]["seen"]["choice"][c]["value"] for c in columns] for arm in arms.values()])
+    image = axes.imshow(grid, cmap="cividis", vmin=25, vmax=max(60.0, grid.max()), aspect="auto")
+    for (row, column), value in np.ndenumerate(grid):
+        dark = value < 25 + 0.55 * (image.get_clim()[1] - 25)
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", color="white" if dark else "black", fontsize=8)
+    axes.set_xticks(range(len(columns)), [*CODES, "five\nothers"])
+    axes.set_yticks(range(len(arms)), [arm["title"] for arm in arms.values()])
+    axes.axvline(0.5, color="white", linewidth=3)
+    axes.axvline(len(OTHERS) + 0.5, color="white", linewidth=3)
+    axes.grid(visible=False)
+    figure.colorbar(image, ax=axes, label="% right, chance 25", fraction=0.03, pad=0.02)
+    return figure
+
+
+def _two_by_two(figure: Figure, found: Mapping[str, Any]) -> Figure:
+    """Two lines for each design: parallel means no interaction."""
+    designs = [(name, found[name]["choice"]) for name in ("two_by_two", "guided_twice") if found[name]]
+    titles = {"two_by_two": "guidance by the router", "guided_twice": "guidance by router and gates"}
+    panels = figure.subplots(1, len(designs), sharey=True, squeeze=False)[0]
+    for axes, (name, design) in zip(panels, designs, strict=True):
+        for row, (guidance, colour) in enumerate((("text not heard", PLAIN), ("text heard", GUIDED))):
+            cells = design["cells"][row]
+            means = np.array([100 * cell["value"] for cell in cells])
+            spread = np.array([[m - 100 * c["low"], 100 * c["high"] - m] for m, c in zip(means, cells, strict=True)]).T
+            axes.errorbar(
+                [0, 1], means, np.clip(spread, 0, None), color=colour, marker="o", linewidth=2, capsize=3,
+                label=guidance,
+            )  # fmt: skip
+        effect = design["interaction"]
+        axes.set_title(
+            f"{titles[name]}\ninteraction {100 * effect['value']:+.1f} "
+            f"({100 * effect['low']:+.1f} to {100 * effect['high']:+.1f})",
+            loc="left",
+            fontsize=9,
+        )
+        axes.set_xticks([0, 1], ["one expert", "six experts"])
+        axes.set_xlim(-0.35, 1.35)
+        _room(axes)
+    panels[0].set_ylabel("% right, five others")
+    panels[0].legend(loc="best", fontsize=8)
+    return figure
+
+
+def _room(axes: Axes) -> None:
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+
+
+def _routing(figure: Figure, arms: Mapping[str, Any]) -> Figure:
+    """Mean weights by language, first text model."""
+    routed = [(arm["title"], arm["looked"]["routing"][0]) for arm in arms.values() if arm["looked"]["routing"]]
+    columns = min(4, len(routed))
+    rows = -(-len(routed) // columns)
+    figure.set_size_inches(8.6, 0.4 + 1.75 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"hspace": 0.65, "wspace": 0.3})
+    image = None
+    for axes, item in zip(panels.flat, [*routed, *[None] * (panels.size - len(routed))], strict=True):
+        if item is None:
+            axes.set_visible(False)
+            continue
+        title, routing = item
+        image = axes.imshow(routing["weights"], cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        axes.set_yticks(range(len(CODES)), CODES, fontsize=7)
+        axes.set_xticks(range(len(routing["weights"][0])), [])
+        axes.set_title(
+            f"{title}\nlanguage told: {100 * routing['language_information_share']:.0f}%", loc="left", fontsize=7.5
+        )
+        axes.grid(visible=False)
+    if image is not None:
+        figure.colorbar(image, ax=list(panels.flat), label="mean weight", fraction=0.03, pad=0.02)
+    return figure
+
+
+def _regimes(figure: Figure, regimes: Mapping[str, Any]) -> Figure:
+    """Five others, by regime, for the arms that all regimes have."""
+    axes = figure.subplots()
+    shared = [
+        key for key in next(iter(regimes.values()))["arms"] if all(key in found["arms"] for found in regimes.values())
+    ]
+    width = 0.8 / max(1, len(shared))
+    for place, key in enumerate(shared):
+        for column, found in enumerate(regimes.values()):
+            score = found["arms"][key]["scores"]["seen"]["choice"]["others"]
+            x = column + (place - (len(shared) - 1) / 2) * width
+            colour = COLOURS[place % len(COLOURS)]
+            label = found["arms"][key]["title"] if column == 0 else None
+            axes.bar(x, 100 * score["value"], width * 0.9, color=colour, label=label)
+            spread = [[max(0, 100 * (score["value"] - score["low"]))], [max(0, 100 * (score["high"] - score["value"]))]]
+            axes.errorbar(x, 100 * score["value"], spread, fmt="none", ecolor=INK, elinewidth=0.8, alpha=0.6)
+    for column, found in enumerate(regimes.values()):
+        english = 100 * found["arms"]["none"]["scores"]["seen"]["choice"]["en"]["value"]
+        axes.plot([column - 0.42, column + 0.42], [english, english], color=INK, linewidth=1)
+        axes.text(column + 0.42, english, "en", fontsize=7, va="bottom", ha="right")
+    axes.axhline(25, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+    names = [found["title"].replace(", ", ",\n").replace(" is ", " is\n") for found in regimes.values()]
+    axes.set_xticks(range(len(regimes)), names, fontsize=8)
+    axes.set_ylabel("% right, five others")
+    axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(-0.01, 1.0), fontsize=8, handlelength=1)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160, bbox_inches="tight", facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
