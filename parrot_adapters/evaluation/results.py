@@ -7,10 +7,8 @@ import hashlib
 import io
 import json
 import math
-import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean
 
@@ -21,13 +19,12 @@ from parrot_adapters.evaluation.config import OPTION_SCORES
 from parrot_adapters.evaluation.evaluate import Evaluation
 from parrot_adapters.evaluation.files import write_json, write_text
 from parrot_adapters.evaluation.protocols import protocol_named
+from parrot_adapters.evaluation.provenance import package_versions, prompts_hash
 from parrot_adapters.evaluation.replies import reply
 from parrot_adapters.evaluation.run_score import ScoreReport, means
 from parrot_adapters.evaluation.scoring import SubsetScore, score_subset
 
 __all__ = ["RunResult", "score_run", "write_results"]
-
-PACKAGES = ("parrot_adapters", "torch", "transformers", "tokenizers", "pillow", "numpy")
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class RunResult:
             "unit": self.report.protocol.unit(self.report.benchmark),
             "matcher": config.matcher,
             "prompt_style": config.prompt_style,
-            "prompt_sha256": _prompts_hash(self.run, None),
+            "prompt_sha256": prompts_hash(self.run.questions),
             "generation": config.answer_settings(),
             "option_score": config.option_score if config.scoring == "loglik" else None,
             "think": config.think,
@@ -72,7 +69,7 @@ class RunResult:
             "processor": dict(config.processor),
             "host": {name: value for name, value in self.run.host.items() if name != "adapter"},
             "adapter": self.run.host.get("adapter"),
-            "versions": _versions(),
+            "versions": package_versions(),
         }
 
     def as_json(self) -> dict[str, object]:
@@ -97,7 +94,7 @@ class RunResult:
                     for name, scores in by_matcher.items()
                 },
                 "statistics": self.statistics[chosen].as_json(),
-                "prompts_sha256": {name: _prompts_hash(self.run, name) for name in self.scores},
+                "prompts_sha256": {name: prompts_hash(self.run.questions, name) for name in self.scores},
                 "cut_off": _shares(self.run, lambda i: not self.run.answers[i].finished),
                 "option_scores": self.option_scores,
                 "calibration": self.calibration,
@@ -237,27 +234,9 @@ def _shares(run: Evaluation, holds: Callable[[int], bool]) -> dict[str, float]:
     return {name: count / of for name, (count, of) in _counts(run, holds).items()}
 
 
-def _prompts_hash(run: Evaluation, subset: str | None) -> str:
-    digest = hashlib.sha256()
-    for question in sorted(run.questions, key=lambda q: (q.subset, q.index)):
-        if subset in (None, question.subset):
-            digest.update(json.dumps([question.subset, question.index, question.prompt]).encode())
-    return digest.hexdigest()
-
-
 def _replies_hash(replies: Mapping[str, Mapping[int, str | None]]) -> str:
     text = json.dumps({language: sorted(said.items()) for language, said in sorted(replies.items())})
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _keyed(values: Mapping[int, object]) -> dict[str, object]:
@@ -297,7 +276,7 @@ def _score_rows(result: RunResult) -> Iterable[dict[str, object]]:
                 **{key: origin[key] for key in ("benchmark", "protocol", "unit")},
                 "matcher": matcher,
                 "prompt_style": origin["prompt_style"],
-                "prompts_sha256": _prompts_hash(result.run, name),
+                "prompts_sha256": prompts_hash(result.run.questions, name),
                 "data_md5": subset.md5,
                 "generation": json.dumps(origin["generation"]),
                 "think": origin["think"],
