@@ -68,6 +68,7 @@ def register_hosts(register: Register[HostSpec | Callable[[], HostSpec]]) -> Non
 @hookimpl
 def register_observers(register: Register[Callable[..., object]]) -> None:
     register("routing-log-file", routing_log_file)
+    register("tensorboard", tensorboard)
 
 
 @hookimpl
@@ -90,6 +91,15 @@ def routing_log_file(handle: Attachment) -> object:
     from parrot_adapters.seeing.observer import RoutingLogFile
 
     return RoutingLogFile(path)
+
+
+def tensorboard(handle: Attachment) -> object:
+    """Curves of routing, where the environment names a directory."""
+    if not os.environ.get("PARROT_TENSORBOARD"):
+        return None
+    from parrot_adapters.seeing.tensorboard import TensorBoardObserver
+
+    return TensorBoardObserver.from_environment(handle)
 
 
 class LanguageSupervision:

@@ -7,6 +7,7 @@ from parrot_adapters.seeing.diagnose import Diagnosis, Sample, diagnose
 from parrot_adapters.seeing.explain import Explanation, PromptInputs, explain
 from parrot_adapters.seeing.observer import RoutingObserver
 from parrot_adapters.seeing.statistics import RoutingStatistics
+from parrot_adapters.seeing.tensorboard import TensorBoardObserver
 
 __all__ = [
     "Diagnosis",
@@ -15,6 +16,7 @@ __all__ = [
     "RoutingObserver",
     "RoutingStatistics",
     "Sample",
+    "TensorBoardObserver",
     "diagnose",
     "explain",
 ]
