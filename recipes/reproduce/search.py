@@ -1,0 +1,198 @@
+"""Looking for settings in which an adapter repairs erosion better, or in more regimes.
+
+    python -m parrot_recipes.reproduce.search [--out DIR] [--regime NAME]
+
+Every candidate is trained on one text model and judged on *validation views* of the training art; test art is not
+looked at. What wins is confirmed on text models it was not chosen on, with test art and held-out concepts
+(`--confirm KEY`, by the rules of `registration.py`). Candidates are data: add a line. Cells are kept and found again as
+in the study.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parrot_recipes.emoji.errors import RecipeError
+from parrot_recipes.emoji.presets import Arm
+
+from .arms import EXPERT_OF, arm_named
+from .presets import MAIN, PRESETS, REGIMES, StudyConfig, preset
+from .registration import METRIC, REFERENCE, SPLIT, verdict
+from .study import Study
+
+if TYPE_CHECKING:
+    from .cells import Cell
+
+__all__ = ["CANDIDATES", "Candidate", "command", "confirm", "search"]
+
+DETECTOR = {"detector": "emoji-question"}
+TAUGHT = {"language-supervision": {"experts": EXPERT_OF}}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A setting to try.
+
+    Attributes:
+        arm: what is trained.
+        group: whose learning rate it starts from.
+        rate: factor of that rate.
+        changes: fields of `QuickstartConfig`.
+        equal: whether it is as large as the study's arms.
+    """
+
+    arm: Arm
+    group: str
+    rate: float = 1.0
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    equal: bool = True
+
+    @property
+    def key(self) -> str:
+        return self.arm.key
+
+
+def _like(key: str, new: str, losses: Mapping[str, float] | None = None, **settings: Any) -> Arm:
+    """A study's arm with some settings of its adapter changed."""
+    arm = arm_named(key).arm
+    taught = {"losses": losses, "loss_options": TAUGHT} if losses else {}
+    return replace(arm, key=new, title=new, adapter={**(arm.adapter or {}), **settings}, **taught)
+
+
+SUPERVISED = {"language-supervision": 1.0}
+CANDIDATES: tuple[Candidate, ...] = (
+    Candidate(_like("single", "single"), "conditioned"),
+    Candidate(_like("mixture", "mixture"), "routed"),
+    Candidate(_like("single", "single, adapter rate x 2"), "conditioned", changes={"adapter_rate": 8.0}),
+    Candidate(_like("single", "single, adapter rate / 2"), "conditioned", changes={"adapter_rate": 2.0}),
+    Candidate(_like("conditioned-mixture", "conditioned mixture, taught", SUPERVISED, **DETECTOR), "conditioned"),
+    Candidate(_like("mixture", "mixture, taught hard", SUPERVISED, **DETECTOR), "routed"),
+    Candidate(
+        _like("mixture", "mixture, sharp router", router="text-guided-sharp", router_options={"sharpness": 8.0}),
+        "routed",
+    ),
+    Candidate(
+        _like(
+            "conditioned-mixture",
+            "conditioned mixture, sharp router",
+            router="text-guided-sharp",
+            router_options={"sharpness": 8.0},
+        ),
+        "conditioned",
+    ),
+    Candidate(_like("single", "single, summary first-token", summary="first-token"), "conditioned"),
+    Candidate(_like("single", "single, twice as wide", expert_hidden_size=792), "conditioned", equal=False),
+    Candidate(
+        _like("single", "single, learned attention", router="text-guided-qkv", expert_hidden_size=300), "conditioned"
+    ),
+)
+BY_KEY = {candidate.key: candidate for candidate in CANDIDATES}
+
+
+def search(
+    study: Study, rates: Mapping[str, float], regime: str, keys: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Validation accuracy (primary metric, tuning seed) of no adapter and of every candidate, best first."""
+    found = {}
+    cells = {REFERENCE: _cell(study, Candidate(arm_named(REFERENCE).arm, "no adapter"), rates, regime)}
+    cells |= {key: _cell(study, BY_KEY[key], rates, regime) for key in keys or BY_KEY}
+    for key, cell in cells.items():
+        found[key] = _score(study, cell)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def confirm(study: Study, rates: Mapping[str, float], regime: str, key: str, seeds: Sequence[int]) -> dict[str, Any]:
+    """A candidate against no adapter on other seeds, test art, by the registered rules; held-out concepts beside it.
+
+    Raises:
+        RecipeError: the candidate was chosen on one of these seeds, or nobody knows it.
+    """
+    from .cells import same_data
+    from .intervals import difference
+    from .results import others, values
+
+    if study.config.tuning_seed in seeds:
+        raise RecipeError(f"seed {study.config.tuning_seed} chose the candidate, so it cannot confirm it")
+    if key not in BY_KEY:
+        raise RecipeError(f"no candidate named {key!r}.\n  known  {', '.join(BY_KEY)}")
+    ours, theirs = [], []
+    for seed in seeds:
+        cells = [
+            _cell(study, candidate, rates, regime, seed)
+            for candidate in (BY_KEY[key], Candidate(arm_named(REFERENCE).arm, "no adapter"))
+        ]
+        found = study.run(cells)
+        same_data(found)
+        ours.append(found[0])
+        theirs.append(found[1])
+    judged = verdict(
+        others(ours), values(ours, METRIC, SPLIT, "en"), others(theirs), values(theirs, METRIC, SPLIT, "en")
+    )
+    return {
+        "candidate": asdict(BY_KEY[key]),
+        "regime": regime,
+        "seeds": list(seeds),
+        "gain": judged.gain.to_dict(),
+        "gain_english": judged.english.to_dict(),
+        "gain_held_out": difference(others(ours, METRIC, "held-out"), others(theirs, METRIC, "held-out")).to_dict(),
+        "gain_naming": difference(others(ours, "naming"), others(theirs, "naming")).to_dict(),
+        "repairs": judged.repairs,
+        "because": list(judged.because),
+    }
+
+
+def _cell(study: Study, candidate: Candidate, rates: Mapping[str, float], regime: str, seed: int | None = None) -> Cell:
+    """On validation views of the tuning seed, or on the test art of another."""
+    from .cells import Cell
+
+    rate = candidate.rate * rates[candidate.group]
+    config = study.config.setting_of(regime, study.config.tuning_seed if seed is None else seed, rate)
+    return Cell(candidate.arm, replace(config, **candidate.changes), "validation" if seed is None else "test")
+
+
+def _score(study: Study, cell: Cell) -> float:
+    from parrot_recipes.emoji.scores import mean_of_others
+
+    return mean_of_others(study.run([cell])[0].answers, METRIC, SPLIT).value
+
+
+def command(argv: list[str]) -> int:
+    """The search's command line."""
+    parser = argparse.ArgumentParser(prog="python -m parrot_recipes.reproduce.search", description="See --help.")
+    parser.add_argument("--out", type=Path, default=Path("parrot-reproduce"), help="the study's (%(default)s)")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="study", help="of the study (%(default)s)")
+    parser.add_argument("--regime", choices=sorted(REGIMES), default=MAIN, help="where (%(default)s)")
+    parser.add_argument("--only", action="append", choices=sorted(BY_KEY), metavar="KEY", help="some candidates")
+    parser.add_argument("--confirm", metavar="KEY", help="confirm this candidate instead of searching")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="to confirm on (1 2)")
+    asked = parser.parse_args(argv)
+    from parrot_recipes.emoji.console import Display
+    from parrot_recipes.emoji.quickstart import one_thread, quiet, require_packages
+    from parrot_recipes.emoji.workers import Workers
+
+    quiet()
+    require_packages()
+    config: StudyConfig = preset(asked.preset)
+    asked.out.mkdir(parents=True, exist_ok=True)
+    with Workers(config.workers) as workers, one_thread():
+        study = Study(config, asked.out, Display(), workers)
+        rates, _ = study.choose_rates()
+        if asked.confirm:
+            found: dict[str, Any] = confirm(study, rates, asked.regime, asked.confirm, asked.seeds)
+            path = asked.out / f"confirmed-{asked.regime}.json"
+        else:
+            found = {key: round(value, 4) for key, value in search(study, rates, asked.regime, asked.only).items()}
+            path = asked.out / f"search-{asked.regime}.json"
+    path.write_text(json.dumps(found, indent=1, default=str) + "\n", encoding="utf-8")
+    print(path.read_text("utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(command(sys.argv[1:]))
