@@ -102,6 +102,8 @@ def toy_config(out: Path | str, **changes: Any) -> TrainingConfig:
     )
     for key, value in changes.items():
         section, _, name = key.partition("__")
+        if section == "batch" and not name:
+            value = BatchSettings(**value)
         config = replace(config, **{section: replace(getattr(config, section), **{name: value}) if name else value})
     return config
 
@@ -126,3 +128,83 @@ def toy_run(config: TrainingConfig, family: str = "llava", data: Any = None, **o
     handle = toy_handle(config, family)
     collator = options.pop("collator", None) or ToyCollator(FAMILIES[family])
     return handle, train(handle, None, config, data or ToyData(), collator=collator, **options)
+
+
+# --- runs in processes of their own, to be killed ---------------------------------------------------------------------
+
+MOMENTS = {  # where a process may be killed: before and after each of these
+    "torch": ("save",),
+    "os": ("fsync", "replace"),
+    "shutil": ("rmtree",),
+    "parrot_adapters.interop.trainer": ("save_tensors",),
+    "parrot_adapters.checkpoint": ("save_tensors",),
+    "torch.optim": ("AdamW.step",),
+}
+
+
+def run_in_process(
+    out: str, changes: dict[str, Any], die_at: int | None = None, largest_file: int | None = None
+) -> None:
+    """The target of a process: train, and be killed at some moment. An error's text is left in ``error.txt``.
+
+    Args:
+        out: as in :func:`toy_config`.
+        changes: likewise; and ``family``, ``die_at``, and ``text_only`` of :class:`ToyData`.
+        die_at: which of all moments (:data:`MOMENTS`) is the last.
+        largest_file: bytes; what is longer cannot be written, as on a full disk.
+    """
+    import os
+    import resource
+
+    torch.set_num_threads(1)
+    die_at = changes.pop("die_at", die_at)
+    if die_at is not None:
+        die_at_moment(die_at)
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    family, data = changes.pop("family", "llava"), ToyData(text_only=changes.pop("text_only", ()))
+    try:
+        _, result = toy_run(toy_config(out, **changes), family, data)
+    except pa.ParrotError as error:
+        (Path(out) / "error.txt").write_text(str(error))
+        os._exit(1)
+    os._exit(128 + result.signal if result.signal else 0)
+
+
+def die_at_moment(last: int) -> None:
+    """SIGKILL this process at the ``last``-th moment from now."""
+    import functools
+    import importlib
+    import os
+    import signal
+
+    left = [last]
+
+    def moment() -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watched(function: Any) -> Any:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            moment()
+            value = function(*args, **kwargs)
+            moment()
+            return value
+
+        return call
+
+    for module, names in MOMENTS.items():
+        for name in names:
+            owner, _, attribute = name.rpartition(".")
+            holder = importlib.import_module(module)
+            holder = getattr(holder, owner) if owner else holder
+            setattr(holder, attribute, watched(getattr(holder, attribute)))
+
+
+if __name__ == "__main__":  # under torchrun
+    import json
+    import sys
+
+    run_in_process(sys.argv[1], json.loads(sys.argv[2]))

@@ -105,8 +105,17 @@ def training_arguments(
         **options,
     )
     _ = arguments.device  # sets the process group up
+    if config.engine.kind == "fsdp2" and _on_cpu(config):
+        _let_processors_shard(arguments)
     arguments._n_gpu = min(arguments._n_gpu, 1)  # never DataParallel, which copies a host without its hooks
     return arguments
+
+
+def _let_processors_shard(arguments: Any) -> None:
+    """torch shards on CPUs as well, but accelerate only thinks of it where processes have accelerators."""
+    from accelerate import DistributedType
+
+    arguments.distributed_state._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 
 
 def require_engine(config: TrainingConfig) -> None:

@@ -196,7 +196,9 @@ class _Run:
             )
             self._require_engine(trainer)
             checkpoint = str(self.directory.checkpoints.path(first)) if first else None
-            with working.observe(trainer.count_routing), _memory_errors(config):
+            with working.observe(trainer.count_routing), _memory_errors(config), warnings.catch_warnings():
+                # Nothing here works in place on what the host returns, which is what it warns of.
+                warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
                 trainer.train(resume_from_checkpoint=checkpoint)
         if working is not handle:
             bare = trainer.accelerator.unwrap_model(trainer.model_wrapped)

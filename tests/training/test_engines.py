@@ -1,0 +1,239 @@
+"""Two real processes over gloo do what one does: losses, gradients, weights, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from miniatures import FAMILIES
+from safetensors.torch import load_file
+from training_runs import ToyCollator, ToyData, toy_config, toy_run
+
+from parrot_adapters.errors import ConfigError
+from parrot_adapters.interop.engines import decoder_layers, sharing_weights
+from parrot_adapters.interop.trainer import MicroBatches
+
+TESTS = Path(__file__).parents[1]
+ENGINES = ("ddp", "fsdp2")
+
+
+def start(out, *launcher, **changes):
+    """Two processes; how they were started and what they print."""
+    command = [sys.executable, "-m", *(launcher or TORCHRUN), str(TESTS / "training_runs.py")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"}
+    return subprocess.Popen(
+        [*command, str(out), json.dumps(changes)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def together(out, *launcher, **changes):
+    """Train in two processes."""
+    process = start(out, *launcher, **changes)
+    try:
+        printed, _ = process.communicate(timeout=150)
+    except subprocess.TimeoutExpired:  # they wait for each other
+        process.kill()
+        raise AssertionError(f"hangs: {process.communicate()[0]}") from None
+    assert process.returncode == 0, printed
+
+
+class Stopped(Exception):
+    """Stands for the end of the process."""
+
+
+def alone(out, *, stop_after=None, **changes):
+    """Train in this process; ``stop_after`` so many micro-batches it ends."""
+    torch.set_num_threads(1)
+    family, text_only = changes.pop("family", "llava"), changes.pop("text_only", ())
+
+    class Collator(ToyCollator):
+        made = 0
+
+        def __call__(self, samples):
+            self.made += 1
+            if self.made == stop_after:
+                raise Stopped
+            return super().__call__(samples)
+
+    data = ToyData(text_only=text_only)
+    return toy_run(toy_config(out, **changes), family, data, collator=Collator(FAMILIES[family]))
+
+
+def same(here, there, tolerance=1e-4):
+    """Metrics and adapters of two runs."""
+    a, b = (
+        [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()] for out in (here, there)
+    )
+    assert [line["step"] for line in a] == [line["step"] for line in b]
+    for mine, other in zip(a, b, strict=True):
+        for key in ("loss", "grad_norm", "tokens", "epoch"):
+            assert mine[key] == pytest.approx(other[key], rel=tolerance), (mine["step"], key)
+        assert mine.get("languages", {}) == pytest.approx(other.get("languages", {}), rel=tolerance)
+        if "routing" in mine:
+            assert mine["routing"]["usage"] == pytest.approx(other["routing"]["usage"], rel=tolerance)
+    files = sorted(p.relative_to(here / "adapter") for p in (here / "adapter").rglob("*.safetensors"))
+    assert files
+    for name in files:
+        weights, others = load_file(here / "adapter" / name), load_file(there / "adapter" / name)
+        for key, value in weights.items():
+            torch.testing.assert_close(others[key], value, rtol=1e-2, atol=1e-3)
+    described, other = (json.loads((out / "adapter" / "adapter_config.json").read_text()) for out in (here, there))
+    assert described["host"]["architecture"] == other["host"]["architecture"]
+
+
+# --- without processes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize("micro_batch", [1, 2, 3])
+def test_the_global_batches_are_the_same_for_any_number_of_processes(processes, micro_batch):
+    data, per_step, steps = ToyData(count=17), 4, 9
+    dealt = [list(MicroBatches(data, micro_batch, per_step, steps, p, processes)) for p in range(processes)]
+    assert all(len(mine) == steps * per_step // processes for mine in dealt)
+    sizes = {len(MicroBatches(data, micro_batch, per_step, steps, p, processes)) for p in range(processes)}
+    assert sizes == {steps * per_step // processes}
+    share = per_step // processes
+    found = [
+        sorted(map(tuple, (batch for mine in dealt for batch in mine[step * share : (step + 1) * share])))
+        for step in range(steps)
+    ]
+    row = [tuple(batch) for epoch in range(20) for batch in data.batches(micro_batch, epoch)]
+    assert found == [sorted(row[step * per_step : (step + 1) * per_step]) for step in range(steps)]
+
+
+def test_no_data_ends():
+    class Empty(ToyData):
+        def batches(self, micro_batch, epoch):
+            return []
+
+    assert list(MicroBatches(Empty(), 2, 2, 3, 0, 1)) == []
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3", "internvl", "qwen3_vl"])
+def test_only_decoder_layers_are_units_of_their_own(family):
+    from training_runs import toy_handle
+
+    handle = toy_handle(toy_config("unused"), family)
+    names = decoder_layers(handle)
+    assert names
+    inside = set(map(id, handle.parts.module(handle.parts.language_model).modules()))
+    wrapped = [m for m in handle.model.modules() if type(m).__name__ in names]
+    assert len(wrapped) == handle.model.config.get_text_config().num_hidden_layers
+    assert all(id(m) in inside for m in wrapped)
+
+
+def test_a_host_whose_tower_uses_decoder_layers_is_refused():
+    from training_runs import toy_handle
+
+    handle = toy_handle(toy_config("unused"))
+    layer = handle.parts.module(handle.parts.language_model).layers[0]
+    handle.parts.module(handle.parts.vision_tower).odd = type(layer)(handle.model.config.text_config, 0)
+    with pytest.raises(ConfigError, match="in and outside the language model"):
+        decoder_layers(handle)
+
+
+def test_a_copy_that_shares_weights_has_a_handle_of_its_own():
+    from training_runs import toy_handle
+
+    from parrot_adapters import attachment_of
+
+    handle = toy_handle(toy_config("unused"))
+    copied = sharing_weights(handle.model)
+    assert attachment_of(copied) is not handle
+    for (name, a), b in zip(handle.model.named_parameters(), copied.parameters(), strict=True):
+        assert a is not b, name
+        assert a.data_ptr() == b.data_ptr(), name
+        assert a.requires_grad == b.requires_grad, name
+
+
+# --- two processes ---------------------------------------------------------------------------------------------------
+
+SLOW = pytest.mark.slow
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_processes_do_what_one_does(tmp_path, engine):
+    alone(tmp_path / "one", losses={"load-balancing": 0.1})
+    together(tmp_path / "two", engine__kind=engine, losses={"load-balancing": 0.1})
+    same(tmp_path / "one", tmp_path / "two")
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3"])
+def test_a_process_without_pictures_keeps_nobody_waiting(tmp_path, engine, family):
+    """Micro-batches of one sample, most without pictures: processes rarely agree."""
+    odd = {"text_only": [n for n in range(24) if n % 3 != 1], "batch": {"size": 4, "per_device": 1}, "family": family}
+    alone(tmp_path / "one", **odd)
+    together(tmp_path / "two", engine__kind=engine, **odd)
+    same(tmp_path / "one", tmp_path / "two")
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "what",
+    [
+        {"train__language_model": "lora", "lora": {"r": 2}, "engine__gradient_checkpointing": True},
+        {"train__language_model": "full", "recipe": "stage2"},
+        {"recipe": "stage1", "adapter": None, "train__adapter": None},
+    ],
+    ids=["lora, recomputed", "full", "stage1"],
+)
+def test_whatever_trains(tmp_path, engine, what):
+    alone(tmp_path / "one", steps=4, **what)
+    together(tmp_path / "two", steps=4, engine__kind=engine, **what)
+    same(tmp_path / "one", tmp_path / "two")
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("what", [{}, {"train__language_model": "full", "recipe": "stage2"}], ids=["adapter", "full"])
+def test_checkpoints_of_two_go_on_in_one_and_back(tmp_path, engine, what):
+    what = {"checkpoint__every": 3, **what}
+    alone(tmp_path / "one", **what)
+    mixed = tmp_path / "mixed"
+    killed = start(mixed, engine__kind=engine, die_at=40, **what)
+    killed.communicate(timeout=150)
+    assert killed.returncode != 0
+    (at,) = (mixed / "checkpoints").glob("step-*")
+    assert at.name == "step-00000003"
+    with pytest.raises(Stopped):
+        alone(mixed, stop_after=9, **what)  # after step 6
+    together(mixed, engine__kind=engine, **what)
+    same(tmp_path / "one", mixed)
+
+
+@SLOW
+def test_a_signal_to_the_launcher_saves(tmp_path):
+    process = start(tmp_path, steps=4000, log__every=1, checkpoint__every=1000)
+    while not (tmp_path / "metrics.jsonl").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=100)
+    (saved,) = (tmp_path / "checkpoints").glob("step-*")
+    assert 0 < int(saved.name[5:]) < 1000
+
+
+@SLOW
+def test_accelerate_launches_it_too(tmp_path):
+    alone(tmp_path / "one", steps=4)
+    launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
+    together(tmp_path / "two", *launcher, "--mixed_precision", "no", "--dynamo_backend", "no", steps=4)
+    same(tmp_path / "one", tmp_path / "two")
