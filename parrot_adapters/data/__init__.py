@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from parrot_adapters.data.mixture import Mixture, open_data
     from parrot_adapters.data.problems import PROBLEMS, BadSample
     from parrot_adapters.data.rejects import Rejects
+    from parrot_adapters.data.streaming import StreamingMixture
 
 __all__ = [
     "PROBLEMS",
@@ -30,6 +31,7 @@ __all__ = [
     "Mixture",
     "Picture",
     "Rejects",
+    "StreamingMixture",
     "Turn",
     "Video",
     "open_data",
@@ -43,6 +45,7 @@ _HOMES = {
     "mixture": ("Mixture", "open_data"),
     "problems": ("PROBLEMS", "BadSample"),
     "rejects": ("Rejects",),
+    "streaming": ("StreamingMixture",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -96,6 +96,14 @@ def choose_format(path: Path, name: str) -> tuple[str, DataFormat, Records, str]
     )
 
 
+def choose_among(records: Records, place: object, name: str) -> tuple[str, DataFormat, Records, str]:
+    """As :func:`choose_format`, for records that were opened already."""
+    if name != "auto":
+        return name, format_named(name), records, "asked for"
+    chosen, form, why = recognised(first_record(records), place)
+    return chosen, form, records, why
+
+
 def recognised(record: object, place: object) -> tuple[str, DataFormat, str]:
     """The format of one record: its name, the format, and why.
 

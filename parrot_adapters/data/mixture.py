@@ -13,12 +13,15 @@ from torch.utils.data import Dataset
 
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.drawing import Cell, draw, quotas
+from parrot_adapters.data.hub import HubRecords, read_by_datasets
 from parrot_adapters.data.order import BatchOrder, cut
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
 from parrot_adapters.data.source import OnBad, Source, data_files
+from parrot_adapters.data.stream import FileStream, ShuffledFile, Stream
+from parrot_adapters.data.streaming import StreamingMixture
 from parrot_adapters.errors import ConfigError, DataError, explain
-from parrot_adapters.training.config import DataSettings
+from parrot_adapters.training.config import DataSettings, SourceSettings
 
 __all__ = ["Mixture", "open_data"]
 
@@ -31,7 +34,7 @@ def open_data(
     seed: int,
     rejects: Rejects | str | Path | None = None,
     progress: Progress | None = None,
-) -> Mixture:
+) -> Mixture | StreamingMixture:
     """Open every source and check every sample's structure; pictures are read later, when they are needed.
 
     Args:
@@ -39,6 +42,9 @@ def open_data(
         seed: of order and sampling.
         rejects: where skipped samples are written (``bad_samples: skip``).
         progress: called with (done, total) records of a file now and then.
+
+    Returns:
+        a :class:`Mixture`, or a :class:`StreamingMixture` if a source streams; both are used alike.
 
     Raises:
         DataError: a source cannot be read, or a sample is bad and none may be skipped.
@@ -51,7 +57,22 @@ def open_data(
             raise problem.as_error(source=source, identity=identity)
         kept.add(problem, source=source, number=number, identity=identity)
 
-    return Mixture(_sources(settings, on_bad, progress), settings, seed=seed, rejects=kept)
+    whole = [asked for asked in settings.sources if not asked.streaming]
+    opened = {asked: _opened(asked, on_bad, progress) for asked in whole}
+    if len(whole) == len(settings.sources):
+        return Mixture([s for asked in whole for s in opened[asked]], settings, seed=seed, rejects=kept)
+
+    def streams(epoch: int) -> list[Stream]:
+        found: list[Stream] = []
+        for asked in settings.sources:
+            if asked.streaming:
+                found.append(FileStream(asked, on_bad))
+            for source in opened.get(asked, ()):
+                found.append(ShuffledFile(source, number=len(found), seed=seed, epoch=epoch))
+        return found
+
+    streams(0)  # what cannot be opened is said now
+    return StreamingMixture(streams, settings, seed=seed, rejects=kept)
 
 
 class Mixture(Dataset[Dialogue]):
@@ -174,12 +195,15 @@ class Mixture(Dataset[Dialogue]):
         return {cell: torch.tensor(here, dtype=torch.long) for cell, here in found.items()}
 
 
-def _sources(settings: DataSettings, on_bad: OnBad, progress: Progress | None) -> list[Source]:
+def _opened(asked: SourceSettings, on_bad: OnBad, progress: Progress | None) -> list[Source]:
+    """Every file of a source that is not streamed."""
+    if read_by_datasets(asked.path):
+        path = Path(asked.path)
+        return [Source(path, asked, on_bad, records=HubRecords(asked.path), limit=asked.limit, progress=progress)]
     opened: list[Source] = []
-    for asked in settings.sources:
-        left = asked.limit
-        for path in data_files(Path(asked.path)):
-            source = Source(path, asked, on_bad, limit=left, progress=progress)
-            left = None if left is None else left - len(source)
-            opened.append(source)
+    left = asked.limit
+    for path in data_files(Path(asked.path)):
+        source = Source(path, asked, on_bad, limit=left, progress=progress)
+        left = None if left is None else left - len(source)
+        opened.append(source)
     return opened

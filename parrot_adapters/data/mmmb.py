@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parrot_adapters.data.dialogue import Picture, Turn
+from parrot_adapters.data.dialogue import Turn
 from parrot_adapters.data.format import DataFormat, Files, text_of
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import Records
@@ -52,10 +52,10 @@ class MmmbFormat(DataFormat):
         if record.get(str(letter)) is None:
             raise BadSample("bad-record", f"the answer {str(letter)!r} is none of the row's options")
         prompt = build_prompt(record, benchmark="", style=STYLE, language=str(record.get("language") or "en"))
-        shown = [
-            picture if isinstance(picture, Picture) else files.picture({"base64": picture})
-            for picture in record.get("pictures", ())
-        ]
+        shown = [files.picture({"base64": picture}) for picture in record.get("pictures", ())]
+        if "pictures" not in record and record.get("image"):  # a row of ``datasets``
+            image = record["image"]
+            shown = [files.picture({"base64": image} if isinstance(image, str) else image)]
         return (Turn("user", (*shown, prompt)), Turn("assistant", (str(letter),)))
 
     def identity(self, record: Any) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.format import DataFormat, Files
-from parrot_adapters.data.formats import choose_format
+from parrot_adapters.data.formats import choose_among, choose_format
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import Records
 from parrot_adapters.data.validity import check_turns
@@ -66,6 +66,7 @@ class Source:
         path: the file.
         settings: of the source it belongs to.
         on_bad: told of each bad sample, in order.
+        records: where they were opened already; None to open the file.
         limit: most samples to take; None for all.
         progress: called with (done, total) now and then.
 
@@ -84,11 +85,14 @@ class Source:
         settings: SourceSettings,
         on_bad: OnBad,
         *,
+        records: Records | None = None,
         limit: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.path, self.settings = path, settings
-        self.format, form, self._records, self.because = choose_format(path, settings.format)
+        self.format, form, self._records, self.because = (
+            choose_format(path, settings.format) if records is None else choose_among(records, path, settings.format)
+        )
         folder = Path(settings.images) if settings.images else path.parent
         self.reader = Reader(str(path), settings, form, folder)
         self._numbers = array("Q")
