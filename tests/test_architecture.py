@@ -16,6 +16,7 @@ PUBLIC = (
     "parrot_adapters.core",
     "parrot_adapters.hosts",
     "parrot_adapters.data",
+    "parrot_adapters.training",
     "parrot_adapters.testing",
     "parrot_adapters.evaluation",
     "parrot_adapters.seeing",

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain
+from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain, suggest
 from parrot_adapters.interop.parts import HostParts
 
-__all__ = ["LanguageModelLora", "lora_arguments"]
+__all__ = ["LanguageModelLora", "lora_arguments", "unknown_arguments"]
 
 NAME = "parrot_lm"  # peft's name for this set of LoRA weights; peft looks for it anywhere in a parameter's name
 PEFT_PREFIX = "base_model.model."  # what peft puts before a host's parameter names on disk
@@ -41,6 +41,16 @@ def lora_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
 
     known = {f.name for f in fields(LoraConfig) if f.init}
     return {k: v for k, v in stored.items() if k in known - {"peft_type", "inference_mode"} and v is not None}
+
+
+def unknown_arguments(given: Mapping[str, Any]) -> dict[str, str]:
+    """The arguments that LoraConfig does not take, each with a suggestion (or an empty string)."""
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    known = [f.name for f in fields(LoraConfig) if f.init]
+    return {name: suggest(name, known) for name in given if name not in known}
 
 
 class LanguageModelLora:

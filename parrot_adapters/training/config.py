@@ -23,11 +23,13 @@ __all__ = [
     "HostSettings",
     "LogSettings",
     "OptimSettings",
+    "Role",
     "SourceSettings",
     "TrainSettings",
     "TrainingConfig",
 ]
 
+# Who a parameter belongs to; exactly one role each (see roles.py).
 Role = Literal["adapter", "projector", "language_model", "lora", "vision_tower", "embeddings"]
 
 
@@ -36,7 +38,7 @@ class HostSettings:
     """The host, as transformers loads it.
 
     Attributes:
-        path: a directory or a Hub name.
+        path: a directory, relative to the configuration file, a Hub name, or ``example:NAME/FILE``.
         dtype: of the host's frozen weights. What trains is kept in float32 and computed under autocast.
         attention: transformers' ``attn_implementation``; None for its choice.
         processor: keyword arguments of the processor, for example ``max_pixels``. They change what the host sees.
@@ -72,7 +74,7 @@ class SourceSettings:
     """One file of the mixture.
 
     Attributes:
-        path: file, directory or Hub name; relative to the configuration file.
+        path: file, directory, Hub name or ``example:NAME/FILE``; relative to the configuration file.
         format: a registered data format, or ``"auto"``.
         images: folder that image paths in it are relative to; None for the file's own folder.
         weight: how often it is drawn, relative to its size: 1 means every sample once an epoch.
@@ -205,11 +207,12 @@ class TrainingConfig:
     Attributes:
         recipe: ``"stage1"`` aligns the projector, no adapter attached; ``"stage2"`` trains projector, adapter and
             language model; ``"retrofit"`` adds an adapter to a host that its authors aligned.
-        out: the run's directory. Repeating the command resumes what is there.
+        out: the run's directory, relative to the working directory. Repeating the command resumes what is there.
         host: what is trained on.
         data: what it learns from.
         adapter: fields of :class:`parrot_adapters.AdapterConfig`; None (stage 1) for none.
-        start_from: adapter directory of an earlier stage, whose projector (and module, if it has one) is taken over.
+        start_from: adapter directory of an earlier stage, whose projector (and module, if it has one) is taken over;
+            relative to the working directory, as ``out`` is.
         seed: of weights, order and sampling.
         epochs: passes over the mixture.
         steps: optimizer steps instead of epochs.

@@ -1,0 +1,99 @@
+"""YAML as people mean it: the core schema of YAML 1.2, read by PyYAML.
+
+PyYAML follows YAML 1.1, where ``1e-3`` is a string, ``no`` is False (and so is Norwegian's language tag), ``010`` is
+eight and the last of two equal keys silently wins. Here a number is a number, only ``true`` and ``false`` are truth
+values, a date is a string, and a repeated key is an error. Anchors and merge keys (``<<``) work.
+https://yaml.org/spec/1.2.2/#103-core-schema
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from parrot_adapters.errors import ConfigError, explain
+
+__all__ = ["parse_yaml", "read_yaml"]
+
+PLAIN = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+    "merge": r"<<",
+}
+
+
+class CoreLoader(yaml.SafeLoader):
+    """PyYAML's safe loader with YAML 1.2's idea of plain scalars."""
+
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own shape, and our own copy of it)
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As PyYAML does it; two equal keys are an error."""
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} is repeated", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return node
+
+
+def _whole_number(loader: CoreLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node))
+    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+    return int(text, base)
+
+
+for _tag, _pattern in PLAIN.items():
+    CoreLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), None)
+CoreLoader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+
+
+def parse_yaml(text: str, named: str) -> Any:
+    """Plain data from YAML text.
+
+    Args:
+        text: one document.
+        named: what the text is called in messages.
+
+    Raises:
+        ConfigError: it is no YAML, or repeats a key; the message has the line.
+    """
+    try:
+        return yaml.load(text, CoreLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(
+            explain(
+                f"{named} is not YAML.",
+                line=None if mark is None else f"{mark.line + 1}, column {mark.column + 1}",
+                because=getattr(error, "problem", None) or str(error).splitlines()[0],
+            )
+        ) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        ConfigError: there is no such file, it cannot be read, is empty, or holds something else.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise ConfigError(explain(f"there is no configuration file {path}.", exists=", ".join(near) or None)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(explain(f"the configuration {path} cannot be read.", because=error)) from error
+    found = parse_yaml(text, str(path))
+    if not isinstance(found, dict):
+        what = "is empty" if found is None else f"holds a {type(found).__name__}, not settings"
+        raise ConfigError(
+            explain(f"the configuration {path} {what}.", to_do="write settings as 'key: value', one a line")
+        )
+    return found
