@@ -163,5 +163,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, ...")
     add("--processor", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the processor")
     add("--think", default="keep", metavar="NAME", help=f"<think>...</think> in replies: {' or '.join(THINKING)}")
+    add(
+        "--detector",
+        metavar="NAME",
+        help="a plugin's language detector for replies (else their script is read)",
+    )
     add("--out", required=True, metavar="DIR", help="answers, results.json, CSV files and report.html")
     return parser

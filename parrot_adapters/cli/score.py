@@ -26,7 +26,14 @@ def command(argv: list[str]) -> int:
     benchmark = benchmark_named(asked.benchmark)
     if asked.language_data:
         load_languages(asked.language_data)
-    report = score_predictions(asked.data, asked.predictions, protocol, benchmark)
+    detector = None
+    if asked.detector:
+        from parrot_adapters.interop.text_detector import text_detector
+
+        detector = text_detector(asked.detector)
+    report = score_predictions(
+        asked.data, asked.predictions, protocol, benchmark, detector=detector, detector_name=asked.detector or "script"
+    )
     from rich.console import Console
 
     from parrot_adapters.evaluation.analysis import analyse
@@ -58,4 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--protocol", metavar="NAME", help="one of the four below; required")
     parser.add_argument("--json", required=True, metavar="OUT.json", help="where the result goes")
     parser.add_argument("--language-data", metavar="FILE", help="more languages for the robust matcher, as JSON")
+    parser.add_argument(
+        "--detector",
+        metavar="NAME",
+        help="a plugin's language detector for replies (else their script is read)",
+    )
     return parser

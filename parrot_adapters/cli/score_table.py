@@ -24,12 +24,13 @@ def score_table(report: ScoreReport, analysis: Analysis) -> Table:
     table = Table(
         title=f"{report.benchmark.stem}, protocol {report.protocol.name}, unit: {unit}, in %",
         caption="95 %: bootstrap over questions. lost: English minus this language.\n"
-        "unfound: replies in which no choice was found.",
+        "none: replies in which no choice was found.\n"
+        f"{_told_by(report)}",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
     table.add_column("subset", no_wrap=True)
-    for heading in ("units", "reference", "95 %", "lost", "unfound", "robust", "unfound"):
+    for heading in ("units", "reference", "95 %", "lost", "none", "robust", "none", "asked"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, reference in report.reference.items():
         robust = report.robust[name]
@@ -42,19 +43,28 @@ def score_table(report: ScoreReport, analysis: Analysis) -> Table:
             _percent(reference.not_found),
             _percent(robust.overall),
             _percent(robust.not_found),
+            _percent(report.fidelity[name].rate, places=0) if name in report.fidelity else "-",
         )
     table.add_section()
     by_reference, by_robust = means(report.reference), means(report.robust)
     for key, label, interval in (
-        ("row_weighted", "mean over units", analysis.row_weighted),
-        ("language_macro", "mean over languages", analysis.language_macro),
+        ("row_weighted", "unit mean", analysis.row_weighted),
+        ("language_macro", "language mean", analysis.language_macro),
     ):
-        table.add_row(label, "", _percent(by_reference[key]), _range(interval), "", "", _percent(by_robust[key]), "")
+        ours = (_percent(by_reference[key]), _range(interval), "", "", _percent(by_robust[key]))
+        table.add_row(label, "", *ours)
     return table
 
 
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
+def _told_by(report: ScoreReport) -> str:
+    """What "asked" means: replies in the asked language, or only in its script."""
+    by = {found.by for found in report.fidelity.values()} - {"script"}
+    judged = f"language asked in (detector {by.pop()})" if by else "script of the language asked in"
+    return f"asked: of replies long enough to tell, those in the {judged}."
+
+
+def _percent(fraction: float | None, places: int = 2) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.{places}f}"
 
 
 def _range(interval: Interval | None) -> str:

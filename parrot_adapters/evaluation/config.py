@@ -42,6 +42,7 @@ class EvaluationConfig:
         device: ``auto`` for an accelerator if there is one.
         processor: settings that replace the processor's own; they change scores.
         think: ``strip`` removes ``<think>...</think>`` from a reply before it is read.
+        detector: a registered language detector, asked whether replies are in the asked language; None reads scripts.
     """
 
     model: str
@@ -62,6 +63,7 @@ class EvaluationConfig:
     device: str = "auto"
     processor: Mapping[str, object] = field(default_factory=dict)
     think: str = "keep"
+    detector: str | None = None
 
     def __post_init__(self) -> None:
         protocol_named(self.protocol)

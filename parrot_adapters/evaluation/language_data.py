@@ -1,7 +1,8 @@
 """The languages the robust matcher knows. Data only: see :class:`~parrot_adapters.evaluation.languages.Language`.
 
 The first six are the languages of MMMB; the others are those of the emoji benchmark and a few large ones, so that a
-reply in any of them is read. Phrases were written for this table by hand; ``a | b`` separates them.
+reply in any of them is read. Phrases were written for this table by hand; ``a | b`` separates them. Scripts are the
+likely ones of Unicode CLDR (``likelySubtags``).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def _labels(alphabet: str) -> dict[str, str]:
 
 LANGUAGES: dict[str, Language] = {
     "en": Language(
+        scripts=_("LATIN"),
         answer=_("answer | answers | correct option | correct choice | best option | best choice | right option"),
         option=_("option | choice | letter | alternative"),
         fillers=_(
@@ -46,6 +48,7 @@ LANGUAGES: dict[str, Language] = {
         endings=_("s | es | ish"),
     ),
     "zh": Language(
+        scripts=_("CJK"),
         answer=_("答案 | 正确选项 | 正确的选项 | 正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | 选"),
         option=_("选项 | 项 | 字母"),
         fillers=_(
@@ -63,6 +66,7 @@ LANGUAGES: dict[str, Language] = {
         labels=_labels("甲 乙 丙 丁 戊 | 一 二 三 四 五"),
     ),
     "pt": Language(
+        scripts=_("LATIN"),
         answer=_("resposta | respostas | opção correta | alternativa correta | letra correta | gabarito"),
         option=_("opção | letra | alternativa"),
         fillers=_(
@@ -81,6 +85,7 @@ LANGUAGES: dict[str, Language] = {
         endings=_("s | es"),
     ),
     "ar": Language(
+        scripts=_("ARABIC"),
         answer=_("الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | الخيار الصحيح | إجابتي"),
         option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل"),
         fillers=_(
@@ -96,6 +101,7 @@ LANGUAGES: dict[str, Language] = {
         prefixes=_("ال | و | ب | ل | ك | ف | وال | بال | لل | كال | فال"),
     ),
     "tr": Language(
+        scripts=_("LATIN"),
         answer=_("cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | doğru seçenek | doğru şık"),
         option=_("seçenek | seçeneği | seçeneğidir | şık | şıkkı | şıkkıdır | harf | harfi"),
         fillers=_(
@@ -114,6 +120,7 @@ LANGUAGES: dict[str, Language] = {
         suffixing=True,
     ),
     "ru": Language(
+        scripts=_("CYRILLIC"),
         answer=_("ответ | ответом | правильный вариант | верный вариант | правильная буква | правильный выбор"),
         option=_("вариант | буква | буквой | пункт | варианту"),
         fillers=_(
@@ -131,6 +138,7 @@ LANGUAGES: dict[str, Language] = {
         labels=_labels("А Б С Д Е | А В С Г Е"),
     ),
     "ja": Language(
+        scripts=_("CJK | HIRAGANA | KATAKANA"),
         answer=_("答え | 正解 | 回答 | 解答"),
         option=_("選択肢 | 番"),
         fillers=_("は | が | の | 正しい | 選択肢 | 番 | です | 最も | 適切な"),
@@ -143,6 +151,7 @@ LANGUAGES: dict[str, Language] = {
         labels=_labels("ア イ ウ エ オ"),
     ),
     "ko": Language(
+        scripts=_("HANGUL | CJK"),
         answer=_("정답 | 정답은 | 답은 | 답 | 답변 | 답변은"),
         option=_("선택지 | 보기 | 번"),
         fillers=_("은 | 는 | 선택지 | 보기 | 올바른 | 가장"),
@@ -152,6 +161,7 @@ LANGUAGES: dict[str, Language] = {
         suffixing=True,
     ),
     "es": Language(
+        scripts=_("LATIN"),
         answer=_("respuesta | opción correcta | alternativa correcta"),
         option=_("opción | letra | alternativa"),
         fillers=_("es | la | el | correcta | correcto | opción | letra | sería | a | esta | pregunta | final | mi"),
@@ -165,6 +175,7 @@ LANGUAGES: dict[str, Language] = {
         endings=_("s | es"),
     ),
     "fr": Language(
+        scripts=_("LATIN"),
         answer=_("réponse | bonne réponse | bon choix"),
         option=_("option | lettre | choix"),
         fillers=_("est | la | le | correcte | bonne | option | lettre | serait | à | cette | question | finale | ma"),
@@ -175,6 +186,7 @@ LANGUAGES: dict[str, Language] = {
         words=_("A | À | Y"),
     ),
     "de": Language(
+        scripts=_("LATIN"),
         answer=_("antwort | lösung | richtige option | richtige wahl"),
         option=_("option | buchstabe | möglichkeit"),
         fillers=_(
@@ -188,6 +200,7 @@ LANGUAGES: dict[str, Language] = {
         articles=_("der | die | das | ein | eine | einen | einem"),
     ),
     "it": Language(
+        scripts=_("LATIN"),
         answer=_("risposta | opzione corretta"),
         option=_("opzione | lettera | scelta"),
         fillers=_("è | la | il | corretta | giusta | opzione | lettera | sarebbe | a | questa | domanda"),
@@ -198,6 +211,7 @@ LANGUAGES: dict[str, Language] = {
         words=_("A | E | È | I | O"),
     ),
     "fa": Language(
+        scripts=_("ARABIC"),
         answer=_("پاسخ | جواب | گزینه صحیح | گزینهٔ صحیح"),
         option=_("گزینه | گزینهٔ | حرف"),
         fillers=_("صحیح | درست | گزینه | گزینهٔ | این | سوال | برابر | با | است"),
@@ -206,6 +220,7 @@ LANGUAGES: dict[str, Language] = {
         labels=_labels("الف ب ج د ه | ا ب ج د"),
     ),
     "id": Language(
+        scripts=_("LATIN"),
         answer=_("jawaban | jawabannya | pilihan yang benar"),
         option=_("pilihan | opsi | huruf"),
         fillers=_("adalah | yang | benar | tepat | pilihan | opsi | huruf | ialah | untuk | pertanyaan | ini"),
@@ -215,6 +230,7 @@ LANGUAGES: dict[str, Language] = {
         articles=_("sebuah | seekor | seorang"),
     ),
     "hi": Language(
+        scripts=_("DEVANAGARI"),
         answer=_("उत्तर | जवाब | सही विकल्प"),
         option=_("विकल्प | अक्षर"),
         fillers=_("है | सही | विकल्प | का | इस | प्रश्न | होगा | अक्षर"),
@@ -223,6 +239,7 @@ LANGUAGES: dict[str, Language] = {
         labels=_labels("क ख ग घ ङ | अ ब स द"),
     ),
     "bn": Language(
+        scripts=_("BENGALI"),
         answer=_("উত্তর | সঠিক বিকল্প | জবাব"),
         option=_("বিকল্প | অক্ষর"),
         fillers=_("হল | হলো | সঠিক | বিকল্প | হবে | এই | প্রশ্নের"),
@@ -231,6 +248,7 @@ LANGUAGES: dict[str, Language] = {
         labels=_labels("ক খ গ ঘ ঙ"),
     ),
     "th": Language(
+        scripts=_("THAI"),
         answer=_("คำตอบ | ตอบ | ข้อที่ถูกต้อง"),
         option=_("ตัวเลือก | ข้อ"),
         fillers=_("คือ | ที่ | ถูกต้อง | ตัวเลือก | ข้อ | เป็น | ของ | คำถาม | นี้"),
@@ -239,6 +257,7 @@ LANGUAGES: dict[str, Language] = {
         labels=_labels("ก ข ค ง จ"),
     ),
     "sw": Language(
+        scripts=_("LATIN"),
         answer=_("jibu | jibu sahihi | chaguo sahihi"),
         option=_("chaguo | herufi"),
         fillers=_("ni | sahihi | la | chaguo | herufi | kwa | swali | hili"),
@@ -246,6 +265,7 @@ LANGUAGES: dict[str, Language] = {
         joiners=_("au | na"),
     ),
     "el": Language(
+        scripts=_("GREEK"),
         answer=_("απάντηση | σωστή επιλογή"),
         option=_("επιλογή | γράμμα"),
         fillers=_("είναι | η | το | σωστή | επιλογή | γράμμα"),

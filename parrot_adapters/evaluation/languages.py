@@ -57,6 +57,8 @@ class Language:
     """Endings an option's text may take without becoming another word: the plural "s"."""
     suffixing: bool = False
     """True where words carry any number of endings without a space: Turkish, Korean."""
+    scripts: tuple[str, ...] = ()
+    """What it is written in, by the first word of the Unicode names of its letters: ``LATIN``, ``CYRILLIC``."""
 
 
 def add_language(code: str, language: Language) -> None:

@@ -17,6 +17,7 @@ from parrot_adapters.evaluation.benchmarks import benchmark_named
 from parrot_adapters.evaluation.choice import ROBUST
 from parrot_adapters.evaluation.config import OPTION_SCORES
 from parrot_adapters.evaluation.evaluate import Evaluation
+from parrot_adapters.evaluation.fidelity import Detector, Fidelity, language_fidelity
 from parrot_adapters.evaluation.files import write_json, write_text
 from parrot_adapters.evaluation.protocols import protocol_named
 from parrot_adapters.evaluation.provenance import package_versions, prompts_hash
@@ -126,7 +127,16 @@ def score_run(run: Evaluation, *, resamples: int = 2000) -> RunResult:
         if count
     ]
     subsets = {subset.name: subset for subset in run.subsets.values()}
-    report = ScoreReport(benchmark, protocol, subsets, reference, robust, _replies_hash(replies), tuple(warned))
+    report = ScoreReport(
+        benchmark,
+        protocol,
+        subsets,
+        reference,
+        robust,
+        _replies_hash(replies),
+        tuple(warned),
+        _fidelity(run, replies) if config.scoring == "generate" else {},
+    )
     statistics = {
         "reference": analyse(report, resamples=resamples),
         ROBUST: analyse(replace(report, reference=robust), resamples=resamples),
@@ -200,6 +210,17 @@ def _replies(run: Evaluation, option_score: str) -> dict[str, dict[int, str | No
     return found
 
 
+def _fidelity(run: Evaluation, replies: Mapping[str, Mapping[int, str | None]]) -> dict[str, Fidelity]:
+    name = run.config.detector
+    detector: Detector | None = None
+    if name is not None:
+        from parrot_adapters.interop.text_detector import text_detector
+
+        detector = text_detector(name)
+    found = language_fidelity(replies, detector=detector, name=name or "script")
+    return {run.subsets[language].name: fidelity for language, fidelity in found.items()}
+
+
 def _calibration(run: Evaluation, bins: int = 10) -> dict[str, float]:
     """Expected calibration error: how far the softmax of the letters' likelihoods is from how often it is right."""
     rows: dict[str, list[tuple[float, bool]]] = {}
@@ -270,6 +291,8 @@ def _score_rows(result: RunResult) -> Iterable[dict[str, object]]:
                 "low": interval and interval.low,
                 "high": interval and interval.high,
                 "not_found": score.not_found,
+                "in_language": result.report.fidelity[name].rate if name in result.report.fidelity else None,
+                "in_language_by": result.report.fidelity[name].by if name in result.report.fidelity else None,
                 "erosion": lost and lost.interval.estimate,
                 "erosion_low": lost and lost.interval.low,
                 "erosion_high": lost and lost.interval.high,
@@ -304,9 +327,15 @@ def _question_rows(result: RunResult) -> Iterable[dict[str, object]]:
             "reference": result.report.reference[question.subset].choices.get(question.index),
             "robust": result.report.robust[question.subset].choices.get(question.index),
             "finished": int(answer.finished),
+            "in_language": _yes_no(result.report.fidelity, question.subset, question.index),
             "prompt": question.prompt,
             "prediction": result.replies[question.language][question.index],
         }
+
+
+def _yes_no(fidelity: Mapping[str, Fidelity], subset: str, index: int) -> str:
+    verdict = fidelity[subset].verdicts.get(index) if subset in fidelity else None
+    return {True: "yes", False: "no", None: ""}[verdict]
 
 
 def _csv(rows: Iterable[Mapping[str, object]]) -> str:

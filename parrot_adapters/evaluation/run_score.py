@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +13,7 @@ from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmarks import Benchmark
 from parrot_adapters.evaluation.choice import ROBUST
 from parrot_adapters.evaluation.errors import EvaluationDataError
+from parrot_adapters.evaluation.fidelity import Detector, Fidelity, language_fidelity
 from parrot_adapters.evaluation.predictions import read_predictions
 from parrot_adapters.evaluation.protocols import Protocol
 from parrot_adapters.evaluation.scoring import SubsetScore, score_subset
@@ -32,6 +33,8 @@ class ScoreReport:
     robust: Mapping[str, SubsetScore]
     predictions_sha256: str
     warnings: tuple[str, ...]
+    fidelity: Mapping[str, Fidelity] = field(default_factory=dict)
+    """Of free replies, by subset: are they in the language they were asked in?"""
 
     def as_json(self) -> dict[str, object]:
         """The content of ``OUT.json``: ``protocol`` and ``subsets``, and beside them what they were made from."""
@@ -57,6 +60,7 @@ class ScoreReport:
                 }
                 for name, subset in self.subsets.items()
             },
+            "fidelity": {name: found.as_json() for name, found in self.fidelity.items()},
             "predictions_sha256": self.predictions_sha256,
             "versions": {"parrot_adapters": version("parrot_adapters")},
             "warnings": list(self.warnings),
@@ -64,9 +68,23 @@ class ScoreReport:
 
 
 def score_predictions(
-    data: str | Path, predictions: str | Path, protocol: Protocol, benchmark: Benchmark
+    data: str | Path,
+    predictions: str | Path,
+    protocol: Protocol,
+    benchmark: Benchmark,
+    *,
+    detector: Detector | None = None,
+    detector_name: str = "detector",
 ) -> ScoreReport:
     """Score the predictions of one file, language by language.
+
+    Args:
+        data: directory of the benchmark's files.
+        predictions: see :func:`~parrot_adapters.evaluation.read_predictions`.
+        protocol: what one unit is, and how replies are read.
+        benchmark: whose files.
+        detector: which language a reply is in; without one its script is read.
+        detector_name: what the detector goes by in the result.
 
     Raises:
         EvaluationDataError: a file is missing or cannot be used; a language with predictions has no benchmark file.
@@ -98,7 +116,11 @@ def score_predictions(
             warnings.append(f"{path.name} is not the published file: its md5 is {subset.md5}, not {published}")
         warnings += [*subset.warnings, *reference[subset.name].warnings]
     sha256 = hashlib.sha256(Path(predictions).read_bytes()).hexdigest()
-    return ScoreReport(benchmark, protocol, subsets, reference, robust, sha256, tuple(warnings))
+    fidelity = {
+        benchmark.subset(language): found
+        for language, found in language_fidelity(replies, detector=detector, name=detector_name).items()
+    }
+    return ScoreReport(benchmark, protocol, subsets, reference, robust, sha256, tuple(warnings), fidelity)
 
 
 def means(scores: Mapping[str, SubsetScore]) -> dict[str, float | None]:

@@ -58,7 +58,7 @@ def test_it_writes_the_result_and_prints_a_table(tmp_path: Path, capsys: pytest.
     assert statistics["flips"]["MMMB_ar"]["questions"] == 89
     assert set(statistics["position_bias"]["MMMB_en"]["chosen"]) >= set("ABCD")
     printed = capsys.readouterr()
-    for part in ("MMMB_ar", "reference", "robust", "unfound", "mean over units", "mean over languages"):
+    for part in ("MMMB_ar", "reference", "robust", "none: replies in which", "unit mean", "language mean"):
         assert part in printed.out
     assert "spelled like a missing value vanish" in printed.err
 
