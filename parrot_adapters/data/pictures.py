@@ -19,7 +19,7 @@ from parrot_adapters.errors import MissingDependencyError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["picture_size", "read_picture"]
+__all__ = ["as_rgb", "picture_size", "read_picture"]
 
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 
@@ -34,11 +34,16 @@ def read_picture(picture: Picture) -> Image:
     image = _opened(picture)
     with image:
         try:
-            if image.mode in DEEP:  # 0..65535
-                return image.point(lambda value: value * (1 / 256), "L").convert("RGB")
-            return image.convert("RGB")
+            return as_rgb(image)
         except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
             raise BadSample("broken-image", f"{_named(picture)}: {_first_line(error)}") from None
+
+
+def as_rgb(image: Image) -> Image:
+    """An opened picture as hosts are shown it: the rule of training and evaluation alike."""
+    if image.mode in DEEP:  # 0..65535
+        return image.point(lambda value: value * (1 / 256), "L").convert("RGB")
+    return image.convert("RGB")
 
 
 def picture_size(picture: Picture) -> tuple[int, int]:

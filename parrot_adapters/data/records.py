@@ -166,7 +166,7 @@ def _list_bounds(content: bytes, start: int, path: Path) -> array[int]:
         position = _after_space(text, end)
         if text[position : position + 1] == ",":
             position = _after_space(text, position + 1)
-        elif text[position : position + 1] != "]":
+        elif position < len(text) and text[position] != "]":
             raise _broken_list(text, position, len(bounds) // 2, path, "a comma or the list's end is missing")
     if position >= len(text):
         raise _broken_list(text, position, len(bounds) // 2, path, "the file ends inside the list")

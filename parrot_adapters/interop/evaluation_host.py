@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from parrot_adapters.data.pictures import as_rgb
 from parrot_adapters.errors import MissingDependencyError, explain
 from parrot_adapters.evaluation.errors import EvaluationDataError
 from parrot_adapters.evaluation.host import Asked, Reply
@@ -238,7 +239,7 @@ def _size(picture: bytes, question: Asked) -> tuple[int, int]:
 def _decoded(picture: bytes, question: Asked) -> Any:
     with _opened(picture, question) as image:
         try:
-            return image.convert("RGB")
+            return as_rgb(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise _unreadable(question, error) from None
 

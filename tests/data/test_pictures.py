@@ -1,0 +1,145 @@
+"""Pictures of every kind come out as the evaluation shows them, or are refused; none is ever made up."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from parrot_adapters.data import BadSample, Picture
+from parrot_adapters.data.pictures import picture_size, read_picture
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **more: Any) -> bytes:
+    held = io.BytesIO()
+    image.save(held, kind, **more)
+    return held.getvalue()
+
+
+def gradient(mode: str = "RGB", size: tuple[int, int] = (24, 16)) -> Image.Image:
+    pixels = np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(size[1], size[0], 3)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def palette() -> bytes:
+    image = gradient("P")
+    return encoded(image, "PNG", transparency=3)
+
+
+def animated(kind: str) -> bytes:
+    frames = [gradient(), gradient().transpose(Image.Transpose.ROTATE_180)]
+    return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+
+
+def rotated() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(gradient(), "JPEG", exif=exif)
+
+
+KINDS: dict[str, Callable[[], bytes]] = {
+    "rgb": lambda: encoded(gradient()),
+    "palette with transparency": palette,
+    "alpha": lambda: encoded(gradient("RGBA")),
+    "grey and alpha": lambda: encoded(gradient("LA")),
+    "cmyk": lambda: encoded(gradient("CMYK"), "JPEG"),
+    "black and white": lambda: encoded(gradient("1")),
+    "grey": lambda: encoded(gradient("L")),
+    "animated gif": lambda: animated("GIF"),
+    "animated webp": lambda: animated("WEBP"),
+    "exif says rotated": rotated,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plain_conversion_and_nothing_else(kind: str, tmp_path: Path) -> None:
+    data = KINDS[kind]()
+    (tmp_path / "p").write_bytes(data)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    for picture in (Picture(data=data), Picture(path=str(tmp_path / "p"))):
+        image = read_picture(picture)
+        assert image.mode == "RGB"
+        assert np.array_equal(np.asarray(image), expected)
+        assert picture_size(picture) == (16, 24)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "sixteen bits"])
+def test_the_evaluation_shows_the_same(kind: str) -> None:
+    from chat_processors import llava
+
+    from parrot_adapters.data import Collator, Dialogue, Turn
+    from parrot_adapters.interop.evaluation_host import EvaluationHost
+
+    class Asked:
+        subset, index, prompt, language = "s", 1, "what?", "en"
+
+        def pictures(self) -> list[bytes]:
+            return [data]
+
+    class Model:
+        def eval(self) -> Model:
+            return self
+
+    data = (
+        KINDS[kind]()
+        if kind in KINDS
+        else encoded(Image.fromarray(np.arange(0, 65535, 171, np.uint16)[:384].reshape(16, 24)))
+    )
+    turns = (Turn("user", (Picture(data=data), "what?")), Turn("assistant", ("x",)))
+    trained = Collator(llava())([Dialogue("d", "f", None, turns)])["pixel_values"]
+    evaluated = EvaluationHost(Model(), llava()).encode([Asked()]).tensors["pixel_values"]  # type: ignore[list-item]
+    assert trained.equal(evaluated)
+    assert trained.std() > 0.1, "something is to be seen"
+
+
+def test_exif_orientation_is_left_alone() -> None:
+    assert read_picture(Picture(data=rotated())).size == (24, 16)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_become_eight(kind: str) -> None:
+    deep = np.linspace(0, 65535, 24 * 16).astype(np.uint16).reshape(16, 24)
+    image = np.asarray(read_picture(Picture(data=encoded(Image.fromarray(deep), kind))))
+    assert np.abs(image[..., 0].astype(int) - deep // 256).max() <= 1
+    assert (image[..., 0] == image[..., 2]).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", "missing-image"),
+        (b"not a picture", "broken-image"),
+        (encoded(gradient())[:100], "broken-image"),
+        (encoded(gradient(size=(200, 200)), "JPEG")[:700], "broken-image"),
+        (encoded(gradient())[:40] + b"\0" * 400, "broken-image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "broken-image"),
+    ],
+)
+def test_what_is_broken_is_refused(data: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(data)
+    for picture in (Picture(data=data or None), Picture(path=str(tmp_path / "p.png"))):
+        with pytest.raises(BadSample) as caught:
+            read_picture(picture)
+        assert caught.value.kind == (kind if picture.path is None or data else "broken-image")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "no.png", tmp_path / "no" / "no.png"):
+        with pytest.raises(BadSample, match=r"missing-image.*no\.png"):
+            read_picture(Picture(path=str(path)))
+    with pytest.raises(BadSample, match="broken-image"):
+        read_picture(Picture(path=str(tmp_path)))
+
+
+@pytest.mark.parametrize("side", [1200, 2000])  # just over the limit, and over twice the limit
+def test_a_bomb_is_refused_before_it_is_decoded(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("1", (side, side)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    for read in (read_picture, picture_size):
+        with pytest.raises(BadSample, match="image-too-large"):
+            read(Picture(data=data))
