@@ -35,7 +35,7 @@ import parrot_adapters as pa
 from . import plugin
 from .looking import look
 
-__all__ = ["Cell", "CellResult", "FingerprintedSet", "read_cell", "run_cell", "same_data"]
+__all__ = ["Cell", "CellResult", "FingerprintedSet", "read_cell", "read_file", "run_cell", "same_data", "write_cell"]
 
 Progress = Callable[[str, str, int, int], None]  # (arm, what is being done, done, in all)
 Art = Literal["test", "validation"]
@@ -169,7 +169,7 @@ def run_cell(setting: Setting, cell: Cell, path: Path, progress: Progress) -> No
     )
     looked = look(host, handle, setting) if cell.art == "test" else {}
     parameters = 0 if handle is None else sum(p.numel() for p in handle.require_module().parameters())
-    _write(
+    write_cell(
         path,
         {
             "cell": cell.described(),
@@ -192,22 +192,21 @@ def read_cell(cell: Cell, out: Path) -> CellResult | None:
         RecipeError: its file is not what :func:`run_cell` writes.
     """
     path = cell.path(out)
-    if not path.exists():
-        return None
+    return read_file(cell.key, path) if path.exists() else None
+
+
+def read_file(key: str, path: Path) -> CellResult:
+    """What a cell's file holds.
+
+    Raises:
+        RecipeError: it is not what :func:`run_cell` writes.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         answers = tuple(Answer(row[0], row[1], row[2], tuple(row[3]), *row[4:]) for row in found["answers"])
-        return CellResult(
-            cell.key,
-            answers,
-            found["parameters"],
-            found["data"],
-            found["host"],
-            tuple(found["losses"]),
-            found["looked"],
-            found["seconds"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        rest = {name: found[name] for name in ("parameters", "data", "host", "looked", "seconds")}
+        return CellResult(key=key, answers=answers, losses=tuple(found["losses"]), **rest)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RecipeError(f"{path} is damaged ({error}).\n  to do  delete it; the study makes it again") from error
 
 
@@ -247,7 +246,8 @@ def _twentieths(losses: Sequence[float]) -> list[float]:
     return [round(sum(part) / len(part), 4) for i in range(0, len(losses), size) if (part := losses[i : i + size])]
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def write_cell(path: Path, content: dict[str, Any]) -> None:
+    """The whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:

@@ -113,18 +113,15 @@ def contrast(values: np.ndarray) -> Difference:
     )
 
 
-def sign_flip_probability(values: np.ndarray, seed: int = 0) -> float:
+def sign_flip_probability(values: np.ndarray) -> float:
     """Two-sided permutation test of a zero mean: signs of (Q,) values are flipped at random (Fisher 1935).
 
     At least 1 / (FLIPS + 1): a finite number of flips cannot say less.
     """
     if values.size == 0 or not values.any():
         return 1.0
-    rng = np.random.default_rng(seed)
-    observed = abs(values.sum())
-    signs = rng.integers(0, 2, size=(FLIPS, len(values)), dtype=np.int8) * 2 - 1
     # The tolerance counts ties of sums that differ by rounding alone.
-    as_far = (np.abs(signs @ values) >= observed - 1e-9).sum()
+    as_far = (np.abs(_signs(len(values)) @ values) >= abs(values.sum()) - 1e-9).sum()
     return float((as_far + 1) / (FLIPS + 1))
 
 
@@ -143,6 +140,12 @@ def _resamples(questions: int) -> np.ndarray:
     """(R, Q) shares with which each resample drew each question."""
     rng = np.random.default_rng(0)
     return rng.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES) / questions
+
+
+@lru_cache(maxsize=4)
+def _signs(questions: int) -> np.ndarray:
+    """(FLIPS, Q) of -1 and 1."""
+    return np.random.default_rng(0).choice((-1.0, 1.0), size=(FLIPS, questions))
 
 
 def _finite(value: float) -> float | None:
