@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 from parrot_adapters.errors import ConfigError, ParrotWarning, explain
 from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, PROTOCOLS, protocol_named
 from parrot_adapters.evaluation.config import MATCHERS, OPTION_SCORES, SCORINGS, THINKING, EvaluationConfig
+from parrot_adapters.evaluation.tasks import CHOICE, OPEN, TASKS
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
+    from parrot_adapters.evaluation.evaluate import Evaluation
     from parrot_adapters.evaluation.results import RunResult
 
 __all__ = ["command"]
@@ -34,11 +37,33 @@ def command(argv: list[str]) -> int:
         run = evaluate(config, progress=progress)
         if run is None:  # not the first of several processes: that one scores
             return 0
-        result = score_run(run)
-        write_results(result, config.out)
-        write_report(result, config.out)
-    _show(result)
+        if config.task not in OPEN:
+            result = score_run(run)
+            write_results(result, config.out)
+            write_report(result, config.out)
+    if config.task in OPEN:
+        _finish_task(run)
+    else:
+        _show(result)
     return 0
+
+
+def _finish_task(run: Evaluation) -> None:
+    """Score, write and show a run of naming or retrieval."""
+    from rich.console import Console
+
+    from parrot_adapters.cli.task_table import task_table
+    from parrot_adapters.evaluation.tasks.report import write_task_report
+    from parrot_adapters.evaluation.tasks.results import score_task, write_task_results
+
+    result = score_task(run)
+    write_task_results(result, run.config.out)
+    write_task_report(result, run.config.out)
+    console = Console()
+    console.print(task_table(result))
+    for note in result.notes:
+        print(f"parrot evaluate: note: {note}", file=sys.stderr)
+    _say_where(console, run)
 
 
 def _show(result: RunResult) -> None:
@@ -52,9 +77,13 @@ def _show(result: RunResult) -> None:
         console.print(_option_table(result))
     for warning in result.report.warnings:
         print(f"parrot evaluate: note: {warning}", file=sys.stderr)
-    out = Path(result.run.config.out)
+    _say_where(console, result.run)
+
+
+def _say_where(console: Console, run: Evaluation) -> None:
+    out = Path(run.config.out)
     console.print(
-        f"{result.run.made} of {len(result.run.answers)} answers are new. Results: {out / 'results.json'}; "
+        f"{run.made} of {len(run.answers)} answers are new. Results: {out / 'results.json'}; "
         f"to look at: {out / 'report.html'}",
         highlight=False,
         soft_wrap=True,
@@ -83,7 +112,8 @@ def _option_table(result: RunResult) -> Table:
 
 
 def _config(asked: argparse.Namespace) -> EvaluationConfig:
-    protocol_named(asked.protocol)  # before anything else: the most important choice has no default
+    if asked.task == CHOICE:
+        protocol_named(asked.protocol)  # before anything else: the most important choice has no default
     values = vars(asked)
     languages = [code.strip() for code in values.pop("languages").split(",") if code.strip()]
     return EvaluationConfig(**values | {"languages": languages, "processor": _settings(asked.processor)})
@@ -149,7 +179,13 @@ def _parser() -> argparse.ArgumentParser:
         "--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files, or AIDC-AI/Parrot-dataset"
     )
     add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
-    add("--protocol", metavar="NAME", help="one of the four below; required")
+    add(
+        "--task",
+        default=CHOICE,
+        metavar="NAME",
+        help=f"{', '.join(TASKS)} (%(default)s), as far as the benchmark has it",
+    )
+    add("--protocol", metavar="NAME", help="one of the four below; required for choice and comparison")
     add("--prompt-style", default="default", metavar="NAME", help=f"{', '.join(PROMPT_STYLES)} (%(default)s)")
     add("--matcher", default="reference", metavar="NAME", help=f"whose scores come first: {' or '.join(MATCHERS)}")
     add("--scoring", default="generate", metavar="NAME", help=f"{' or '.join(SCORINGS)} (%(default)s)")

@@ -6,8 +6,9 @@ import re
 from types import MappingProxyType
 from typing import NamedTuple
 
-from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.languages import canonical_language
+from parrot_adapters.evaluation.tasks import CHOICE, COMPARISON, TASKS
 
 __all__ = ["BENCHMARKS", "HUB_DATASET", "Benchmark", "benchmark_named"]
 
@@ -31,6 +32,23 @@ class Benchmark(NamedTuple):
     """Every question is asked once for each of its options, the options rotated, and is right only if every pass is."""
     passes_in_file: bool = False
     """The files hold the rotated passes already; otherwise they are made from the base rows."""
+    tasks: tuple[str, ...] = (CHOICE,)
+    """What its questions can be asked for; see :mod:`parrot_adapters.evaluation.tasks`."""
+
+    def for_task(self, task: str) -> Benchmark:
+        """The benchmark whose files a task reads: comparisons have their own, ``<stem>-COMPARISON_<code>.tsv``.
+
+        Raises:
+            ConfigError: this benchmark has no such task.
+        """
+        if task not in self.tasks:
+            raise ConfigError(
+                explain(
+                    f"benchmark {self.name!r} has no task {task!r}.{suggest(task, self.tasks)}",
+                    has=", ".join(self.tasks),
+                )
+            )
+        return self._replace(stem=f"{self.stem}-COMPARISON") if task == COMPARISON else self
 
     def subset(self, language: str) -> str:
         """The name of a language's part, as the files spell it: ``MMMB_cn`` for ``zh``."""
@@ -90,7 +108,7 @@ BENCHMARKS = {
             circular=True,
             passes_in_file=True,
         ),
-        Benchmark("emoji", "EMOJI", "", "EMOJI", MappingProxyType({}), made_by="parrot emoji export --out DIR"),
+        Benchmark("emoji", "EMOJI", "", "EMOJI", made_by="parrot emoji export --out DIR", tasks=TASKS),
     )
 }
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from parrot_adapters.errors import ConfigError, explain, suggest
-from parrot_adapters.evaluation.benchmarks import benchmark_named
+from parrot_adapters.evaluation.benchmarks import Benchmark, benchmark_named
 from parrot_adapters.evaluation.languages import canonical_language
 from parrot_adapters.evaluation.prompts import PROMPT_STYLES, QUESTION_ALONE
 from parrot_adapters.evaluation.protocols import protocol_named
+from parrot_adapters.evaluation.tasks import CHOICE, OPEN, RETRIEVAL
 
 __all__ = ["MATCHERS", "OPTION_SCORES", "SCORINGS", "THINKING", "EvaluationConfig"]
 
@@ -27,7 +28,7 @@ class EvaluationConfig:
         model: directory or Hub name of the host.
         benchmark: ``mmmb``, ``mmbench`` or ``emoji``.
         data: directory of its TSV files, or ``AIDC-AI/Parrot-dataset`` to download them.
-        protocol: one of the four; there is no default.
+        protocol: one of the four; there is no default. None for naming and retrieval, where no protocol says anything.
         out: directory of answers and results. A run that was stopped goes on where it was.
         adapter: directory of an adapter.
         languages: which; none for all that ``data`` has.
@@ -43,6 +44,7 @@ class EvaluationConfig:
         processor: settings that replace the processor's own; they change scores.
         think: ``strip`` removes ``<think>...</think>`` from a reply before it is read.
         detector: a registered language detector, asked whether replies are in the asked language; None reads scripts.
+        task: ``choice``, ``comparison``, ``naming`` or ``retrieval``, as far as the benchmark has it.
     """
 
     model: str
@@ -64,10 +66,17 @@ class EvaluationConfig:
     processor: Mapping[str, object] = field(default_factory=dict)
     think: str = "keep"
     detector: str | None = None
+    task: str = CHOICE
+
+    @property
+    def source(self) -> Benchmark:
+        """The benchmark whose files are read."""
+        return benchmark_named(self.benchmark).for_task(self.task)
 
     def __post_init__(self) -> None:
-        protocol_named(self.protocol)
-        benchmark_named(self.benchmark)
+        _ = self.source
+        if self.task not in OPEN:
+            protocol_named(self.protocol)
         for name, known in (
             ("prompt_style", tuple(PROMPT_STYLES)),
             ("matcher", MATCHERS),
@@ -83,7 +92,9 @@ class EvaluationConfig:
                         known=", ".join(known),
                     )
                 )
-        if (self.prompt_style, self.scoring, self.option_score) == (QUESTION_ALONE, "loglik", "letter"):
+        if self.task in OPEN:
+            self._ask_openly()
+        elif (self.prompt_style, self.scoring, self.option_score) == (QUESTION_ALONE, "loglik", "letter"):
             raise ConfigError(
                 explain(
                     f"prompt style {QUESTION_ALONE!r} shows no options, so their letters mean nothing.",
@@ -97,6 +108,25 @@ class EvaluationConfig:
                 raise ConfigError(explain(f"{name.replace('_', ' ')} must be at least 1.", given=number))
         codes = tuple(dict.fromkeys(canonical_language(language) for language in self.languages))
         object.__setattr__(self, "languages", codes)
+
+    def _ask_openly(self) -> None:
+        """An open task says itself how it is asked: names are written, texts are retrieved by their likelihood."""
+        if self.protocol is not None:
+            raise ConfigError(
+                explain(
+                    f"protocols read multiple-choice replies; task {self.task!r} has none.",
+                    given=f"protocol {self.protocol!r}",
+                    to_do="leave the protocol out",
+                )
+            )
+        if self.task == RETRIEVAL:
+            object.__setattr__(self, "scoring", "loglik")
+            if self.option_score == "letter":
+                object.__setattr__(self, "option_score", "text-per-token")
+        elif self.scoring != "generate":
+            raise ConfigError(
+                explain(f"task {self.task!r} reads generated replies.", given=f"scoring {self.scoring!r}")
+            )
 
     def answer_settings(self) -> dict[str, object]:
         """The settings that decide what a model answers, other than the model and the prompt."""

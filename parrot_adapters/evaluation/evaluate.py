@@ -12,11 +12,12 @@ from parrot_adapters.errors import ParrotError, ParrotWarning
 from parrot_adapters.evaluation.answers import Answer, AnswerStore, answer_key
 from parrot_adapters.evaluation.asking import Asker, OptionAsker, ReplyAsker
 from parrot_adapters.evaluation.batching import batches, prefetched, spread
-from parrot_adapters.evaluation.benchmarks import benchmark_named
 from parrot_adapters.evaluation.config import EvaluationConfig
 from parrot_adapters.evaluation.processes import this_process, wait_for_others
 from parrot_adapters.evaluation.questions import Question, limited, load_questions, load_subsets
 from parrot_adapters.evaluation.subsets import Subset
+from parrot_adapters.evaluation.tasks import OPEN
+from parrot_adapters.evaluation.tasks.questions import open_questions
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -57,12 +58,14 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
     Raises:
         ParrotError: the data, the model or the directory of results cannot be used. Answers so far stay on disk.
     """
-    benchmark = benchmark_named(config.benchmark)
+    benchmark = config.source
     subsets = load_subsets(config, benchmark)
     subsets = {
         code: replace(subset, rows=tuple(limited(subset.rows, config.limit))) for code, subset in subsets.items()
     }
     questions = load_questions(subsets, benchmark, config.prompt_style)
+    if config.task in OPEN:
+        questions = open_questions(config.task, questions, benchmark.name, config.prompt_style)
     process = this_process()
     with AnswerStore(Path(config.out) / process.file) as store:
         if store.unreadable:

@@ -13,7 +13,6 @@ from pathlib import Path
 from statistics import fmean
 
 from parrot_adapters.evaluation.analysis import Analysis, analyse
-from parrot_adapters.evaluation.benchmarks import benchmark_named
 from parrot_adapters.evaluation.choice import ROBUST
 from parrot_adapters.evaluation.config import OPTION_SCORES
 from parrot_adapters.evaluation.evaluate import Evaluation
@@ -57,6 +56,7 @@ class RunResult:
         """What every number of this run depends on."""
         config = self.run.config
         return {
+            "task": config.task,
             "benchmark": config.benchmark,
             "protocol": self.report.protocol.name,
             "unit": self.report.protocol.unit(self.report.benchmark),
@@ -110,7 +110,7 @@ class RunResult:
 def score_run(run: Evaluation, *, resamples: int = 2000) -> RunResult:
     """Score a run's answers under its protocol, by both matchers."""
     config = run.config
-    benchmark, protocol = benchmark_named(config.benchmark), protocol_named(config.protocol)
+    benchmark, protocol = config.source, protocol_named(config.protocol)
     replies = _replies(run, config.option_score)
     reference, robust, warned = {}, {}, []
     for language, subset in run.subsets.items():
