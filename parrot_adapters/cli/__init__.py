@@ -27,6 +27,7 @@ BUILT_IN = {
     "diagnose": ("parrot_adapters.cli.diagnose:command", "languages told apart, pictures kept, experts used, faults"),
     "evaluate": ("parrot_adapters.cli.evaluate:command", "ask a model a multilingual benchmark (MMMB, MMBench, emoji)"),
     "compare": ("parrot_adapters.cli.compare:command", "do two runs differ, and on which questions?"),
+    "data": ("parrot_adapters.cli.data:command", "check training data before a GPU is rented; fetch PARROT's"),
     "score": ("parrot_adapters.cli.score:command", "score predictions made elsewhere (MMMB, Multilingual MMBench)"),
 }
 FROM_RECIPES = {

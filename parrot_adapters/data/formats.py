@@ -81,7 +81,7 @@ def choose_format(path: Path, name: str) -> tuple[str, DataFormat, Records, str]
         record = first_record(records)
         why = None if record is None else candidate.recognise(record)
         if why:
-            return known, candidate, records, f"the first record is {known}: {why}"
+            return known, candidate, records, f"first record: {why}"
         seen.append(looks_like(record))
     if not seen and first is not None:
         raise first
@@ -113,7 +113,7 @@ def recognised(record: object, place: object) -> tuple[str, DataFormat, str]:
     for name, candidate in known_formats().items():
         why = candidate.recognise(record)
         if why:
-            return name, candidate, f"the first record is {name}: {why}"
+            return name, candidate, f"first record: {why}"
     raise DataError(
         explain(
             "no data format recognises the records.",

@@ -22,6 +22,8 @@ def check_turns(turns: Sequence[Turn]) -> None:
     for number, turn in enumerate(said, 1):
         words = [part for part in turn.parts if isinstance(part, str)]
         shown = len(turn.parts) - len(words)
+        if any("\ud800" <= letter <= "\udfff" for text in words for letter in text):
+            raise BadSample("not-utf8", f"turn {number} ({turn.role}) contains half a character (a lone surrogate)")
         if turn.role == "assistant" and shown:
             raise BadSample("picture-in-answer", f"turn {number}")
         if not shown and not any(text.strip() for text in words):

@@ -173,6 +173,7 @@ def said(*turns: tuple[str, str], **more: Any) -> dict:
         (said(("pirate", "a"), ("gpt", "b")), "wrong-role"),
         (said(("human", ""), ("gpt", "b")), "empty-turn"),
         (said(("human", "a"), ("gpt", " \n\u00a0")), "empty-turn"),
+        (said(("human", "a"), ("gpt", "half \ud83d")), "not-utf8"),
         (said(("human", "<image>"), ("gpt", "b")), "placeholder-mismatch"),
         (said(("human", "a"), ("gpt", "b"), image="p.png"), "placeholder-mismatch"),
         (said(("human", "<image><image>"), ("gpt", "b"), image="p.png"), "placeholder-mismatch"),

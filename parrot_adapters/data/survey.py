@@ -1,0 +1,268 @@
+"""Look through training data before a GPU is rented: languages, lengths, pictures, and everything that is wrong."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from parrot_adapters.data.dialogue import Dialogue, Picture, Video
+from parrot_adapters.data.pictures import picture_size, read_picture
+from parrot_adapters.data.problems import BadSample
+from parrot_adapters.data.source import Source, data_files
+from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.training.config import SourceSettings
+
+__all__ = ["Finding", "Numbers", "Survey", "survey"]
+
+EXAMPLES = 5
+AHEAD = 64  # samples whose pictures are decoded at once
+
+Detect = Callable[[Sequence[str]], list[str | None]]
+"""Texts -> a BCP-47 tag each, or None where unsure."""
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a column of numbers is like."""
+
+    count: int
+    least: float
+    median: float
+    p95: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Numbers | None:
+        """Of some values; None of none."""
+        if not values:
+            return None
+        ordered = sorted(values)
+        p95 = ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]
+        return cls(len(ordered), ordered[0], statistics.median(ordered), p95, ordered[-1])
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sample with a problem."""
+
+    file: str
+    number: int
+    identity: str
+    reason: str
+
+
+@dataclass
+class Survey:
+    """What was found.
+
+    Attributes:
+        files: each with its format and how that was chosen.
+        records: in all files.
+        usable: samples without a problem.
+        declared: samples by the language they declare; None for those that do not.
+        detected: those that do not, by the language a detector heard; empty without a detector.
+        answers: assistant turns of a sample.
+        unit: of ``lengths``: tokens, visual tokens included, or characters.
+        lengths: of samples.
+        pictures: of a sample, of those with any.
+        videos: in all.
+        widths, heights: of pictures, in pixels.
+        repeated: samples that share their identity with an earlier one, which is allowed.
+        problems: how many samples have each.
+        examples: the first of each.
+    """
+
+    files: list[tuple[str, str, str]] = field(default_factory=list)
+    records: int = 0
+    usable: int = 0
+    declared: Counter[str | None] = field(default_factory=Counter)
+    detected: Counter[str | None] = field(default_factory=Counter)
+    answers: Numbers | None = None
+    unit: str = "characters"
+    lengths: Numbers | None = None
+    pictures: Numbers | None = None
+    videos: int = 0
+    widths: Numbers | None = None
+    heights: Numbers | None = None
+    repeated: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[Finding]] = field(default_factory=dict)
+
+    def add(self, problem: BadSample, source: str, number: int, identity: str) -> None:
+        """Count a problem, and keep the first ones."""
+        self.problems[problem.kind] += 1
+        kept = self.examples.setdefault(problem.kind, [])
+        if len(kept) < EXAMPLES:
+            kept.append(Finding(source, number, identity, problem.reason))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+
+        def plain(numbers: Numbers | None) -> dict[str, float] | None:
+            return None if numbers is None else dict(vars(numbers))
+
+        return {
+            "files": [{"path": path, "format": form, "because": why} for path, form, why in self.files],
+            "records": self.records,
+            "usable": self.usable,
+            "languages": {str(tag or "unknown"): count for tag, count in self.declared.most_common()},
+            "detected": {str(tag or "unknown"): count for tag, count in self.detected.most_common()},
+            "answers": plain(self.answers),
+            "lengths": {"unit": self.unit, **(plain(self.lengths) or {"count": 0})},
+            "pictures": {
+                "per_sample": plain(self.pictures),
+                "width": plain(self.widths),
+                "height": plain(self.heights),
+            },
+            "videos": self.videos,
+            "repeated_identities": self.repeated,
+            "problems": {
+                kind: {"count": count, "examples": [vars(found) for found in self.examples[kind]]}
+                for kind, count in self.problems.most_common()
+            },
+        }
+
+
+def survey(
+    settings: SourceSettings,
+    *,
+    collator: Any = None,
+    detect: Detect | None = None,
+    headers_only: bool = False,
+    progress: Progress | None = None,
+) -> Survey:
+    """Look at every sample of a source.
+
+    Args:
+        settings: the source; not streamed.
+        collator: a :class:`Collator`, for lengths in tokens and for what only the host's template can refuse.
+        detect: hears the language of samples that declare none.
+        headers_only: do not decode pictures, which misses broken ones.
+        progress: called with what is being done, how far, and of how much.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: a file cannot be read at all.
+    """
+    if not Path(settings.path).exists():
+        raise ConfigError(explain("there is no such file or directory of training data.", given=settings.path))
+    found = Survey(unit="characters" if collator is None else "tokens")
+    sources = []
+    for path in data_files(Path(settings.path)):
+
+        def opening(done: int, total: int, name: str = path.name) -> None:
+            if progress is not None:
+                progress(f"reading {name}", done, total)
+
+        source = Source(path, settings, found.add, limit=settings.limit, progress=opening)
+        found.files.append((str(path), source.format, source.because))
+        sources.append(source)
+    _look(found, sources, collator, detect, headers_only, progress)
+    return found
+
+
+def _look(
+    found: Survey,
+    sources: list[Source],
+    collator: Any,
+    detect: Detect | None,
+    headers_only: bool,
+    progress: Progress | None,
+) -> None:
+    total = sum(map(len, sources))
+    found.records = total + found.problems.total()
+    seen: set[tuple[str, str]] = set()
+    columns: dict[str, list[float]] = {name: [] for name in ("answers", "lengths", "pictures", "widths", "heights")}
+    unheard: list[str] = []
+    examined = _Pictures(headers_only)
+    for done, (dialogue, looked) in enumerate(_examined(sources, examined), 1):
+        found.repeated += (dialogue.source, dialogue.identity) in seen
+        seen.add((dialogue.source, dialogue.identity))
+        found.declared[dialogue.language] += 1
+        if dialogue.language is None:
+            unheard.append(_first_question(dialogue))
+        shown = [part for turn in dialogue.turns for part in turn.parts]
+        found.videos += sum(isinstance(part, Video) for part in shown)
+        columns["answers"].append(sum(turn.role == "assistant" for turn in dialogue.turns))
+        if looked:
+            columns["pictures"].append(len(looked))
+        try:
+            for size in looked:
+                if isinstance(size, BadSample):
+                    raise size
+                columns["heights"].append(size[0])
+                columns["widths"].append(size[1])
+            columns["lengths"].append(length := _length(dialogue, collator))
+            if collator is not None and length > collator.max_length:
+                raise BadSample("over-long", f"{length} tokens; at most {collator.max_length} are allowed")
+            found.usable += 1
+        except BadSample as problem:
+            found.add(problem, dialogue.source, dialogue.number, dialogue.identity)
+        if progress is not None:
+            progress("looking at samples", done, total)
+    found.answers, found.lengths = Numbers.of(columns["answers"]), Numbers.of(columns["lengths"])
+    found.pictures = Numbers.of(columns["pictures"])
+    found.widths, found.heights = Numbers.of(columns["widths"]), Numbers.of(columns["heights"])
+    if detect is not None:
+        for start in range(0, len(unheard), 256):
+            found.detected.update(detect(unheard[start : start + 256]))
+
+
+class _Pictures:
+    """Sizes of pictures, each file examined once."""
+
+    def __init__(self, headers_only: bool) -> None:
+        self._headers_only = headers_only
+        self._known: dict[str, tuple[int, int] | BadSample] = {}
+
+    def __call__(self, picture: Picture) -> tuple[int, int] | BadSample:
+        """Height and width, or what is wrong with it."""
+        if picture.path is not None and picture.path in self._known:
+            return self._known[picture.path]
+        try:
+            if self._headers_only:
+                size = picture_size(picture)
+            else:
+                width, height = read_picture(picture).size
+                size = (height, width)
+        except BadSample as problem:
+            return self._keep(picture, problem)
+        return self._keep(picture, size)
+
+    def _keep(self, picture: Picture, answer: tuple[int, int] | BadSample) -> tuple[int, int] | BadSample:
+        if picture.path is not None:
+            self._known[picture.path] = answer
+        return answer
+
+
+def _examined(
+    sources: list[Source], examine: _Pictures
+) -> Iterator[tuple[Dialogue, list[tuple[int, int] | BadSample]]]:
+    """Every sample with the sizes of its pictures, a few decoded at once."""
+    with ThreadPoolExecutor() as pool:
+        for source in sources:
+            for start in range(0, len(source), AHEAD):
+                batch = [source[position] for position in range(start, min(start + AHEAD, len(source)))]
+                waiting = [
+                    [pool.submit(examine, part) for turn in d.turns for part in turn.parts if isinstance(part, Picture)]
+                    for d in batch
+                ]
+                for dialogue, futures in zip(batch, waiting, strict=True):
+                    yield dialogue, [future.result() for future in futures]
+
+
+def _length(dialogue: Dialogue, collator: Any) -> int:
+    if collator is None:
+        return sum(len(part) for turn in dialogue.turns for part in turn.parts if isinstance(part, str))
+    return int(collator.length(dialogue))
+
+
+def _first_question(dialogue: Dialogue) -> str:
+    asked = next(turn for turn in dialogue.turns if turn.role == "user")
+    return "".join(part for part in asked.parts if isinstance(part, str))
