@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import tiny_vlm
@@ -60,6 +61,22 @@ def run(folder: Path, host: ScriptedHost, **changed: object) -> RunResult:
     result = score_run(evaluate(EvaluationConfig(**settings), host=host), resamples=100)
     write_results(result, result.run.config.out)
     write_report(result, result.run.config.out)
+    return result
+
+
+def likely_run(folder: Path) -> RunResult:
+    """A run by log-likelihood, of a host that is surer than it is right."""
+    asked = run(folder, ScriptedHost()).run
+    chance = random.Random(0)
+    answers = []
+    for question, answer in zip(asked.questions, asked.answers, strict=True):
+        letter = {option: chance.gauss(0, 2) + 1.5 * (option == question.row.answer) for option in question.options}
+        scores = {"letter": letter, "text": letter, "tokens": dict.fromkeys(letter, 1.0)}
+        answers.append(replace(answer, prediction=None, scores=scores))
+    config = replace(asked.config, scoring="loglik", out=str(folder / "likely"))
+    result = score_run(replace(asked, config=config, answers=answers), resamples=100)
+    write_results(result, config.out)
+    write_report(result, config.out)
     return result
 
 

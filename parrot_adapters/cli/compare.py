@@ -52,12 +52,13 @@ def _table(comparison: Comparison) -> Table:
     table = Table(
         title=f"{content['benchmark']}, protocol {content['protocol']}, in %",
         caption="95 %: of B - A, bootstrap over questions. only A/B: units only that run has right.\n"
-        "McNemar takes every unit for itself; permutation swaps whole questions.",
+        "p: McNemar takes every unit for itself; perm. swaps whole questions; Holm is perm. made larger\n"
+        "for asking in several languages.",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
     table.add_column("subset", no_wrap=True)
-    for heading in ("units", "A", "B", "B - A", "95 %", "only A/B", "McNemar", "permut."):
+    for heading in ("units", "A", "B", "B - A", "95 %", "only A/B", "McNemar", "perm.", "Holm"):
         table.add_column(heading, justify="right", no_wrap=True)
     rows = [*comparison.by_subset.items(), ("all", comparison.overall)]
     for place, (name, found) in enumerate(rows):
@@ -69,9 +70,10 @@ def _table(comparison: Comparison) -> Table:
             f"{100 * found.a:.1f}",
             f"{100 * found.b:.1f}",
             f"{100 * found.interval.estimate:+.1f}",
-            f"{100 * found.interval.low:+.0f} to {100 * found.interval.high:+.0f}",
+            f"{100 * found.interval.low:+.0f}..{100 * found.interval.high:+.0f}",
             f"{found.mcnemar.only_a}/{found.mcnemar.only_b}",
-            f"{found.mcnemar.p:.4f}",
-            f"{found.permutation:.4f}",
+            f"{found.mcnemar.p:.3f}",
+            f"{found.permutation:.3f}",
+            f"{comparison.holm[name]:.3f}" if name in comparison.holm else "",
         )
     return table

@@ -106,7 +106,8 @@ def _option_table(result: RunResult) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for name in result.scores:
         values = [by_subset[name] for by_subset in result.option_scores.values()]
-        shown = ["-" if value is None else f"{100 * value:.2f}" for value in [*values, result.calibration.get(name)]]
+        values.append(result.calibration[name].error if name in result.calibration else None)
+        shown = ["-" if value is None else f"{100 * value:.2f}" for value in values]
         table.add_row(name, *shown)
     return table
 

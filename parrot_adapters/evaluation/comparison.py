@@ -19,6 +19,7 @@ from parrot_adapters.evaluation.statistics import (
     McNemar,
     clustered_interval,
     flips,
+    holm,
     mcnemar,
     paired_permutation,
 )
@@ -77,6 +78,8 @@ class Comparison:
     b: ScoredRun
     by_subset: Mapping[str, Difference]
     overall: Difference
+    holm: Mapping[str, float]
+    """The permutation p of each subset, adjusted for asking in several languages."""
     differing: Mapping[str, tuple[object, object]]
     """Settings in which the runs differ: what the difference may come from."""
     flipped: Mapping[str, tuple[int, ...]]
@@ -145,11 +148,13 @@ def compare_runs(a: ScoredRun, b: ScoredRun, *, resamples: int = 2000, permutati
         {(name, unit): float(hit) for name in shared for unit, hit in run.hits[name].items()} for run in (a, b)
     )
     how = {"resamples": resamples, "permutations": permutations}
+    by_subset = {name: _difference(_of(pooled_a, name), _of(pooled_b, name), **how) for name in shared}
     return Comparison(
         a,
         b,
-        {name: _difference(_of(pooled_a, name), _of(pooled_b, name), **how) for name in shared},
+        by_subset,
         _difference(pooled_a, pooled_b, **how),
+        holm({name: found.permutation for name, found in by_subset.items()}),
         {key: (a.content.get(key), b.content.get(key)) for key in SETTINGS if a.content.get(key) != b.content.get(key)},
         {
             name: tuple(u for u, hit in sorted(a.hits[name].items()) if b.hits[name].get(u, hit) != hit)

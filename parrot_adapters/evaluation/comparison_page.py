@@ -29,6 +29,7 @@ def write_comparison(comparison: Comparison, path: str | Path) -> None:
         b=str(b.path),
         content=a.content,
         rows=rows,
+        holm=comparison.holm,
         scale=max(0.05, math.ceil(max(ends) * 20) / 20),
         settings=settings,
         warnings=comparison.warnings,

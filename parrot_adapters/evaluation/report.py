@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from parrot_adapters.errors import MissingDependencyError, ParrotWarning
 from parrot_adapters.evaluation.choice import ROBUST
-from parrot_adapters.evaluation.files import write_text
+from parrot_adapters.evaluation.figures import run_figures
+from parrot_adapters.evaluation.files import write_bytes, write_text
 from parrot_adapters.evaluation.pages import direction, render_page, thumbnail
 from parrot_adapters.evaluation.published import published_scores
 from parrot_adapters.evaluation.results import RunResult, confusion, routing
@@ -23,7 +26,7 @@ RESAMPLES = 1000
 
 
 def write_report(result: RunResult, out: str | Path) -> None:
-    """Write ``report.html``.
+    """Write ``report.html``, and its figures as PNG files beside it where matplotlib is installed.
 
     Args:
         result: the scored run.
@@ -49,15 +52,25 @@ def write_report(result: RunResult, out: str | Path) -> None:
         means={name: means(by_subset) for name, by_subset in scores.items()},
         categories=categories,
         confusion=_confusion(result),
+        letters=sorted({letter for bias in result.analysis.position_bias.values() for letter in bias.chosen}),
         routing=routing(result.run),
         option_scores=result.option_scores,
         calibration=result.calibration,
+        fidelity=report.fidelity,
         published=_published(result),
         ours=_ours(result),
         warnings=report.warnings,
         data=_items(result),
     )
     write_text(Path(out) / "report.html", page)
+    try:
+        figures = run_figures(result)
+    except MissingDependencyError:
+        message = "matplotlib is not installed, so the figures are in report.html only, not in PNG files"
+        warnings.warn(message, ParrotWarning, stacklevel=2)
+        return
+    for name, data in figures.items():
+        write_bytes(Path(out) / f"{name}.png", data)
 
 
 def _categories(result: RunResult) -> list[dict[str, Any]]:

@@ -6,13 +6,13 @@ import csv
 import hashlib
 import io
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
 from parrot_adapters.evaluation.analysis import Analysis, analyse
+from parrot_adapters.evaluation.calibration import Calibration, calibration_of
 from parrot_adapters.evaluation.choice import ROBUST
 from parrot_adapters.evaluation.config import OPTION_SCORES
 from parrot_adapters.evaluation.evaluate import Evaluation
@@ -39,8 +39,8 @@ class RunResult:
     """What the matchers read, by language and row."""
     option_scores: Mapping[str, Mapping[str, float | None]]
     """With log-likelihoods: accuracy by kind of likelihood and subset."""
-    calibration: Mapping[str, float]
-    """With log-likelihoods: expected calibration error by subset."""
+    calibration: Mapping[str, Calibration]
+    """With log-likelihoods: is the likeliest letter right as often as it is likely? By subset."""
 
     @property
     def scores(self) -> Mapping[str, SubsetScore]:
@@ -98,7 +98,8 @@ class RunResult:
                 "prompts_sha256": {name: prompts_hash(self.run.questions, name) for name in self.scores},
                 "cut_off": _shares(self.run, lambda i: not self.run.answers[i].finished),
                 "option_scores": self.option_scores,
-                "calibration": self.calibration,
+                "calibration": {name: found.error for name, found in self.calibration.items()},
+                "reliability": {name: [b._asdict() for b in found.bins] for name, found in self.calibration.items()},
                 "confusion": confusion(self),
                 "routing": routing(self.run),
                 "config": asdict(self.run.config),
@@ -149,7 +150,7 @@ def score_run(run: Evaluation, *, resamples: int = 2000) -> RunResult:
                 subset.name: score_subset(subset, by_kind.get(language, {}), protocol, benchmark).overall
                 for language, subset in run.subsets.items()
             }
-    return RunResult(run, report, statistics, replies, kinds, _calibration(run))
+    return RunResult(run, report, statistics, replies, kinds, calibration_of(run))
 
 
 def write_results(result: RunResult, out: str | Path) -> None:
@@ -219,28 +220,6 @@ def _fidelity(run: Evaluation, replies: Mapping[str, Mapping[int, str | None]]) 
         detector = text_detector(name)
     found = language_fidelity(replies, detector=detector, name=name or "script")
     return {run.subsets[language].name: fidelity for language, fidelity in found.items()}
-
-
-def _calibration(run: Evaluation, bins: int = 10) -> dict[str, float]:
-    """Expected calibration error: how far the softmax of the letters' likelihoods is from how often it is right."""
-    rows: dict[str, list[tuple[float, bool]]] = {}
-    for question, answer in zip(run.questions, run.answers, strict=True):
-        if answer.scores is None or question.row.answer is None:
-            continue
-        values = answer.scores["letter"]
-        best = max(sorted(values), key=lambda letter: values[letter])
-        confidence = 1 / sum(math.exp(value - values[best]) for value in values.values())
-        rows.setdefault(question.subset, []).append((confidence, best == question.row.answer))
-    return {name: _calibration_error(pairs, bins) for name, pairs in rows.items()}
-
-
-def _calibration_error(pairs: Sequence[tuple[float, bool]], bins: int) -> float:
-    binned: dict[int, list[tuple[float, bool]]] = {}
-    for confidence, right in pairs:
-        binned.setdefault(min(bins - 1, int(confidence * bins)), []).append((confidence, right))
-    return sum(
-        abs(fmean(c for c, _ in held) - fmean(r for _, r in held)) * len(held) / len(pairs) for held in binned.values()
-    )
 
 
 def _counts(run: Evaluation, holds: Callable[[int], bool]) -> dict[str, tuple[int, int]]:

@@ -23,6 +23,7 @@ __all__ = [
     "clustered_interval",
     "erosion",
     "flips",
+    "holm",
     "macro_interval",
     "mcnemar",
     "paired_permutation",
@@ -194,6 +195,20 @@ def paired_permutation(
         beyond += int(np.sum(np.abs(signs @ differing) >= close_enough))
         left -= block
     return (beyond + 1) / (resamples + 1)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Holm's adjustment for asking several times: each p, made so large that "any below 0.05" errs in 5 % of cases.
+
+    >>> holm({"ar": 0.01, "tr": 0.04, "ru": 0.03})
+    {'ar': 0.03, 'tr': 0.06, 'ru': 0.06}
+    """
+    adjusted: dict[str, float] = {}
+    largest = 0.0
+    for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = largest
+    return {name: adjusted[name] for name in p_values}
 
 
 def erosion(

@@ -74,6 +74,20 @@ def test_runs_scored_otherwise_are_refused(tmp_path: Path, changed: dict, says: 
     assert not page.exists()
 
 
+def test_asking_in_several_languages_is_accounted_for(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """One language in six differs at p = .03: that is what chance gives, and the last column says so."""
+    names = [f"MMMB_{code}" for code in ("ar", "cn", "en", "pt", "ru", "tr")]
+    a = result(tmp_path / "a.json", dict.fromkeys(names, "0" * 8))
+    b = result(tmp_path / "b.json", dict.fromkeys(names, "0" * 8) | {"MMMB_ar": "1" * 6 + "00"})
+    found = compare_runs(read_run(a), read_run(b))
+    assert found.by_subset["MMMB_ar"].permutation == pytest.approx(2 / 2**6)
+    assert found.holm["MMMB_ar"] == pytest.approx(6 * 2 / 2**6)
+    assert main(["compare", str(a), str(b), "--html", str(tmp_path / "page.html")]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "MMMB_ar" in line]
+    assert line.split()[-2:] == ["0.031", "0.188"]
+    assert "(Holm)" in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_runs_without_common_questions_are_refused(tmp_path: Path) -> None:
     a = read_run(result(tmp_path / "a.json", {"MMMB_en": "10"}))
     b = read_run(result(tmp_path / "b.json", {"MMMB_ar": "10"}))

@@ -300,7 +300,14 @@ def arguments(config: EvaluationConfig, **changed: object) -> list[str]:
 def test_the_command(config: EvaluationConfig, capsys: pytest.CaptureFixture) -> None:
     assert main(arguments(config)) == 0
     shown = capsys.readouterr()
-    for part in ("MMMB_ar", "reference", "robust", "none: replies in which", "12 of 12 answers are new", "language mean"):
+    for part in (
+        "MMMB_ar",
+        "reference",
+        "robust",
+        "none: replies in which",
+        "12 of 12 answers are new",
+        "language mean",
+    ):
         assert part in shown.out
     assert "is not the published file" in shown.err
     assert "replies were cut off at 6 tokens" in shown.err

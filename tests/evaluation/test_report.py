@@ -6,13 +6,18 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 import tiny_vlm
-from evaluation_runs import RUDE, ScriptedHost, page_text, run
+from evaluation_runs import RUDE, ScriptedHost, likely_run, page_text, run
+from PIL import Image
 
+from parrot_adapters.errors import ParrotWarning
+from parrot_adapters.evaluation.comparison import compare_runs, read_run
+from parrot_adapters.evaluation.comparison_page import write_comparison
 from parrot_adapters.evaluation.pages import direction, thumbnail
 from parrot_adapters.evaluation.published import published_scores
 
@@ -76,6 +81,50 @@ def test_published_scores_carry_their_protocol(tmp_path: Path) -> None:
     assert len(re.findall('<tr class="other">', page)) == sum(row.protocol != "vlmevalkit-2024" for row in rows)
 
 
+def test_calibration_is_drawn_where_likelihoods_exist(tmp_path: Path) -> None:
+    result = likely_run(tmp_path)
+    page = page_text(result)
+    assert page.count('<figure class="reliability">') == 2
+    for name, found in result.calibration.items():
+        assert f"{name}: ECE {100 * found.error:.1f}" in page
+        assert sum(held.rows for held in found.bins) == 30
+    drawn = re.findall(r"<circle", page)
+    assert len(drawn) == sum(len(found.bins) for found in result.calibration.values())
+    assert "As right as it is sure" not in page_text(run(tmp_path / "other", ScriptedHost()))
+    content = json.loads((Path(result.run.config.out) / "results.json").read_text("utf-8"))
+    assert content["reliability"]["MMMB_en"][0].keys() == {"low", "high", "rows", "confidence", "accuracy"}
+
+
+def test_favoured_letters_and_languages_of_replies_are_shown(tmp_path: Path) -> None:
+    result = run(tmp_path, ScriptedHost())
+    page = page_text(result)
+    for part in ("Does it favour a letter?", "asked in one order each", "Language of the replies", "<b>script</b>"):
+        assert part in page
+    bias = result.analysis.position_bias["MMMB_en"]
+    assert f"<td>{100 * bias.chosen['A']:.0f} <small>/ {100 * bias.keyed['A']:.0f}</small></td>" in page
+
+
+def test_figures_lie_beside_the_page(tmp_path: Path) -> None:
+    likely = Path(likely_run(tmp_path).run.config.out)
+    assert {path.stem for path in likely.glob("*.png")} == {
+        "accuracy", "calibration", "erosion", "position_bias", "routing",
+    }  # fmt: skip
+    for path in likely.glob("*.png"):
+        with Image.open(path) as image:
+            assert image.width > 300
+            assert len(image.convert("RGB").getcolors(1 << 24)) > 20, "something is drawn"
+    plain = Path(run(tmp_path / "plain", ScriptedHost(adapter=False)).run.config.out)
+    assert {path.stem for path in plain.glob("*.png")} == {"accuracy", "erosion", "position_bias"}
+
+
+def test_without_matplotlib_the_page_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.warns(ParrotWarning, match="matplotlib is not installed"):
+        result = likely_run(tmp_path)
+    assert 'class="reliability"' in page_text(result)
+    assert not list(tmp_path.rglob("*.png"))
+
+
 def test_directions() -> None:
     assert [direction(code) for code in ("ar", "fa", "he", "en", "zh", "tr")] == ["rtl"] * 3 + ["ltr"] * 3
 
@@ -88,25 +137,45 @@ def test_thumbnails_are_small_and_never_fail() -> None:
     assert len(thumbnail(large)) < len(large) / 5
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_a_browser_shows_the_questions(tmp_path: Path) -> None:
-    run(tmp_path, ScriptedHost())
+def in_a_browser(page: str) -> str:
+    """The page's document after its script has run."""
     with tempfile.TemporaryDirectory() as profile:
         done = subprocess.run(
             [
                 str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--dump-dom",
-                f"file://{tmp_path}/out0/report.html#MMMB_ar",
+                f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--dump-dom", f"file://{page}",
             ],
             capture_output=True,
             text=True,
             timeout=120,
             check=True,
         )  # fmt: skip
-    shown = done.stdout.split('id="items"')[1].split("<script")[0]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_a_browser_shows_the_questions(tmp_path: Path) -> None:
+    run(tmp_path, ScriptedHost())
+    page = in_a_browser(f"{tmp_path}/out0/report.html#MMMB_ar")
+    shown = page.split('id="items"')[1].split("<script")[0]
     assert shown.count("<article") == 12
     assert shown.count('class="prompt" lang="ar" dir="rtl"') == 12
     assert shown.count("<img") == 12
-    assert "30 questions, page 1 of 3" in done.stdout
+    assert "30 questions, page 1 of 3" in page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_a_browser_shows_likelihoods_and_what_flipped(tmp_path: Path) -> None:
+    likely_run(tmp_path)
+    page = in_a_browser(f"{tmp_path}/likely/report.html#MMMB_en")
+    assert page.split('id="items"')[1].split("<script")[0].count("log-likelihood of letters: A ") == 12
+    assert page.count("<circle") > 4
+    one, other = (read_run(run(tmp_path, ScriptedHost(seed)).run.config.out) for seed in (0, 1))
+    comparison = compare_runs(one, other)
+    write_comparison(comparison, tmp_path / "compare.html")
+    page = in_a_browser(f"{tmp_path}/compare.html")
+    assert f"{sum(map(len, comparison.flipped.values()))} questions, page 1 of" in page
+    assert page.split('id="items"')[1].count("<article") == 12

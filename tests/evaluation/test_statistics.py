@@ -18,6 +18,7 @@ from parrot_adapters.evaluation.statistics import (
     clustered_interval,
     erosion,
     flips,
+    holm,
     macro_interval,
     mcnemar,
     paired_permutation,
@@ -125,6 +126,28 @@ def test_mcnemar_of_a_full_benchmark() -> None:
     b = {i: 1 - hit for i, hit in a.items()}
     assert mcnemar(a, b) == (6000, 6000, 1.0)
     assert mcnemar(dict.fromkeys(a, 1), dict.fromkeys(a, 0)).p == 0.0  # 2 ** -11999, too small for a float
+
+
+# -- several tests ----------------------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_rejects_what_its_step_down_procedure_rejects(p_values: dict[str, float]) -> None:
+    adjusted = holm(p_values)
+    assert list(adjusted) == list(p_values)
+    assert all(p <= adjusted[name] <= 1 for name, p in p_values.items())
+    for level in (0.01, 0.05, 0.3):
+        rejected = set()
+        for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+            if (len(p_values) - place) * p_values[name] > level:
+                break
+            rejected.add(name)
+        assert {name for name, p in adjusted.items() if p <= level} == rejected
+
+
+def test_holm_of_one_is_itself() -> None:
+    assert holm({"ar": 0.02}) == {"ar": 0.02}
+    assert holm({}) == {}
 
 
 # -- permutation -----------------------------------------------------------------------------------------------------
