@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -169,7 +169,8 @@ def diagnose(
     Args:
         handle: of an attached host; nobody else may be using it.
         samples: at least one; best the same pictures in every language.
-        score: ``(handle, inputs, sample) -> value``; by default :func:`answers_rightly` where samples have options.
+        score: ``(handle, inputs, sample) -> value``, with the sample's language declared (which for one fault is not
+            its own); by default :func:`answers_rightly` where samples have options.
         progress: told after every sample.
 
     Raises:
@@ -206,30 +207,47 @@ def diagnose(
 def answers_rightly(handle: Attachment, inputs: Mapping[str, Any], sample: Sample) -> float:
     """1 where the right option has the highest mean log-likelihood per token after the prompt, else 0.
 
-    Options of one token each are read off one forward pass; longer ones take a pass each.
+    Options of one token each are read off one forward pass. Longer ones are the rows of one batch where everything in
+    ``inputs`` has one row, and take a pass each where it has not (packed patches, for example).
     """
     if all(len(option) == 1 for option in sample.options):
         logits = next_token_logits(handle, dict(inputs))[0]
         likelihoods = [float(logits[option[0]]) for option in sample.options]
+    elif all(len(value) == 1 for value in inputs.values() if isinstance(value, Tensor)):
+        likelihoods = _likelihoods(handle, inputs, sample.options, sample.language)
     else:
-        likelihoods = [_likelihood(handle, inputs, option) for option in sample.options]
+        likelihoods = [_likelihoods(handle, inputs, [option], sample.language)[0] for option in sample.options]
     best = max(range(len(likelihoods)), key=likelihoods.__getitem__)
     return float(best == sample.answer)
 
 
-def _likelihood(handle: Attachment, inputs: Mapping[str, Any], option: Sequence[int]) -> float:
-    ids = inputs["input_ids"]  # (1, S)
-    added = torch.tensor([list(option)], device=ids.device)
-    given = {**inputs, "input_ids": torch.cat([ids, added], 1)}
-    labels = torch.full_like(given["input_ids"], -100)
-    labels[:, ids.shape[1] :] = added
+@torch.no_grad()
+def _likelihoods(
+    handle: Attachment, inputs: Mapping[str, Any], options: Sequence[Sequence[int]], language: str
+) -> list[float]:
+    """Mean log-likelihood per token of each option after the prompt; a batch with a row for each."""
+    ids, rows, longest = inputs["input_ids"], len(options), max(map(len, options))  # ids: (1, S)
+    places = torch.arange(longest, device=ids.device)
+    lengths = torch.tensor([len(option) for option in options], device=ids.device)
+    given = {name: _repeated(value, rows) for name, value in inputs.items()}
+    padded = [[*option, *[0] * (longest - len(option))] for option in options]
+    added, real = torch.tensor(padded, device=ids.device), places < lengths[:, None]  # (O, A) both
+    labels = torch.cat([torch.full_like(given["input_ids"], -100), added.masked_fill(~real, -100)], 1)
     for name, value in inputs.items():
-        if name != "input_ids" and isinstance(value, Tensor) and value.shape == ids.shape:
-            fill = torch.ones_like(added) if name == "attention_mask" else torch.zeros_like(added)
-            given[name] = torch.cat([value, fill.to(value.dtype)], 1)
-    # As labels the option does not steer the routing, whatever the text scope.
-    logits = handle.model(**given, labels=labels).logits[0, ids.shape[1] - 1 : -1].float()
-    return float(logits.log_softmax(-1).gather(-1, added[0][:, None]).mean())
+        if isinstance(value, Tensor) and value.shape == ids.shape:
+            more = added if name == "input_ids" else real if name == "attention_mask" else torch.zeros_like(added)
+            given[name] = torch.cat([given[name], more.to(value.dtype)], 1)
+    given.setdefault("attention_mask", torch.cat([torch.ones_like(_repeated(ids, rows)), real.to(ids.dtype)], 1))
+    # As labels the options do not steer the routing, whatever the text scope.
+    with handle.languages([language] * rows):
+        logits = handle.model(**given, labels=labels).logits[:, ids.shape[1] - 1 : -1].float()  # (O, A, V)
+    each = logits.log_softmax(-1).gather(-1, added[..., None]).squeeze(-1).masked_fill(~real, 0.0)
+    means: list[float] = (each.sum(1) / lengths).tolist()
+    return means
+
+
+def _repeated(value: Any, rows: int) -> Any:
+    return value.expand(rows, *value.shape[1:]) if isinstance(value, Tensor) and rows > 1 else value
 
 
 class _Seen:
@@ -330,8 +348,9 @@ def _score(handle: Attachment, sample: Sample, languages: Sequence[str], score: 
             into.compare(name, sample.language, right, score(handle, inputs, sample))
     if len(languages) > 1:
         wrong = languages[(languages.index(sample.language) + 1) % len(languages)]
+        misled = replace(sample, language=wrong)
         with handle.languages([wrong]):
-            into.compare("wrong declared language", sample.language, right, score(handle, sample.inputs, sample))
+            into.compare("wrong declared language", sample.language, right, score(handle, sample.inputs, misled))
 
 
 def _look(handle: Attachment, inputs: Mapping[str, Any], language: str) -> tuple[Pass, list[RoutingRecord]]:

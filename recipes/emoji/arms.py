@@ -19,6 +19,7 @@ import parrot_adapters as pa
 
 from . import picture_router
 from .concepts import Concept
+from .declared import declared
 from .evaluation import Answer, evaluate
 from .features import Features
 from .host import load_host, projector
@@ -129,8 +130,9 @@ def probe(host: LlavaForConditionalGeneration, setting: Setting, vocabulary: Voc
     for language in CODES:
         prompt = torch.tensor([vocabulary.prompt(language, host.config.image_seq_length)] * len(asked))
         inputs = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt), "pixel_values": pictures}
-        logits.append(host(**inputs).logits[:, -1])
-        generated = host.generate(**inputs, max_new_tokens=20, do_sample=False)
+        with declared(host, [language] * len(asked)):
+            logits.append(host(**inputs).logits[:, -1])
+            generated = host.generate(**inputs, max_new_tokens=20, do_sample=False)
         answers += [vocabulary.decode(ids) for ids in generated[:, prompt.shape[1] :].tolist()]
     return Probe(torch.stack(logits), answers)
 
@@ -143,7 +145,7 @@ def routing_by_language(handle: pa.Attachment, setting: Setting, vocabulary: Voc
     rows = []
     for language in CODES:
         prompt = torch.tensor([vocabulary.prompt(language, host.config.image_seq_length)] * len(pictures))
-        with handle.record_routing() as log:
+        with declared(host, [language] * len(pictures)), handle.record_routing() as log:
             host.model(input_ids=prompt, attention_mask=torch.ones_like(prompt), pixel_values=pictures, use_cache=False)
         rows.append(torch.cat([record.weights for record in log]).mean(0))
     return torch.stack(rows).numpy()

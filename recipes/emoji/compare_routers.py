@@ -4,10 +4,12 @@
     parrot compare-routers text-guided 'top-k={"top_k": 2}' --preset quickstart
 
 Every seed trains a host of its own (stage 1), and on it every router with the same experts (stage 2). The host without
-adapter is always a row. Each trained adapter is also diagnosed on test pictures: can languages be told by its routing,
-is another artist's drawing of the same thing still found by its visual tokens?
+adapter is always a row. Prompts come with their language declared, so ``language-id`` can take part; routers that read
+the prompt do not heed it. Each trained adapter is also diagnosed on test pictures: can languages be told by its
+routing, is another artist's drawing of the same thing still found by its visual tokens, and what does each language
+lose without each expert?
 
-    Q  questions    L  languages    T  seeds
+    Q  questions    L  languages    T  seeds    E  experts
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ from .errors import RecipeError
 from .presets import NONE, PRESETS, Arm, QuickstartConfig, preset
 
 if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
     from parrot_adapters.seeing import Diagnosis
 
-    from .arms import ArmResult, Setting
+    from .arms import ArmResult, Progress, Setting
     from .console import Display
     from .scores import Estimate
 
@@ -59,7 +63,7 @@ def router_arm(text: str) -> Arm:
     """``NAME``, or ``NAME={"top_k": 2}`` with settings of `AdapterConfig`.
 
     Raises:
-        RecipeError: it is not that, or the router goes by declared languages, and nobody declares any here.
+        RecipeError: it is not that.
         UnknownNameError: nobody registered it.
     """
     from .arms import register_plugins
@@ -76,12 +80,7 @@ def router_arm(text: str) -> Arm:
     adapter = {**MIXTURE.adapter, **settings, "router": name}
     pa.AdapterConfig(**adapter)  # a misspelt setting is reported before anything is trained
     register_plugins()
-    factory = pa.plugins.find("router", name, asked_by="parrot compare-routers").factory
-    if getattr(factory, "conformance", {}).get("needs_languages") and "detector" not in settings:
-        raise RecipeError(
-            f"router {name!r} goes by the language of a prompt, and this recipe declares none.\n"
-            f'  to do  name a detector: \'{name}={{"detector": "langid"}}\' (plugins/parrot-detector-langid)'
-        )
+    pa.plugins.find("router", name, asked_by="parrot compare-routers")
     return Arm(text, text, adapter)
 
 
@@ -118,45 +117,73 @@ def compare_routers(
                 stage1(setting, display)
             kept = [None if row.arm is NONE else place / f"adapter-{n}" for n, row in enumerate(rows)]
             jobs = [(setting, row.arm, directory) for row, directory in zip(rows, kept, strict=True)]
-            with clock.step(f"seed {seed}: {len(rows)} arms"):
-                with display.arms([(row.arm.key, row.arm.title) for row in rows]) as progress:
-                    results = workers.run(run_arm, jobs, progress)
-                for row, result, directory in zip(rows, results, kept, strict=True):
-                    row.results.append(result)
-                    if directory is not None:
-                        row.diagnoses.append(diagnose_adapter(setting, directory))
+            titles = [(row.arm.key, row.arm.title) for row in rows]
+            with clock.step(f"seed {seed}: {len(rows)} arms"), display.arms(titles) as progress:
+                results = workers.run(run_arm, jobs, progress)
+            for row, result in zip(rows, results, strict=True):
+                row.results.append(result)
+            looks = [(setting, row.arm.key, directory) for row, directory in zip(rows, kept, strict=True) if directory]
+            with clock.step(f"seed {seed}: {len(arms)} diagnoses"), display.arms(titles[1:]) as progress:
+                found = workers.run(diagnose_adapter, looks, progress)
+            for row, diagnosis in zip(rows[1:], found, strict=True):
+                row.diagnoses.append(diagnosis)
     return rows
 
 
-def diagnose_adapter(setting: Setting, directory: Path) -> Diagnosis:
-    """Load an adapter into a fresh host and look at its routing and its visual tokens."""
+def diagnose_adapter(setting: Setting, key: str, directory: Path, progress: Progress) -> Diagnosis:
+    """Load an adapter into a fresh host and look at its routing, its visual tokens and what each expert is worth.
+
+    Args:
+        setting: what it was trained in.
+        key: of its arm, for ``progress``.
+        directory: where it is.
+        progress: told how many prompts are done, of how many.
+    """
     import torch
 
     from parrot_adapters.seeing import Sample, diagnose
 
+    from .arms import register_plugins
     from .host import load_host
-    from .languages import CODES
-    from .tokenizer import Vocabulary, load_tokenizer
+    from .languages import CODES, ENGLISH
+    from .tokenizer import EOS, Vocabulary, load_tokenizer
 
+    register_plugins()
     host, vocabulary = load_host(setting.host), Vocabulary(load_tokenizer())
     handle = pa.load_adapter(host, directory, processor=load_tokenizer())
     features = setting.features
+    length = host.config.image_seq_length
+
+    def asked(language: str) -> dict[str, torch.Tensor]:
+        ids = torch.tensor([vocabulary.prompt(language, length)])
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
     samples = []
     for question in setting.questions[:DIAGNOSED]:
+        shown = {"pixel_values": features.test[[question.concept]].float()}  # (1, V, C)
+        drawn = {"pixel_values": features.train[[question.concept], 0].float()}  # the other artist's
         for language in CODES:
-            ids = torch.tensor([vocabulary.prompt(language, host.config.image_seq_length)])
-            prompt = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-            shown = features.test[[question.concept]].float()  # (1, V, C)
-            drawn = features.train[[question.concept], 0].float()  # the other artist's
+            names = [setting.concepts[option].names[language] for option in question.options]
             samples.append(
                 Sample(
-                    {**prompt, "pixel_values": shown},
+                    {**asked(language), **shown},
                     language,
                     picture=question.concept,
-                    other_view={**prompt, "pixel_values": drawn},
+                    options=tuple((*vocabulary.name(name), EOS) for name in names),
+                    answer=question.answer,
+                    other_view={**asked(language), **drawn},
+                    variants={} if language == ENGLISH else {"English prompt": {**asked(ENGLISH), **shown}},
+                    category=setting.concepts[question.concept].category,
                 )
             )
-    return diagnose(handle, samples)
+
+    def tell(done: int, total: int) -> None:
+        if done % 10 == 0 or done == total:
+            progress(key, "diagnosing", done, total)
+
+    found = diagnose(handle, samples, progress=tell)
+    progress(key, "done", 1, 1)
+    return found
 
 
 def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
@@ -183,6 +210,20 @@ def values_of(row: Compared, measure: str, split: str) -> np.ndarray:
     return np.stack([table(result.answers, measure, split)[:, others].mean(1) for result in row.results])  # type: ignore[arg-type]
 
 
+def expert_values(diagnoses: Sequence[Diagnosis]) -> dict[str, dict[str, Any]]:
+    """language -> accuracy of the host, with the adapter, and without each expert in turn; a number for each seed."""
+    if not diagnoses or not diagnoses[0].accuracy:
+        return {}
+    return {
+        language: {
+            "host": [d.host_accuracy[language] for d in diagnoses],
+            "adapter": [d.accuracy[language] for d in diagnoses],
+            "without expert": np.transpose([d.ablation[language] for d in diagnoses]).tolist(),  # (E, T)
+        }
+        for language in diagnoses[0].accuracy
+    }
+
+
 def described(row: Compared, reference: Compared) -> dict[str, Any]:
     """A row's numbers as plain data; differences are to ``reference``, by the same seeds and questions."""
     from .scores import SPLITS
@@ -201,6 +242,7 @@ def described(row: Compared, reference: Compared) -> dict[str, Any]:
         "adapter": None if row.arm.adapter is None else dict(row.arm.adapter),
         "parameters": row.results[0].parameters,
         "scores": scores,
+        "experts": expert_values(row.diagnoses),
         "diagnoses": [diagnosis.to_dict() for diagnosis in row.diagnoses],
     }
 
@@ -236,10 +278,49 @@ def show(rows: Sequence[Compared], display: Display) -> None:
             *_diagnosed(row.diagnoses),
         )
     display.console.print(table)
+    for row in rows[1:]:
+        if row.diagnoses[0].routing.num_experts > 1:
+            display.console.print(expert_table(row))
     for row in rows:
         flags = {flag for diagnosis in row.diagnoses for flag in diagnosis.flags() if "confused" not in flag}
         for flag in sorted(flags):
             display.console.print(f"  {row.arm.title}: {flag}", highlight=False, markup=False)
+
+
+def expert_table(row: Compared) -> RichTable:
+    """What each language loses without each expert, mean over seeds; bold where every seed has that sign."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    found = expert_values(row.diagnoses)
+    table = Table(
+        title=f"{row.arm.title}: choice in per cent, and its change without each expert",
+        caption=f"{DIAGNOSED} pictures each, at most; bold: every seed agrees on the sign",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("language")
+    for heading in ("host", "adapter", *(f"- e{e}" for e in range(row.diagnoses[0].routing.num_experts))):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for language, values in found.items():
+        right = np.array(values["adapter"])
+        changes = [np.array(without) - right for without in values["without expert"]]
+        table.add_row(
+            language,
+            f"{100 * np.mean(values['host']):.0f}",
+            f"{100 * right.mean():.0f}",
+            *(_change(change) for change in changes),
+        )
+    return table
+
+
+def _change(values: np.ndarray) -> str:
+    shown = f"{100 * values.mean():+.0f}"
+    agreed = len(values) > 1 and ((values > 0).all() or (values < 0).all())
+    return f"[bold]{shown}[/bold]" if agreed else shown
 
 
 def _diagnosed(diagnoses: Sequence[Diagnosis]) -> list[str]:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .batches import IGNORE, encode_samples
 from .concepts import Concept, Split
+from .declared import declared
 from .languages import CODES, ENGLISH
 from .questions import Question
 from .tokenizer import Vocabulary
@@ -82,8 +83,11 @@ def evaluate(
         for start in range(0, len(questions), batch_size):
             asked = questions[start : start + batch_size]
             shown = pictures[[question.concept for question in asked]].float()  # (Q, V, C)
-            scores = _option_scores(host, concepts, asked, shown, language, vocabulary, visual_tokens)
-            texts = _name(host, shown, language, vocabulary, visual_tokens)
+            options = sum(len(question.options) for question in asked)
+            with declared(host, [language] * options):
+                scores = _option_scores(host, concepts, asked, shown, language, vocabulary, visual_tokens)
+            with declared(host, [language] * len(asked)):
+                texts = _name(host, shown, language, vocabulary, visual_tokens)
             for question, score, text in zip(asked, scores.tolist(), texts, strict=True):
                 concept = concepts[question.concept]
                 chosen = max(range(len(score)), key=score.__getitem__)

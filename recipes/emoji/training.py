@@ -23,6 +23,7 @@ import parrot_adapters as pa
 
 from .batches import IGNORE, encode_samples
 from .concepts import Concept
+from .declared import declared
 from .features import Features
 from .host import projector
 from .languages import ENGLISH, OTHERS
@@ -154,7 +155,8 @@ def train(
     for step in range(schedule.steps):
         asked, pictures = data.draw(rng, schedule.batch_size)
         samples = encode_samples(data.vocabulary, data.concepts, asked, visual_tokens)
-        with nullcontext([]) if auxiliary is None else auxiliary.handle.record_routing(graph=True) as log:
+        recorded = nullcontext([]) if auxiliary is None else auxiliary.handle.record_routing(graph=True)
+        with declared(host, [language for _, language in asked]), recorded as log:
             hidden = host.model(
                 input_ids=samples.input_ids,
                 attention_mask=samples.attention_mask,

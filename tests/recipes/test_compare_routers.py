@@ -17,17 +17,36 @@ def out(tmp_path_factory):
     return tmp_path_factory.mktemp("routers")
 
 
-def test_the_command(out, capsys):
-    argv = ["text-guided", 'top-k={"top_k": 2}', "--preset", "tiny_cpu", "--seeds", "2", "--out", str(out)]
+def test_the_command(out, capsys, monkeypatch):
+    monkeypatch.setattr(compare, "DIAGNOSED", 3)
+    argv = [
+        "text-guided",
+        'top-k={"top_k": 2}',
+        "language-id",
+        "--preset",
+        "tiny_cpu",
+        "--seeds",
+        "2",
+        "--out",
+        str(out),
+    ]
     assert compare.command(argv) == 0
     shown = capsys.readouterr().out
     assert "2 seeds" in shown
     found = json.loads((out / "routers.json").read_text("utf-8"))
-    bare, guided, sparse = found["rows"]
+    bare, guided, sparse, told = found["rows"]
     assert (bare["router"], bare["parameters"], bare["diagnoses"]) == ("none", 0, [])
     assert len(guided["diagnoses"]) == len(sparse["diagnoses"]) == 2
     assert sparse["diagnoses"][0]["routing"]["entropy"] < guided["diagnoses"][0]["routing"]["entropy"]
     assert sparse["adapter"]["top_k"] == 2
+    assert (told["router"], told["diagnoses"][0]["probe"]["accuracy"]) == ("language-id", 1.0)
+    assert told["diagnoses"][0]["routing"]["abstained"] == 0  # every prompt's language was declared
+    assert "text-guided: choice in per cent, and its change without each expert" in " ".join(shown.split())
+    assert bare["experts"] == {}
+    turkish = guided["experts"]["tr"]
+    assert (np.shape(turkish["adapter"]), np.shape(turkish["without expert"])) == ((2,), (6, 2))
+    assert turkish["adapter"] == [diagnosis["accuracy"]["tr"] for diagnosis in guided["diagnoses"]]
+    assert set(guided["diagnoses"][0]["faults"]) == {"English prompt", "wrong declared language"}
     assert len(guided["scores"]["choice, seen"]["seeds"]) == 2
     assert bare["scores"]["naming, held-out"]["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert (
@@ -45,7 +64,6 @@ def test_the_command(out, capsys):
         ("top-k={top_k: 2}", "settings must be JSON"),
         ("top-k=[2]", "must be a JSON object"),
         ('top-k={"topk": 2}', "Did you mean 'top_k'"),
-        ("language-id", "goes by the language of a prompt"),
     ],
 )
 def test_what_cannot_be_compared_is_said_before_training(text, message):

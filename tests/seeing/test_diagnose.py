@@ -10,7 +10,7 @@ from miniatures import ADAPTER, BOS, FAMILIES, Image, awake
 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError, HostError
-from parrot_adapters.seeing.diagnose import Sample, _likelihood, answers_rightly, diagnose
+from parrot_adapters.seeing.diagnose import Sample, _likelihoods, answers_rightly, diagnose
 from parrot_adapters.seeing.probing import category_probe, linear_probe
 
 LLAVA = FAMILIES["llava"]
@@ -185,16 +185,23 @@ def test_variants_are_scored_against_the_same_samples(handle):
 
 
 @torch.no_grad()
-def test_long_options_are_scored_as_short_ones_are(handle):
-    """A pass per option agrees with reading all of them off one pass, and the option steers nothing."""
-    for sample in asked(handle, 2):
-        logs = handle.model(**sample.inputs).logits[0, -1].log_softmax(-1)
-        for option in sample.options:
-            assert _likelihood(handle, sample.inputs, option) == pytest.approx(float(logs[option[0]]), abs=1e-4)
-        repeated = tuple(option * 2 if n else option for n, option in enumerate(sample.options))
-        means = [_likelihood(handle, sample.inputs, option) for option in repeated]
-        longer = Sample(sample.inputs, sample.language, 0, repeated, means.index(max(means)))
-        assert answers_rightly(handle, longer.inputs, longer) == 1.0
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+def test_long_options_are_scored_as_short_ones_are(family):
+    """A batch with a row per option, and a pass per option where pictures cannot be repeated, agree with reading all of
+    them off one pass; nor does an option steer."""
+    handle = awake(pa.attach(FAMILIES[family].build(), ADAPTER))
+    given = FAMILIES[family].batch([[BOS, Image(0), *WORDS["tr"]]])
+    logs = handle.model(**given).logits[0, -1].log_softmax(-1)
+    chosen = logs.topk(4).indices.tolist()
+    alone = [_likelihoods(handle, given, [[token]], "tr")[0] for token in chosen]
+    assert alone == pytest.approx(logs[chosen].tolist(), abs=1e-4)
+    longer = [(chosen[0],), (chosen[1], 5), (chosen[2], 6, 7), (chosen[3], 8)]
+    one_by_one = [_likelihoods(handle, given, [option], "tr")[0] for option in longer]
+    if family == "llava":
+        assert _likelihoods(handle, given, longer, "tr") == pytest.approx(one_by_one, abs=1e-4)
+    best = one_by_one.index(max(one_by_one))
+    for answer in range(4):
+        assert answers_rightly(handle, given, Sample(given, "tr", 0, tuple(longer), answer)) == (answer == best)
 
 
 def test_probe_leaves_whole_pictures_out():
