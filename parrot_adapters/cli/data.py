@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.errors import ConfigError, PluginError, explain, suggest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +31,6 @@ def command(argv: list[str]) -> int:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    from parrot_adapters.data.detection import text_detector
     from parrot_adapters.data.survey import survey
     from parrot_adapters.examples import example_path
     from parrot_adapters.training.config import SourceSettings
@@ -46,20 +45,38 @@ def _check(asked: argparse.Namespace) -> int:
         from parrot_adapters.interop.load_host import load_processor
 
         collator = Collator(load_processor(asked.processor), max_length=asked.max_length)
-    detector = text_detector(asked.detector)
+    detector, detect = _detector(asked.detector)
     with _bar(quiet=asked.json) as progress:
         found = survey(
             settings,
             collator=collator,
-            detect=None if detector is None else detector[1],
+            detect=detect,
             headers_only=asked.headers_only,
             progress=progress,
         )
     if asked.json:
         print(json.dumps(found.as_json(), ensure_ascii=False, indent=1))
     else:
-        _show(found, None if detector is None else detector[0])
+        _show(found, detector)
     return 1 if found.problems or not found.usable else 0
+
+
+def _detector(name: str | None) -> tuple[str | None, Callable[[str], str | None] | None]:
+    """The detector asked for, or the first that is installed and works on plain text."""
+    from parrot_adapters.interop.text_detector import text_detector
+    from parrot_adapters.plugins import manager
+
+    if name is not None:
+        return name, text_detector(name)
+    for component in manager.components("detector"):
+        try:
+            detect = text_detector(component.name)
+            detect("Is this English?")
+        except PluginError as error:
+            print(f"parrot data: note: {str(error).splitlines()[0]}", file=sys.stderr)
+        else:
+            return component.name, detect
+    return None, None
 
 
 def _show(found: Survey, detector: str | None) -> None:

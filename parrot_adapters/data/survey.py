@@ -22,8 +22,8 @@ __all__ = ["Finding", "Numbers", "Survey", "survey"]
 EXAMPLES = 5
 AHEAD = 64  # samples whose pictures are decoded at once
 
-Detect = Callable[[Sequence[str]], list[str | None]]
-"""Texts -> a BCP-47 tag each, or None where unsure."""
+Detect = Callable[[str], str | None]
+"""A text -> its BCP-47 tag, or None where unsure."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -179,14 +179,13 @@ def _look(
     found.records = total + found.problems.total()
     seen: set[tuple[str, str]] = set()
     columns: dict[str, list[float]] = {name: [] for name in ("answers", "lengths", "pictures", "widths", "heights")}
-    unheard: list[str] = []
     examined = _Pictures(headers_only)
     for done, (dialogue, looked) in enumerate(_examined(sources, examined), 1):
         found.repeated += (dialogue.source, dialogue.identity) in seen
         seen.add((dialogue.source, dialogue.identity))
         found.declared[dialogue.language] += 1
-        if dialogue.language is None:
-            unheard.append(_first_question(dialogue))
+        if dialogue.language is None and detect is not None:
+            found.detected[detect(_first_question(dialogue))] += 1
         shown = [part for turn in dialogue.turns for part in turn.parts]
         found.videos += sum(isinstance(part, Video) for part in shown)
         columns["answers"].append(sum(turn.role == "assistant" for turn in dialogue.turns))
@@ -209,9 +208,6 @@ def _look(
     found.answers, found.lengths = Numbers.of(columns["answers"]), Numbers.of(columns["lengths"])
     found.pictures = Numbers.of(columns["pictures"])
     found.widths, found.heights = Numbers.of(columns["widths"]), Numbers.of(columns["heights"])
-    if detect is not None:
-        for start in range(0, len(unheard), 256):
-            found.detected.update(detect(unheard[start : start + 256]))
 
 
 class _Pictures:
