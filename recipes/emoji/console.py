@@ -17,6 +17,7 @@ from rich.text import Text
 from .languages import CODES
 
 if TYPE_CHECKING:
+    from .coverage import Coverage
     from .quickstart import QuickstartResult
     from .scores import Estimate
 
@@ -56,6 +57,16 @@ class Display:
                     self.step(f"  {titles[key]}: done", style="")
 
             yield update
+
+    def languages(self, found: Sequence[Coverage]) -> None:
+        """What the vocabulary makes of each language."""
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for heading in ("language", "", "tokens\na name", "unknown\n%", "names told\napart, %"):
+            table.add_column(heading, justify="left" if heading in ("language", "") else "right", no_wrap=True)
+        for one in found:
+            described = [one.language.code, one.language.name + ("" if one.trained else " [dim](never trained)[/dim]")]
+            table.add_row(*described, f"{one.tokens:.1f}", f"{100 * one.unknown:.0f}", f"{100 * one.distinct:.0f}")
+        self.console.print(table)
 
     def summary(self, result: QuickstartResult) -> None:
         """The table of results, what they say, and where everything is."""

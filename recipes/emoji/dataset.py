@@ -100,6 +100,7 @@ def command(argv: list[str]) -> int:
     add("--views", type=int, default=1, help="of each training picture: as drawn, then inked, moved, recoloured")
     add("--languages", default="six", metavar="six|all|en,sw,...", help="of the questions (%(default)s)")
     add("--seed", type=int, default=0, help="of the host's projector and the views (%(default)s)")
+    actions.add_parser("languages", help="the eighteen languages, and what the text model's vocabulary makes of them")
     actions.add_parser("credits", help="whose pictures and names these are")
     arguments = parser.parse_args(argv)
 
@@ -108,6 +109,12 @@ def command(argv: list[str]) -> int:
     display = Display()
     if arguments.action == "credits":
         display.console.print(attribution_text(), markup=False, highlight=False)
+        return 0
+    if arguments.action == "languages":
+        from .coverage import coverage
+        from .tokenizer import Vocabulary, load_tokenizer
+
+        display.languages(coverage(Vocabulary(load_tokenizer()), drawn_concepts()))
         return 0
     if arguments.views < 1:
         raise ConfigError(f"--views must be at least 1, not {arguments.views}")

@@ -22,6 +22,7 @@ __all__ = [
     "EOS",
     "IMAGE",
     "PAD",
+    "UNK",
     "USER",
     "Vocabulary",
     "load_tokenizer",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -27,6 +29,7 @@ from parrot_adapters.evaluation.tasks.report import write_task_report
 from parrot_adapters.evaluation.tasks.results import score_task, write_task_results
 from parrot_adapters.evaluation.tasks.retrieval import recall_at
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = {
     "en": ["cat", "dog", "fox", "ant", "bee", "cow", "hen", "owl", "rat", "yak"],
     "ar": ["قطة", "كلب", "ثعلب", "نملة", "نحلة", "بقرة", "دجاجة", "بومة", "جرذ", "ثور"],
@@ -245,6 +248,21 @@ def test_what_pictures_and_replies_say_cannot_become_markup(data: Path, tmp_path
     write_task_results(result, tmp_path / "out")
     write_task_report(result, tmp_path / "out")
     assert evil not in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_a_browser_shows_the_answers(data: Path, tmp_path: Path) -> None:
+    result = score_task(evaluate(config(data, tmp_path / "out", "naming"), host=Namer()), resamples=50)
+    write_task_report(result, tmp_path / "out")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
+    page = (tmp_path / "out" / "report.html").as_uri()
+    argv = [str(CHROMIUM), *options, f"--user-data-dir={tmp_path / 'profile'}", page]
+    shown = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert shown.count('<article class="item right"') == 20
+    assert shown.count('class="prompt" lang="ar" dir="rtl"') == 10
+    assert shown.count("<img") == 20
+    assert "1–20 of 20" in shown
 
 
 def test_comparisons_read_their_own_files(data: Path, tmp_path: Path) -> None:

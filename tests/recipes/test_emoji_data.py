@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parrot_recipes.emoji import art, benchmark_files, cache, concepts, dataset, errors, names, questions
+from parrot_recipes.emoji import art, benchmark_files, cache, concepts, coverage, dataset, errors, names, questions
 from parrot_recipes.emoji.languages import CODES, EVERY_LANGUAGE, LANGUAGES, UNTRAINED
+from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from PIL import Image
 
 from parrot_adapters.errors import ConfigError
@@ -247,6 +248,18 @@ def test_an_export_is_the_same_every_time_and_its_host_depends_on_the_seed(tmp_p
     assert all((tmp_path / "one" / path).read_bytes() == (tmp_path / "same" / path).read_bytes() for path in files)
     assert "model.safetensors" in differ
     assert not any(name.endswith((".tsv", ".json", ".txt")) for name in differ)
+
+
+def test_the_languages_are_listed_with_what_the_vocabulary_makes_of_them(capsys):
+    assert dataset.command(["languages"]) == 0
+    shown = capsys.readouterr().out
+    assert all(language.name in shown for language in EVERY_LANGUAGE)
+    assert shown.count("never trained") == len(UNTRAINED)
+    found = {one.language.code: one for one in coverage.coverage(Vocabulary(load_tokenizer()), EVERY)}
+    assert all((found[code].unknown, found[code].distinct) == (0, 1) for code in CODES)
+    assert all(found[code].unknown > 0.6 for code in ("ja", "ko", "hi", "bn", "th"))  # no byte fallback
+    assert all(found[code].unknown < 0.03 for code in ("es", "fr", "de", "it", "id", "sw"))
+    assert found["th"].distinct < 0.1 < found["ja"].distinct < 1
 
 
 def test_the_credits_are_printed(capsys):

@@ -7,17 +7,22 @@ import sys
 
 import pytest
 import torch
-from parrot_recipes.emoji import art, features, host, vision
-from parrot_recipes.emoji.batches import encode_samples
+from parrot_recipes.emoji import art, benchmark_files, features, host, vision
+from parrot_recipes.emoji.batches import IGNORE, encode_samples
 from parrot_recipes.emoji.concepts import select_concepts
 from parrot_recipes.emoji.languages import LANGUAGES
+from parrot_recipes.emoji.questions import make_questions
 from parrot_recipes.emoji.text_model import load_text_model
-from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
+from parrot_recipes.emoji.tokenizer import EOS, Vocabulary, load_tokenizer
 from PIL import Image
+from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError, PluginError
+from parrot_adapters.interop.diagnosing import benchmark_questions
+from parrot_adapters.interop.evaluation_host import EvaluationHost
 from parrot_adapters.interop.load_host import load_host, load_model, load_processor
+from parrot_adapters.interop.option_scores import OptionScorer
 
 ANIMALS = select_concepts(("animal",), max_words=1, limit=12)
 
@@ -75,6 +80,28 @@ def test_whole_conversations_are_the_recipes_training_samples(saved):
         ids = processor(images=[[picture]], text=[text], return_tensors="pt", add_special_tokens=False)["input_ids"]
         ours = encode_samples(vocabulary, ANIMALS, [(0, language.code)], visual_tokens).input_ids
         assert torch.equal(ids, ours), language.code
+
+
+@torch.inference_mode()
+def test_options_are_as_likely_for_parrot_evaluate_as_for_the_recipe(saved, tmp_path):
+    """The same sums over a name's tokens; the recipe's mean also counts the end of the answer."""
+    questions, pictures = make_questions(ANIMALS)[:4], art.load_pictures(ANIMALS, "openmoji")
+    benchmark_files.write_benchmark(tmp_path, ANIMALS, questions, [], pictures)
+    asked = benchmark_questions("emoji", str(tmp_path), ["en", "ar"], 4, "question")
+    library = EvaluationHost.load(str(saved[0]), device="cpu")
+    found = OptionScorer(library).score(asked, library.encode(asked))
+    model, vocabulary = saved[1], Vocabulary(load_tokenizer())
+    for question, scores in zip(asked, found, strict=True):
+        options = [(option, question.language) for option in questions[question.index].options]
+        samples = encode_samples(vocabulary, ANIMALS, options, model.config.image_seq_length)
+        shown = vision.to_pixel_values(pictures[[questions[question.index].concept] * 4])
+        logits = model(input_ids=samples.input_ids, attention_mask=samples.attention_mask, pixel_values=shown).logits
+        targets = samples.labels[:, 1:]
+        named = (targets != IGNORE) & (targets != EOS)
+        likelihood = logits[:, :-1].log_softmax(-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
+        ours = torch.where(named, likelihood, torch.zeros(())).sum(1)
+        assert_close(torch.tensor(list(scores.text.values())), ours, atol=1e-3, rtol=1e-4)
+        assert list(scores.tokens.values()) == named.sum(1).tolist()
 
 
 def test_other_pictures_become_squares(saved):
