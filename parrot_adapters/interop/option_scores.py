@@ -3,8 +3,8 @@
 R rows (questions)   P pairs (row, candidate)   S prompt tokens, padded on the left   L candidate tokens   V vocabulary
 
 The fast path runs each prompt once, keeps its key-value cache, and appends every candidate to a copy of it. The slow
-path runs prompt and candidate together, one question at a time and nothing padded before the prompt; it is right for
-every causal host, and what the fast one is checked against.
+path runs prompt and candidate together, one question at a time and nothing padded before the prompt; it is what the
+fast one is checked against.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from parrot_adapters.interop.key_values import cache_argument, made_cache
 __all__ = ["OptionScorer"]
 
 Ids = tuple[int, ...]
+PREFIX_HOSTS = frozenset(["paligemma"])
+"""Every word of their prompt sees every other one; token type 1 marks what follows and sees only what is before it."""
 PAIRS_PER_ROW = 4
 """Pairs in one pass of the fast path, for each row of the batch: about what MMMB has in multi-token options."""
 
@@ -135,6 +137,11 @@ class OptionScorer:
         """Hosts with positions in three dimensions find those of the prompt themselves."""
         return hasattr(self._base, "rope_deltas")
 
+    @property
+    def _answer_type(self) -> int:
+        """The token type of an answer: that of text, 0, but where 0 means "of the prompt, which sees itself whole"."""
+        return int(self.host.model.config.model_type in PREFIX_HOSTS)
+
     def _forward(self, *, last_only: bool = False, **arguments: Any) -> Any:
         known = inspect.signature(self.host.model.forward).parameters
         if last_only and "logits_to_keep" in known:
@@ -157,7 +164,9 @@ class OptionScorer:
                 length = tensors["input_ids"].shape[1]
                 tokens, kept = _right_padded([ids], tensors["input_ids"].device)
                 with self.host.watched(inputs) as log:
-                    logits = self._forward(use_cache=False, **_extended(tensors, tokens, kept)).logits
+                    logits = self._forward(
+                        use_cache=False, **_extended(tensors, tokens, kept, self._answer_type)
+                    ).logits
                 routed = log.rows(1)[0]
                 [values[ids]] = _summed(logits[:, length - 1 : -1], tokens, kept)
             found.append(values)
@@ -202,12 +211,12 @@ def _right_padded(candidates: Sequence[Ids], device: torch.device) -> tuple[Tens
     return torch.tensor(tokens, device=device), torch.tensor(kept, device=device)
 
 
-def _extended(tensors: dict[str, Tensor], tokens: Tensor, kept: Tensor) -> dict[str, Any]:
-    """The inputs of a prompt with an answer behind it; token types of an answer are those of text, 0."""
+def _extended(tensors: dict[str, Tensor], tokens: Tensor, kept: Tensor, answer_type: int) -> dict[str, Any]:
+    """The inputs of a prompt with an answer behind it, every token of which has the type ``answer_type``."""
     length = tensors["input_ids"].shape[1]
     added = {"input_ids": tokens, "attention_mask": kept}
     by_token = {
-        name: torch.cat([value, added.get(name, torch.zeros_like(tokens)).to(value.dtype)], 1)
+        name: torch.cat([value, added.get(name, torch.full_like(tokens, answer_type)).to(value.dtype)], 1)
         for name, value in tensors.items()
         if name in added or (name.endswith("token_type_ids") and value.shape[1:] == (length,))
     }
