@@ -22,7 +22,6 @@ from parrot_recipes.emoji.presets import (
 __all__ = ["ARMS", "GROUPS", "StudyArm", "arm_named"]
 
 EXPERT_OF = {code: number for number, code in enumerate(CODES)}
-DETECTOR = "emoji-question"
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ ARMS: tuple[StudyArm, ...] = (
         Arm(
             "supervised",
             "routing taught languages",
-            {**(MIXTURE.adapter or {}), "detector": DETECTOR},
+            dict(MIXTURE.adapter or {}),
             losses={"language-supervision": 0.1},
             loss_options={"language-supervision": {"experts": EXPERT_OF}},
         ),
@@ -85,10 +84,7 @@ ARMS: tuple[StudyArm, ...] = (
         "the full adapter, whose router is also taught one expert for each language",
     ),
     StudyArm(
-        _swiglu(
-            "language-id", "routing fixed to languages", "language-id", detector=DETECTOR,
-            router_options={"languages": EXPERT_OF},
-        ),
+        _swiglu("language-id", "routing fixed to languages", "language-id", router_options={"languages": EXPERT_OF}),
         "routed",
         "one expert for each language, no router: perfect routing, a sixth of the parameters at work",
     ),

@@ -228,10 +228,10 @@ def same_data(results: Sequence[CellResult]) -> str:
 
 
 def register() -> None:
-    """The recipes' own router and detector, once in each process."""
+    """The recipes' own routers, once in each process."""
     register_plugins()
     try:
-        pa.plugins.find("detector", "emoji-question")
+        pa.plugins.find("router", "text-guided-sharp")
     except pa.ParrotError:
         pa.plugins.register(plugin)
 

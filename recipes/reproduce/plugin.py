@@ -1,4 +1,6 @@
-"""The recipe's own parts: a language detector that knows its six questions, and a router that starts out decided."""
+"""A router that starts out decided: the paper's, with its initial gate scaled up. For the search; nothing here is used
+by the study's own arms.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from parrot_recipes.emoji.languages import LANGUAGES
-from torch import Tensor, nn
+from torch import nn
 
 import parrot_adapters as pa
 from parrot_adapters.core import TextGuidedRouter
 
-__all__ = ["QuestionDetector", "SharpRouter", "register_detectors", "register_routers"]
-
-
-class QuestionDetector:
-    """Compare the text that steers with the six questions, token by token.
-
-    Args:
-        tokenizer: the host's.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.languages = {
-            tuple(tokenizer.encode(language.question, add_special_tokens=False)): language.code
-            for language in LANGUAGES
-        }
-
-    def __call__(self, token_ids: Tensor, text_mask: Tensor) -> list[str | None]:
-        """(R, S) ids and (R, S) bool -> a tag or None per row."""
-        rows = zip(token_ids.cpu(), text_mask.cpu(), strict=True)
-        return [self.languages.get(tuple(ids[mask].tolist())) for ids, mask in rows]
+__all__ = ["SharpRouter", "register_routers"]
 
 
 class SharpRouter(TextGuidedRouter):
@@ -48,11 +30,6 @@ class SharpRouter(TextGuidedRouter):
         super().__init__(width, num_experts, **options)
         with torch.no_grad():
             self.gate.mul_(sharpness)
-
-
-@pa.hookimpl
-def register_detectors(register: Callable[[str, type[QuestionDetector]], None]) -> None:
-    register("emoji-question", QuestionDetector)
 
 
 @pa.hookimpl

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CANDIDATES", "Candidate", "command", "confirm", "search"]
 
-DETECTOR = {"detector": "emoji-question"}
 TAUGHT = {"language-supervision": {"experts": EXPERT_OF}}
 
 
@@ -71,8 +70,8 @@ CANDIDATES: tuple[Candidate, ...] = (
     Candidate(_like("mixture", "mixture"), "routed"),
     Candidate(_like("single", "single, adapter rate x 2"), "conditioned", changes={"adapter_rate": 8.0}),
     Candidate(_like("single", "single, adapter rate / 2"), "conditioned", changes={"adapter_rate": 2.0}),
-    Candidate(_like("conditioned-mixture", "conditioned mixture, taught", SUPERVISED, **DETECTOR), "conditioned"),
-    Candidate(_like("mixture", "mixture, taught hard", SUPERVISED, **DETECTOR), "routed"),
+    Candidate(_like("conditioned-mixture", "conditioned mixture, taught", SUPERVISED), "conditioned"),
+    Candidate(_like("mixture", "mixture, taught hard", SUPERVISED), "routed"),
     Candidate(
         _like("mixture", "mixture, sharp router", router="text-guided-sharp", router_options={"sharpness": 8.0}),
         "routed",

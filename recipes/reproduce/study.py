@@ -81,10 +81,9 @@ def run(config: StudyConfig, out: Path, display: Display | None = None) -> Resul
                 cells = study.cells(regime, seed, [arm_named(key) for key in keys], rates)
                 found = study.run(cells)
                 results.cells[regime, seed], results.data[regime, seed] = found, same_data(found)
-        concepts = study.setting(cells[-1]).concepts
-    display.step("report")
-    described = write_results(results, concepts, out)
-    page = write_report(described, out)
+                # After every seed, so that a study still running can be read.
+                described = write_results(results, study.setting(cells[-1]).concepts, out)
+                page = write_report(described, out)
     for sentence in conclusions(described):
         display.console.print(f"  • {sentence}", highlight=False)
     display.console.print(f"  report   [bold]{page}[/bold]", highlight=False, soft_wrap=True)

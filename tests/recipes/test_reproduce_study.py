@@ -20,15 +20,14 @@ from parrot_recipes.emoji.console import Display
 from parrot_recipes.emoji.errors import RecipeError
 from parrot_recipes.emoji.evaluation import Answer
 from parrot_recipes.emoji.features import load_features
-from parrot_recipes.emoji.languages import CODES, LANGUAGES, OTHERS
-from parrot_recipes.emoji.tokenizer import SPECIALS, Vocabulary, load_tokenizer
+from parrot_recipes.emoji.languages import CODES, OTHERS
+from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from parrot_recipes.emoji.training import TrainingSet
 from parrot_recipes.emoji.workers import Workers
 from parrot_recipes.reproduce import cells, report, results, search, study
 from parrot_recipes.reproduce.arms import ARMS, GROUPS, arm_named
 from parrot_recipes.reproduce.cells import Cell, CellResult, FingerprintedSet, same_data
 from parrot_recipes.reproduce.conclusion import conclusions
-from parrot_recipes.reproduce.plugin import QuestionDetector
 from parrot_recipes.reproduce.presets import MAIN, PRESETS, preset
 from parrot_recipes.reproduce.study import Study, beyond_the_edge, restricted
 from parrot_recipes.reproduce.validation import validation_features
@@ -67,14 +66,12 @@ def test_every_group_is_tuned_by_one_of_its_arms():
         assert arm_named(key).group == group
 
 
-def test_the_detector_knows_the_six_questions_and_nothing_else():
-    tokenizer = load_tokenizer()
-    vocabulary, detector = Vocabulary(tokenizer), QuestionDetector(tokenizer)
-    for language in LANGUAGES:
-        ids = torch.tensor([vocabulary.prompt(language.code, 4)])
-        text = torch.tensor([[token >= len(SPECIALS) for token in ids[0].tolist()]])
-        assert detector(ids, text) == [language.code]
-        assert detector(ids.repeat(1, 2), text.repeat(1, 2)) == [None]  # asked twice is another text
+def test_a_sharp_router_is_the_papers_scaled():
+    torch.manual_seed(0)
+    plain = pa.build_layer(pa.AdapterConfig(router="text-guided", expert_hidden_size=4), 8).router.gate
+    cells.register()
+    options = {"router": "text-guided-sharp", "router_options": {"sharpness": 8.0}, "expert_hidden_size": 4}
+    assert torch.equal(pa.build_layer(pa.AdapterConfig(**options), 8).router.gate, 8 * plain)
 
 
 # --- the same data for every arm ---------------------------------------------------------------------------------
