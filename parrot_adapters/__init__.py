@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from parrot_adapters.hookspecs import hookimpl
     from parrot_adapters.hosts import EncodedImages, HostSpec
     from parrot_adapters.losses import auxiliary_losses
+    from parrot_adapters.routing_file import store_routing, stored_routing
     from parrot_adapters.routing_log import RoutingRecord
     from parrot_adapters.selftest import self_test
     from parrot_adapters.sizes import equal_hidden_size, expert_parameters
@@ -59,6 +60,8 @@ __all__ = [
     "load_adapter",
     "plugins",
     "self_test",
+    "store_routing",
+    "stored_routing",
 ]
 
 _HOMES = {
@@ -75,6 +78,7 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "hosts": ("EncodedImages", "HostSpec"),
     "losses": ("auxiliary_losses",),
+    "routing_file": ("store_routing", "stored_routing"),
     "routing_log": ("RoutingRecord",),
     "selftest": ("self_test",),
     "sizes": ("equal_hidden_size", "expert_parameters"),

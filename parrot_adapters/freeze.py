@@ -8,7 +8,7 @@ adapter treats an image the same whatever is asked, so aligned images can be cac
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.core import Routing, keep_top_k
+from parrot_adapters.core.language_router import find_language
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
 from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
     from parrot_adapters.config import AdapterConfig
     from parrot_adapters.core import AlignmentLayer
+    from parrot_adapters.routing_file import StoredRouting
 
 __all__ = ["Frozen", "fold_experts", "freeze_config", "freeze_routing", "language_weights"]
 
@@ -61,7 +63,8 @@ def freeze_routing(
         adapter: an adapter directory.
         out: directory to make.
         weights: the constant weights, one per expert, normalised to sum to one; ``top_k`` of the adapter is applied.
-            None asks the router for the language's own weights.
+            None asks the router for the language's own weights, or, where it goes by what prompts say, takes the mean
+            that was measured and stored with the adapter (:func:`parrot_adapters.store_routing`).
         language: BCP-47 tag; noted in the result, and what the router is asked for.
 
     Raises:
@@ -70,10 +73,14 @@ def freeze_routing(
     """
     from parrot_adapters.checkpoint import read_adapter
     from parrot_adapters.derive import stored_layer, write_derived
+    from parrot_adapters.routing_file import stored_routing
 
     stored = read_adapter(Path(adapter))
     layer = stored_layer(stored).requires_grad_(False).eval()
-    shares = language_weights(layer, language) if weights is None else _as_weights(weights, layer.num_experts)
+    if weights is None:
+        shares = language_weights(layer, language, stored_routing(adapter))
+    else:
+        shares = _as_weights(weights, layer.num_experts)
     if layer.top_k is not None:
         shares = keep_top_k(Routing(shares[None], shares[None]), layer.top_k).weights[0]
     folded = fold_experts(layer.experts, shares)
@@ -140,21 +147,36 @@ def freeze_config(config: AdapterConfig, folded: nn.Module) -> AdapterConfig:
     )
 
 
-def language_weights(layer: AlignmentLayer, language: str | None) -> Tensor:
-    """(E,) the weights a router gives a language whatever the prompt says.
+def language_weights(
+    layer: AlignmentLayer, language: str | None, measured: Mapping[str, StoredRouting] | None = None
+) -> Tensor:
+    """(E,) the weights a router gives a language whatever the prompt says, or else the mean that was measured for it.
+
+    Args:
+        layer: whose router is asked.
+        language: BCP-47 tag; ``tr-TR`` finds ``tr``.
+        measured: by language, for routers that read prompts.
 
     Raises:
-        ConfigError: the router reads prompts, or does not know the language.
+        ConfigError: the router reads prompts and nothing was measured, or it does not know the language.
     """
+    measured = measured or {}
     ask = getattr(layer.router, "language_weights", None)
     weights: Tensor | None = None if ask is None else ask(language)
     if weights is not None:
         return weights.float()
-    known = ", ".join(getattr(layer.router, "tags", ())) or None
+    if ask is None and (tag := find_language(language, tuple(measured))) is not None:
+        return _as_weights(measured[tag].weights, layer.num_experts)
+    known = ", ".join(measured if ask is None else getattr(layer.router, "tags", ())) or None
     ways = "give them (--weights 0.1,0.9,...)"
     if ask is None:
         what = f"{type(layer.router).__name__} routes by what each prompt says; which constant weights are meant?"
-        ways += ", or measure them over prompts of the language (--prompts FILE --model DIR)"
+        if language is not None:
+            what += f" (nothing was measured for {language!r})"
+        ways += (
+            ", measure them once for all (parrot measure-routing ADAPTER --model DIR ...), "
+            "or over prompts of the language here (--prompts FILE --model DIR)"
+        )
     elif language is None:
         what, ways = "which language's weights are meant?", f"name it (--language TAG), or {ways}"
     else:

@@ -20,6 +20,10 @@ BUILT_IN = {
         "parrot_adapters.cli.freeze_routing:command",
         "fold an adapter under one language's routing into one plain expert",
     ),
+    "measure-routing": (
+        "parrot_adapters.cli.measure_routing:command",
+        "store how an adapter routes each language on average",
+    ),
     "grow": ("parrot_adapters.cli.grow:command", "add experts for new languages; answers unchanged until trained"),
     "new": ("parrot_adapters.cli.new:command", "write an installable router, expert or host plugin to start from"),
     "check": ("parrot_adapters.cli.check:command", "hold a router, an expert bank or a host to every promise"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from parrot_adapters.cli.measure_routing import read_prompts
 from parrot_adapters.errors import ConfigError
 
 __all__ = ["command"]
@@ -32,13 +32,7 @@ def command(argv: list[str]) -> int:
 def _measured(asked: argparse.Namespace) -> list[float]:
     from parrot_adapters.interop.measured_routing import measure_routing
 
-    try:
-        lines = Path(asked.prompts).read_text("utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"cannot read the prompts: {error}") from error
-    prompts = [line.strip() for line in lines if line.strip()]
-    if not prompts:
-        raise ConfigError(f"{asked.prompts} holds no prompts")
+    prompts = read_prompts(asked.prompts)
     mean, spread = measure_routing(
         asked.model, asked.adapter, prompts, images=asked.image or (), language=asked.language
     )
@@ -58,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parrot freeze-routing",
         description="Fold an adapter's mixture, under one language's routing, into one plain expert that needs no "
-        "prompt. The routing is the router's own for that language where it has one (language-id), or --weights, or "
-        "measured over --prompts.",
+        "prompt. The routing is the router's own for that language where it has one (language-id), or what parrot "
+        "measure-routing stored, or --weights, or measured over --prompts.",
     )
     parser.add_argument("adapter", metavar="ADAPTER", help="an adapter directory")
     parser.add_argument("out", metavar="OUT", help="the directory to make")

@@ -5,14 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from parrot_adapters.errors import ConfigError, HostError, MissingDependencyError, ParrotWarning, explain
+from parrot_adapters.seeing.statistics import RoutingStatistics, Tally
 
-__all__ = ["measure_routing"]
+if TYPE_CHECKING:
+    from parrot_adapters.attachment import Attachment
+    from parrot_adapters.evaluation.questions import Question
+    from parrot_adapters.routing_log import RoutingRecord
+
+__all__ = ["measure_prompts", "measure_questions", "measure_routing"]
 
 GREY = (128, 128, 128)
 SIDE = 336
@@ -42,6 +48,58 @@ def measure_routing(
         HostError: nothing was routed.
         ConfigError: the router goes by language alone, so there is nothing to measure.
     """
+    rows = [record.weights.mean(0) for record in _records(model, adapter, prompts, images, language)]
+    measured = torch.stack(rows)  # (images * prompts, E)
+    return measured.mean(0), measured.std(0, correction=0)
+
+
+def measure_prompts(
+    model: str | Path,
+    adapter: str | Path,
+    prompts: Sequence[str],
+    *,
+    images: Sequence[str | Path] = (),
+    language: str,
+) -> RoutingStatistics:
+    """As :func:`measure_routing`, as statistics that :func:`parrot_adapters.store_routing` keeps."""
+    return RoutingStatistics.of(_records(model, adapter, prompts, images, language))
+
+
+@torch.no_grad()
+def measure_questions(model: str, adapter: str, questions: Sequence[Question]) -> RoutingStatistics:
+    """Statistics of the routing of a benchmark's questions, each declared in its language.
+
+    Args:
+        model: the host's directory, with its processor.
+        adapter: the adapter's directory.
+        questions: in as many languages as there are.
+
+    Raises:
+        HostError: nothing was routed.
+        ConfigError: the router goes by language alone, so there is nothing to measure.
+    """
+    from parrot_adapters.interop.evaluation_host import EvaluationHost
+
+    host, tally = EvaluationHost.load(model, adapter=adapter), Tally()
+    _require_prompts_read(host.adapter)
+    for question in questions:
+        with host.adapter.languages([question.language]), host.adapter.record_routing() as log:
+            host.model(**host.on_device(host.encode([question]).tensors))
+        for record in log:
+            tally.add(record)
+    if not sum(tally.counts.values()):
+        raise HostError("no image was routed; do the benchmark's questions have pictures?")
+    return tally.statistics()
+
+
+def _records(
+    model: str | Path,
+    adapter: str | Path,
+    prompts: Sequence[str],
+    images: Sequence[str | Path],
+    language: str | None,
+) -> list[RoutingRecord]:
+    """What was routed for each prompt about each picture."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -53,6 +111,21 @@ def measure_routing(
     processor = AutoProcessor.from_pretrained(model)
     host = AutoModelForImageTextToText.from_pretrained(model).eval()
     handle = load_adapter(host, adapter, processor=processor)
+    _require_prompts_read(handle)
+    pictures: list[Any] = [Image.open(path).convert("RGB") for path in images]
+    records: list[RoutingRecord] = []
+    for picture in pictures or [Image.new("RGB", (SIDE, SIDE), GREY)]:
+        for prompt in prompts:
+            inputs = processor(images=[picture], text=[_asked(processor, prompt)], return_tensors="pt")
+            with torch.no_grad(), handle.languages([language]), handle.record_routing() as log:
+                host(**inputs)
+            records += log
+    if not records:
+        raise HostError("no image was routed; does the processor put images into the prompt?")
+    return records
+
+
+def _require_prompts_read(handle: Attachment) -> None:
     if hasattr(handle.require_module().router, "language_weights"):
         raise ConfigError(
             explain(
@@ -60,18 +133,6 @@ def measure_routing(
                 to_do="leave out --prompts; its weights for --language are taken as they are",
             )
         )
-    pictures: list[Any] = [Image.open(path).convert("RGB") for path in images]
-    rows: list[Tensor] = []
-    for picture in pictures or [Image.new("RGB", (SIDE, SIDE), GREY)]:
-        for prompt in prompts:
-            inputs = processor(images=[picture], text=[_asked(processor, prompt)], return_tensors="pt")
-            with torch.no_grad(), handle.languages([language]), handle.record_routing() as log:
-                host(**inputs)
-            rows += [record.weights.mean(0) for record in log]
-    if not rows:
-        raise HostError("no image was routed; does the processor put images into the prompt?")
-    measured = torch.stack(rows)  # (images * prompts, E)
-    return measured.mean(0), measured.std(0, correction=0)
 
 
 def _asked(processor: Any, prompt: str) -> str:

@@ -30,6 +30,7 @@ def test_freeze_from_the_language_table(save_adapter, tmp_path, capsys):
     ("arguments", "status", "message"),
     [
         (["--language", "tr"], 2, "--prompts FILE --model DIR"),
+        ([], 2, "which constant weights are meant?"),
         (["--weights", "a,b"], 2, "numbers with commas"),
         (["--prompts", "none.txt"], 2, "--prompts needs --model"),
         (["--prompts", "none.txt", "--model", "m"], 2, "cannot read the prompts"),
