@@ -226,6 +226,22 @@ def test_the_command_writes_table_files_and_page(data: Path, tmp_path: Path, tas
     assert "0 of 12 answers are new" in capsys.readouterr().out
 
 
+def test_two_runs_are_compared_by_their_first_measure(data: Path, tmp_path: Path, capsys) -> None:
+    for out, way in (("a", "{}"), ("b", "{0} {0}")):
+        result = score_task(evaluate(config(data, tmp_path / out, "naming"), host=Namer(way)), resamples=50)
+        write_task_results(result, tmp_path / out)
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    shown = capsys.readouterr().out
+    assert "emoji, protocol naming: exact" in shown
+    assert "-100" in shown
+    run, _ = retrieved(data, tmp_path / "c", lambda picture, text: 0)
+    write_task_results(score_task(run, resamples=50), tmp_path / "c")
+    found = json.loads((tmp_path / "c" / "results.json").read_text("utf-8"))
+    assert set(found["subsets"]["EMOJI_en"]["hits"].values()) == {0}  # what ties is not found
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "c")]) == 1
+    assert "the runs differ in protocol" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [

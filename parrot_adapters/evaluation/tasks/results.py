@@ -94,9 +94,11 @@ class TaskResult:
         return {
             "benchmark": config.benchmark,
             "task": config.task,
+            "protocol": f"{config.task}: {self.measures[0].name}",
+            "unit": "row",
             "prompt_style": config.prompt_style,
             "prompt_sha256": prompts_hash(self.run.questions),
-            "data_md5": {subset.name: subset.md5 for subset in self.run.subsets.values()},
+            "data": {s.name: {"file": s.path.name, "md5": s.md5} for s in self.run.subsets.values()},
             "generation": config.answer_settings(),
             "option_score": config.option_score if config.task != NAMING else None,
             "think": config.think,
@@ -108,8 +110,20 @@ class TaskResult:
         }
 
     def as_json(self) -> dict[str, object]:
-        """The content of ``results.json``."""
+        """The content of ``results.json``; in ``subsets`` the first measure, as ``parrot compare`` reads it."""
+        main = self.measures[0]
         return self.provenance() | {
+            "subsets": {
+                name: {
+                    "overall": main.intervals[name].estimate,
+                    "hits": {
+                        str(item.question.index): int(item.values[main.name])
+                        for item in self.items
+                        if item.question.subset == name
+                    },
+                }
+                for name in self.subsets
+            },
             "measures": {measure.name: _measure(measure) for measure in self.measures},
             "values": {
                 measure.name: {
