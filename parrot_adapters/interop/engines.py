@@ -99,6 +99,7 @@ def training_arguments(
         report_to=["tensorboard"] if tensorboard is not None else [],
         disable_tqdm=True,
         remove_unused_columns=False,
+        ignore_data_skip=True,  # the sampler finds its place itself
         average_tokens_across_devices=True,
         ddp_find_unused_parameters=False,
         label_names=["labels"],

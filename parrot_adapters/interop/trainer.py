@@ -16,9 +16,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather_object
@@ -29,6 +28,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from parrot_adapters.adapter_files import read_tensors, save_tensors
 from parrot_adapters.errors import TrainingError, explain
+from parrot_adapters.interop.micro_batches import MicroBatches, TrainingData
 from parrot_adapters.interop.trained_state import (
     load_optimizer_state,
     load_random_state,
@@ -46,61 +46,12 @@ if TYPE_CHECKING:
     from parrot_adapters.attachment import Attachment
     from parrot_adapters.training.config import TrainingConfig
 
-__all__ = ["IDENTITIES", "LANGUAGES", "MicroBatches", "ParrotTrainer", "TrainingData", "stored_weights", "threads_of"]
+__all__ = ["IDENTITIES", "LANGUAGES", "ParrotTrainer", "stored_weights", "threads_of"]
 
 IDENTITIES, LANGUAGES = "parrot_identities", "parrot_languages"
 IGNORED = -100  # label of a token that is not learned
 CHUNK = 256  # tokens whose logits are read at a time, for the loss by language
 WEIGHTS, OPTIMIZER, STATE, TRAINER_STATE = "weights.safetensors", "optimizer.pt", "state.pt", "trainer_state.json"
-
-
-class TrainingData(Protocol):
-    """What is trained on: samples by number, and the micro-batches of each epoch."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
-
-    def batches(self, micro_batch: int, epoch: int) -> Sequence[Sequence[int]]:
-        """Numbers of the samples of each micro-batch; decided by the data's seed and the epoch alone."""
-        ...
-
-
-class MicroBatches:
-    """A batch sampler: one process's micro-batches of a whole run, epoch after epoch.
-
-    The micro-batches of all epochs are one row. Each optimizer step takes the next ``per_step`` of it, dealt to the
-    processes in turn; a step may so begin in one epoch and end in the next, and no sample is dropped or repeated.
-
-    Args:
-        data: what is trained on.
-        micro_batch: samples in one.
-        per_step: micro-batches in a global batch.
-        steps: of the run.
-        process, processes: which process this is, of how many.
-    """
-
-    def __init__(
-        self, data: TrainingData, micro_batch: int, per_step: int, steps: int, process: int, processes: int
-    ) -> None:
-        self.data, self.micro_batch, self.total = data, micro_batch, per_step * steps
-        self.process, self.processes = process, processes
-
-    def __len__(self) -> int:
-        return self.total // self.processes
-
-    def __iter__(self) -> Iterator[list[int]]:
-        position = 0
-        for epoch in count():
-            before = position
-            for batch in self.data.batches(self.micro_batch, epoch):
-                if position == self.total:
-                    return
-                if position % self.processes == self.process:
-                    yield list(batch)
-                position += 1
-            if position in (before, self.total):
-                return
 
 
 class RunCallback(TrainerCallback):
@@ -140,6 +91,7 @@ class ParrotTrainer(Trainer):
         groups: the optimizer's parameter groups, each with its ``role``.
         directory: of the run.
         stop: asked after each step.
+        done: steps behind it; the checkpoint of that step is resumed from.
         progress: called with step, steps and what was logged.
 
     Attributes:
@@ -157,6 +109,7 @@ class ParrotTrainer(Trainer):
         groups: list[dict[str, Any]],
         directory: RunDirectory,
         stop: StopRequest,
+        done: int = 0,
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
     ) -> None:
         optimizer = {
@@ -177,6 +130,7 @@ class ParrotTrainer(Trainer):
         self.model_accepts_loss_kwargs = True  # so that the Trainer counts the global batch's tokens for us
         self.handle, self.run, self.data, self.stop = handle, run, data, stop
         self.directory, self.checkpoints = directory, directory.checkpoints
+        self.done, self.resumed = done, str(self.checkpoints.path(done)) if done else None
         self.metrics, self.progress = MetricsFile(directory.metrics), progress
         self.guard, self.measured = LossGuard(), Measured()
         self.stopped_by, self.step_loss, self.started = 0, float("nan"), time.monotonic()
@@ -190,19 +144,20 @@ class ParrotTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """All micro-batches of this process, for the whole run: to the Trainer it is one epoch."""
-        processes = self.accelerator.num_processes
-        sampler = MicroBatches(
+        self.batches = MicroBatches(
             self.data,
             self.run.batch.per_device,
-            self.args.gradient_accumulation_steps * processes,
+            self.run.batch.size // self.run.batch.per_device,
             self.args.max_steps,
             self.accelerator.process_index,
-            processes,
+            self.accelerator.num_processes,
+            done=self.done,
+            position=None if self.resumed is None else _state(self.resumed)["position"],
         )
         samples: Any = self.data  # a Dataset is whatever has a length and items
         return DataLoader(
             samples,
-            batch_sampler=sampler,
+            batch_sampler=self.batches,
             collate_fn=self.data_collator,
             num_workers=self.run.data.workers,
             pin_memory=self.args.device.type == "cuda",
@@ -308,7 +263,7 @@ class ParrotTrainer(Trainer):
         now = time.monotonic()
         line = {
             "step": self.state.global_step,
-            "epoch": round(float(self.state.epoch or 0.0) * self.epochs, 6),
+            "epoch": round(self.batches.epochs(self.state.global_step), 6),
             **measured.summary(),
             "lr": self._rates,
             "grad_norm": self._grad_norm,
@@ -334,13 +289,6 @@ class ParrotTrainer(Trainer):
                     to_do="free some space and repeat the command: it goes on from there",
                 )
             ) from error
-
-    @property
-    def epochs(self) -> float:
-        """Passes over the data that the whole run makes."""
-        per_epoch = max(len(self.data.batches(self.run.batch.per_device, 0)), 1)
-        per_step = self.run.batch.size // self.run.batch.per_device
-        return self.args.max_steps * per_step / per_epoch
 
     def show_progress(self, step: int, steps: int, shown: Any) -> None:
         """Tell whoever draws the progress bar."""
@@ -392,6 +340,7 @@ class ParrotTrainer(Trainer):
         state = {
             "schedule": self.lr_scheduler.state_dict(),
             "guard": self.guard.state_dict(),
+            "position": self.batches.position(self.state.global_step),
             "processes": processes,
             "threads": torch.get_num_threads(),
         }

@@ -32,7 +32,8 @@ from parrot_adapters.training.signals import stop_requests
 
 if TYPE_CHECKING:
     from parrot_adapters.attachment import Attachment
-    from parrot_adapters.interop.trainer import ParrotTrainer, TrainingData
+    from parrot_adapters.interop.micro_batches import TrainingData
+    from parrot_adapters.interop.trainer import ParrotTrainer
 
 __all__ = ["TrainingResult", "train"]
 
@@ -127,8 +128,7 @@ class _Run:
         self.handle, self.processor, self.config, self.data = handle, processor, config, data
         self.directory = directory
         self.collator = collator if collator is not None else _collator(handle, processor, config, data, directory)
-        per_step = config.batch.size // config.batch.per_device
-        self.steps = config.steps or math.ceil(config.epochs * len(data.batches(config.batch.per_device, 0)) / per_step)
+        self.steps = _steps(config, data)
         self.arguments = training_arguments(
             config,
             directory=directory.path,
@@ -192,14 +192,14 @@ class _Run:
                 groups=parameter_groups(working, config),
                 directory=self.directory,
                 stop=stop,
+                done=first,
                 progress=shown,
             )
             self._require_engine(trainer)
-            checkpoint = str(self.directory.checkpoints.path(first)) if first else None
             with working.observe(trainer.count_routing), _memory_errors(config), warnings.catch_warnings():
                 # Nothing here works in place on what the host returns, which is what it warns of.
                 warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-                trainer.train(resume_from_checkpoint=checkpoint)
+                trainer.train(resume_from_checkpoint=trainer.resumed)
         if working is not handle:
             bare = trainer.accelerator.unwrap_model(trainer.model_wrapped)
             load_trained_weights(handle.model, trained_weights(bare))
@@ -292,6 +292,17 @@ class _Run:
     def _wait(self) -> None:
         if self.arguments.world_size > 1:
             self.arguments.distributed_state.wait_for_everyone()
+
+
+def _steps(config: TrainingConfig, data: TrainingData) -> int:
+    from parrot_adapters.interop.micro_batches import epoch_length
+
+    if config.steps is not None:
+        return config.steps
+    length = epoch_length(data, config.batch.per_device)
+    if length is None:
+        raise ConfigError(explain("a stream does not know how long an epoch is.", to_do="set steps"))
+    return math.ceil(config.epochs * length * config.batch.per_device / config.batch.size)
 
 
 def _collator(
