@@ -12,6 +12,7 @@ from parrot_adapters import core
 from parrot_adapters.data import DataFormat
 from parrot_adapters.data.formats import FORMATS
 from parrot_adapters.evaluation.benchmarks import BENCHMARKS, Benchmark
+from parrot_adapters.growing_families import GROWN, grown_router
 from parrot_adapters.hookspecs import Register, hookimpl
 from parrot_adapters.hosts import HostSpec
 from parrot_adapters.hosts.families import FAMILIES
@@ -33,6 +34,7 @@ def register_routers(register: Modules) -> None:
     register("visual-only", core.VisualOnlyRouter)
     register("uniform", core.UniformRouter)
     register("frozen", core.FrozenRouter)
+    register(GROWN, grown_router)
 
 
 @hookimpl

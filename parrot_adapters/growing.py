@@ -19,7 +19,11 @@ of one parent: shares ``1 / (m + 1)``, perturbations of mean zero.) Exact in rea
 **``language-id``.** Each language has weights of its own, so nothing needs splitting: the new language is mapped to
 the new expert, which no other language can reach. It starts as a copy of ``parents``, or from scratch, doing nothing.
 
-**Top-k** adapters are refused: which k of E experts win depends on how many there are.
+**Everything else**: ``top_k``, sparse routers, plugins' routers that have no prior. Which k of E experts win depends on
+how many there are, so here the router is left alone: it goes on choosing among the old experts, each of which has
+become a *family* of twins, with a gate of its own for who gets what share of the family's weight
+(``core/grown_router.py``). Nothing that was learned is touched, so this is exact for every router; ``top_k`` counts
+families from now on.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from parrot_adapters.build import build_layer
 from parrot_adapters.core.control_routers import LOGIT_FLOOR, FrozenRouter, UniformRouter, known_weights
 from parrot_adapters.core.language_router import LanguageIdRouter, known_languages
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
+from parrot_adapters.growing_families import with_families
 from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
@@ -100,7 +105,7 @@ def grow(
         The grown config; a handle has it as ``handle.config`` from now on.
 
     Raises:
-        ConfigError: the router or expert cannot be grown without changing answers, or impossible arguments.
+        ConfigError: the expert bank cannot be grown without changing answers, or impossible arguments.
     """
     from parrot_adapters.core import AlignmentLayer
 
@@ -228,22 +233,18 @@ def grow_state(
     router = manager.find("router", config.router, asked_by="AdapterConfig.router").factory
     if router is LanguageIdRouter:
         return _grow_languages(config, dict(state), parents, languages or (), num_new)
-    if config.top_k is not None and config.top_k != old:
-        raise ConfigError(
-            explain(
-                "an adapter with top_k cannot be grown without changing its answers: which experts win depends on how "
-                "many there are.",
-                given=f"top_k={config.top_k}",
-                to_do="grow an adapter that weighs all experts (top_k=None)",
-            )
-        )
     split = Split.of(old, list(parents) if parents is not None else [i % old for i in range(num_new)])
-    grown = _grown_config(config, router, split)
-    rows = [f"router.{name}" for name in getattr(router, "splits", ())]
     per_expert = _per_expert(config)
-    new: dict[str, Tensor] = {}
-    for name, value in state.items():
-        new[name] = value[list(split.owner)] if name in rows or name in per_expert else value.clone()
+    sparse = config.top_k is not None and config.top_k != old
+    splits: Sequence[str] = getattr(router, "splits", ())
+    if not sparse and (router in (UniformRouter, FrozenRouter) or splits):
+        grown = _grown_config(config, router, split)
+        rows = [f"router.{name}" for name in splits]
+        routed = {n: v[list(split.owner)] if n in rows else v.clone() for n, v in state.items() if _is_router(n)}
+    else:
+        grown, routed = with_families(config, state, split.owner, split.shares, _width(state, config))
+    new = {n: v[list(split.owner)] if n in per_expert else v.clone() for n, v in state.items() if not _is_router(n)}
+    new |= routed
     if "experts.down" in per_expert:
         new["experts.down"] = _parted(new["experts.down"], split, noise, seed)
     return grown, new
@@ -257,15 +258,6 @@ def _grown_config(config: AdapterConfig, router: Any, split: Split) -> AdapterCo
         old = known_weights(options.get("weights"), options.get("expert"), config.num_experts)
         weights = [old[o] * share for o, share in zip(split.owner, split.shares, strict=True)]
         return replace(grown, router="frozen", router_options={"weights": weights})
-    if not getattr(router, "splits", ()):
-        raise ConfigError(
-            explain(
-                f"router {config.router!r} cannot be grown without changing its answers.",
-                known="text-guided, text-guided-qkv, per-token, visual-only, uniform, frozen, language-id",
-                to_do="a plugin's router that adds the log of an option `prior` to its logits may say so: "
-                'splits = ("gate",), its parameters with a row per expert',
-            )
-        )
     prior = options.get("prior") or [1.0] * config.num_experts
     options["prior"] = [prior[o] * share for o, share in zip(split.owner, split.shares, strict=True)]
     return replace(grown, router_options=options)
@@ -319,6 +311,10 @@ def _parted(down: Tensor, split: Split, noise: float, seed: int) -> Tensor:
             apart = size * torch.randn(len(family), *down.shape[1:], generator=generator, dtype=torch.float64)
             down[family] += (apart - apart.mean(0)).to(down)
     return down
+
+
+def _is_router(name: str) -> bool:
+    return name.startswith("router.")
 
 
 def _per_expert(config: AdapterConfig) -> list[str]:

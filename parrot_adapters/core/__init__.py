@@ -1,12 +1,13 @@
 """The mixture-of-experts language-alignment layer, for any torch model: imports torch and einops, nothing else.
 
 Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``summaries``, ``losses``, ``ragged``;
-then the other routers (``control_routers``, ``topk_router``, ``token_router``, ``language_router``, with ``prior``) and
-expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``).
+then the other routers (``control_routers``, ``topk_router``, ``token_router``, ``language_router``, with ``prior``,
+``grown_router``) and expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``).
 """
 
 from parrot_adapters.core.control_routers import FrozenRouter, UniformRouter, VisualOnlyRouter
 from parrot_adapters.core.experts import ConditionedSwiGLUExperts, ExpertBank, MLPExperts, SwiGLUExperts
+from parrot_adapters.core.grown_router import GrownRouter
 from parrot_adapters.core.language_router import LanguageIdRouter, find_language
 from parrot_adapters.core.layer import AlignmentLayer, keep_top_k
 from parrot_adapters.core.losses import language_supervision_loss, load_balancing_loss, router_z_loss
@@ -28,6 +29,7 @@ __all__ = [
     "ExpertBank",
     "FirstTokenSummary",
     "FrozenRouter",
+    "GrownRouter",
     "LanguageIdRouter",
     "LowRankExperts",
     "MLPExperts",

@@ -13,6 +13,8 @@ import parrot_adapters as pa
 from parrot_adapters.core import offsets_from_lengths
 from parrot_adapters.errors import CheckpointError, ConfigError
 from parrot_adapters.growing import grow_adapter, grow_state, verify
+from parrot_adapters.growing_families import grown_router
+from parrot_adapters.testing import RouterTraits, router_checks
 
 D = 6
 ROUTERS = ("text-guided", "text-guided-qkv", "per-token", "visual-only", "uniform", "frozen")
@@ -86,6 +88,140 @@ def test_every_answer_is_unchanged(router, expert, steps, data, seed, noise):
     scale = wanted.tokens.abs().max().item()
     assert_close(found.tokens, wanted.tokens, rtol=0, atol=2e-5 * scale)
     assert_close(found.routing.weights.sum(-1), torch.ones_like(found.routing.weights[:, 0]))
+
+
+SPARSE = [("top-k", None), ("text-guided", 2), ("per-token", 1), ("uniform", 2), ("visual-only", 1), ("top-k", 1)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    case=st.sampled_from(SPARSE),
+    expert=st.sampled_from(EXPERTS),
+    steps=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    data=st.data(),
+    seed=st.integers(0, 10_000),
+)
+def test_every_answer_of_a_sparse_adapter_is_unchanged(case, expert, steps, data, seed):
+    router, top_k = case
+    if expert == "conditioned-swiglu" and router in READS_NO_PROMPT:
+        expert = "swiglu"
+    if expert == "merged" and router == "per-token":
+        expert = "mlp"
+    config = config_of(router, expert, top_k=top_k)
+    old = trained(config, seed)
+    state = old.state_dict()
+    for number in steps:
+        experts = st.integers(0, config.num_experts - 1)
+        parents = data.draw(st.none() | st.lists(experts, min_size=number, max_size=number))
+        config, state = grow_state(config, state, number, parents=parents, seed=seed)
+    new = rebuilt(config, state)
+    assert (config.router, config.top_k, new.num_experts) == ("grown", None, 3 + sum(steps))
+    wanted, found = answer(old, seed), answer(new, seed)
+    assert_close(found.tokens, wanted.tokens, rtol=0, atol=2e-5 * wanted.tokens.abs().max().item())
+    family = torch.tensor(new.router.families)
+    before, after = wanted.routing.weights.float(), found.routing.weights.float()
+    assert_close(torch.zeros_like(before).index_add(1, family, after), before, rtol=1e-5, atol=1e-6)
+    if found.routing.active is not None:  # experts of other families are not even run, as far as rows are of one length
+        marked = torch.zeros_like(after, dtype=torch.bool).scatter(-1, found.routing.active, True)
+        assert not after.masked_fill(marked, 0.0).any()
+
+
+def test_planted_a_top_k_that_counts_twins_is_caught():
+    """What growing did not do before: two twins take both places of k = 2."""
+    config = config_of("text-guided", "swiglu", top_k=2)
+    old = trained(config)
+    state = old.state_dict()
+    twins = [0, 1, 2, 0]
+    naive = {n: v[twins] if n == "router.gate" or n.startswith("experts.") else v for n, v in state.items()}
+    with pytest.raises(CheckpointError, match="does not give the old one's answers"):
+        verify(old, rebuilt(config_of("text-guided", "swiglu", 4, top_k=2), naive))
+    verify(old, rebuilt(*grow_state(config, state, 1, parents=[0])))
+
+
+def test_the_router_of_a_sparse_adapter_is_kept_bit_for_bit_and_its_balance_goes_on():
+    config = config_of("top-k", "swiglu")
+    layer = trained(config)
+    layer.router.balance_steps += torch.tensor([3, -1, 2])
+    before = {name: value.clone() for name, value in layer.router.state_dict().items()}
+    grown = pa.grow(layer, 2, config=config, parents=[0, 2])
+    assert grown.router_options["router"] == "top-k"
+    assert all(torch.equal(layer.router.inner.state_dict()[name], value) for name, value in before.items())
+    layer.train()
+    answer(layer).tokens.square().sum().backward()
+    assert not torch.equal(layer.router.inner.balance_steps, before["balance_steps"])
+
+
+def test_twins_of_a_sparse_adapter_part_in_training():
+    config = config_of("text-guided", "swiglu", top_k=1)
+    layer = trained(config)
+    pa.grow(layer, 3, config=config)
+    assert not layer.router.members.any()  # shares are even until trained
+    (answer(layer).tokens * torch.linspace(-1, 1, D)).square().sum().backward()
+    assert layer.router.members.grad.any()
+    assert any(not torch.allclose(layer.experts.up.grad[e], layer.experts.up.grad[e + 3]) for e in range(3))
+    with torch.no_grad():
+        layer.router.members.sub_(layer.router.members.grad)
+    shares = answer(layer).routing.weights
+    assert_close(shares.sum(-1), torch.ones(4).to(shares))
+    assert any(not torch.allclose(shares[:, e], shares[:, e + 3]) for e in range(3))
+
+
+def test_a_plugin_router_that_knows_nothing_of_growing_grows():
+    class Squared(nn.Module):
+        def __init__(self, width, num_experts, *, power=2.0):
+            super().__init__()
+            self.gate, self.power = nn.Parameter(torch.randn(num_experts, width)), power
+
+        def forward(self, inputs):
+            logits = (inputs.summary.float() @ self.gate.float().T).abs() ** self.power
+            return pa.Routing(logits.softmax(-1), logits)
+
+    class Plugin:
+        @pa.hookimpl
+        def register_routers(self, register):
+            register("squared", Squared)
+
+    name = pa.plugins.register(Plugin(), "squared-plugin")
+    try:
+        config = config_of("squared", "swiglu", router_options={"power": 1.5})
+        old = trained(config)
+        grown, state = grow_state(config, old.state_dict(), 2, parents=[1, 1])
+        assert rebuilt(grown, state).router.inner.power == 1.5
+        verify(old, rebuilt(grown, state))
+    finally:
+        pa.plugins.manager.unregister(name)
+
+
+@router_checks(RouterTraits(uses_text=True, casts=True))
+@pytest.mark.parametrize("router", ["text-guided", "top-k", "per-token"])
+def test_a_grown_router_keeps_every_promise(check, router):
+    check(lambda width, num_experts: grown_router(width, num_experts, router=router, families=[0, 1, 2, 1]))
+
+
+def test_a_grown_sparse_adapter_on_disk(host, inputs, save_adapter, tmp_path):
+    source = save_adapter(num_experts=3, router="top-k")
+    grow_adapter(source, tmp_path / "grown", 2)
+    logits = []
+    for directory in (source, tmp_path / "grown"):
+        with pa.load_adapter(host, directory) as handle, torch.no_grad():
+            logits.append(host(**inputs).logits)
+            handle.save_pretrained(tmp_path / "again")
+    assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
+    with pa.load_adapter(host, tmp_path / "again"), torch.no_grad():
+        assert torch.equal(host(**inputs).logits, logits[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"families": [0, 2]}, "leaving none out"),
+        ({"families": [0, 1, 1], "top_k": 3}, "top_k=3"),
+        ({"prior": [1.0]}, "prior"),
+    ],
+)
+def test_impossible_families(options, message):
+    with pytest.raises(ConfigError, match=message):
+        grown_router(D, 3 if "top_k" in options else 2, **options)
 
 
 @settings(deadline=None, max_examples=25)
@@ -189,8 +325,6 @@ def test_frozen_flags_and_dtype_are_kept():
 @pytest.mark.parametrize(
     ("settings", "arguments", "message"),
     [
-        ({"top_k": 2}, {"num_new": 1}, "top_k"),
-        ({"router": "top-k"}, {"num_new": 1}, "'top-k' cannot be grown"),
         ({}, {"num_new": 0}, "num_new=0"),
         ({}, {"num_new": 2, "parents": [1]}, "parents="),
         ({}, {"num_new": 1, "parents": [3]}, "parents="),

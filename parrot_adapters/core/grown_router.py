@@ -1,0 +1,100 @@
+"""A router that is left as it is while its experts become families (letters: ``types.py``).
+
+The router chooses among families, exactly as it chose among experts before, top-k included. A second, small gate ``U``
+shares a family's weight among its members:
+
+    p_e = P_f(e) s_e,      s = softmax over the members of f of (U c + log prior)
+
+With ``U = 0`` and even priors each member gets the same share; so twins of one expert, whose last projections differ by
+``+d`` and ``-d``, answer together as it did, whatever the router, sparse or dense. See ``parrot_adapters/growing.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from parrot_adapters.core.attention import NORMALIZERS
+from parrot_adapters.core.layer import keep_top_k
+from parrot_adapters.core.prior import add_log_prior, known_prior
+from parrot_adapters.core.ragged import spread
+from parrot_adapters.core.routers import float32_inside
+from parrot_adapters.core.types import Routing, RoutingInputs
+from parrot_adapters.errors import ConfigError
+
+__all__ = ["GrownRouter"]
+
+
+class GrownRouter(nn.Module):
+    """Routes among families by ``inner``, and within a family by a gate of its own.
+
+    The gate hears the routing context, or the picture's summary where ``inner`` gives none.
+
+    Args:
+        width: D.
+        inner: router over F families.
+        families: (E,) the family of each expert; every family 0..F - 1 has a member.
+        prior: (E,) constant shares within families; None is all alike.
+        top_k: families kept, weights renormalised; None keeps what ``inner`` chose.
+
+    Raises:
+        ConfigError: impossible ``families``, ``prior`` or ``top_k``.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        inner: nn.Module,
+        families: Sequence[int],
+        *,
+        prior: Sequence[float] | None = None,
+        top_k: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.families = tuple(families)
+        count = len(set(self.families))
+        if set(self.families) != set(range(count)):
+            raise ConfigError(f"families={list(families)!r} must number families from 0 on, leaving none out")
+        if top_k is not None and not 1 <= top_k <= count:
+            raise ConfigError(f"top_k={top_k!r} must lie between 1 and {count}, the number of families")
+        self.prior, self.top_k, self.inner = known_prior(prior, len(self.families)), top_k, inner
+        self.members = nn.Parameter(torch.zeros(len(self.families), width))  # (E, D)
+
+    def forward(self, inputs: RoutingInputs) -> Routing:
+        chosen: Routing = self.inner(inputs)
+        if self.top_k is not None:
+            chosen = keep_top_k(chosen, self.top_k)
+        family = torch.tensor(self.families, device=inputs.summary.device)  # (E,)
+        with float32_inside(inputs.summary):
+            heard = inputs.summary if chosen.context is None else chosen.context
+            scores = add_log_prior(
+                linear(NORMALIZERS["rms"](heard.float()), self.members.float()), self.prior
+            )  # (I, E)
+            if chosen.routes_tokens(inputs.offsets.numel() - 1):
+                scores = spread(scores, inputs.offsets, inputs.tokens.shape[0])  # (N, E)
+            share = within(scores, family)
+            weights = chosen.weights.float()[:, family] * share.exp()
+            logits = chosen.logits[:, family] + share
+        active = chosen.active
+        if active is not None:  # rows with small families name experts of weight zero besides
+            largest = sorted(map(self.families.count, set(self.families)), reverse=True)
+            active = weights.topk(sum(largest[: active.shape[-1]]), dim=-1).indices
+        return chosen._replace(weights=weights, logits=logits, active=active)
+
+    def extra_repr(self) -> str:
+        return f"families={self.families}, top_k={self.top_k}"
+
+
+def within(scores: Tensor, family: Tensor) -> Tensor:
+    """Logarithm of a softmax over the members of each family.
+
+    Args:
+        scores: (..., E) float32.
+        family: (E,) int64.
+    """
+    member = family == torch.arange(int(family.max()) + 1, device=family.device)[:, None]  # (F, E)
+    total = scores[..., None, :].masked_fill(~member, -torch.inf).logsumexp(-1)  # (..., F)
+    return scores - total[..., family]
