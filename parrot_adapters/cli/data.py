@@ -117,16 +117,15 @@ def _columns(found: Survey) -> Table:
 
 
 def _languages(found: Survey, detector: str | None) -> Table:
-    table = _table("language", "declared", "detected")
+    table = _table("language", "declared", *(["detected"] if found.declared[None] else []))
     tags = dict.fromkeys([*(tag for tag, _ in found.declared.most_common() if tag), *filter(None, found.detected)])
     for tag in tags:
-        table.add_row(tag, f"{found.declared[tag]:,}", f"{found.detected[tag]:,}" if detector else "")
-    nobody = found.declared[None]
-    if nobody:
-        heard = f"{found.detected[None]:,}" if detector else "no detector installed"
-        table.add_row("unknown", f"{nobody:,}", heard)
-    if detector:
-        table.caption = f"detected by {detector}, in samples that declare none"
+        heard = [f"{found.detected[tag]:,}" if detector else ""] if found.declared[None] else []
+        table.add_row(tag, f"{found.declared[tag]:,}", *heard)
+    if found.declared[None]:
+        unheard = f"{found.detected[None]:,}" if detector else "no detector installed"
+        table.add_row("unknown", f"{found.declared[None]:,}", unheard)
+        table.caption = f"detected by {detector}, in samples that declare none" if detector else None
     return table
 
 

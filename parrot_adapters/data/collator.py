@@ -164,7 +164,7 @@ class Collator:
         if any(pictures):
             options["images"] = pictures
         if any(videos):
-            options["videos"] = videos
+            options["videos"] = [video for shown in videos for video in shown]
         if self._written_bos(texts[0]):
             options["add_special_tokens"] = False
         return dict(self.processor(text=texts, **options))

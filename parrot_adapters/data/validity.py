@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from parrot_adapters.data.dialogue import Turn
 from parrot_adapters.data.problems import BadSample
 
 __all__ = ["check_turns"]
+
+HALF = re.compile("[\ud800-\udfff]")  # JSON can hold half a character, which no tokenizer takes
 
 
 def check_turns(turns: Sequence[Turn]) -> None:
@@ -22,7 +25,7 @@ def check_turns(turns: Sequence[Turn]) -> None:
     for number, turn in enumerate(said, 1):
         words = [part for part in turn.parts if isinstance(part, str)]
         shown = len(turn.parts) - len(words)
-        if any("\ud800" <= letter <= "\udfff" for text in words for letter in text):
+        if any(HALF.search(text) for text in words):
             raise BadSample("not-utf8", f"turn {number} ({turn.role}) contains half a character (a lone surrogate)")
         if turn.role == "assistant" and shown:
             raise BadSample("picture-in-answer", f"turn {number}")

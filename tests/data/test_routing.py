@@ -13,12 +13,12 @@ from chat_processors import PATCH, PLAIN, SIDE, TIGHT, llava, qwen2_vl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from miniatures import ADAPTER, awake, lively
-from random_dialogues import dialogues, messages
+from random_dialogues import dialogues, messages, picture
 from torch import Tensor
 from torch.testing import assert_close
 
 import parrot_adapters as pa
-from parrot_adapters.data import Collator, Dialogue, Picture
+from parrot_adapters.data import Collator, Dialogue, Picture, Turn
 
 TEXT = {
     "hidden_size": 32,
@@ -142,7 +142,7 @@ def test_the_question_does_matter(name: str, dialogue: Dialogue, other: Dialogue
     assume(texts[0] != texts[1])
     turns = list(dialogue.turns)
     pictures = tuple(p for p in turns[asked_at(dialogue)].parts if not isinstance(p, str))
-    turns[asked_at(dialogue)] = type(turns[0])("user", (*pictures, *texts[1]))
+    turns[asked_at(dialogue)] = Turn("user", (*pictures, *texts[1]))
     changed = Dialogue("c", "f", None, tuple(turns))
     assume(first_pictures(changed) == first_pictures(dialogue))
     before, after = (in_training(handle, collator, [d]) for d in (dialogue, changed))
@@ -152,11 +152,7 @@ def test_the_question_does_matter(name: str, dialogue: Dialogue, other: Dialogue
 @pytest.mark.parametrize("name", HOSTS)
 def test_the_original_scope_fails_it(name: str) -> None:
     """Routing on all that is no label sees later questions in training only: the double that the property catches."""
-    from parrot_adapters.data import Turn
-
     handle, collator = attached(name, "reference")
-    from random_dialogues import picture
-
     dialogue = Dialogue(
         "d",
         "f",
@@ -172,3 +168,30 @@ def test_the_original_scope_fails_it(name: str) -> None:
         assert_close(
             in_training(handle, collator, [dialogue]), at_inference(handle, collator, dialogue), rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_skipped_samples_leave_the_gradient_as_if_they_had_never_been(name: str) -> None:
+    """Two processes, one of which loses its whole micro-batch: the loss is normalised by tokens, over both."""
+    handle, _ = attached(name)
+    skipping = Collator(HOSTS[name][0](), model_config=handle.model.config, bad_samples="skip")
+    good = Dialogue("g", "f", None, (Turn("user", (picture(16, 16), "köpek?")), Turn("assistant", ("evet",))))
+    gone = Picture(path="/nowhere/p.png")
+    lost = [Dialogue(f"l{n}", "f", None, (Turn("user", (gone, "?")), Turn("assistant", ("x",))), n) for n in (1, 2, 3)]
+
+    def gradients(micro_batches: list[list[Dialogue]]) -> dict[str, Tensor]:
+        made = [skipping(one) for one in micro_batches]
+        tokens = sum(int((one["labels"][:, 1:] != -100).sum()) for one in made)
+        handle.model.zero_grad()
+        for one in made:
+            inputs = {key: value for key, value in one.items() if not key.startswith("parrot_")}
+            loss = handle.model(**inputs, num_items_in_batch=torch.tensor(tokens)).loss
+            assert torch.isfinite(loss)
+            loss.backward()
+        return {key: p.grad.clone() for key, p in handle.module.named_parameters() if p.grad is not None}
+
+    alone, among = gradients([[good]]), gradients([[lost[0], good], lost[1:]])
+    assert any(value.abs().max() > 0 for value in alone.values())
+    for key, value in among.items():
+        assert_close(value, alone.get(key, torch.zeros_like(value)))
+    handle.model.zero_grad()
