@@ -106,6 +106,11 @@ class Attachment:
         return self.parts.module(self.parts.projector)
 
     @property
+    def owns_projector(self) -> bool:
+        """Whether the projector's weights are the adapter's: trained, saved and switched with it."""
+        return self._switch is not None
+
+    @property
     def active(self) -> bool:
         """Whether the host currently runs with the adapter."""
         return self._attached and self._enabled

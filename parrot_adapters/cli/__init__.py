@@ -31,10 +31,12 @@ BUILT_IN = {
     "diagnose": ("parrot_adapters.cli.diagnose:command", "languages told apart, pictures kept, experts used, faults"),
     "evaluate": ("parrot_adapters.cli.evaluate:command", "ask a model a multilingual benchmark (MMMB, MMBench, emoji)"),
     "compare": ("parrot_adapters.cli.compare:command", "do two runs differ, and on which questions?"),
+    "plan": ("parrot_adapters.cli.plan:command", "what a training run would do: steps, data, memory; loads no weights"),
     "data": ("parrot_adapters.cli.data:command", "check training data before a GPU is rented; fetch PARROT's"),
     "score": ("parrot_adapters.cli.score:command", "score predictions made elsewhere (MMMB, Multilingual MMBench)"),
 }
 FROM_RECIPES = {
+    "train": "train an adapter on a host, in one or two stages; the same command resumes",
     "quickstart": "the whole life cycle on real multilingual pictures, in minutes",
     "emoji": "build and export the emoji benchmark",
     "compare-routers": "train routers on the same data, several seeds, one table",

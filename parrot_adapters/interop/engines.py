@@ -26,7 +26,16 @@ from parrot_adapters.training.config import TrainingConfig
 if TYPE_CHECKING:
     from parrot_adapters.attachment import Attachment
 
-__all__ = ["SHARDED", "decoder_layers", "number_of_processes", "process_index", "require_engine", "sharing_weights"]
+__all__ = [
+    "SHARDED",
+    "decoder_layers",
+    "host_device",
+    "join_processes",
+    "number_of_processes",
+    "require_engine",
+    "sharing_weights",
+    "training_arguments",
+]
 
 SHARDED = ("fsdp2", "zero3")
 """Engines under which no process holds the whole model."""
@@ -38,9 +47,16 @@ def number_of_processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def process_index() -> int:
-    """Which of them this is."""
-    return int(os.environ.get("RANK", "0"))
+def join_processes(config: TrainingConfig) -> Any:
+    """Meet the run's other processes; accelerate's ``PartialState``, which knows how to wait for them."""
+    from accelerate import PartialState
+
+    return PartialState(cpu=_on_cpu(config))
+
+
+def host_device(config: TrainingConfig) -> str:
+    """Where a host is loaded to: a sharding engine takes it from the CPU's memory in parts."""
+    return "cpu" if config.engine.kind in SHARDED or _on_cpu(config) else "auto"
 
 
 def training_arguments(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parrot_adapters.training.config import TrainingConfig
+    from parrot_adapters.training.hosts import load_training_host
     from parrot_adapters.training.identity import config_hash, config_to_dict, differences
     from parrot_adapters.training.loading import load_config
     from parrot_adapters.training.roles import assign_roles, parameter_groups, set_trainable
-    from parrot_adapters.training.run import TrainingResult, train
+    from parrot_adapters.training.run import TrainingResult, prepare_run, train
 
 __all__ = [
     "TrainingConfig",
@@ -23,17 +24,20 @@ __all__ = [
     "config_to_dict",
     "differences",
     "load_config",
+    "load_training_host",
     "parameter_groups",
+    "prepare_run",
     "set_trainable",
     "train",
 ]
 
 _HOMES = {
     "config": ("TrainingConfig",),
+    "hosts": ("load_training_host",),
     "identity": ("config_hash", "config_to_dict", "differences"),
     "loading": ("load_config",),
     "roles": ("assign_roles", "parameter_groups", "set_trainable"),
-    "run": ("TrainingResult", "train"),
+    "run": ("TrainingResult", "prepare_run", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

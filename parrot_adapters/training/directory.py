@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from parrot_adapters.errors import ConfigError, TrainingError, explain
 from parrot_adapters.training.checkpoints import Checkpoints
@@ -40,6 +40,8 @@ REJECTS, BAD_BATCH, TENSORBOARD, FINISHED, LOCK = (
 )
 WRITTEN = (CONFIG, METRICS, CHECKPOINTS, ADAPTER, HOST, REJECTS, BAD_BATCH, TENSORBOARD, FINISHED)
 PACKAGES = ("parrot_adapters", "torch", "transformers", "accelerate", "peft", "numpy")
+_HELD: dict[Path, IO[str]] = {}
+"""Locks that this process holds."""
 
 
 class RunDirectory:
@@ -47,13 +49,17 @@ class RunDirectory:
 
     Args:
         config: of the run; its ``out`` says where.
+
+    Attributes:
+        checkpoints: of the run.
+        leads: whether this process, of several, is the one that writes and speaks.
     """
 
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
         self.path = Path(config.out)
         self.checkpoints = Checkpoints(self.path / CHECKPOINTS, config.checkpoint.keep)
-        self._lock: Any = None
+        self.leads = True
 
     @property
     def metrics(self) -> Path:
@@ -85,6 +91,14 @@ class RunDirectory:
             return int(json.loads((self.path / FINISHED).read_text("utf-8"))["steps"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def is_done(self) -> bool:
+        """Whether this very run, of this length, has been finished: without looking at data or host."""
+        try:
+            asked = json.loads((self.path / FINISHED).read_text("utf-8"))["asked"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return bool(asked == _length(self.config)) and self.adapter.is_dir()
 
     def require_same_run(self) -> None:
         """Refuse to go on with what another configuration began.
@@ -143,24 +157,27 @@ class RunDirectory:
 
     def finish(self, steps: int) -> None:
         """Note that the run is done."""
-        write_whole(self.path / FINISHED, json.dumps({"steps": steps, "hash": config_hash(self.config)}) + "\n")
+        done = {"steps": steps, "asked": _length(self.config), "hash": config_hash(self.config)}
+        write_whole(self.path / FINISHED, json.dumps(done) + "\n")
 
     def release(self) -> None:
         """Let others have the directory. The operating system does so too when the process ends, however it ends."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        if lock := _HELD.pop(self.path.resolve(), None):
+            lock.close()
 
     def _take(self) -> None:
         try:
             import fcntl
         except ImportError:  # no such locks on Windows
             return
-        self._lock = open(self.path / LOCK, "w")  # noqa: SIM115 (held until release)
+        if self.path.resolve() in _HELD:
+            return
+        lock = open(self.path / LOCK, "w")  # noqa: SIM115 (held until release)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _HELD[self.path.resolve()] = lock
         except BlockingIOError:
-            self.release()
+            lock.close()
             raise TrainingError(
                 explain(f"another process is training in {self.path}.", to_do="wait for it, or choose another out")
             ) from None
@@ -186,6 +203,10 @@ def _described(config: TrainingConfig) -> str:
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     body = yaml.safe_dump(config_to_dict(config), sort_keys=False, allow_unicode=True, width=120)
     return f"# sha256 {config_hash(config)}\n# begun with {versions}\n{body}"
+
+
+def _length(config: TrainingConfig) -> dict[str, Any]:
+    return {"steps": config.steps, "epochs": config.epochs}
 
 
 def _version(name: str) -> str:

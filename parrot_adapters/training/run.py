@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from parrot_adapters.interop.micro_batches import TrainingData
     from parrot_adapters.interop.trainer import ParrotTrainer
 
-__all__ = ["TrainingResult", "train"]
+__all__ = ["TrainingResult", "prepare_run", "train"]
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,42 @@ def train(
         TrainingError: the run diverged, a device ran out of memory, or a disk is full. The last checkpoint is intact.
         DataError: a sample is bad and none may be skipped.
     """
-    from parrot_adapters.interop.engines import process_index
-
     started = time.monotonic()
     config = with_recipe_defaults(config)
-    directory = RunDirectory(config)
-    if not fresh:
-        directory.require_same_run()
-    if process_index() == 0:
-        directory.begin(fresh=fresh)
+    directory = prepare_run(config, fresh=fresh)
     try:
         return _Run(handle, processor, config, data, directory, collator, deepspeed).go(started)
     finally:
         directory.release()
+
+
+def prepare_run(config: TrainingConfig, *, fresh: bool = False) -> RunDirectory:
+    """Check that a run can begin or go on, and make its directory ready. Needs neither data nor host.
+
+    :func:`train` does so itself; called before, it spares a vain wait for the host. Processes of a distributed run
+    meet here.
+
+    Args:
+        config: the run.
+        fresh: start over, whatever the directory holds.
+
+    Raises:
+        ConfigError: another configuration began what is in ``config.out``, or the engine cannot run here.
+        TrainingError: another process trains there, or it cannot be written.
+    """
+    from parrot_adapters.interop.engines import join_processes, number_of_processes, require_engine
+
+    require_engine(config)
+    accumulation_steps(config, number_of_processes())
+    directory = RunDirectory(config)
+    if not fresh:
+        directory.require_same_run()
+    meet = join_processes(config)
+    directory.leads = meet.is_main_process
+    if directory.leads:
+        directory.begin(fresh=fresh)
+    meet.wait_for_everyone()
+    return directory
 
 
 class _Run:
@@ -141,7 +164,6 @@ class _Run:
         self.main = self.arguments.process_index == 0
 
     def go(self, started: float) -> TrainingResult:
-        self._wait()  # until the first process has made the directory ready
         first = self.directory.checkpoints.newest() or 0
         done = self.directory.finished()
         if done is not None and done >= self.steps and self.directory.adapter.is_dir():

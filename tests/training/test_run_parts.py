@@ -6,6 +6,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -193,13 +195,20 @@ def test_checkpoints_of_nobody_knows_which_run_are_refused(tmp_path):
 
 
 def test_one_run_at_a_time(tmp_path):
-    first, second = RunDirectory(toy_config(tmp_path)), RunDirectory(toy_config(tmp_path))
-    first.begin()
-    with pytest.raises(TrainingError, match="another process"):
-        second.begin()
-    first.release()
-    second.begin()
-    second.release()
+    holder = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX);"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holder, str(tmp_path / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(TrainingError, match="another process"):
+            RunDirectory(toy_config(tmp_path)).begin()
+        other.stdin.close()
+    directory = RunDirectory(toy_config(tmp_path))
+    directory.begin()
+    RunDirectory(toy_config(tmp_path)).begin()  # the same process again: prepare_run before train
+    directory.release()
 
 
 def test_fresh_removes_what_a_run_wrote_and_nothing_else(tmp_path):

@@ -1,0 +1,59 @@
+"""``parrot train CONFIG [key=value ...] [--fresh]``: a run, from wherever it stands to its end.
+
+Exit code 0: done, now or before. 1: failed; the message says what to do, and the last checkpoint is intact. 2: the
+configuration is wrong, or another one began this run. 143 or 130: stopped by SIGTERM or Ctrl-C and saved; the same
+command goes on. Under torchrun each process ends so, and torchrun has codes of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from parrot_adapters.errors import ConfigError
+from parrot_adapters.training import TrainingConfig, TrainingResult, load_config, prepare_run
+
+from . import retrofit, stage1, stage2
+
+__all__ = ["RECIPES", "command"]
+
+RECIPES: dict[str, Callable[[TrainingConfig], TrainingResult]] = {
+    "stage1": stage1.run,
+    "stage2": stage2.run,
+    "retrofit": retrofit.run,
+}
+
+
+def command(argv: list[str]) -> int:
+    """The ``parrot train`` command."""
+    parser = argparse.ArgumentParser(
+        prog="parrot train",
+        description="Train an adapter, or go on training it: the same command resumes.",
+        epilog="exit code 0 done, 1 failed, 2 bad configuration, 143 or 130 stopped by a signal and saved",
+    )
+    parser.add_argument("config", metavar="CONFIG", help="YAML file, for example recipes/train/tiny_cpu.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
+    parser.add_argument("--fresh", action="store_true", help="start over: remove what a run left in `out`")
+    asked = parser.parse_intermixed_args(argv)
+    if wrong := [text for text in asked.overrides if "=" not in text]:
+        raise ConfigError(f"{wrong[0]!r} is no key=value")
+    config = load_config(asked.config, asked.overrides)
+    directory = prepare_run(config, fresh=asked.fresh)
+    if directory.is_done():
+        if directory.leads:
+            print(f"done already: {directory.finished()} steps, {directory.adapter} (--fresh starts over)")
+        return 0
+    result = RECIPES[config.recipe](config)
+    if directory.leads:
+        print(_in_words(result), file=sys.stderr if result.signal else sys.stdout)
+    return 128 + result.signal if result.signal else 0
+
+
+def _in_words(result: TrainingResult) -> str:
+    if result.signal:
+        return f"parrot: stopped by signal {result.signal} at step {result.steps}; saved. The same command goes on."
+    steps = f"{result.steps} steps" if not result.first else f"steps {result.first} to {result.steps}"
+    loss = "" if result.loss is None else f", loss {result.loss:.4g}"
+    host = "" if result.host is None else f"\n  host     {result.host}"
+    return f"done: {steps} in {result.seconds:.0f} s{loss}{host}\n  adapter  {result.adapter}"
