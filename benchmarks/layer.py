@@ -1,5 +1,9 @@
 """What the mixture costs, against a plain loop over experts.  python benchmarks/layer.py
 
+The first rows compute the same: all experts, or the k largest. The last ones are other banks in their place, and
+compute something else: `merged` averages the experts of an image before it runs one of the same size, `low-rank` has
+experts of rank F / 16.
+
 N  visual tokens    D  width    F  expert hidden size    E  experts
 """
 
@@ -12,7 +16,15 @@ from harness import arguments, compare, report, saved_bytes, spread_of
 from torch import Tensor
 from torch.nn.functional import silu
 
-from parrot_adapters.core import Routing, SwiGLUExperts, keep_top_k, spread
+from parrot_adapters.core import (
+    ExpertBank,
+    LowRankExperts,
+    MergedExperts,
+    Routing,
+    SwiGLUExperts,
+    keep_top_k,
+    spread,
+)
 
 
 def plain_loop(bank: SwiGLUExperts, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
@@ -35,8 +47,15 @@ def main() -> None:
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator).to(options.device)
 
-    bank = SwiGLUExperts(width, hidden, experts).to(options.device)
-    torch.nn.init.normal_(bank.down, std=hidden**-0.5)
+    def made(bank: ExpertBank) -> ExpertBank:
+        torch.nn.init.normal_(bank.down, std=bank.hidden_size**-0.5)
+        return bank.to(options.device)
+
+    bank = SwiGLUExperts(width, hidden, experts)
+    made(bank)  # in place, so that its own type is kept
+    merged = made(MergedExperts(width, hidden, experts))
+    rank = hidden // 16
+    low_rank = made(LowRankExperts(width, rank, experts))
     tokens = draw(items * per_item, width)
     offsets = torch.arange(items + 1, device=options.device) * per_item
     logits = draw(items, experts)
@@ -59,6 +78,9 @@ def main() -> None:
     for k in (3, 2, 1):
         sparse = keep_top_k(dense, k)
         runs[f"top_k={k}"] = lambda sparse=sparse: bank(tokens, offsets, sparse)  # type: ignore[misc]
+    runs["merged"] = lambda: merged(tokens, offsets, dense)
+    runs[f"low-rank, rank {rank}"] = lambda: low_rank(tokens, offsets, dense)
+    modules = torch.nn.ModuleList([bank, merged, low_rank])
     ahead = compare({name: forward(run) for name, run in runs.items()}, repeats=options.repeats, device=options.device)
     train = compare({name: both(run) for name, run in runs.items()}, repeats=options.repeats, device=options.device)
     unit = tokens.numel() * tokens.element_size()
@@ -69,7 +91,7 @@ def main() -> None:
             "min..max": spread_of(ahead[name]),
             "with backward": train[name]["ratio"],
             "min..max ": spread_of(train[name]),
-            "kept / tokens": saved_bytes(run, bank) / unit,
+            "kept / tokens": saved_bytes(run, modules) / unit,
         }
         for name, run in runs.items()
     ]
