@@ -58,6 +58,10 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
     Raises:
         ParrotError: the data, the model or the directory of results cannot be used. Answers so far stay on disk.
     """
+    if config.detector is not None:
+        from parrot_adapters.interop.text_detector import text_detector
+
+        text_detector(config.detector)  # one that does not exist is better missed now than after the last answer
     benchmark = config.source
     subsets = load_subsets(config, benchmark)
     subsets = {

@@ -14,7 +14,7 @@ import tiny_vlm
 import torch
 
 from parrot_adapters.cli import main
-from parrot_adapters.errors import ConfigError, ParrotWarning
+from parrot_adapters.errors import ConfigError, ParrotWarning, UnknownNameError
 from parrot_adapters.evaluation import PROTOCOLS, EvaluationDataError
 from parrot_adapters.evaluation.answers import AnswerStore
 from parrot_adapters.evaluation.config import EvaluationConfig
@@ -337,6 +337,12 @@ def test_a_protocol_must_be_named(config: EvaluationConfig, capsys: pytest.Captu
         ({"batch_size": 0}, 2, "batch size must be at least 1"),
         ({"model": "no/such/model"}, 2, "cannot be loaded"),
         ({"dtype": "float23"}, 2, "Did you mean 'float32'"),
+        ({"device": "cudda"}, 2, "no device named 'cudda'"),
+        ({"limit": 0}, 2, "limit must be at least 1"),
+        ({"max_new_tokens": -1}, 2, "max new tokens must be at least 1"),
+        ({"think": "drop"}, 2, "no think named 'drop'"),
+        ({"option_score": "txt"}, 2, "Did you mean 'text'"),
+        ({"detector": "ears"}, 2, "no detector named 'ears'"),
         ({"processor": "size"}, 2, "takes KEY=VALUE"),
         ({"processor": "pach_size=3"}, 2, "Did you mean 'patch_size'"),
         ({"languages": "en,ru"}, 1, "MMMB_ru.tsv, published as mmmb/mmmb_ru.tsv"),
@@ -350,6 +356,12 @@ def test_bad_usage(
     assert main(arguments(config, **changed)) == status
     assert says in capsys.readouterr().err
     assert not (Path(config.out) / "results.json").exists()
+
+
+def test_an_unknown_detector_is_missed_before_anything_is_asked(config: EvaluationConfig) -> None:
+    with pytest.raises(UnknownNameError, match="no detector named 'ears'"):
+        evaluate(replace(config, detector="ears", model="never loaded"))
+    assert not Path(config.out).exists()
 
 
 def test_processor_settings_change_the_key(config: EvaluationConfig) -> None:
