@@ -123,6 +123,35 @@ def llava(template: str = PLAIN, merges: Sequence[tuple[str, str]] = ()) -> Any:
     )
 
 
+def sentencepiece() -> Any:
+    """LLaVA 1.5's kind: spaces are letters, one is put in front of every stretch of text, unknown letters are bytes."""
+    from tokenizers import normalizers
+    from tokenizers.processors import TemplateProcessing
+
+    letters = ["▁", *map(chr, range(33, 127)), "ö", "ن"]
+    pairs = [("▁", "a"), ("▁", "x"), ("e", "s"), ("▁", "▁")]
+    tokens = [*LLAMA_TOKENS, "<unk>", *(f"<0x{i:02X}>" for i in range(256)), *letters, *(a + b for a, b in pairs)]
+    backend = Tokenizer(
+        models.BPE({token: i for i, token in enumerate(tokens)}, pairs, byte_fallback=True, unk_token="<unk>")
+    )
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    backend.add_special_tokens(list(LLAMA_TOKENS))
+    backend.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    made = llava()
+    made.tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        extra_special_tokens={"image_token": "<image>"},
+        clean_up_tokenization_spaces=False,
+    )
+    return made
+
+
 def llava_next() -> Any:
     return transformers.LlavaNextProcessor(
         transformers.LlavaNextImageProcessorPil(
@@ -183,6 +212,7 @@ def idefics3() -> Any:
 MERGES = [(":", "y"), (":", ")"), (":)", ")"), ("e", "s"), ("Ċ", "u")]
 PROCESSORS: dict[str, Callable[[], Any]] = {
     "llava": llava,
+    "llava sentencepiece": sentencepiece,
     "llava merging": lambda: llava(TIGHT, MERGES),
     "llava_next": llava_next,
     "qwen2_vl": qwen2_vl,

@@ -18,7 +18,7 @@ from parrot_adapters.data.labels import Labelled, find_answers
 from parrot_adapters.data.pictures import picture_size, read_picture
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
-from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
 
 __all__ = ["IGNORED", "Collator"]
 
@@ -88,6 +88,7 @@ class Collator:
 
         Raises:
             DataError: a sample is bad, and none may be skipped.
+            MissingDependencyError: the processor needs a package (for videos, for example) that is not installed.
         """
         samples = [sample for dialogue in dialogues if (sample := self._read(dialogue)) is not None]
         while samples:
@@ -143,6 +144,10 @@ class Collator:
             return self._call(
                 [s.written.text for s in samples], [s.pictures for s in samples], [s.videos for s in samples]
             )
+        except ImportError as error:  # not the samples' fault: skipping them would hide it
+            raise MissingDependencyError(
+                explain(f"the host's {type(self.processor).__name__} needs a package.", because=_first_line(error))
+            ) from error
         except Exception as error:  # whatever a processor raises
             for number, sample in enumerate(samples):
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from array import array
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from parrot_adapters.data.rejects import Rejects
 from parrot_adapters.data.source import OnBad, Source, data_files
 from parrot_adapters.data.stream import FileStream, ShuffledFile, Stream
 from parrot_adapters.data.streaming import StreamingMixture
-from parrot_adapters.errors import ConfigError, DataError, explain
+from parrot_adapters.errors import ConfigError, DataError, ParrotWarning, explain
 from parrot_adapters.training.config import DataSettings, SourceSettings
 
 __all__ = ["Mixture", "open_data"]
@@ -92,6 +93,7 @@ class Mixture(Dataset[Dialogue]):
 
     Raises:
         DataError: there is no usable sample.
+        ConfigError: weights and caps leave none.
     """
 
     def __init__(self, sources: list[Source], settings: DataSettings, *, seed: int, rejects: Rejects) -> None:
@@ -116,6 +118,7 @@ class Mixture(Dataset[Dialogue]):
             temperature=settings.language_temperature,
         )
         self._lengths: Tensor | None = None
+        self._look_over()
 
     def __len__(self) -> int:
         return sum(self._quotas.values())
@@ -186,6 +189,24 @@ class Mixture(Dataset[Dialogue]):
             epoch=epoch,
         )
         return BatchOrder(everything, rank=rank, world=world, skip=skip)
+
+    def _look_over(self) -> None:
+        """Say what cannot have been meant."""
+        spoken = {language for _, language in self._members}
+        silent = [tag for tag in self.settings.language_caps if tag not in spoken]
+        if silent:
+            known = ", ".join(sorted(str(tag or "(unknown)") for tag in spoken))
+            text = f"data.language_caps: no sample is in {', '.join(silent)}; languages of the data: {known}"
+            warnings.warn(text, ParrotWarning, stacklevel=3)
+        if not len(self):
+            raise ConfigError(
+                explain(
+                    "an epoch would hold no sample.",
+                    samples=self.total,
+                    weights=", ".join(f"{source.settings.weight:g}" for source in self.sources),
+                    caps=dict(self.settings.language_caps) or None,
+                )
+            )
 
     def _cells(self) -> dict[Cell, Tensor]:
         found: dict[Cell, array[int]] = {}

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from random_dialogues import dialogues, messages, picture
 
 from parrot_adapters.data import Collator, Dialogue, Picture, Turn, Video
-from parrot_adapters.errors import DataError
+from parrot_adapters.errors import DataError, MissingDependencyError
 
 collator = functools.cache(lambda name, side="right": Collator(PROCESSORS[name](), padding_side=side))
 END = {
@@ -337,6 +337,17 @@ def test_a_host_that_takes_videos_is_given_them(tmp_path: Any) -> None:
     assert batch["pixel_values_videos"].shape[0] == 2
     for _, labels in rows(batch):
         assert made.tokenizer.decode([i for i in labels if i != -100]) == "rain<|im_end|>"
+
+
+def test_a_missing_package_is_not_the_samples_fault() -> None:
+    class Lacking(type(llava())):
+        def __call__(self, images=None, text=None, **more):
+            raise ImportError("torchcodec is not installed")
+
+    made = llava()
+    made.__class__ = Lacking
+    with pytest.raises(MissingDependencyError, match="torchcodec"):
+        Collator(made, bad_samples="skip")([GOOD])
 
 
 def test_control_tokens_of_other_hosts_are_plain_text() -> None:
