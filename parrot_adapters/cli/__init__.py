@@ -40,6 +40,7 @@ FROM_RECIPES = {
     "quickstart": "the whole life cycle on real multilingual pictures, in minutes",
     "emoji": "build and export the emoji benchmark",
     "compare-routers": "train routers on the same data, several seeds, one table",
+    "reproduce": "does it work? ten arms, several text models, a metric fixed beforehand",
 }
 
 
