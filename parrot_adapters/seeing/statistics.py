@@ -10,7 +10,7 @@ Every decision counts once. Only sums are kept (:class:`Tally`), so a run of any
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,25 @@ class RoutingStatistics:
         for record in records:
             tally.add(record)
         return tally.statistics()
+
+    @staticmethod
+    def of_rows(weights: Tensor, languages: Sequence[str | None]) -> RoutingStatistics:
+        """Statistics of decisions that were kept without their records.
+
+        Args:
+            weights: (K, E), a row per decision.
+            languages: of each.
+
+        Raises:
+            ConfigError: no decision.
+        """
+        from parrot_adapters.routing_log import RoutingRecord
+
+        rows = torch.arange(len(weights))
+        offsets = torch.arange(len(weights) + 1)
+        return RoutingStatistics.of(
+            [RoutingRecord(weights, weights.log(), rows, offsets, "item", languages=tuple(languages))]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""

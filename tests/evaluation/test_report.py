@@ -20,6 +20,7 @@ from parrot_adapters.evaluation.comparison import compare_runs, read_run
 from parrot_adapters.evaluation.comparison_page import write_comparison
 from parrot_adapters.evaluation.pages import direction, thumbnail
 from parrot_adapters.evaluation.published import published_scores
+from parrot_adapters.evaluation.routing_statistics import routing_statistics
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -102,6 +103,20 @@ def test_favoured_letters_and_languages_of_replies_are_shown(tmp_path: Path) -> 
         assert part in page
     bias = result.analysis.position_bias["MMMB_en"]
     assert f"<td>{100 * bias.chosen['A']:.0f} <small>/ {100 * bias.keyed['A']:.0f}</small></td>" in page
+
+
+def test_what_the_router_did_is_summed_up(tmp_path: Path) -> None:
+    result = likely_run(tmp_path)
+    seen = routing_statistics(result.run)
+    assert seen is not None
+    assert set(seen["counts"]) == {question.language for question in result.run.questions}
+    assert sum(seen["counts"].values()) == len(result.run.answers)
+    page = page_text(result)
+    assert f"Entropy {seen['entropy']:.2f} of the largest" in page
+    assert all(flag in page for flag in seen["flags"])
+    bare = run(tmp_path / "bare", ScriptedHost(adapter=False))
+    assert routing_statistics(bare.run) is None
+    assert "Entropy" not in page_text(bare)
 
 
 def test_figures_lie_beside_the_page(tmp_path: Path) -> None:

@@ -170,3 +170,11 @@ def test_nothing_routed_is_an_error():
         RoutingStatistics.of([record(torch.zeros(0, 3))])
     with pytest.raises(ConfigError, match="4 experts cannot be added to statistics of 2"):
         RoutingStatistics.of([record(torch.eye(2)), record(torch.eye(4))])
+
+
+def test_rows_without_records():
+    weights, languages = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]), ["en", "tr", None]
+    record = pa.RoutingRecord(
+        weights, weights.log(), torch.tensor([0, 1, 2]), torch.arange(4), "item", languages=tuple(languages)
+    )
+    assert RoutingStatistics.of_rows(weights, languages) == RoutingStatistics.of([record])
