@@ -51,10 +51,9 @@ class ChatText:
         self._has_template = bool(
             getattr(processor, "chat_template", None) or getattr(self._tokenizer, "chat_template", None)
         )
-        self._specials = special_tokens(self._tokenizer)
+        self._specials = tuple(special_tokens(self._tokenizer))
         names = "|".join(map(re.escape, sorted(self._specials, key=len, reverse=True))) or r"(?!)"
         self._control = re.compile(names)
-        self._end_of_turn = re.compile(rf"\s*({names})(?:\s|{names})*\Z")
         self._as_text = {role: self._takes_only_text(role) for role in ("user", "assistant", "system")}
 
     def prompt(self, turns: Sequence[Turn]) -> str:
@@ -77,7 +76,7 @@ class ChatText:
         self._refuse_control_tokens(turns)
         *earlier, last = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
         prompt, answer = self._answer(turns, last)
-        if not self._ends(answer):
+        if self._end_of_turn(answer) is None:
             answer += self._tokenizer.eos_token or ""
         text = prompt + answer
         answers = []
@@ -99,11 +98,17 @@ class ChatText:
             if at < 0:
                 raise BadSample("template", f"the answer {words[:40]!r} is not in what the template writes")
             body = closed[at:]
-        ended = self._end_of_turn.search(body)
-        return opened, body[: ended.end(1)] if ended else body.rstrip()
+        end = self._end_of_turn(body)
+        return opened, body.rstrip() if end is None else body[:end]
 
-    def _ends(self, answer: str) -> bool:
-        return self._end_of_turn.search(answer) is not None
+    def _end_of_turn(self, body: str) -> int | None:
+        """Where the first of the control tokens that a finished answer ends with ends; None if it ends with words."""
+        found, rest = None, body.rstrip()
+        while rest.endswith(self._specials):
+            found = len(rest)
+            last = max((token for token in self._specials if rest.endswith(token)), key=len)
+            rest = rest.removesuffix(last).rstrip()
+        return found
 
     def _refuse_control_tokens(self, turns: Sequence[Turn]) -> None:
         for number, turn in enumerate(turns, 1):

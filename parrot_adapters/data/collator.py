@@ -103,6 +103,8 @@ class Collator:
     def length(self, dialogue: Dialogue) -> int:
         """Number of tokens of a dialogue, visual tokens included, without decoding its pictures.
 
+        Frames that some hosts put around a picture are not counted.
+
         Raises:
             BadSample: it cannot be written, or a picture cannot be opened.
         """
@@ -115,13 +117,19 @@ class Collator:
     def _read(self, dialogue: Dialogue) -> _Sample | None:
         try:
             written = self.chat.write(dialogue.turns)
+            plain = self._tokenize(written.text)
+            self._refuse_over_long(len(plain))  # before a picture is decoded
             shown = [part for turn in dialogue.turns for part in turn.parts]
             pictures = [read_picture(part) for part in shown if isinstance(part, Picture)]
             videos = [self._video(part) for part in shown if isinstance(part, Video)]
-            return _Sample(dialogue, written, pictures, videos)
+            return _Sample(dialogue, written, plain, pictures, videos)
         except BadSample as problem:
             self._refuse(dialogue, problem)
             return None
+
+    def _refuse_over_long(self, length: int) -> None:
+        if length > self.max_length:
+            raise BadSample("over-long", f"{length} tokens; at most {self.max_length} are allowed (data.max_length)")
 
     def _video(self, video: Video) -> str:
         if getattr(self.processor, "video_processor", None) is None:
@@ -198,10 +206,10 @@ class Collator:
         }
 
     def _answers(self, sample: _Sample, ids: list[int]) -> Labelled:
-        if len(ids) > self.max_length:
-            raise BadSample("over-long", f"{len(ids)} tokens; at most {self.max_length} are allowed (data.max_length)")
+        self._refuse_over_long(len(ids))
         return find_answers(
             sample.written,
+            sample.plain,
             ids,
             self._tokenize,
             plainly=self._plainly,
@@ -275,8 +283,11 @@ class Collator:
 class _Sample:
     """A dialogue that is ready for the processor."""
 
-    def __init__(self, dialogue: Dialogue, written: Written, pictures: list[Any], videos: list[str]) -> None:
-        self.dialogue, self.written, self.pictures, self.videos = dialogue, written, pictures, videos
+    def __init__(
+        self, dialogue: Dialogue, written: Written, plain: list[int], pictures: list[Any], videos: list[str]
+    ) -> None:
+        self.dialogue, self.written, self.plain = dialogue, written, plain
+        self.pictures, self.videos = pictures, videos
 
 
 def _placeholder_ids(processor: Any, config: Any) -> frozenset[int]:

@@ -78,6 +78,8 @@ def choose_format(path: Path, name: str) -> tuple[str, DataFormat, Records, str]
         if isinstance(records, DataError):
             first = first or records
             continue
+        if not len(records):
+            raise DataError(explain("the file holds no records.", file=path))
         record = first_record(records)
         why = None if record is None else candidate.recognise(record)
         if why:

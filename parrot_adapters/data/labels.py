@@ -42,6 +42,7 @@ class Labelled:
 
 def find_answers(
     written: Written,
+    plain: list[int],
     ids: Sequence[int],
     tokenize: Tokenize,
     *,
@@ -52,6 +53,7 @@ def find_answers(
 
     Args:
         written: its text.
+        plain: F.
         ids: E, without padding.
         tokenize: as the processor does, special tokens in front included, none behind.
         plainly: the same without special tokens.
@@ -60,14 +62,14 @@ def find_answers(
     Raises:
         BadSample: the processor's ids are not those of the text.
     """
-    places = _Places(tokenize(written.text), list(ids), frozenset(placeholders))
+    places = _Places(plain, list(ids), frozenset(placeholders))
     final: list[int] = []
     origin: list[int] = []
     answers: list[tuple[int, int]] = []
     done = 0  # of E
     for begin, end in written.answers:
         prompt, whole = tokenize(written.text[:begin]), tokenize(written.text[:end])
-        shared, last = _common(prompt, places.plain), _common(whole, places.plain)
+        shared, last = _common(prompt, plain), _common(whole, plain)
         shift = places.shift(shared, last)
         first, stop = shared + shift, last + shift
         final += ids[done:first]

@@ -101,6 +101,8 @@ def test_duplicate_ids_stay_apart(file: Any) -> None:
     [
         ("", "is empty"),
         ("\ufeff \n", "is empty"),
+        ("[]", "holds no records"),
+        (" [\n] ", "holds no records"),
         (json.dumps(GOOD, indent=1), r"one JSON object instead of a list(.|\n)*id, conversations"),
         (TEXT, "one JSON object instead of a list"),
         ("hello", "neither a JSON list nor JSON lines"),

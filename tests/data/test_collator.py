@@ -229,6 +229,19 @@ def test_languages_and_identities_are_the_rows() -> None:
     assert (made["parrot_identities"], made["parrot_languages"]) == (["a", "b"], ["tr", None])
 
 
+def test_hostile_white_space_takes_no_time() -> None:
+    import time
+
+    from parrot_adapters.data.chat_text import ChatText
+
+    for name in ("llava", "qwen2_vl"):
+        words = "a" + " \n" * 50_000 + "b"
+        begun = time.perf_counter()
+        written = ChatText(collator(name).processor).write((Turn("user", (words,)), Turn("assistant", (words,))))
+        assert words in written.text[slice(*written.answers[0])]
+        assert time.perf_counter() - begun < 2
+
+
 def test_length_is_the_number_of_tokens() -> None:
     for name in ("llava", "qwen2_vl", "llava_next", "idefics3"):
         made = collator(name)([TWICE])
