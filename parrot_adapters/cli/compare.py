@@ -51,9 +51,9 @@ def _table(comparison: Comparison) -> Table:
     content = comparison.a.content
     table = Table(
         title=f"{content['benchmark']}, protocol {content['protocol']}, in %",
-        caption="95 %: of B - A, bootstrap over questions. only A/B: units only that run has right.\n"
-        "p: McNemar takes every unit for itself; perm. swaps whole questions; Holm is perm. made larger\n"
-        "for asking in several languages.",
+        caption="95 %: of B - A, bootstrap over questions. only A/B: only that run is right.\n"
+        "p: McNemar takes every unit for itself; perm. swaps whole questions;\n"
+        "Holm is perm. made larger for asking in several languages.",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
@@ -72,8 +72,12 @@ def _table(comparison: Comparison) -> Table:
             f"{100 * found.interval.estimate:+.1f}",
             f"{100 * found.interval.low:+.0f}..{100 * found.interval.high:+.0f}",
             f"{found.mcnemar.only_a}/{found.mcnemar.only_b}",
-            f"{found.mcnemar.p:.3f}",
-            f"{found.permutation:.3f}",
-            f"{comparison.holm[name]:.3f}" if name in comparison.holm else "",
+            _p(found.mcnemar.p),
+            _p(found.permutation),
+            _p(comparison.holm[name]) if name in comparison.holm else "",
         )
     return table
+
+
+def _p(value: float) -> str:
+    return "<.001" if value < 0.001 else f"{value:.3f}"
