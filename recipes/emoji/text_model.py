@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TextModelConfig", "load_text_model", "new_text_model", "pretrain"]
 
-CHECKPOINT = ASSETS / "text_model.safetensors"
 SLOTS = 9  # where visual tokens will stand
 
 
@@ -77,19 +76,25 @@ def new_text_model(config: TextModelConfig = TextModelConfig()) -> Qwen2ForCausa
 
 
 def load_text_model(kind: Literal["siloed", "linked"] = "siloed", seed: int = 0) -> Qwen2ForCausalLM:
-    """The committed text model in float32; one of another seed, or with linked languages, is made on first use.
+    """A text model in float32: committed for seeds 0 to 2; others, and linked languages, are made on first use.
 
-    Making takes about 18 minutes on one core.
+    Making takes about 18 minutes on one quiet core.
     """
     from safetensors.torch import load_file
 
-    checkpoint = CHECKPOINT if (kind, seed) == ("siloed", 0) else _made_checkpoint(kind == "linked", seed)
+    committed = committed_checkpoint(seed)
+    checkpoint = committed if kind == "siloed" and committed.exists() else _made_checkpoint(kind == "linked", seed)
 
     model = new_text_model()
     weights = {name: weight.float() for name, weight in load_file(checkpoint).items()}
     weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
     model.load_state_dict(weights)
     return model.eval()
+
+
+def committed_checkpoint(seed: int) -> Path:
+    """Where the text model of a seed is committed, if it is."""
+    return ASSETS / ("text_model.safetensors" if seed == 0 else f"text_model_{seed}.safetensors")
 
 
 def save_text_model(model: nn.Module, checkpoint: Path) -> None:
@@ -224,11 +229,12 @@ def main() -> None:
         "--out", type=Path, default=ASSETS, help="directory of tokenizer.json and text_model.safetensors"
     )
     parser.add_argument("--steps", type=int, default=TextModelConfig.steps)
+    parser.add_argument("--seed", type=int, default=0, help="of its weights and its data (%(default)s)")
     parser.add_argument("--linked", action="store_true", help="tie the languages together (the comparison model)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
-    config = TextModelConfig(steps=arguments.steps, linked=arguments.linked)
+    config = TextModelConfig(steps=arguments.steps, linked=arguments.linked, seed=arguments.seed)
     corpus = [concept.names[code] for concept in load_concepts() for code in CODES]
     corpus += [language.question for language in LANGUAGES] * 50
     tokenizer = train_tokenizer(corpus, config.vocab_size)
@@ -240,7 +246,7 @@ def main() -> None:
     model = pretrain(vocabulary, config)
     arguments.out.mkdir(parents=True, exist_ok=True)
     tokenizer.backend_tokenizer.save(str(arguments.out / "tokenizer.json"))
-    save_text_model(model, arguments.out / "text_model.safetensors")
+    save_text_model(model, arguments.out / committed_checkpoint(config.seed).name)
     for noise in (0.0, 0.5, 1.0):
         print(
             f"names given back, noise {noise}:",

@@ -97,18 +97,24 @@ def test_views_are_repeatable_and_stay_pictures():
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_checkpoint_is_small():
-    assert text.CHECKPOINT.stat().st_size < 3e6
+@pytest.mark.parametrize("seed", range(3))
+def test_checkpoints_are_small(seed):
+    assert text.committed_checkpoint(seed).stat().st_size < 3e6
 
 
-def test_the_text_model_knows_its_names(text_model, vocabulary):
-    known = text.naming_accuracy(text_model, vocabulary, noise=0.0, concepts=ANIMALS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_text_model_knows_its_names_in_silos(seed, vocabulary):
+    model = text.load_text_model(seed=seed)
+    known = text.naming_accuracy(model, vocabulary, noise=0.0, concepts=ANIMALS)
     assert min(known.values()) >= 0.9
-
-
-def test_its_languages_are_siloed(text_model, vocabulary):
-    crossed = text.naming_accuracy(text_model, vocabulary, noise=0.0, crossed=True, concepts=ANIMALS)
+    crossed = text.naming_accuracy(model, vocabulary, noise=0.0, crossed=True, concepts=ANIMALS)
     assert max(crossed.values()) <= 0.2
+
+
+def test_text_models_of_other_seeds_are_others():
+    weights = [text.load_text_model(seed=seed).get_input_embeddings().weight for seed in range(3)]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert torch.nn.functional.cosine_similarity(weights[one], weights[other], dim=-1).abs().mean() < 0.2
 
 
 def test_remaking_the_text_model_is_repeatable(vocabulary):
