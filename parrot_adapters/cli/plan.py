@@ -1,0 +1,152 @@
+"""``parrot plan``: what a training run would do, before anything is loaded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parrot_adapters.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from parrot_adapters.training.plan import Plan
+
+__all__ = ["command", "plan_tables"]
+
+UNIT = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def command(argv: list[str]) -> int:
+    """Print the plan of a configuration. 0 planned; 2 bad configuration."""
+    asked = _parser().parse_intermixed_args(argv)
+    from parrot_adapters.training import load_config
+
+    run = load_config(asked.config, asked.overrides)
+    processes = asked.processes if asked.processes is not None else _launched()
+    if processes < 1:
+        raise ConfigError(f"--processes must be at least 1, not {processes}")
+    from rich.console import Console
+
+    from parrot_adapters.training.plan import make_plan
+
+    with Console(stderr=True).status("planning"):
+        plan = make_plan(run, processes=processes)
+    if asked.json:
+        print(json.dumps(plan.to_dict(), indent=2, ensure_ascii=False))
+        return 0
+    console = Console()
+    for title, table in plan_tables(plan):
+        console.print(f"\n{title}", style="bold", markup=False, highlight=False)
+        console.print(table)
+    for note in plan.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    return 0
+
+
+def plan_tables(plan: Plan) -> list[tuple[str, Table]]:
+    """What trains, the optimizer's groups, the data, memory, and the run in a line."""
+    run = plan.config
+    tables = [
+        _table(
+            f"{run.recipe} on {plan.host}",
+            ("role", "", "parameters"),
+            [(r.role, "trains" if r.trainable else "frozen", f"{r.parameters:,}") for r in plan.roles],
+        ),
+        _table(
+            f"AdamW, {run.optim.schedule}, warm-up {run.optim.warmup_ratio:.0%}",
+            ("group", "parameters", "learning rate", "weight decay"),
+            [(g.role, f"{g.parameters:,}", f"{g.learning_rate:g}", f"{g.weight_decay:g}") for g in plan.groups],
+        ),
+    ]
+    if plan.data.sources:
+        rows = [
+            (_short(s.path), s.format, "?" if s.samples is None else f"{s.samples:,}", f"{s.weight:g}")
+            for s in plan.data.sources
+        ]
+        tables.append(_table("Data", ("source", "format", "samples", "weight"), rows))
+    if plan.data.languages:
+        total = sum(plan.data.languages.values())
+        counts = sorted(plan.data.languages.items(), key=lambda item: -item[1])
+        tables.append(
+            _table("An epoch", ("language", "samples", "share"), [(n, f"{c:,}", f"{c / total:.1%}") for n, c in counts])
+        )
+    tables.append(_table("Run", ("", "value"), _run_rows(plan)))
+    if plan.memory is not None:
+        memory = plan.memory
+        among = f"{memory.processes} process" + ("es" if memory.processes > 1 else "")
+        sizes = [(name, readable(size)) for name, size in memory.parts.items()]
+        title = f"Memory per device: {memory.engine}, {among} ({memory.batch})"
+        tables.append(_table(title, ("", "estimate"), [*sizes, ("total", readable(memory.total))]))
+    return tables
+
+
+def _run_rows(plan: Plan) -> list[tuple[str, str]]:
+    run, data = plan.config, plan.data
+    length = "at most " if data.tokens is None else ""
+    return [
+        ("steps", "unknown: say steps, or let the data be read" if plan.steps is None else f"{plan.steps:,}"),
+        (
+            "samples per step",
+            f"{plan.samples_per_step} = {run.batch.per_device} x {plan.accumulation} accumulated"
+            + (f" x {plan.memory.processes} processes" if plan.memory and plan.memory.processes > 1 else ""),
+        ),
+        ("tokens per step", f"{length}{plan.tokens_per_step:,}"),
+        (
+            "tokens per sample",
+            f"at most {run.data.max_length:,}"
+            if data.tokens is None
+            else f"{data.tokens:,.0f} on average, {data.longest:,} at most, of {data.counted} counted",
+        ),
+        (
+            "weights and arithmetic",
+            f"{run.host.dtype}, {run.engine.compute}"
+            + (", activations recomputed" if run.engine.gradient_checkpointing else ""),
+        ),
+    ]
+
+
+def readable(size: int) -> str:
+    """Bytes for people: ``13.2 GiB``."""
+    power = 0
+    value = float(size)
+    while value >= 1024 and power < len(UNIT) - 1:
+        value, power = value / 1024, power + 1
+    return f"{value:.1f} {UNIT[power]}" if power else f"{size} B"
+
+
+def _short(path: str) -> str:
+    """The end of a path, which tells it from others."""
+    return "/".join(Path(path).parts[-2:])
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> tuple[str, Table]:
+    from rich.table import Table
+
+    table = Table()
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number and name not in ("", "format", "value") else "left")
+    for number, row in enumerate(rows):
+        table.add_row(*row, end_section=number + 2 == len(rows) and rows[-1][0] == "total")
+    return title, table
+
+
+def _launched() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="parrot plan",
+        description="What a training run would do: what trains, on what data, for how many steps, in how much memory. "
+        "No weights are loaded; the host's config.json is enough.",
+    )
+    parser.add_argument("config", help="YAML file; recipes/train has presets")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="replace settings: batch.per_device=4")
+    parser.add_argument("--processes", type=int, help="how many share the run (default: WORLD_SIZE, else 1)")
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
+    return parser

@@ -1,0 +1,413 @@
+"""What a run would do, told before a GPU is rented: what trains, on what, for how long, and in how much memory.
+
+No weights are loaded. The host is made from its config on the meta device, the adapter is attached to it as a run would
+attach it, and one training step runs on tensors without data (``memory.py``). What several processes share is
+arithmetic on top.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from parrot_adapters.errors import ConfigError, DataError, ParrotError
+from parrot_adapters.training.config import TrainingConfig
+from parrot_adapters.training.roles import ROLES, assign_roles, parameter_groups
+from parrot_adapters.training.rules import accumulation_steps, with_recipe_defaults
+
+if TYPE_CHECKING:
+    from parrot_adapters.attachment import Attachment
+    from parrot_adapters.training.memory import MemoryOfStep
+
+__all__ = [
+    "DataPlan",
+    "GroupPlan",
+    "MemoryPlan",
+    "Plan",
+    "RolePlan",
+    "SourcePlan",
+    "make_plan",
+    "shared_among",
+    "step_without_weights",
+]
+
+SAMPLED = 256  # samples whose tokens are counted
+REDUCE_BUCKET = 200_000_000  # elements, as recipes/train/zero2.json and zero3.json say
+LIVE_PARAMETERS = 1_000_000_000  # elements, likewise
+
+
+@dataclass(frozen=True)
+class RolePlan:
+    """Parameters of one role."""
+
+    role: str
+    parameters: int
+    trainable: int
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """A group of the optimizer."""
+
+    role: str
+    parameters: int
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """A file of the mixture; ``samples`` is None for one that is streamed."""
+
+    path: str
+    format: str
+    samples: int | None
+    weight: float
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """The mixture.
+
+    Attributes:
+        sources: its files.
+        languages: samples of each language in an epoch; ``"?"`` where nobody said.
+        samples: in an epoch; None if unknown.
+        tokens: mean length of a sample; None where it was not counted.
+        longest: tokens of the longest one counted.
+        counted: samples whose tokens were counted.
+        problem: why the data could not be read, or None.
+    """
+
+    sources: tuple[SourcePlan, ...] = ()
+    languages: Mapping[str, int] = field(default_factory=dict)
+    samples: int | None = None
+    tokens: float | None = None
+    longest: int | None = None
+    counted: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes on one device.
+
+    Attributes:
+        engine, processes: whose.
+        parts: bytes by what they are for.
+        batch: the micro-batch of the step, in words.
+        arithmetic: the engine's share is computed from sizes rather than from a step.
+    """
+
+    engine: str
+    processes: int
+    parts: Mapping[str, int]
+    batch: str
+    arithmetic: bool
+
+    @property
+    def total(self) -> int:
+        """Bytes at the worst moment. A GPU needs more: its context, and what its allocator cannot use."""
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything :func:`make_plan` found out.
+
+    Attributes:
+        config: with every default filled in.
+        host: the model's class.
+        roles, groups, data, memory: see there.
+        steps: of the optimizer; None if nothing says how many.
+        samples_per_step: the global batch.
+        accumulation: micro-batches of a process in a step.
+        tokens_per_step: padding left out; from the data if it was read, else at most (``data.max_length``).
+        notes: what the numbers rest on, and what could not be found out.
+    """
+
+    config: TrainingConfig
+    host: str
+    roles: tuple[RolePlan, ...]
+    groups: tuple[GroupPlan, ...]
+    data: DataPlan
+    memory: MemoryPlan | None
+    steps: int | None
+    samples_per_step: int
+    accumulation: int
+    tokens_per_step: int
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that JSON can hold."""
+        plain = asdict(self)
+        if self.memory is not None:
+            plain["memory"]["total"] = self.memory.total
+        return plain
+
+
+def make_plan(
+    run: TrainingConfig,
+    *,
+    processes: int = 1,
+    host_config: Any = None,
+    processor: Any = None,
+    memory: bool = True,
+) -> Plan:
+    """Plan a run.
+
+    Args:
+        run: its configuration.
+        processes: how many share it.
+        host_config: the host's config; None to read it where ``host.path`` says.
+        processor: likewise; without one, tokens cannot be counted.
+        memory: run the step without weights, too (seconds for a host of 7B).
+
+    Raises:
+        ConfigError: the host's config cannot be read, or it has nothing of what should train.
+        HostError: the host cannot carry an adapter.
+    """
+    from parrot_adapters.interop.meta_host import attach_to_nothing, read_host_config
+
+    run = with_recipe_defaults(run)
+    accumulation = accumulation_steps(run, processes)
+    notes: list[str] = []
+    if host_config is None:
+        host_config = read_host_config(run.host.path)
+        processor = processor or _processor(run, notes)
+    handle = attach_to_nothing(run, host_config, processor)
+    data, batch = _look_at_data(run, processor, host_config, notes)
+    per_step = data.tokens if data.tokens is not None else run.data.max_length
+    return Plan(
+        config=run,
+        host=type(handle.model).__name__,
+        roles=_roles(handle),
+        groups=_groups(handle, run),
+        data=data,
+        steps=_steps(run, data),
+        samples_per_step=run.batch.size,
+        accumulation=accumulation,
+        tokens_per_step=round(per_step * run.batch.size),
+        memory=_memory(run, handle, processes, accumulation, batch, data, notes) if memory else None,
+        notes=tuple(notes),
+    )
+
+
+# --- what trains -----------------------------------------------------------------------------------------------------
+
+
+def _roles(handle: Attachment) -> tuple[RolePlan, ...]:
+    roles = assign_roles(handle)
+    counts = {role: [0, 0] for role in ROLES}
+    for name, parameter in handle.model.named_parameters():
+        counts[roles[name]][0] += parameter.numel()
+        counts[roles[name]][1] += parameter.numel() if parameter.requires_grad else 0
+    return tuple(RolePlan(role, *numbers) for role, numbers in counts.items() if numbers[0])
+
+
+def _groups(handle: Attachment, run: TrainingConfig) -> tuple[GroupPlan, ...]:
+    return tuple(
+        GroupPlan(group["role"], sum(p.numel() for p in group["params"]), group["lr"], group["weight_decay"])
+        for group in parameter_groups(handle, run)
+    )
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def _processor(run: TrainingConfig, notes: list[str]) -> Any:
+    from parrot_adapters.interop.load_host import load_processor
+
+    try:
+        return load_processor(run.host.path, run.host.processor)
+    except ConfigError as error:
+        notes.append(f"no processor: {_said(error)}. Tokens are not counted")
+        return None
+
+
+def _look_at_data(
+    run: TrainingConfig, processor: Any, host_config: Any, notes: list[str]
+) -> tuple[DataPlan, dict[str, Any] | None]:
+    """The mixture, and its heaviest micro-batch (of the samples looked at) as the host takes it."""
+    from parrot_adapters.data import Collator, Mixture, open_data
+
+    try:
+        mixture = open_data(run.data, seed=run.seed)
+    except ParrotError as error:
+        if not isinstance(error, DataError):
+            raise
+        notes.append(f"the data cannot be read: {_said(error)}. Lengths are data.max_length")
+        return DataPlan(problem=_said(error)), None
+    if not isinstance(mixture, Mixture):
+        streamed = tuple(SourcePlan(s.path, s.format, None, s.weight) for s in run.data.sources)
+        notes.append("streamed data is not counted before it is read")
+        return DataPlan(streamed), None
+    sources = tuple(SourcePlan(str(s.path), s.format, len(s), s.settings.weight) for s in mixture.sources)
+    languages = {tag or "?": count for tag, count in mixture.languages().items()}
+    plan = DataPlan(sources, languages, len(mixture))
+    if processor is None:
+        return plan, None
+    collator = Collator(processor, model_config=host_config, max_length=run.data.max_length, bad_samples="skip")
+    chosen = mixture.epoch(0)[:SAMPLED].tolist()
+    try:
+        lengths = {index: collator.length(mixture[index]) for index in dict.fromkeys(chosen)}
+        heaviest = sorted(lengths, key=lambda index: -lengths[index])[: run.batch.per_device]
+        batch = collator([mixture[index] for index in heaviest])
+    except ParrotError as error:
+        notes.append(f"tokens cannot be counted: {_said(error)}")
+        return plan, None
+    real = [length for length in lengths.values() if length <= run.data.max_length]
+    counted = DataPlan(sources, languages, len(mixture), sum(real) / max(len(real), 1), max(real, default=0), len(real))
+    return counted, {key: value for key, value in batch.items() if not key.startswith("parrot_")}
+
+
+def _steps(run: TrainingConfig, data: DataPlan) -> int | None:
+    if run.steps is not None or data.samples is None:
+        return run.steps
+    micro_batches = math.ceil(data.samples / run.batch.per_device)
+    return math.ceil(run.epochs * micro_batches / (run.batch.size // run.batch.per_device))
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def _memory(
+    run: TrainingConfig,
+    handle: Attachment,
+    processes: int,
+    accumulation: int,
+    batch: dict[str, Any] | None,
+    data: DataPlan,
+    notes: list[str],
+) -> MemoryPlan | None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from parrot_adapters.interop.meta_host import imagined_batch, text_batch
+    from parrot_adapters.training.memory import WithoutWeights, make_fake
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    layers = _layer_sizes(handle)
+    make_fake(handle.model, mode)
+    rows = run.batch.per_device
+    described = f"{rows} of the longest of {data.counted} samples, {data.longest} tokens"
+    if batch is None:
+        length = run.data.max_length
+        described = f"{rows} x {length} tokens, a picture in each"
+        with mode, WithoutWeights():
+            batch = imagined_batch(handle, rows, length, run.host.processor)
+        if batch is None:
+            batch, described = text_batch(handle, rows, length), f"{rows} x {length} tokens, without pictures"
+            notes.append("this host's pixels are laid out in a way of its own: the step has no pictures in it")
+    try:
+        step = step_without_weights(run, handle, batch, mode=mode, accumulation=accumulation)
+    except Exception as error:  # of a host's own code, which may ask for values that are not there
+        notes.append(f"memory: this host's step needs its weights ({_said(error)})")
+        return None
+    parts = shared_among(step, run.engine.kind, processes, layers=layers, compute=run.engine.compute)
+    if parts["activations"] and run.engine.device != "cpu":
+        notes.append("a GPU needs 1-2 GiB more for its context and its allocator")
+    return MemoryPlan(run.engine.kind, processes, parts, described, run.engine.kind != "ddp" or processes > 1)
+
+
+def step_without_weights(
+    run: TrainingConfig, handle: Attachment, batch: Mapping[str, Any], *, mode: Any = None, accumulation: int = 1
+) -> MemoryOfStep:
+    """What one process holds at the worst moment of a step.
+
+    Args:
+        run: its configuration.
+        handle: on the meta device; of fake weights afterwards (or already, with ``mode``).
+        batch: the host's arguments, with labels.
+        mode: the ``FakeTensorMode`` of weights that are fake already.
+        accumulation: micro-batches of a step. Trainers read them all before the first, and move them one by one.
+    """
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from parrot_adapters.interop.meta_host import held_beside
+    from parrot_adapters.training.memory import WithoutWeights, make_fake, measure_step
+
+    inputs = sum(value.nbytes for value in batch.values() if isinstance(value, torch.Tensor))
+    if mode is None:
+        mode = FakeTensorMode(allow_non_fake_inputs=True)
+        make_fake(handle.model, mode)
+    with mode:
+        # `foreach` is torch's own choice: on an accelerator it holds another copy of what trains.
+        optimizer = torch.optim.AdamW(parameter_groups(handle, run), foreach=run.engine.device != "cpu")
+    return measure_step(
+        WithoutWeights(),
+        handle.model,
+        optimizer,
+        lambda: handle.model(**batch).loss,
+        held=held_beside(handle, run),
+        inputs=inputs * (accumulation if run.engine.device == "cpu" else 1),
+        accumulates=accumulation > 1,
+        compute=getattr(torch, run.engine.compute),
+        inside=mode,
+    )
+
+
+def shared_among(
+    step: MemoryOfStep, engine: str, processes: int, *, layers: tuple[int, int], compute: str
+) -> dict[str, int]:
+    """What one of several processes holds, from what one alone would.
+
+    Args:
+        step: of one process with its own micro-batch.
+        engine: ``engine.kind``.
+        processes: how many share the run.
+        layers: parameters of all decoder layers, and of the largest.
+        compute: ``engine.compute``.
+    """
+    half = step.trained // 2  # DeepSpeed computes with bfloat16 copies of what trains
+    bucket = min(2 * REDUCE_BUCKET, half)
+    parts = {
+        "frozen weights": step.frozen,
+        "trained weights": step.trained,
+        "gradients": step.gradients,
+        "optimizer state": step.optimizer,
+        "activations": step.activations,
+    }
+    if engine == "ddp" and processes > 1:
+        parts["communication"] = step.gradients  # buckets as large as the gradients
+    if engine == "zero2":
+        parts["trained weights"] = half + step.trained // processes
+        parts["gradients"] = half // processes
+        parts["optimizer state"] = step.optimizer // processes
+        parts["communication"] = bucket
+    if engine == "zero3":
+        parts["frozen weights"] = step.frozen // processes
+        parts["trained weights"] = (half + step.trained) // processes
+        parts["gradients"] = half // processes
+        parts["optimizer state"] = step.optimizer // processes
+        parts["communication"] = bucket + min(2 * LIVE_PARAMETERS, step.frozen + half)
+    if engine == "fsdp2":
+        together, largest = layers
+        width = 2 if compute == "bfloat16" else 4
+        whole = (step.frozen + step.trained) // processes
+        parts["frozen weights"] = step.frozen // processes
+        parts["trained weights"] = whole - parts["frozen weights"]
+        parts["gradients"] = step.gradients // processes
+        parts["optimizer state"] = step.optimizer // processes
+        outside = max(0, step.frozen + step.trained - together * width)  # the root unit stays gathered
+        parts["communication"] = outside + 2 * largest * width
+    return parts
+
+
+def _layer_sizes(handle: Attachment) -> tuple[int, int]:
+    """Parameters of all decoder layers of the language model, and of the largest one."""
+    from torch import nn
+
+    language_model = handle.parts.module(handle.parts.language_model)
+    stacks = [m for m in language_model.modules() if isinstance(m, nn.ModuleList)] if language_model is not None else []
+    sizes = [sum(p.numel() for p in layer.parameters()) for layer in max(stacks, key=len, default=())]
+    return sum(sizes), max(sizes, default=0)
+
+
+def _said(error: BaseException) -> str:
+    """An error's first line and its reason."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    reason = next((line.split(maxsplit=1)[1] for line in lines[1:] if line.strip().startswith("because")), None)
+    return lines[0].rstrip(".") + (f" ({reason})" if reason else "")

@@ -1,0 +1,222 @@
+"""The plan of a run, held against runs that really happened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from miniatures import FAMILIES
+from training_runs import ToyCollator, ToyData, toy_config, toy_handle
+
+from parrot_adapters.cli import main
+from parrot_adapters.errors import ConfigError
+from parrot_adapters.interop.meta_host import attach_to_nothing, held_beside, imagined_batch
+from parrot_adapters.training import train
+from parrot_adapters.training.config import TrainSettings
+from parrot_adapters.training.memory import MemoryOfStep, TensorBytes, WithoutWeights, make_fake
+from parrot_adapters.training.plan import make_plan, shared_among, step_without_weights
+
+FULL = {"recipe": "stage2", "train": TrainSettings(adapter=True, projector=True, language_model="full")}
+LORA = {"lora": {"r": 2}, "train": TrainSettings(adapter=True, projector=False, language_model="lora")}
+CASES = [
+    ("llava", {}),
+    ("llava", {"engine__gradient_checkpointing": True}),
+    ("llava", FULL),
+    ("llava", {"engine__compute": "bfloat16", "host__dtype": "bfloat16"}),
+    ("qwen2_5_vl", LORA),
+    ("qwen2_5_vl", {"engine__gradient_checkpointing": True}),
+    ("gemma3", {}),
+    ("gemma3", {"engine__gradient_checkpointing": True, **FULL}),
+]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def heaviest_batch(family: str, rows: int) -> dict[str, Any]:
+    samples = sorted(ToyData().samples, key=lambda sample: -len(sample.answer))[:rows]
+    batch = ToyCollator(FAMILIES[family])(samples)
+    return {key: value for key, value in batch.items() if not key.startswith("parrot_")}
+
+
+def really(config: Any, family: str) -> int:
+    """Bytes of tensors alive at the worst moment of a run by the library's own trainer."""
+    handle = toy_handle(config, family)
+    counter = TensorBytes()
+    counter.hold([*handle.model.parameters(), *handle.model.buffers()])
+    counter.add(held_beside(handle, config))
+    with counter:
+        train(handle, None, config, ToyData(), collator=ToyCollator(FAMILIES[family]))
+    return counter.peak
+
+
+def planned(config: Any, family: str) -> MemoryOfStep:
+    handle = attach_to_nothing(config, FAMILIES[family].config())
+    return step_without_weights(config, handle, heaviest_batch(family, config.batch.per_device), accumulation=2)
+
+
+@pytest.mark.parametrize(("family", "changes"), CASES)
+def test_memory_is_within_a_tenth_of_a_real_run(family: str, changes: dict[str, Any], tmp_path: Path) -> None:
+    config = toy_config(tmp_path / "run", steps=3, checkpoint__every=100, **changes)
+    truth, plan = really(config, family), planned(config, family)
+    assert abs(plan.total / truth - 1) < 0.1
+    # The parts whose size follows from the parameters are exact.
+    handle = toy_handle(config, family)
+    trained = sum(p.numel() for p in handle.model.parameters() if p.requires_grad)
+    assert plan.trained == plan.gradients == 4 * trained
+    assert abs(plan.optimizer - 8 * trained) < 0.01 * plan.optimizer
+
+
+def test_the_tenth_bites(tmp_path: Path) -> None:
+    """A plan of another run is refused: of half the batch, with recomputation, of the adapter alone."""
+    config = toy_config(tmp_path / "run", steps=3, checkpoint__every=100, **FULL)
+    truth = really(config, "llava")
+    handle = attach_to_nothing(config, FAMILIES["llava"].config())
+    half = step_without_weights(config, handle, heaviest_batch("llava", 1), accumulation=2)
+    assert abs(half.total / truth - 1) > 0.1
+    frozen = planned(toy_config(tmp_path / "run"), "llava")
+    assert abs(frozen.total / truth - 1) > 0.1
+
+
+def test_recomputing_saves_activations(tmp_path: Path) -> None:
+    kept = planned(toy_config(tmp_path), "llava")
+    recomputed = planned(toy_config(tmp_path, engine__gradient_checkpointing=True), "llava")
+    assert recomputed.activations < 0.8 * kept.activations
+    assert (recomputed.trained, recomputed.optimizer) == (kept.trained, kept.optimizer)
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(n, marks=pytest.mark.slow if FAMILIES[n].twin else ()) for n in FAMILIES]
+)
+def test_every_family_can_be_planned(family: str, tmp_path: Path) -> None:
+    config = toy_config(tmp_path)
+    handle = attach_to_nothing(config, FAMILIES[family].config())
+    assert all(p.is_meta for p in handle.model.parameters())
+    step = step_without_weights(config, handle, heaviest_batch(family, 2))
+    real = FAMILIES[family].build()
+    weights = sum(p.nbytes for p in real.parameters())
+    assert step.activations > 0
+    assert step.frozen + step.trained > weights
+    assert sum(1 for _ in handle.model.parameters()) == sum(1 for _ in toy_handle(config, family).model.parameters())
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+def test_a_batch_can_be_imagined(family: str, tmp_path: Path) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    config = toy_config(tmp_path)
+    handle = attach_to_nothing(config, FAMILIES[family].config())
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    make_fake(handle.model, mode)
+    with mode, WithoutWeights():
+        batch = imagined_batch(handle, 3, 64, {"max_pixels": 16 * 16})
+    assert batch is not None
+    assert batch["input_ids"].shape == (3, 64)
+    model = FAMILIES[family].build()
+    assert model(**batch).loss.isfinite()  # the host itself takes it: placeholders and pixels agree
+
+
+def test_a_counter_counts() -> None:
+    counter = TensorBytes()
+    with counter:
+        one = torch.zeros(1000)
+        view = one[:10]
+        two = one + 1
+        del two, view
+    assert (counter.live, counter.peak) == (4000, 8000)
+    del one
+    assert counter.live == 0
+
+
+def test_engines_share_what_they_share() -> None:
+    step = MemoryOfStep(frozen=16_000, trained=800, gradients=800, optimizer=1600, activations=100)
+    alone = shared_among(step, "ddp", 1, layers=(6000, 1000), compute="bfloat16")
+    assert sum(alone.values()) == step.total
+    for engine in ("ddp", "zero2", "zero3", "fsdp2"):
+        shares = [shared_among(step, engine, n, layers=(6000, 1000), compute="bfloat16") for n in (2, 4, 8)]
+        assert all(parts["activations"] == 100 for parts in shares)
+        totals = [sum(parts.values()) for parts in shares]
+        assert totals == sorted(totals, reverse=True)
+        state = [parts["optimizer state"] for parts in shares]
+        assert state == ([1600] * 3 if engine == "ddp" else [800, 400, 200])
+    assert shares[0]["frozen weights"] == 8000
+    assert shared_among(step, "zero2", 4, layers=(0, 0), compute="bfloat16")["frozen weights"] == 16_000
+
+
+# --- the whole plan --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A configuration of a host that is a config.json alone, and of data that is not there."""
+    FAMILIES["llava"].config().save_pretrained(tmp_path / "host")
+    (tmp_path / "run.yaml").write_text(
+        "recipe: retrofit\nout: run\nhost: {path: host, dtype: float32}\n"
+        "adapter: {num_experts: 3, expert_hidden_size: 16}\ndata: {sources: [{path: train.json}], max_length: 48}\n"
+        "batch: {size: 8, per_device: 2}\noptim: {learning_rates: {adapter: 1e-3}, weight_decay: 0.1}\n"
+    )
+    return tmp_path / "run.yaml"
+
+
+def test_a_plan_needs_a_config_and_nothing_else(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(written), "--json", "steps=7"]) == 0
+    plan = json.loads(capfd.readouterr().out)
+    assert [path.name for path in (written.parent / "host").iterdir()] == ["config.json"]
+    assert plan["steps"] == 7
+    assert plan["accumulation"] == 4
+    assert plan["tokens_per_step"] == 8 * 48
+    assert {r["role"]: bool(r["trainable"]) for r in plan["roles"]} == {
+        "adapter": True,
+        "projector": False,
+        "language_model": False,
+        "vision_tower": False,
+        "embeddings": False,
+    }
+    assert [(g["role"], g["learning_rate"], g["weight_decay"]) for g in plan["groups"]] == [
+        ("adapter", 1e-3, 0.1),
+        ("adapter", 1e-3, 0.0),
+    ]
+    assert plan["memory"]["total"] == sum(plan["memory"]["parts"].values()) > 0
+    assert any("data cannot be read" in note for note in plan["notes"])
+    assert any("no processor" in note for note in plan["notes"])
+
+
+def test_the_tables_show_it(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(written), "--processes", "2", "engine.kind=zero2"]) == 0
+    shown = capfd.readouterr().out
+    for text in ("retrofit on LlavaForConditionalGeneration", "frozen", "zero2, 2 processes", "communication", "total"):
+        assert text in shown
+    assert "2 x 2 accumulated x 2 processes" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--processes", "3"], "cannot be shared out"),
+        (["--processes", "0"], "must be at least 1"),
+        (["host.path=./nowhere"], "config.json cannot be read"),
+        (["host.path=nobody/nothing"], "config.json cannot be read"),
+        (["batch.sise=3"], "'size'"),
+    ],
+)
+def test_what_cannot_be_planned_is_a_bad_configuration(
+    arguments: list[str], message: str, written: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(written), *arguments]) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_what_a_host_lacks_cannot_train(written: Path) -> None:
+    from parrot_adapters.training import load_config
+
+    FAMILIES["fuyu"].config().save_pretrained(written.parent / "host")
+    with pytest.raises(ConfigError, match="vision_tower should train"):
+        make_plan(load_config(written, ["train.vision_tower=true"]))
