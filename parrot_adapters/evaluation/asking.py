@@ -55,6 +55,9 @@ class Scorer(Protocol):
     def score(self, asked: Sequence[Question], inputs: Any) -> list[OptionScores]:
         """One result a question."""
 
+    def as_generated(self, question: Question) -> tuple[str, float]:
+        """A letter, and the log-likelihood of its option's text as ``generate`` finds it."""
+
 
 class OptionAsker:
     """The model says how likely each option is."""

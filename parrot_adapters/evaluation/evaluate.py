@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from parrot_adapters.errors import ParrotError, ParrotWarning
+from parrot_adapters.errors import HostError, ParrotError, ParrotWarning, explain
 from parrot_adapters.evaluation.answers import Answer, AnswerStore, answer_key
 from parrot_adapters.evaluation.asking import Asker, OptionAsker, ReplyAsker
 from parrot_adapters.evaluation.batching import batches, prefetched, spread
@@ -151,7 +151,11 @@ def _checked_size(asker: Asker, pending: Sequence[tuple[Question, str]], size: i
 
 
 def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionAsker:
-    """With the prompt's cache shared by the options, if that gives what whole prompts give."""
+    """With the prompt's cache shared by the options, if that gives what whole prompts give; else as ``generate`` says.
+
+    Raises:
+        HostError: neither way gives what ``generate`` gives.
+    """
     from parrot_adapters.interop.option_scores import OptionScorer
 
     whole, shared = (OptionAsker(host, OptionScorer(host, shared=shared)) for shared in (False, True))
@@ -165,9 +169,33 @@ def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionA
         agree, reason = False, f"{type(error).__name__}: {error}"
     if agree:
         return shared
-    message = f"this host cannot share a prompt among its options, so each is computed whole: {reason}"
-    warnings.warn(message, ParrotWarning, stacklevel=4)
-    return whole
+    if all(_as_generated(whole, pair) for pair in sample):
+        message = f"this host cannot share a prompt among its options, so each is computed whole: {reason}"
+        warnings.warn(message, ParrotWarning, stacklevel=4)
+        return whole
+    if all(_as_generated(shared, pair) for pair in sample):
+        message = "this host reads an answer behind its prompt otherwise than generate does, so prompts are kept apart"
+        warnings.warn(message, ParrotWarning, stacklevel=4)
+        return shared
+    raise HostError(
+        explain(
+            "options cannot be scored by log-likelihood: no way to it gives what this host's generate gives.",
+            because=reason,
+            todo="evaluate it with --scoring generate",
+        )
+    )
+
+
+def _as_generated(asker: OptionAsker, pair: tuple[Question, str]) -> bool:
+    """Does it find an option as likely as ``generate`` does, which is made to write it?"""
+    letter, expected = asker.scorer.as_generated(pair[0])
+    try:
+        [answer] = _answer(asker, [pair])
+    except ParrotError:
+        raise
+    except Exception:  # said by our caller, which saw it first
+        return False
+    return answer.scores is not None and abs(answer.scores["text"][letter] - expected) <= asker.tolerance
 
 
 def _answer(asker: Asker, pairs: Sequence[tuple[Question, str]]) -> list[Answer]:

@@ -77,6 +77,35 @@ class OptionScorer:
             for values, by_letter, by_text, routed in zip(found, letters, texts, routing, strict=True)
         ]
 
+    @torch.inference_mode()
+    def as_generated(self, question: Asked) -> tuple[str, float]:
+        """What ``generate`` finds when it is made to write an option: the judge where the two paths differ.
+
+        Returns:
+            the letter of the option with most tokens, and the log-likelihood of its text.
+        """
+        letter = max(question.options, key=lambda option: len(self.ids(question.options[option], question)))
+        ids = self.ids(question.options[letter], question)
+        forced = iter(ids)
+        inputs = self.host.encode([question])
+        with self.host.watched(inputs):
+            made = self.host.model.generate(
+                **self.host.on_device(inputs.tensors),
+                max_new_tokens=len(ids),
+                min_new_tokens=len(ids),
+                do_sample=False,
+                num_beams=1,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=self.host.tokenizer.pad_token_id,
+                prefix_allowed_tokens_fn=lambda row, so_far: [next(forced)],
+                output_logits=True,  # before anything is forced
+                return_dict_in_generate=True,
+            )
+        steps = zip(ids, made.logits, strict=True)
+        return letter, sum(logits[0].float().log_softmax(-1)[token].item() for token, logits in steps)
+
     def ids(self, text: str, question: Asked | None = None) -> Ids:
         """The tokens of an answer as they follow the prompt: a space before it where the template leaves none.
 

@@ -107,12 +107,30 @@ def test_options_score_as_in_a_plain_loop(family: str) -> None:
 
 
 def test_an_answer_taken_for_a_part_of_the_prompt_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The double: were a prefix host not known for one, the two paths would differ, and we would say so."""
+    """The double: were a prefix host not known for one, the two paths would differ, and generate would be the judge."""
     from parrot_adapters.interop import option_scores
 
     monkeypatch.setattr(option_scores, "PREFIX_HOSTS", frozenset())
-    with pytest.warns(ParrotWarning, match="differ from those of whole prompts"):
+    with pytest.warns(ParrotWarning, match="otherwise than generate does, so prompts are kept apart"):
+        assert _option_asker(MiniatureHost("paligemma"), pairs()).scorer.shared
+
+
+def test_where_no_way_is_right_none_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    from parrot_adapters.interop import option_scores
+
+    monkeypatch.setattr(option_scores, "PREFIX_HOSTS", frozenset())
+    monkeypatch.setattr(option_scores, "_rows_of", lambda cache, rows: 1 / 0)
+    with pytest.raises(HostError, match=r"no way to it gives(.|\n)*division(.|\n)*--scoring generate"):
         _option_asker(MiniatureHost("paligemma"), pairs())
+
+
+@pytest.mark.parametrize("family", HOSTS)
+def test_generate_made_to_write_an_option_finds_it_as_likely(family: str) -> None:
+    host = MiniatureHost(family)
+    for index in PROMPTS:
+        letter, value = OptionScorer(host).as_generated(question(index))
+        assert letter == "C"
+        assert value == pytest.approx(naive(host, question(index), OPTIONS["C"]), abs=2e-4)
 
 
 def pairs() -> list:
