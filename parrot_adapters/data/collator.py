@@ -25,6 +25,9 @@ __all__ = ["IGNORED", "Collator"]
 IGNORED = -100
 """Label of a position that is not learned."""
 
+TRIED_SIZES = ((64, 64), (336, 336), (480, 640), (1600, 400))
+"""Heights and widths: a processor that gives all of these as many tokens gives every picture as many."""
+
 EMPTY = "(empty batch)"
 """Identity of the row that stands for a batch without samples."""
 
@@ -75,6 +78,7 @@ class Collator:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.chat = ChatText(processor)
         self._placeholders = _placeholder_ids(processor, model_config)
+        self._per_picture: int | None = None  # visual tokens; -1 where it depends on the size
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
         """The batch of some dialogues.
@@ -270,12 +274,21 @@ class Collator:
 
     def _visual_tokens(self, pictures: Sequence[Picture]) -> int:
         """How many tokens pictures get beyond their placeholders; 0 where the processor does not tell."""
-        count = getattr(self.processor, "_get_num_multimodal_tokens", None)
-        if count is None or not pictures:
+        if not pictures:
             return 0
-        sizes = [list(picture_size(picture)) for picture in pictures]
+        if self._per_picture is None:
+            tried = {self._count([size]) for size in TRIED_SIZES}
+            self._per_picture = tried.pop() if len(tried) == 1 else -1
+        if self._per_picture >= 0:  # whatever its size: no file need be opened
+            return self._per_picture * len(pictures)
+        return self._count([picture_size(picture) for picture in pictures])
+
+    def _count(self, sizes: Sequence[tuple[int, int]]) -> int:
+        count = getattr(self.processor, "_get_num_multimodal_tokens", None)
+        if count is None:
+            return 0
         try:
-            return sum(count(image_sizes=sizes).num_image_tokens) - len(sizes)
+            return int(sum(count(image_sizes=[list(size) for size in sizes]).num_image_tokens)) - len(sizes)
         except Exception:  # an estimate: a host's own trouble with it is no reason to stop
             return 0
 

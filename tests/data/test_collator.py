@@ -29,7 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_dialogues import dialogues, messages, picture
 
-from parrot_adapters.data import Collator, Dialogue, Picture, Turn, Video
+from parrot_adapters.data import BadSample, Collator, Dialogue, Picture, Turn, Video
 from parrot_adapters.errors import DataError, MissingDependencyError
 
 collator = functools.cache(lambda name, side="right": Collator(PROCESSORS[name](), padding_side=side))
@@ -227,6 +227,15 @@ def test_languages_and_identities_are_the_rows() -> None:
     turns = (ASKED, Turn("assistant", ("x",)))
     made = collator("llava")([Dialogue("a", "f", "tr", turns), Dialogue("b", "f", None, turns)])
     assert (made["parrot_identities"], made["parrot_languages"]) == (["a", "b"], ["tr", None])
+
+
+def test_measuring_opens_no_picture_where_all_get_as_many_tokens() -> None:
+    dialogue = Dialogue(
+        "m", "f", None, (Turn("user", (Picture(path="/nowhere/p.png"), "x")), Turn("assistant", ("y",)))
+    )
+    assert collator("llava").length(dialogue) == len("<s>USER: ") - 2 + 16 + len("\nx ASSISTANT: y") + 1
+    with pytest.raises(BadSample, match="missing-image"):
+        collator("qwen2_vl").length(dialogue)
 
 
 def test_hostile_white_space_takes_no_time() -> None:

@@ -1,0 +1,35 @@
+"""The page on training data names every format, problem and setting there is, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from parrot_adapters.data import PROBLEMS
+from parrot_adapters.data.formats import FORMATS
+from parrot_adapters.training.config import DataSettings, SourceSettings
+
+PAGE = (Path(__file__).resolve().parents[2] / "recipes" / "train" / "DATA.md").read_text("utf-8")
+
+
+def first_column(heading: str) -> list[str]:
+    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)
+    return [name for row in rows for name in re.findall(r"`([\w-]+)`", row)]
+
+
+def test_formats() -> None:
+    assert sorted(first_column("Formats")) == sorted(FORMATS)
+
+
+def test_problems() -> None:
+    assert sorted(first_column("Bad samples")) == sorted(PROBLEMS)
+
+
+def test_settings() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+    named = set(re.findall(r"(\w+):", re.sub(r"#.*", "", block))) - {"data", "en"}
+    known = {f.name for cls in (DataSettings, SourceSettings) for f in fields(cls)}
+    assert named <= known
+    assert {f.name for f in fields(DataSettings)} - {"workers"} <= named
