@@ -23,6 +23,8 @@ __all__ = ["Evaluation", "evaluate"]
 
 CHECKED = 4
 """Rows on which batches are compared with one by one: the longest, the shortest, and two between."""
+UNKNOWN = 0.1
+"""Share of unknown tokens in the options of a language from which on it is said."""
 Progress = Callable[[int, int], None]
 
 
@@ -76,6 +78,7 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
             message = f"{store.path}: {store.unreadable} lines cannot be read (a crash?); those answers are made again"
             warnings.warn(message, ParrotWarning, stacklevel=2)
         host = host or _load(config)
+        _warn_of_unknown_text(host, questions)
         settings = config.answer_settings()
         keys = [
             answer_key(question, host.render(question.prompt, len(question.picture_hashes)), host.identity, settings)
@@ -89,6 +92,24 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
         wait_for_others(store, keys)
         answers = [store.found[key] for key in keys]
     return Evaluation(config, subsets, questions, answers, dict(host.identity), len(pending), size)
+
+
+def _warn_of_unknown_text(host: Any, questions: Sequence[Question]) -> None:
+    """A tokenizer without a script makes names of it alike; scores there say nothing about the model's languages."""
+    share_of = getattr(host, "unknown_share", None)
+    if share_of is None:  # a host of one's own need not know
+        return
+    by_subset: dict[str, set[str]] = {}
+    for question in questions:
+        by_subset.setdefault(question.subset, set()).update(question.options.values())
+    found = {name: share_of(sorted(texts)) for name, texts in by_subset.items()}
+    if shown := [f"{name} {share:.0%}" for name, share in found.items() if share >= UNKNOWN]:
+        warnings.warn(
+            f"the tokenizer has no tokens for much of the options' text in {', '.join(shown)}: texts that differ only "
+            "there are one to this model",
+            ParrotWarning,
+            stacklevel=3,
+        )
 
 
 def _ask(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -160,6 +160,12 @@ class EvaluationHost:
         """Token ids of a text, nothing added."""
         with self._tokenizing:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def unknown_share(self, texts: Iterable[str]) -> float:
+        """Share of some texts' tokens that stand for what the tokenizer cannot write; 0 where it falls back to bytes."""
+        unknown = getattr(self.tokenizer, "unk_token_id", None)
+        ids = [token for text in texts for token in self.tokenize(text)]
+        return 0.0 if unknown is None or not ids else ids.count(unknown) / len(ids)
 
     def on_device(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors where the model is; pixels in its dtype."""

@@ -10,7 +10,7 @@ import torch
 from parrot_recipes.emoji import art, benchmark_files, features, host, vision
 from parrot_recipes.emoji.batches import IGNORE, encode_samples
 from parrot_recipes.emoji.concepts import select_concepts
-from parrot_recipes.emoji.languages import LANGUAGES
+from parrot_recipes.emoji.languages import BY_CODE, LANGUAGES
 from parrot_recipes.emoji.questions import make_questions
 from parrot_recipes.emoji.text_model import load_text_model
 from parrot_recipes.emoji.tokenizer import EOS, Vocabulary, load_tokenizer
@@ -18,7 +18,9 @@ from PIL import Image
 from torch.testing import assert_close
 
 import parrot_adapters as pa
-from parrot_adapters.errors import ConfigError, PluginError
+from parrot_adapters.errors import ConfigError, ParrotWarning, PluginError
+from parrot_adapters.evaluation import EvaluationConfig
+from parrot_adapters.evaluation.evaluate import evaluate
 from parrot_adapters.interop.diagnosing import benchmark_questions
 from parrot_adapters.interop.evaluation_host import EvaluationHost
 from parrot_adapters.interop.load_host import load_host, load_model, load_processor
@@ -102,6 +104,17 @@ def test_options_are_as_likely_for_parrot_evaluate_as_for_the_recipe(saved, tmp_
         ours = torch.where(named, likelihood, torch.zeros(())).sum(1)
         assert_close(torch.tensor(list(scores.text.values())), ours, atol=1e-3, rtol=1e-4)
         assert list(scores.tokens.values()) == named.sum(1).tolist()
+
+
+def test_scripts_that_the_tokenizer_cannot_write_are_named(saved, tmp_path):
+    languages = [BY_CODE[code] for code in ("en", "es", "th")]
+    pictures = art.load_pictures(ANIMALS, "openmoji")
+    benchmark_files.write_benchmark(tmp_path, ANIMALS, make_questions(ANIMALS)[:2], [], pictures, languages)
+    asked = EvaluationConfig(
+        str(saved[0]), "emoji", str(tmp_path), None, str(tmp_path / "out"), task="naming", max_new_tokens=2
+    )
+    with pytest.warns(ParrotWarning, match=r"no tokens for much of the options' text in EMOJI_th \d\d%:"):
+        evaluate(asked)
 
 
 def test_other_pictures_become_squares(saved):
