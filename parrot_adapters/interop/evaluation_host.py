@@ -162,7 +162,7 @@ class EvaluationHost:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def unknown_share(self, texts: Iterable[str]) -> float:
-        """Share of some texts' tokens that stand for what the tokenizer cannot write; 0 where it falls back to bytes."""
+        """Share of the tokens of some texts that are the unknown one; 0 for tokenizers that fall back to bytes."""
         unknown = getattr(self.tokenizer, "unk_token_id", None)
         ids = [token for text in texts for token in self.tokenize(text)]
         return 0.0 if unknown is None or not ids else ids.count(unknown) / len(ids)
