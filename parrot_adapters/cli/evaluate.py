@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parrot_adapters.errors import ConfigError, ParrotWarning, explain
-from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, PROTOCOLS, protocol_named
+from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, PROTOCOLS, load_languages, protocol_named
 from parrot_adapters.evaluation.config import MATCHERS, OPTION_SCORES, SCORINGS, THINKING, EvaluationConfig
 from parrot_adapters.evaluation.tasks import CHOICE, OPEN, TASKS
 
@@ -28,7 +28,10 @@ __all__ = ["command"]
 
 def command(argv: list[str]) -> int:
     """Ask what is not answered yet, score everything, write results to ``--out``. 0 done; 1 failed; 2 bad usage."""
-    config = _config(_parser().parse_args(argv))
+    asked = _parser().parse_args(argv)
+    if (language_data := vars(asked).pop("language_data")) is not None:
+        load_languages(language_data)
+    config = _config(asked)
     from parrot_adapters.evaluation.evaluate import evaluate
     from parrot_adapters.evaluation.report import write_report
     from parrot_adapters.evaluation.results import score_run, write_results
@@ -179,13 +182,13 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files, or AIDC-AI/Parrot-dataset"
     )
-    add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
     add(
         "--task",
         default=CHOICE,
         metavar="NAME",
         help=f"{', '.join(TASKS)} (%(default)s), as far as the benchmark has it",
     )
+    add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
     add("--protocol", metavar="NAME", help="one of the four below; required for choice and comparison")
     add("--prompt-style", default="default", metavar="NAME", help=f"{', '.join(PROMPT_STYLES)} (%(default)s)")
     add("--matcher", default="reference", metavar="NAME", help=f"whose scores come first: {' or '.join(MATCHERS)}")
@@ -205,5 +208,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a plugin's language detector for replies (else their script is read)",
     )
+    add("--language-data", metavar="FILE", help="more languages for the robust matcher, as JSON")
     add("--out", required=True, metavar="DIR", help="answers, results.json, CSV files and report.html")
     return parser

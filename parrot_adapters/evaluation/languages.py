@@ -71,9 +71,13 @@ def load_languages(path: str | Path) -> list[str]:
     """Add every language of a JSON file ``{code: {field: value}}`` and return their codes.
 
     Raises:
-        ConfigError: a field is unknown or of the wrong type; all such fields are reported together.
+        ConfigError: the file cannot be read, or a field is unknown or of the wrong type; all such fields are reported
+            together.
     """
-    given = json.loads(Path(path).read_text(encoding="utf-8"))
+    try:
+        given = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(explain("a language file cannot be read as JSON.", file=path, because=error)) from None
     if not isinstance(given, dict):
         raise ConfigError(explain("a language file holds one object.", file=path, given=type(given).__name__))
     known = {f.name for f in fields(Language)}

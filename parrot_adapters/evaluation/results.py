@@ -56,8 +56,8 @@ class RunResult:
         """What every number of this run depends on."""
         config = self.run.config
         return {
-            "task": config.task,
             "benchmark": config.benchmark,
+            "task": config.task,
             "protocol": self.report.protocol.name,
             "unit": self.report.protocol.unit(self.report.benchmark),
             "matcher": config.matcher,

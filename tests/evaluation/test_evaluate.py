@@ -364,6 +364,27 @@ def test_an_unknown_detector_is_missed_before_anything_is_asked(config: Evaluati
     assert not Path(config.out).exists()
 
 
+def test_a_language_of_ones_own(
+    config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    from parrot_adapters.evaluation import known_languages, language_data
+
+    monkeypatch.setattr(language_data, "LANGUAGES", dict(language_data.LANGUAGES))
+    path = tmp_path / "more.json"
+    for content, says in (
+        (None, "cannot be read as JSON"),
+        ("{", "cannot be read as JSON"),
+        ('{"fi": {"anser": []}}', "anser"),
+    ):
+        if content is not None:
+            path.write_text(content)
+        assert main([*arguments(config), "--language-data", str(path)]) == 2
+        assert says in capsys.readouterr().err
+    path.write_text('{"fi": {"answer": ["vastaus"], "scripts": ["LATIN"]}}')
+    assert main([*arguments(config, limit=1, languages="en"), "--language-data", str(path)]) == 0
+    assert known_languages()["fi"].scripts == ("LATIN",)
+
+
 def test_processor_settings_change_the_key(config: EvaluationConfig) -> None:
     evaluate(config)
     changed = replace(config, processor={"image_mean": [0.1, 0.2, 0.3]})
