@@ -20,17 +20,19 @@ BUILDERS = {
     ".tsv": "csv",
     ".tar": "webdataset",
 }
+ONLY_DATASETS = (".parquet", ".arrow", ".csv", ".tar")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
 def is_hub_name(path: str) -> bool:
     """Whether a path that is no file reads like ``OWNER/NAME`` or ``OWNER/NAME:CONFIG``."""
-    return HUB_NAME.fullmatch(path) is not None and not Path(path).exists()
+    looks_so = HUB_NAME.fullmatch(path) is not None and Path(path).suffix.lower() not in BUILDERS
+    return looks_so and not Path(path).exists()
 
 
 def read_by_datasets(path: str) -> bool:
     """Whether only ``datasets`` can read it."""
-    return is_hub_name(path) or Path(path).suffix.lower() in (".parquet", ".arrow", ".tar")
+    return is_hub_name(path) or (Path(path).suffix.lower() in ONLY_DATASETS and Path(path).is_file())
 
 
 class HubRecords(Sequence[Any]):

@@ -14,7 +14,6 @@ from torch.utils.data import Dataset
 
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.drawing import Cell, draw, quotas
-from parrot_adapters.data.hub import HubRecords, read_by_datasets
 from parrot_adapters.data.order import BatchOrder, cut
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
@@ -218,9 +217,6 @@ class Mixture(Dataset[Dialogue]):
 
 def _opened(asked: SourceSettings, on_bad: OnBad, progress: Progress | None) -> list[Source]:
     """Every file of a source that is not streamed."""
-    if read_by_datasets(asked.path):
-        path = Path(asked.path)
-        return [Source(path, asked, on_bad, records=HubRecords(asked.path), limit=asked.limit, progress=progress)]
     opened: list[Source] = []
     left = asked.limit
     for path in data_files(Path(asked.path)):

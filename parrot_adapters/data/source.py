@@ -11,6 +11,7 @@ from typing import Any
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.format import DataFormat, Files
 from parrot_adapters.data.formats import choose_among, choose_format
+from parrot_adapters.data.hub import HubRecords, read_by_datasets
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import Records
 from parrot_adapters.data.validity import check_turns
@@ -19,7 +20,7 @@ from parrot_adapters.training.config import SourceSettings
 
 __all__ = ["DATA_FILES", "Reader", "Source", "data_files"]
 
-DATA_FILES = (".json", ".jsonl", ".tsv")
+DATA_FILES = (".json", ".jsonl", ".tsv", ".parquet")
 
 OnBad = Callable[[BadSample, str, int, str], None]
 """Told of a bad sample: the problem, its source, number and identity. Raises where nothing may be skipped."""
@@ -63,10 +64,9 @@ class Source:
     """The good samples of one file.
 
     Args:
-        path: the file.
+        path: the file, or a name of the Hub.
         settings: of the source it belongs to.
         on_bad: told of each bad sample, in order.
-        records: where they were opened already; None to open the file.
         limit: most samples to take; None for all.
         progress: called with (done, total) now and then.
 
@@ -85,14 +85,15 @@ class Source:
         settings: SourceSettings,
         on_bad: OnBad,
         *,
-        records: Records | None = None,
         limit: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.path, self.settings = path, settings
-        self.format, form, self._records, self.because = (
-            choose_format(path, settings.format) if records is None else choose_among(records, path, settings.format)
-        )
+        if read_by_datasets(str(path)):
+            opened = choose_among(HubRecords(str(path)), path, settings.format)
+        else:
+            opened = choose_format(path, settings.format)
+        self.format, form, self._records, self.because = opened
         folder = Path(settings.images) if settings.images else path.parent
         self.reader = Reader(str(path), settings, form, folder)
         self._numbers = array("Q")
@@ -138,12 +139,12 @@ def read_or_tell(reader: Reader, records: Records, number: int, on_bad: OnBad) -
 
 
 def data_files(path: Path) -> Iterator[Path]:
-    """The file itself, or the data files that lie directly in a directory, by name.
+    """The file (or data set of the Hub) itself, or the data files that lie directly in a directory, by name.
 
     Raises:
         DataError: nothing is there.
     """
-    if path.is_file():
+    if path.is_file() or read_by_datasets(str(path)):
         yield path
         return
     if not path.is_dir():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.data.dialogue import Dialogue, Picture, Video
+from parrot_adapters.data.hub import is_hub_name
 from parrot_adapters.data.pictures import picture_size, read_picture
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.source import Source, data_files
@@ -150,7 +151,7 @@ def survey(
         ConfigError: there is no such file.
         DataError: a file cannot be read at all.
     """
-    if not Path(settings.path).exists():
+    if not Path(settings.path).exists() and not is_hub_name(settings.path):
         raise ConfigError(explain("there is no such file or directory of training data.", given=settings.path))
     found = Survey(unit="characters" if collator is None else "tokens")
     sources = []

@@ -197,6 +197,18 @@ def test_parquet(parquet: Path, streaming: bool, monkeypatch: pytest.MonkeyPatch
     assert batches[0][0].turns[0].parts == (picture(8, 8), "what?")
 
 
+def test_a_directory_may_hold_parquet_and_be_checked(
+    parquet: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import datasets
+
+    from parrot_adapters.cli import main
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    assert main(["data", "check", str(parquet.parent), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["usable"] == 90
+
+
 def test_resuming_parquet(parquet: Path) -> None:
     def order() -> Any:
         return open_data(DataSettings((SourceSettings(str(parquet), streaming=True),)), seed=0).batches(1, 0)
@@ -212,6 +224,11 @@ def test_resuming_parquet(parquet: Path) -> None:
     resumed.load_state_dict(state)
     assert state["streams"][0]["records"]["done"] == 64
     assert names(resumed) == whole[70:]
+
+
+def test_a_file_that_is_not_there_is_no_name_of_the_hub() -> None:
+    with pytest.raises(DataError, match="no such file"):
+        open_data(DataSettings((SourceSettings("data/train.json"),)), seed=0)
 
 
 def test_what_cannot_be_reached_is_said() -> None:
