@@ -37,7 +37,8 @@ def draw_figures(described: Mapping[str, Any]) -> dict[str, bytes]:
         figures = {}
         for regime, found in described["regimes"].items():
             arms = found["arms"]
-            figures[f"gains-{regime}"] = _gains(new(8.6, 0.9 + 0.36 * len(arms)), arms)
+            if any("gain" in arm for arm in arms.values()):
+                figures[f"gains-{regime}"] = _gains(new(8.6, 0.9 + 0.36 * len(arms)), arms)
             figures[f"languages-{regime}"] = _languages(new(8.6, 1.0 + 0.3 * len(arms)), arms)
             if found["two_by_two"]:
                 figures[f"two-by-two-{regime}"] = _two_by_two(new(8.6, 3.1), found)

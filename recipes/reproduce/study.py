@@ -22,6 +22,7 @@ from parrot_recipes.emoji.errors import RecipeError
 
 from .arms import GROUPS, StudyArm, arm_named
 from .presets import MAIN, PRESETS, REGIMES, StudyConfig, preset
+from .registration import REFERENCE
 
 if TYPE_CHECKING:
     from parrot_recipes.emoji.arms import Setting
@@ -53,8 +54,15 @@ class Results:
     data: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
-def run(config: StudyConfig, out: Path, display: Display | None = None) -> Results:
-    """Run a study, or what is left of it, and write results and report into ``out``."""
+def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_far: bool = False) -> Results:
+    """Run a study, or what is left of it, and write results and report into ``out``.
+
+    Args:
+        config: what to run.
+        out: where everything is kept.
+        display: shows progress.
+        so_far: train nothing; report what an unfinished study has found.
+    """
     from parrot_recipes.emoji.console import Display
     from parrot_recipes.emoji.quickstart import one_thread, require_packages
     from parrot_recipes.emoji.workers import Workers
@@ -71,11 +79,11 @@ def run(config: StudyConfig, out: Path, display: Display | None = None) -> Resul
     except OSError as error:
         raise RecipeError(f"cannot write to {out}: {error.strerror}") from error
     with Workers(config.workers) as workers, one_thread():
-        study = Study(config, out, display, workers)
+        study = Study(config, out, display, workers, trains=not so_far)
         display.step("learning rates, on validation views")
         rates, tuning = study.choose_rates()
         results = Results(config, rates, tuning)
-        for regime, (keys, seeds) in config.regimes.items():
+        for regime, (keys, seeds) in (study.finished(rates) if so_far else config.regimes).items():
             for seed in seeds:
                 display.step(f"{regime}, seed {seed}")
                 cells = study.cells(regime, seed, [arm_named(key) for key in keys], rates)
@@ -99,10 +107,13 @@ class Study:
         out: where everything is kept.
         display: shows progress.
         workers: where cells run.
+        trains: whether missing cells are run; otherwise asking for one is an error.
     """
 
-    def __init__(self, config: StudyConfig, out: Path, display: Display, workers: Workers) -> None:
-        self.config, self.out, self.display, self.workers = config, out, display, workers
+    def __init__(
+        self, config: StudyConfig, out: Path, display: Display, workers: Workers, *, trains: bool = True
+    ) -> None:
+        self.config, self.out, self.display, self.workers, self.trains = config, out, display, workers, trains
         self._settings: dict[str, Setting] = {}
 
     def choose_rates(self) -> tuple[dict[str, float], dict[str, dict[float, float]]]:
@@ -134,11 +145,39 @@ class Study:
         made = [Cell_(arm.arm, self.config.setting_of(regime, seed, rates[arm.group])) for arm in arms]
         return [Cell_(None, made[0].config), *made]
 
+    def finished(self, rates: Mapping[str, float]) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
+        """Regimes -> (arms, seeds) of which every cell is there: the arms of a regime's first seed, and other seeds
+        that have all of them.
+
+        Raises:
+            RecipeError: no regime has no adapter and the host after stage 1.
+        """
+        found = {}
+        for regime, (keys, seeds) in self.config.regimes.items():
+            arms = [arm_named(key) for key in keys]
+            done = {
+                seed: [cell.key for cell in self.cells(regime, seed, arms, rates) if cell.path(self.out).exists()]
+                for seed in seeds
+            }
+            first = done[seeds[0]]
+            if {"stage-1", REFERENCE} <= set(first):
+                kept = tuple(seed for seed in seeds if set(done[seed]) >= set(first))
+                found[regime] = (tuple(key for key in keys if key in first), kept)
+        if not found:
+            raise RecipeError("no regime of this study has gone far enough to report")
+        return found
+
     def run(self, cells: Sequence[Cell]) -> list[CellResult]:
-        """Results of cells in order; those already there are read."""
+        """Results of cells in order; those already there are read.
+
+        Raises:
+            RecipeError: one is not there, and this study trains nothing.
+        """
         from .cells import read_cell, run_cell
 
         missing = [cell for cell in cells if read_cell(cell, self.out) is None]
+        if missing and not self.trains:
+            raise RecipeError(f"not run yet: {', '.join(f'{cell.key} ({cell.art})' for cell in missing)}")
         if missing:
             jobs = [(self.setting(cell), cell, cell.path(self.out)) for cell in missing]
             names = [(f"{cell.key}", f"{cell.key}") for cell in missing]
@@ -215,6 +254,8 @@ def command(argv: list[str]) -> int:
         "--regime", action="append", choices=sorted(REGIMES), help="only this regime; may be given again (all)"
     )
     parser.add_argument("--seeds", type=int, default=None, metavar="N", help="only the first N seeds")
+    parser.add_argument("--so-far", action="store_true", help="train nothing, report what is there")
+    parser.add_argument("--publish", type=Path, metavar="DIR", help="put tables and figures beside DIR/README.md")
     parser.add_argument("--workers", type=int, default=None, help="arms trained at once (one)")
     asked = parser.parse_args(argv)
     config = preset(asked.preset)
@@ -225,7 +266,11 @@ def command(argv: list[str]) -> int:
     from parrot_recipes.emoji.quickstart import quiet
 
     quiet()
-    run(config, asked.out)
+    run(config, asked.out, so_far=asked.so_far)
+    if asked.publish is not None:
+        from .publish import publish
+
+        publish(asked.out, asked.publish)
     return 0
 
 

@@ -29,6 +29,7 @@ from parrot_recipes.reproduce.arms import ARMS, GROUPS, arm_named
 from parrot_recipes.reproduce.cells import Cell, CellResult, FingerprintedSet, same_data
 from parrot_recipes.reproduce.conclusion import conclusions
 from parrot_recipes.reproduce.presets import MAIN, PRESETS, preset
+from parrot_recipes.reproduce.publish import BEGIN, END, publish
 from parrot_recipes.reproduce.study import Study, beyond_the_edge, restricted
 from parrot_recipes.reproduce.validation import validation_features
 from rich.console import Console
@@ -213,8 +214,8 @@ def made_up(key, accuracy, seed, looked=None):
 LOOKED = ("cosine", "cka", "adapter_cosine", "adapter_cka", "retrieval")
 
 
-def stub(out, config=None):
-    return Stub(config or preset("study"), out, Display(Console(file=io.StringIO())), Workers())
+def stub(out, **options):
+    return Stub(preset("study"), out, Display(Console(file=io.StringIO())), Workers(), **options)
 
 
 def test_a_killed_study_goes_on_where_it_was(tmp_path, ran):
@@ -229,6 +230,24 @@ def test_a_killed_study_goes_on_where_it_was(tmp_path, ran):
     assert [r.key for r in found] == ["stage-1", *(arm.key for arm in ARMS)]
     assert stub(tmp_path).run(wanted) == found
     assert len(ran) == len(wanted)
+
+
+def test_what_is_finished_can_be_read_without_training(tmp_path, ran):
+    rates = dict.fromkeys(GROUPS, 1e-3)
+    working = stub(tmp_path)
+    few = [arm_named(key) for key in ("none", "dense", "single")]
+    with pytest.raises(RecipeError, match="far enough"):
+        working.finished(rates)
+    working.run(working.cells(MAIN, 0, few, rates))
+    working.run(working.cells(MAIN, 1, few, rates))
+    working.run(working.cells(MAIN, 2, few[:2], rates))  # killed before its third arm
+    assert working.finished(rates) == {MAIN: (("none", "dense", "single"), (0, 1))}
+    reader = stub(tmp_path, trains=False)
+    assert len(reader.run(reader.cells(MAIN, 1, few, rates))) == 4
+    count = len(ran)
+    with pytest.raises(RecipeError, match=r"not run yet: single \(test\)"):
+        reader.run(reader.cells(MAIN, 2, few, rates))
+    assert len(ran) == count
 
 
 def test_another_setting_is_another_cell(tmp_path):
@@ -398,6 +417,28 @@ def test_the_table_has_a_row_for_each_arm(described):
     lines = results.markdown(described).splitlines()
     assert sum(line.startswith("| ") for line in lines) == 2 + 1 + len(ARMS)
     assert any("single conditioned expert" in line and "**yes**" in line for line in lines)
+
+
+def test_publishing_writes_between_the_comments_only(described, tmp_path):
+    report.write_report(described, tmp_path)
+    (tmp_path / "results.json").write_text("{}")
+    (tmp_path / "table.md").write_text(results.markdown(described), "utf-8")
+    home = tmp_path / "home"
+    home.mkdir()
+    with pytest.raises(RecipeError, match="no place for tables"):
+        publish(tmp_path, home)
+    assert list(home.iterdir()) == []
+    readme = home / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
+    publish(tmp_path, home)
+    once = readme.read_text("utf-8")
+    publish(tmp_path, home)
+    assert readme.read_text("utf-8") == once
+    assert once.startswith("before\n")
+    assert once.endswith("after\n")
+    assert "single conditioned expert" in once
+    assert "old" not in once
+    assert (home / "results" / f"gains-{MAIN}.png").exists()
 
 
 @pytest.mark.slow
