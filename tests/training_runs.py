@@ -149,7 +149,7 @@ def run_in_process(
 
     Args:
         out: as in :func:`toy_config`.
-        changes: likewise; and ``family``, ``die_at``, and ``text_only`` of :class:`ToyData`.
+        changes: likewise; and ``family``, ``die_in_step``, and ``text_only`` of :class:`ToyData`.
         die_at: which of all moments (:data:`MOMENTS`) is the last.
         largest_file: bytes; what is longer cannot be written, as on a full disk.
     """
@@ -157,9 +157,10 @@ def run_in_process(
     import resource
 
     torch.set_num_threads(1)
-    die_at = changes.pop("die_at", die_at)
     if die_at is not None:
         die_at_moment(die_at)
+    if "die_in_step" in changes:
+        die_at_moment(2 * changes.pop("die_in_step"), {"torch.optim": ("AdamW.step",)})
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     family, data = changes.pop("family", "llava"), ToyData(text_only=changes.pop("text_only", ()))
@@ -171,7 +172,7 @@ def run_in_process(
     os._exit(128 + result.signal if result.signal else 0)
 
 
-def die_at_moment(last: int) -> None:
+def die_at_moment(last: int, moments: dict[str, tuple[str, ...]] = MOMENTS) -> None:
     """SIGKILL this process at the ``last``-th moment from now."""
     import functools
     import importlib
@@ -195,7 +196,7 @@ def die_at_moment(last: int) -> None:
 
         return call
 
-    for module, names in MOMENTS.items():
+    for module, names in moments.items():
         for name in names:
             owner, _, attribute = name.rpartition(".")
             holder = importlib.import_module(module)

@@ -5,6 +5,10 @@ The library decides little here. What it does decide:
 * FSDP2 shards the language model's decoder layers, each a unit of its own. Everything visual stays in the root unit,
   whose parameters are gathered in every forward pass: a process whose micro-batch holds no picture takes part in the
   same collective operations as the others, and nobody waits for ever.
+  Two more differences between prompts with and without pictures are levelled: the input embeddings, which accelerate
+  makes a unit too, are read twice with a picture (the text steers the adapter) and once without, so they stay gathered
+  from their first use in a step; and gradients pass through a frozen language model only on their way to a picture, so
+  there they are made to pass always.
 * DDP does not look for unused parameters; the objective gives every one a gradient (``interop/objective.py``).
 * A process uses one device. A machine with several is used through ``torchrun`` or ``accelerate launch``.
 """
@@ -18,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
@@ -31,7 +36,9 @@ __all__ = [
     "decoder_layers",
     "host_device",
     "join_processes",
+    "keep_embeddings_whole",
     "number_of_processes",
+    "pass_gradients_always",
     "require_engine",
     "sharing_weights",
     "training_arguments",
@@ -63,7 +70,6 @@ def training_arguments(
     config: TrainingConfig,
     *,
     directory: Path,
-    tensorboard: Path | None,
     steps: int,
     accumulation: int,
     layers: Sequence[str],
@@ -74,7 +80,6 @@ def training_arguments(
     Args:
         config: the run.
         directory: where the Trainer may write; it writes nothing there on its own.
-        tensorboard: where its files go, or None.
         steps: of the optimizer.
         accumulation: micro-batches of a process in one of them.
         layers: class names of the language model's decoder layers.
@@ -112,7 +117,7 @@ def training_arguments(
         logging_strategy="no",  # when to log and save is decided by the run's own callback
         save_strategy="no",
         logging_nan_inf_filter=False,
-        report_to=["tensorboard"] if tensorboard is not None else [],
+        report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         ignore_data_skip=True,  # the sampler finds its place itself
@@ -144,8 +149,6 @@ def require_engine(config: TrainingConfig) -> None:
     """
     import importlib.util
 
-    import torch
-
     if config.engine.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError(explain("engine.device: cuda, and torch sees no CUDA device.", to_do="engine.device=cpu"))
     if config.engine.kind == "fsdp2" and number_of_processes() < 2:
@@ -166,8 +169,6 @@ def require_engine(config: TrainingConfig) -> None:
 
 
 def _on_cpu(config: TrainingConfig) -> bool:
-    import torch
-
     return config.engine.device == "cpu" or (config.engine.device == "auto" and not torch.cuda.is_available())
 
 
@@ -197,6 +198,25 @@ def decoder_layers(handle: Attachment) -> list[str]:
             )
         )
     return sorted(names)
+
+
+def pass_gradients_always(handle: Attachment) -> None:
+    """Let the backward pass go through the language model whether or not something before it trains."""
+    handle.parts.base.get_input_embeddings().register_forward_hook(_with_gradient)
+
+
+def _with_gradient(module: nn.Module, args: Any, output: Any) -> None:
+    if torch.is_grad_enabled():
+        output.requires_grad_(True)
+
+
+def keep_embeddings_whole(model: nn.Module) -> None:
+    """Under FSDP2, gather the input embeddings once a step, however often they are read."""
+    from torch.distributed.fsdp import FSDPModule
+
+    embeddings = getattr(model, "get_input_embeddings", lambda: None)()
+    if isinstance(embeddings, FSDPModule):
+        embeddings.set_reshard_after_forward(False)
 
 
 def sharing_weights(model: nn.Module) -> Any:

@@ -28,6 +28,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from parrot_adapters.adapter_files import read_tensors, save_tensors
 from parrot_adapters.errors import TrainingError, explain
+from parrot_adapters.interop.engines import keep_embeddings_whole
 from parrot_adapters.interop.micro_batches import MicroBatches, TrainingData
 from parrot_adapters.interop.trained_state import (
     load_optimizer_state,
@@ -62,7 +63,8 @@ class RunCallback(TrainerCallback):
         self.overdue = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Show where the run stands."""
+        """Make sure that nobody waits for ever, and show where the run stands."""
+        keep_embeddings_whole(self.trainer.model)
         self.trainer.started = time.monotonic()
         self.trainer.show_progress(state.global_step, state.max_steps, None)
 
@@ -93,6 +95,7 @@ class ParrotTrainer(Trainer):
         stop: asked after each step.
         done: steps behind it; the checkpoint of that step is resumed from.
         progress: called with step, steps and what was logged.
+        tensorboard: where its files go, if they are wanted.
 
     Attributes:
         stopped_by: the signal that ended the run early, or 0.
@@ -111,6 +114,7 @@ class ParrotTrainer(Trainer):
         stop: StopRequest,
         done: int = 0,
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
+        tensorboard: Path | None = None,
     ) -> None:
         optimizer = {
             "params": groups,
@@ -124,7 +128,7 @@ class ParrotTrainer(Trainer):
             data_collator=collator,
             train_dataset=data,
             optimizer_cls_and_kwargs=(torch.optim.AdamW, optimizer),
-            callbacks=[RunCallback(self)],
+            callbacks=[RunCallback(self), *_tensorboard(tensorboard)],
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # so that the Trainer counts the global batch's tokens for us
@@ -396,6 +400,15 @@ def threads_of(checkpoint: Path) -> int:
 def _state(checkpoint: str) -> dict[str, Any]:
     found: dict[str, Any] = torch.load(Path(checkpoint) / STATE, weights_only=True)
     return found
+
+
+def _tensorboard(directory: Path | None) -> list[TrainerCallback]:
+    if directory is None:
+        return []
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return [TensorBoardCallback(SummaryWriter(str(directory)))]
 
 
 def _frozen_parts(tower: nn.Module | None) -> list[nn.Module]:

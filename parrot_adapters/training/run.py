@@ -155,7 +155,6 @@ class _Run:
         self.arguments = training_arguments(
             config,
             directory=directory.path,
-            tensorboard=directory.tensorboard if config.log.tensorboard else None,
             steps=self.steps,
             accumulation=accumulation_steps(config, number_of_processes()),
             layers=decoder_layers(handle) if config.engine.kind == "fsdp2" else (),
@@ -192,6 +191,7 @@ class _Run:
         return self._result(self.steps, first, 0, started)
 
     def _train(self, first: int) -> ParrotTrainer:
+        from parrot_adapters.interop.recompute import recompute_activations
         from parrot_adapters.interop.trained_state import load_trained_weights, trained_weights
         from parrot_adapters.interop.trainer import ParrotTrainer
 
@@ -202,7 +202,7 @@ class _Run:
         if self.main:
             MetricsFile(self.directory.metrics).go_back_to(first)
         if config.engine.gradient_checkpointing:
-            _recompute_activations(handle.model)
+            recompute_activations(handle.model)
         working = self._working()
         with stop_requests() as stop, live_progress(config.log.progress and self.main) as shown:
             trainer = ParrotTrainer(
@@ -216,6 +216,7 @@ class _Run:
                 stop=stop,
                 done=first,
                 progress=shown,
+                tensorboard=self.directory.tensorboard if config.log.tensorboard and self.main else None,
             )
             self._require_engine(trainer)
             with working.observe(trainer.count_routing), _memory_errors(config), warnings.catch_warnings():
@@ -230,12 +231,13 @@ class _Run:
     def _working(self) -> Attachment:
         """The handle on the model that an engine may take apart: this one, or a copy's where it is sharded."""
         from parrot_adapters.attachment import attachment_of
-        from parrot_adapters.interop.engines import SHARDED, sharing_weights
+        from parrot_adapters.interop.engines import SHARDED, pass_gradients_always, sharing_weights
 
         if self.config.engine.kind not in SHARDED:
             return self.handle
         copied = attachment_of(sharing_weights(self.handle.model))
         assert copied is not None
+        pass_gradients_always(copied)
         return copied
 
     def _load(self, step: int) -> None:
@@ -362,15 +364,6 @@ def _in_float32(handle: Attachment) -> Iterator[None]:
         for name, parameter in handle.model.named_parameters():
             if name in before and id(parameter) not in module:
                 parameter.data = parameter.data.to(before[name])
-
-
-def _recompute_activations(model: Any) -> None:
-    # transformers 5.24 renamed it, and warns about the old name.
-    enable = getattr(model, "activation_checkpointing_enable", None)
-    if enable is not None:
-        enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    else:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 @contextmanager

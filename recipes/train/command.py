@@ -40,11 +40,14 @@ def command(argv: list[str]) -> int:
         raise ConfigError(f"{wrong[0]!r} is no key=value")
     config = load_config(asked.config, asked.overrides)
     directory = prepare_run(config, fresh=asked.fresh)
-    if directory.is_done():
-        if directory.leads:
-            print(f"done already: {directory.finished()} steps, {directory.adapter} (--fresh starts over)")
-        return 0
-    result = RECIPES[config.recipe](config)
+    try:
+        if directory.is_done():
+            if directory.leads:
+                print(f"done already: {directory.finished()} steps, {directory.adapter} (--fresh starts over)")
+            return 0
+        result = RECIPES[config.recipe](config)
+    finally:
+        directory.release()
     if directory.leads:
         print(_in_words(result), file=sys.stderr if result.signal else sys.stdout)
     return 128 + result.signal if result.signal else 0

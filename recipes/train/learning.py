@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ HERE = Path(__file__).parent
 def attach_to(model: Any, processor: Any, config: TrainingConfig) -> pa.Attachment:
     """Attach a run's adapter, with the projector and module of the adapter that it starts from, where it has them.
 
+    LoRA weights belong to their run: they are not taken over, and a warning says so.
+
     Args:
         model: the host.
         processor: its processor.
@@ -29,6 +32,8 @@ def attach_to(model: Any, processor: Any, config: TrainingConfig) -> pa.Attachme
     """
     earlier = None if config.start_from is None else pa.load_adapter(model, config.start_from, processor=processor)
     module, projector = None, False
+    if config.start_from is not None and (Path(config.start_from) / "llm_lora").is_dir():
+        warnings.warn(f"the LoRA weights in {config.start_from} are not taken over", pa.ParrotWarning, stacklevel=2)
     if earlier is not None:
         projector = earlier.owns_projector
         if earlier.module is not None:

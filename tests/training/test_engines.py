@@ -208,7 +208,7 @@ def test_checkpoints_of_two_go_on_in_one_and_back(tmp_path, engine, what):
     what = {"checkpoint__every": 3, **what}
     alone(tmp_path / "one", **what)
     mixed = tmp_path / "mixed"
-    killed = start(mixed, engine__kind=engine, die_at=40, **what)
+    killed = start(mixed, engine__kind=engine, die_in_step=5, **what)
     killed.communicate(timeout=150)
     assert killed.returncode != 0
     (at,) = (mixed / "checkpoints").glob("step-*")

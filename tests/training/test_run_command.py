@@ -1,0 +1,375 @@
+"""``parrot train`` from a YAML file: both stages and retrofit, on hosts of several families as they lie on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import chat_processors
+import pytest
+import torch
+import transformers
+from miniatures import lively
+from PIL import Image
+
+import parrot_adapters as pa
+from parrot_adapters.cli import main
+from parrot_adapters.data import Collator, open_data
+from parrot_adapters.training import load_config
+
+COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200)}
+WORDS = {"en": ("red", "green", "blue"), "tr": ("kirmizi", "yesil", "mavi"), "ru": ("красный", "зелёный", "синий")}
+ASKED = {"en": "Colour?", "tr": "Renk ne?", "ru": "Цвет?"}
+TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+}
+TOWER = {
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": chat_processors.SIDE,
+    "patch_size": chat_processors.PATCH,
+}
+
+
+def llava():
+    processor = chat_processors.llava()
+    config = transformers.LlavaConfig(
+        text_config={"model_type": "llama", "vocab_size": len(processor.tokenizer), **TEXT},
+        vision_config={"model_type": "clip_vision_model", **TOWER},
+        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    return transformers.LlavaForConditionalGeneration(config), processor
+
+
+def gemma3():
+    processor = chat_processors.gemma3()
+    ids = processor.tokenizer.convert_tokens_to_ids
+    config = transformers.Gemma3Config(
+        text_config={**TEXT, "vocab_size": len(processor.tokenizer), "head_dim": 8, "sliding_window": 64},
+        vision_config={"model_type": "siglip_vision_model", **TOWER, "vision_use_head": False},
+        mm_tokens_per_image=4,
+        boi_token_index=ids("<start_of_image>"),
+        eoi_token_index=ids("<end_of_image>"),
+        image_token_index=ids("<image_soft_token>"),
+    )
+    return transformers.Gemma3ForConditionalGeneration(config), processor
+
+
+def idefics3():
+    processor = chat_processors.idefics3()
+    config = transformers.Idefics3Config(
+        text_config={"model_type": "llama", "vocab_size": len(processor.tokenizer), **TEXT},
+        vision_config={**TOWER, "model_type": "idefics3_vision"},
+        image_token_id=processor.tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
+    return transformers.Idefics3ForConditionalGeneration(config), processor
+
+
+FAMILIES = {"llava": llava, "gemma3": gemma3, "idefics3": idefics3}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with hosts, pictures and dialogues, as users have them."""
+    folder = tmp_path_factory.mktemp("world")
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (chat_processors.SIDE, chat_processors.SIDE), colour).save(folder / f"{name}.png")
+    for file, languages in (("stage1.json", ("en",)), ("stage2.json", tuple(WORDS))):
+        samples = [
+            {
+                "id": f"{name}-{language}-{n}",
+                "image": f"{name}.png",
+                "language": language,
+                "conversations": [
+                    {"from": "human", "value": f"<image>\n{ASKED[language]}"},
+                    {"from": "gpt", "value": WORDS[language][number]},
+                ],
+            }
+            for n in range(4)
+            for number, name in enumerate(COLOURS)
+            for language in languages
+        ]
+        (folder / file).write_text(json.dumps(samples, ensure_ascii=False), encoding="utf-8")
+    for family, build in FAMILIES.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model, processor = build()
+            lively(model)
+        model.save_pretrained(folder / family)
+        processor.save_pretrained(folder / family)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def write(world: Path, out: Path, name: str, text: str, family: str = "llava") -> Path:
+    """A run's file."""
+    path = world / f"{out.name}-{name}-{family}.yaml"
+    path.write_text(
+        f"""
+out: {out / name}
+host: {{path: {family}, dtype: float32}}
+steps: 12
+batch: {{size: 4, per_device: 2}}
+engine: {{device: cpu, compute: float32}}
+optim: {{learning_rate: 5e-3}}
+checkpoint: {{every: 5}}
+log: {{every: 2, progress: false}}
+{text}
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+ADAPTER = "adapter: {num_experts: 2, expert_hidden_size: 16}"
+STAGE1 = "recipe: stage1\ndata: {sources: [{path: stage1.json}]}"
+
+
+def stage(kind: str, start: Path | None = None, more: str = "") -> str:
+    started = "" if start is None else f"start_from: {start}\n"
+    return f"recipe: {kind}\ndata: {{sources: [{{path: stage2.json}}]}}\n{ADAPTER}\n{started}{more}"
+
+
+def losses(out: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+def answers(host: Path, adapter: Path, file: Path) -> torch.Tensor:
+    """Logits of a host with an adapter, both from disk."""
+    from parrot_adapters.training import load_training_host
+
+    config = load_config(file)
+    model, processor = load_training_host(config)
+    if host != Path(config.host.path):
+        model = type(model).from_pretrained(host)
+    handle = pa.load_adapter(model.eval(), adapter, processor=processor, strict=True)
+    data = open_data(config.data, seed=0)
+    batch = Collator(processor, model_config=model.config)([data[0], data[1], data[2]])
+    with torch.no_grad():
+        return handle.model(**{k: v for k, v in batch.items() if not k.startswith("parrot_")}).logits
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_both_stages_and_retrofit(world, tmp_path, family, kind, capsys):
+    """Stage 1, stage 2 on its projector, and an adapter for what came out of that."""
+    first = write(world, tmp_path, "one", STAGE1, family)
+    assert main(["train", str(first)]) == 0
+    assert {p.name for p in (tmp_path / "one" / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "projector.safetensors",
+        "README.md",
+    }
+    tuned = "lora: {r: 2, target_modules: all-linear}" if kind == "lora" else "train: {language_model: full}"
+    second = write(world, tmp_path, "two", stage("stage2", tmp_path / "one" / "adapter", tuned), family)
+    assert main(["train", str(second)]) == 0
+    out = tmp_path / "two"
+    assert losses(out)[-1] < 0.95 * losses(out)[0]
+    assert (out / "host").is_dir() == (kind == "full")
+    assert (out / "adapter" / "projector.safetensors").exists() == (kind == "lora")
+    assert (out / "adapter" / "llm_lora").is_dir() == (kind == "lora")
+    host = out / "host" if kind == "full" else world / family
+    seen = answers(host, out / "adapter", second)
+    assert torch.isfinite(seen).all()
+    third = write(world, tmp_path, "three", stage("retrofit", out / "adapter"), family)
+    command = ["train", str(third), f"host.path={host}", "steps=4"]
+    if kind == "lora":
+        with pytest.warns(pa.ParrotWarning, match="LoRA weights .* not taken over"):
+            assert main(command) == 0
+    else:
+        assert main(command) == 0
+        assert losses(tmp_path / "three")[0] < losses(out)[0]
+    assert "done: 4 steps" in capsys.readouterr().out
+
+
+def test_a_module_is_taken_over(world, tmp_path):
+    """With a learning rate of next to nothing the second run is the first one's adapter."""
+    first = write(world, tmp_path, "one", stage("retrofit"))
+    assert main(["train", str(first)]) == 0
+    again = write(world, tmp_path, "two", stage("retrofit", tmp_path / "one" / "adapter"))
+    assert main(["train", str(again), "steps=1", "optim.learning_rate=1e-30"]) == 0
+    host = world / "llava"
+    wanted = answers(host, tmp_path / "one" / "adapter", first)
+    torch.testing.assert_close(answers(host, tmp_path / "two" / "adapter", again), wanted)
+    assert main(["train", str(again), "adapter.num_experts=3", f"out={tmp_path / 'three'}"]) == 2
+
+
+def test_trained_and_loaded_agree(world, tmp_path):
+    from parrot_recipes.train import retrofit
+
+    file = write(world, tmp_path, "one", stage("retrofit", more="train: {projector: true}"))
+    kept = {}
+
+    def keep(handle, processor, config, *args, **options):
+        from parrot_recipes.train import learning
+
+        kept["handle"] = handle
+        return learning.learn(handle, processor, config, *args, **options)
+
+    original, retrofit.learn = retrofit.learn, keep
+    try:
+        assert main(["train", str(file)]) == 0
+    finally:
+        retrofit.learn = original
+    handle = kept["handle"]
+    config = load_config(file)
+    data = open_data(config.data, seed=0)
+    from parrot_adapters.training import load_training_host
+
+    model, processor = load_training_host(config)
+    batch = Collator(processor, model_config=model.config)([data[0], data[1], data[2]])
+    inputs = {k: v for k, v in batch.items() if not k.startswith("parrot_")}
+    with torch.no_grad():
+        trained = handle.model(**inputs).logits
+        assert torch.equal(answers(world / "llava", tmp_path / "one" / "adapter", file), trained)
+        handle.detach()
+        assert torch.equal(handle.model(**inputs).logits, model(**inputs).logits)
+
+
+# --- exit codes ------------------------------------------------------------------------------------------------------
+
+
+def test_done_already(world, tmp_path, capsys):
+    file = write(world, tmp_path, "one", STAGE1)
+    assert main(["train", str(file)]) == 0
+    lines = losses(tmp_path / "one")
+    assert main(["train", str(file)]) == 0
+    assert "done already: 12 steps" in capsys.readouterr().out
+    assert main(["train", str(file), "steps=14"]) == 0
+    assert losses(tmp_path / "one")[: len(lines)] == lines
+    assert len(losses(tmp_path / "one")) == len(lines) + 1
+
+
+def test_another_configuration_is_2_and_names_the_keys(world, tmp_path, capsys):
+    file = write(world, tmp_path, "one", STAGE1)
+    assert main(["train", str(file), "steps=2"]) == 0
+    assert main(["train", str(file), "steps=2", "seed=3", "optim.learning_rate=1e-4"]) == 2
+    error = capsys.readouterr().err
+    assert "seed: was 0, is 3" in error
+    assert "optim.learning_rate: was 0.005, is 0.0001" in error
+    assert main(["train", str(file), "steps=2", "seed=3", "--fresh"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["steps"], 2, "no key=value"),
+        (["stepz=3"], 2, "stepz"),
+        (["host.path=nowhere"], 2, "cannot be loaded"),
+        (["start_from=nowhere"], 1, "not an adapter directory"),
+        (["data.sources.0.path=nowhere.json"], 1, "nowhere.json"),
+        (["data.max_length=4"], 1, "long"),
+        (["engine.kind=fsdp2"], 2, "torchrun"),
+        (["batch.size=3"], 2, "batch.size"),
+    ],
+)
+def test_what_is_wrong_is_said(world, tmp_path, capsys, arguments, code, words):
+    file = write(world, tmp_path, "one", STAGE1)
+    assert main(["train", str(file), *arguments]) == code
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_bad_samples_can_be_skipped(world, tmp_path):
+    """A picture that is not there: an error, or a line in the rejects file."""
+    samples = json.loads((world / "stage1.json").read_text("utf-8"))
+    samples[1]["image"] = "gone.png"
+    (world / "holes.json").write_text(json.dumps(samples), encoding="utf-8")
+    file = write(world, tmp_path, "one", "recipe: stage1\ndata: {sources: [{path: holes.json}]}")
+    assert main(["train", str(file)]) == 1
+    assert main(["train", str(file), "data.bad_samples=skip", "--fresh"]) == 0
+    rejects = [json.loads(line) for line in (tmp_path / "one" / "rejects.jsonl").read_text().splitlines()]
+    assert [reject["identity"] for reject in rejects] == [samples[1]["id"]]
+
+
+def test_streams_and_budgets(world, tmp_path):
+    """Other ways to make batches: a run goes on from a stream's middle as if it had never stopped."""
+    lines = [json.dumps(sample) for sample in json.loads((world / "stage2.json").read_text("utf-8"))]
+    (world / "stage2.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "recipe: stage1\ndata: {sources: [{path: stage2.jsonl, streaming: true, format: llava}]}"
+    whole, parts = (write(world, tmp_path, name, text) for name in ("whole", "parts"))
+    steady = ["optim.schedule=constant", "optim.warmup_ratio=0"]
+    assert main(["train", str(whole), *steady]) == 0
+    assert main(["train", str(parts), *steady, "steps=5"]) == 0
+    assert main(["train", str(parts), *steady]) == 0
+    assert losses(tmp_path / "parts")[-3:] == losses(tmp_path / "whole")[-3:]
+    assert main(["train", str(parts), "steps=null", "--fresh"]) == 2  # a stream has no epochs to count
+    text = "recipe: stage1\ndata: {sources: [{path: stage2.json}], token_budget: 300, max_length: 200}"
+    assert main(["train", str(write(world, tmp_path, "budget", text))]) == 0
+
+
+def test_tensorboard_gets_what_metrics_get(world, tmp_path):
+    file = write(world, tmp_path, "one", STAGE1)
+    assert main(["train", str(file), "log.tensorboard=true", "steps=4"]) == 0
+    assert list((tmp_path / "one" / "tensorboard").rglob("events.*"))
+
+
+@pytest.mark.slow
+def test_a_process_that_is_asked_to_stop_says_143(world, tmp_path):
+    file = write(world, tmp_path, "one", STAGE1)
+    command = [sys.executable, "-m", "parrot_adapters", "train", str(file)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [*command, "steps=5000", "checkpoint.every=10000"], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (tmp_path / "one" / "metrics.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "saved. The same command goes on" in error
+    (saved,) = (tmp_path / "one" / "checkpoints").glob("step-*")
+    step = int(saved.name[5:])
+    done = subprocess.run([*command, f"steps={step + 2}"], env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert f"done: steps {step} to {step + 2}" in done.stdout
+
+
+@pytest.mark.slow
+def test_torchrun(world, tmp_path):
+    file = write(world, tmp_path, "one", stage("retrofit"))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for engine in ("ddp", "fsdp2"):
+        done = subprocess.run(
+            [
+                *launcher,
+                "-m",
+                "parrot_adapters",
+                "train",
+                str(file),
+                f"engine.kind={engine}",
+                f"out={tmp_path / engine}",
+            ],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("done: 12 steps") == 1
+    assert losses(tmp_path / "ddp") == pytest.approx(losses(tmp_path / "fsdp2"), rel=1e-4)
