@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.languages import canonical_language
-from parrot_adapters.evaluation.tasks import CHOICE, COMPARISON, TASKS
+from parrot_adapters.evaluation.tasks import CHOICE, COMPARISON, OPEN, TASKS
 
 __all__ = ["BENCHMARKS", "HUB_DATASET", "Benchmark", "benchmark_named"]
 
@@ -48,6 +48,8 @@ class Benchmark(NamedTuple):
                     has=", ".join(self.tasks),
                 )
             )
+        if task in OPEN:  # no options are shown, so none can be turned
+            return self._replace(circular=False)
         return self._replace(stem=f"{self.stem}-COMPARISON") if task == COMPARISON else self
 
     def subset(self, language: str) -> str:

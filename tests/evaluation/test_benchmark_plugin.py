@@ -13,6 +13,7 @@ import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Benchmark, EvaluationDataError, Row, benchmark_named, load_subset
 from parrot_adapters.evaluation.host import Reply
+from parrot_adapters.evaluation.tasks import TASKS
 from parrot_adapters.plugins import manager
 
 
@@ -103,6 +104,11 @@ def test_passes_show_the_same_question_turned(tmp_path: Path) -> None:
         assert len({tuple(row.options.values()) for row in passes}) == 4
         assert all(row.cells[letter] == text for row in passes for letter, text in row.options.items())
         assert len({tuple(subset.pictures(row.index)) for row in passes}) == 1
+
+
+def test_open_questions_are_not_turned() -> None:
+    mine = Benchmark("mine", "MINE", circular=True, tasks=TASKS)
+    assert [mine.for_task(task).circular for task in ("choice", "comparison", "naming", "retrieval")] == [1, 1, 0, 0]
 
 
 @pytest.mark.usefixtures("circular")
