@@ -20,7 +20,7 @@ def register_model_classes(register: Callable[[str, Callable[[], None]], None]) 
 
 @hookimpl
 def register_examples(register: Callable[[str, Example], None]) -> None:
-    register("emoji", Example(make_example, key="2", seconds=20))
+    register("emoji", Example(make_example, key="3", seconds=20))
 
 
 def make_example(directory: Path) -> None:

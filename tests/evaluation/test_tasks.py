@@ -17,9 +17,10 @@ from evaluation_runs import ScriptedHost
 from hypothesis import given
 from hypothesis import strategies as st
 
+import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.evaluation import EvaluationDataError
+from parrot_adapters.evaluation import Benchmark, EvaluationDataError
 from parrot_adapters.evaluation.answers import Answer
 from parrot_adapters.evaluation.config import EvaluationConfig
 from parrot_adapters.evaluation.evaluate import Evaluation, evaluate
@@ -264,6 +265,22 @@ def test_what_pictures_and_replies_say_cannot_become_markup(data: Path, tmp_path
     write_task_results(result, tmp_path / "out")
     write_task_report(result, tmp_path / "out")
     assert evil not in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_a_plugins_benchmark_has_the_tasks_it_declares(data: Path, tmp_path: Path) -> None:
+    class Plugin:
+        @pa.hookimpl
+        def register_benchmarks(self, register):
+            register("signs", Benchmark("signs", "EMOJI", tasks=("choice", "naming")))
+
+    pa.plugins.register(Plugin(), "signs-plugin")
+    try:
+        asked = config(data, tmp_path / "out", "naming", benchmark="signs")
+        assert score_task(evaluate(asked, host=Namer()), resamples=50).measures[0].macro.estimate == 1
+        with pytest.raises(ConfigError, match="has no task 'retrieval'"):
+            config(data, tmp_path / "out", "retrieval", benchmark="signs")
+    finally:
+        pa.plugins.manager.unregister("signs-plugin")
 
 
 @pytest.mark.slow
