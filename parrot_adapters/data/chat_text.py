@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parrot_adapters.data.dialogue import Picture, Turn
+from parrot_adapters.data.dialogue import Picture, Turn, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.errors import ConfigError, explain
 
@@ -51,18 +51,10 @@ class ChatText:
         self._has_template = bool(
             getattr(processor, "chat_template", None) or getattr(self._tokenizer, "chat_template", None)
         )
-        self._specials = tuple(special_tokens(self._tokenizer))
-        names = "|".join(map(re.escape, sorted(self._specials, key=len, reverse=True))) or r"(?!)"
-        self._control = re.compile(names)
+        self._specials = special_tokens(self._tokenizer)
         self._as_text = {role: self._takes_only_text(role) for role in ("user", "assistant", "system")}
-
-    def prompt(self, turns: Sequence[Turn]) -> str:
-        """What the host is given to answer the last turn.
-
-        Raises:
-            BadSample: the template cannot write it.
-        """
-        return self._render(turns, generation=True)
+        self._framing = tuple(sorted(self._framing_tokens(), key=len, reverse=True))
+        self._control = re.compile("|".join(map(re.escape, self._framing)) or r"(?!)")
 
     def write(self, turns: Sequence[Turn]) -> Written:
         """The text of a training sample.
@@ -94,7 +86,8 @@ class ChatText:
             body = closed[len(opened) :]
         else:  # the generation prompt is not how the template opens a finished answer
             words = _words(turns[number]).strip()
-            at = closed.find(words, _common(opened, closed)) if words else -1
+            asked = self._render(turns[:number], generation=False)
+            at = closed.find(words, _common(asked, closed)) if words else -1
             if at < 0:
                 raise BadSample("template", f"the answer {words[:40]!r} is not in what the template writes")
             body = closed[at:]
@@ -104,11 +97,25 @@ class ChatText:
     def _end_of_turn(self, body: str) -> int | None:
         """Where the first of the control tokens that a finished answer ends with ends; None if it ends with words."""
         found, rest = None, body.rstrip()
-        while rest.endswith(self._specials):
+        while rest.endswith(self._framing):
             found = len(rest)
-            last = max((token for token in self._specials if rest.endswith(token)), key=len)
+            last = next(token for token in self._framing if rest.endswith(token))
             rest = rest.removesuffix(last).rstrip()
         return found
+
+    def _framing_tokens(self) -> set[str]:
+        """Control tokens that frame turns and pictures. Others (boxes, references) may be what is to be learned."""
+        asked, told = Turn("user", ("one",)), Turn("assistant", ("two",))
+        written = ""
+        for shown in ((Picture(),), (Video(""),), ("three",)):
+            turns = (asked, told, Turn("user", shown))
+            try:
+                written += self._render(turns, generation=True)
+            except BadSample:  # a template without videos, for example
+                continue
+        held = {**vars(self._processor), **self._tokenizer.special_tokens_map}
+        named = {value for name, value in held.items() if name.endswith("_token") and name != "unk_token"}
+        return {token for token in self._specials if token in written or token in named}
 
     def _refuse_control_tokens(self, turns: Sequence[Turn]) -> None:
         for number, turn in enumerate(turns, 1):

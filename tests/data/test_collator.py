@@ -209,6 +209,20 @@ def test_without_a_template_prompts_are_the_evaluations() -> None:
     assert written.text[slice(*written.answers[0])].strip() == "yes</s>"
 
 
+def test_a_generation_prompt_unlike_a_finished_answer() -> None:
+    """The prompt is inference's, what follows is the template's answer."""
+    finished = "{% if m['role'] == 'assistant' %}{{ 'Answer is ' }}{% endif %}{% for p in m['content'] %}"
+    template = TIGHT.replace("{% for p in m['content'] %}", finished).replace(
+        "{{ 'assistant:' }}", "{{ 'assistant:Answer= ' }}"
+    )
+    made = llava(template)
+    dialogue = Dialogue("m", "f", None, (ASKED, Turn("assistant", ("Answer is 3",))))
+    ((ids, labels),) = rows(Collator(made)([dialogue]))
+    prompt = inference_ids(made, dialogue.turns[:1])
+    assert ids[: len(prompt)] == prompt
+    assert made.tokenizer.decode([i for i in labels if i != -100]) == "Answer is 3</s>"
+
+
 def test_templates_that_want_strings_get_strings() -> None:
     template = (
         "{% for m in messages %}{% if m['role'] == 'user' %}u:{% for p in m['content'] %}"
@@ -370,6 +384,18 @@ def test_a_missing_package_is_not_the_samples_fault() -> None:
     made.__class__ = Lacking
     with pytest.raises(MissingDependencyError, match="torchcodec"):
         Collator(made, bad_samples="skip")([GOOD])
+
+
+def test_control_tokens_that_frame_nothing_may_be_learned() -> None:
+    made = qwen2_vl()
+    special = (*CHATML_TOKENS, "<|video_pad|>", "<|endoftext|>", "<|box_start|>", "<|box_end|>")
+    made.tokenizer = tokenizer(special, eos_token="<|im_end|>")
+    boxed = "<|box_start|>(1,2)<|box_end|>"
+    ((_, labels),) = rows(Collator(made)([Dialogue("b", "f", None, (ASKED, Turn("assistant", (boxed,))))]))
+    assert made.tokenizer.decode([i for i in labels if i != -100]) == boxed + "<|im_end|>"
+    for framing in ("<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|vision_end|>", "<|video_pad|>", "<pad>"):
+        with pytest.raises(DataError, match="control-token"):
+            Collator(made)([Dialogue("b", "f", None, (Turn("user", (f"a {framing}",)), Turn("assistant", ("x",))))])
 
 
 def test_control_tokens_of_other_hosts_are_plain_text() -> None:
