@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import csv
 import json
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -54,3 +56,42 @@ def row() -> Callable[..., dict]:
         return base | {name.replace("l2_", "l2-"): value for name, value in cells.items()}
 
     return make
+
+
+@pytest.fixture
+def write_workbook(tmp_path: Path) -> Write:
+    """Write a table as a spreadsheet does, numbers as numbers and text in place, and return its path."""
+
+    def write(name: str, table: Sequence[Sequence[object]]) -> Path:
+        path = tmp_path / name
+
+        def cell(reference: str, value: object) -> str:
+            if isinstance(value, (int, float)):
+                return f'<c r="{reference}"><v>{value}</v></c>'
+            return f'<c r="{reference}" t="inlineStr"><is><t>{escape(str(value))}</t></is></c>'
+
+        main_name = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+        relations = "http://schemas.openxmlformats.org/package/2006/relationships"
+        sheet = "".join(
+            f'<row r="{i}">'
+            + "".join(cell(f"{chr(65 + j)}{i}", v) for j, v in enumerate(line) if v is not None)
+            + "</row>"
+            for i, line in enumerate(table, start=1)
+        )
+        with zipfile.ZipFile(path, "w") as book:
+            book.writestr(
+                "xl/workbook.xml",
+                f'<workbook xmlns="{main_name}" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">'
+                '<sheets><sheet name="Sheet1" sheetId="1" r:id="rId1"/></sheets></workbook>',
+            )
+            book.writestr(
+                "xl/_rels/workbook.xml.rels",
+                f'<Relationships xmlns="{relations}"><Relationship Id="rId1" Type="x" Target="worksheets/sheet1.xml"/>'
+                "</Relationships>",
+            )
+            book.writestr(
+                "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{main_name}"><sheetData>{sheet}</sheetData></worksheet>'
+            )
+        return path
+
+    return write

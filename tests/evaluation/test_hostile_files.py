@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import pytest
 
 from parrot_adapters.cli import main
 
 Row = Callable[..., dict]
+Write = Callable[..., Path]
 HITS = {"1": 1, "2": 0, "3": 1}
 REPLIES = [{"lang": "en", "index": i, "prediction": reply} for i, reply in ((1, "A"), (2, "A"), (3, "B. blue"))]
 
@@ -39,37 +38,6 @@ def write_data(folder: Path, rows: Sequence[dict], name: str = "MMMB_en", **how:
 
 def write_replies(path: Path, records: Sequence[dict] = REPLIES) -> Path:
     path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
-    return path
-
-
-def write_workbook(path: Path, table: Sequence[Sequence[object]]) -> Path:
-    """What a spreadsheet writes: numbers as numbers, text in place."""
-
-    def cell(reference: str, value: object) -> str:
-        if isinstance(value, (int, float)):
-            return f'<c r="{reference}"><v>{value}</v></c>'
-        return f'<c r="{reference}" t="inlineStr"><is><t>{escape(str(value))}</t></is></c>'
-
-    main_name = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    relations = "http://schemas.openxmlformats.org/package/2006/relationships"
-    sheet = "".join(
-        f'<row r="{i}">' + "".join(cell(f"{chr(65 + j)}{i}", v) for j, v in enumerate(line) if v is not None) + "</row>"
-        for i, line in enumerate(table, start=1)
-    )
-    with zipfile.ZipFile(path, "w") as book:
-        book.writestr(
-            "xl/workbook.xml",
-            f'<workbook xmlns="{main_name}" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">'
-            '<sheets><sheet name="Sheet1" sheetId="1" r:id="rId1"/></sheets></workbook>',
-        )
-        book.writestr(
-            "xl/_rels/workbook.xml.rels",
-            f'<Relationships xmlns="{relations}"><Relationship Id="rId1" Type="x" Target="worksheets/sheet1.xml"/>'
-            "</Relationships>",
-        )
-        book.writestr(
-            "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{main_name}"><sheetData>{sheet}</sheetData></worksheet>'
-        )
     return path
 
 
@@ -234,17 +202,19 @@ def harness_table(index: str = "index", prediction: str = "prediction") -> list[
 
 
 @pytest.mark.parametrize("header", [("index", "prediction"), ("Index", "Prediction")])
-def test_a_workbook_of_one_language(tmp_path: Path, rows: list[dict], header: tuple[str, str]) -> None:
-    path = write_workbook(tmp_path / "Some-Model_MMMB_en.XLSX", harness_table(*header))
+def test_a_workbook_of_one_language(
+    tmp_path: Path, rows: list[dict], write_workbook: Write, header: tuple[str, str]
+) -> None:
+    path = write_workbook("Some-Model_MMMB_en.XLSX", harness_table(*header))
     assert score(write_data(tmp_path / "data", rows), path)[1]["subsets"]["MMMB_en"]["hits"] == HITS
 
 
-def test_a_workbook_of_all_languages(tmp_path: Path, rows: list[dict]) -> None:
+def test_a_workbook_of_all_languages(tmp_path: Path, rows: list[dict], write_workbook: Write) -> None:
     folder = write_data(tmp_path / "data", rows)
     write_data(folder, rows, "MMMB_cn")
     table = [["index", "SUB_DATASET", "original_index", "prediction"]]
     table += [[n, name, r["index"], r["prediction"]] for n, name in enumerate(("MMMB_cn", "MMMB_en")) for r in REPLIES]
-    _, result = score(folder, write_workbook(tmp_path / "Some-Model_MMMB.xlsx", table))
+    _, result = score(folder, write_workbook("Some-Model_MMMB.xlsx", table))
     assert {name: subset["hits"] for name, subset in result["subsets"].items()} == {"MMMB_cn": HITS, "MMMB_en": HITS}
 
 
@@ -303,9 +273,9 @@ def test_predictions_that_cannot_be_right_leave_no_result(
     ],
 )
 def test_workbooks_that_cannot_be_right_leave_no_result(
-    tmp_path: Path, rows: list[dict], name: str, table: list, says: str, capsys
+    tmp_path: Path, rows: list[dict], write_workbook: Write, name: str, table: list, says: str, capsys
 ) -> None:
-    assert score(write_data(tmp_path / "data", rows), write_workbook(tmp_path / name, table)) == (1, {})
+    assert score(write_data(tmp_path / "data", rows), write_workbook(name, table)) == (1, {})
     assert says in capsys.readouterr().err
 
 

@@ -87,6 +87,15 @@ def test_a_workbook_of_the_harness_reads_as_pandas_reads_it() -> None:
     assert read == {"ar": {row["index"]: row["prediction"] for row in expected}}
 
 
+def test_replies_that_all_look_like_numbers_are_read_as_numbers(write_workbook: Callable[..., Path]) -> None:
+    """As pandas reads them, and so the harness; one word among them and they are text."""
+    table = [["index", "prediction"], [1, "1.50"], [2, 2], [3, None]]
+    path = write_workbook("model_MMMB_ar.xlsx", table)
+    assert read_predictions(path, MMMB) == {"ar": {1: "1.5", 2: "2.0", 3: None}}
+    path = write_workbook("model_MMMB_tr.xlsx", [*table, [4, "A"]])
+    assert read_predictions(path, MMMB) == {"tr": {1: "1.50", 2: "2", 3: None, 4: "A"}}
+
+
 def test_what_is_no_workbook_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model_MMMB_ar.xlsx"
     path.write_bytes(b"no zip")
