@@ -280,14 +280,18 @@ class _Run:
         self._wait()
 
     def _save_host(self, directory: Path) -> None:
-        dtype = getattr(torch, self.config.host.dtype)
+        """In the dtype it was loaded in; tensors under two names stay one."""
+        dtype, cast = getattr(torch, self.config.host.dtype), {}
+        for value in self.handle.model.state_dict().values():
+            if value.is_floating_point() and value.data_ptr() not in cast:
+                cast[value.data_ptr()] = value.to(dtype)
         state = {
-            name: value.to(dtype) if value.is_floating_point() else value
+            name: cast[value.data_ptr()] if value.is_floating_point() else value
             for name, value in self.handle.model.state_dict().items()
         }
         self.handle.model.save_pretrained(str(directory), state_dict=state)
-        if processor := self.processor:
-            processor.save_pretrained(str(directory))
+        if self.processor is not None:
+            self.processor.save_pretrained(str(directory))
 
     def _result(self, steps: int, first: int, signal: int, started: float) -> TrainingResult:
         lines = MetricsFile(self.directory.metrics).lines()

@@ -1,6 +1,6 @@
 """Stage 1, modality alignment: the projector learns to speak the language model's language. Nothing else trains.
 
-    parrot train recipes/train/tiny_cpu.yaml recipe=stage1
+    parrot train recipes/train/tiny_cpu-stage1.yaml
 
 No adapter is attached: the host runs its own code throughout, and OUT/adapter holds the projector alone.
 """

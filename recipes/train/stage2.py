@@ -1,6 +1,6 @@
 """Stage 2: projector, adapter and language model learn together, as in the paper; the model fully or by LoRA.
 
-    parrot train recipes/train/parrot-7b.yaml start_from=runs/stage1/adapter
+    parrot train recipes/train/parrot-7b-stage2.yaml
 
 With LoRA the host stays what it is, and OUT/adapter holds adapter, projector and LoRA. Where the language model trains
 fully there is a new host: the projector becomes its own, OUT/host holds both, and OUT/adapter belongs to it.

@@ -192,8 +192,9 @@ def test_a_process_without_pictures_keeps_nobody_waiting(tmp_path, engine, famil
         {"train__language_model": "lora", "lora": {"r": 2}, "engine__gradient_checkpointing": True},
         {"train__language_model": "full", "recipe": "stage2"},
         {"recipe": "stage1", "adapter": None, "train__adapter": None},
+        {"train__language_model": "full", "train__embeddings": True, "recipe": "stage2", "family": "gemma3"},
     ],
-    ids=["lora, recomputed", "full", "stage1"],
+    ids=["lora, recomputed", "full", "stage1", "tied embeddings"],
 )
 def test_whatever_trains(tmp_path, engine, what):
     alone(tmp_path / "one", steps=4, **what)

@@ -177,6 +177,30 @@ def test_full_training_writes_the_host_that_the_adapter_belongs_to(tmp_path):
         pa.load_adapter(FAMILIES["llava"].build(), result.adapter, strict=True)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("family", ["gemma3", "qwen2_5_vl"])  # tied embeddings and not
+def test_embeddings_train_with_the_language_model(tmp_path, family, dtype):
+    import transformers
+
+    changes = {"train__language_model": "full", "train__embeddings": True, "recipe": "stage2", "host__dtype": dtype}
+    config = toy_config(tmp_path, steps=6, engine__compute=dtype, **changes)
+    handle, result = toy_run(config, family)
+    begun = FAMILIES[family].build().get_input_embeddings().weight
+    assert not torch.equal(handle.model.get_input_embeddings().weight.float(), begun)
+    tied = handle.model.get_output_embeddings().weight is handle.model.get_input_embeddings().weight
+    assert tied == (family == "gemma3")
+    host = getattr(transformers, FAMILIES[family].architecture).from_pretrained(result.host, dtype=dtype).eval()
+    size = sum(file.stat().st_size for file in result.host.glob("*.safetensors"))
+    assert size < 1.1 * sum(p.numel() * p.element_size() for p in host.parameters()) + 50_000
+    loaded = pa.load_adapter(host, result.adapter, strict=True)
+    samples = ToyData().samples[:4]
+    wanted = logits(handle.model, family, samples)
+    near = {} if dtype == "float32" else {"atol": 0.1, "rtol": 0.1}  # the miniature's own buffers were cast too
+    torch.testing.assert_close(logits(loaded.model, family, samples), wanted, **near)
+    resumed, _ = toy_run(toy_config(tmp_path, steps=8, engine__compute=dtype, **changes), family)
+    assert not torch.equal(logits(resumed.model, family, samples), wanted)
+
+
 def test_a_finished_run_says_so_and_more_steps_go_on(tmp_path):
     first, _ = toy_run(toy_config(tmp_path))
     again, result = toy_run(toy_config(tmp_path))
