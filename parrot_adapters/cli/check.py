@@ -123,7 +123,8 @@ def _show(outcomes: list[tuple[Outcome, float]]) -> None:
     from rich.text import Text
 
     table = Table()
-    for heading in ("promise", "result", "what it says"):
+    table.add_column("promise", no_wrap=True)
+    for heading in ("result", "what it says"):
         table.add_column(heading, overflow="fold")
     table.add_column("s", justify="right")
     for outcome, seconds in outcomes:

@@ -15,7 +15,6 @@ from parrot_adapters.evaluation.files import write_bytes, write_text
 from parrot_adapters.evaluation.pages import direction, render_page, thumbnail
 from parrot_adapters.evaluation.published import published_scores
 from parrot_adapters.evaluation.results import RunResult, confusion, routing
-from parrot_adapters.evaluation.routing_statistics import routing_statistics
 from parrot_adapters.evaluation.rows import PASS
 from parrot_adapters.evaluation.run_score import means
 from parrot_adapters.evaluation.statistics import Interval, clustered_interval
@@ -55,7 +54,6 @@ def write_report(result: RunResult, out: str | Path) -> None:
         confusion=_confusion(result),
         letters=sorted({letter for bias in result.analysis.position_bias.values() for letter in bias.chosen}),
         routing=routing(result.run),
-        routing_statistics=routing_statistics(result.run),
         option_scores=result.option_scores,
         calibration=result.calibration,
         fidelity=report.fidelity,

@@ -21,6 +21,7 @@ from parrot_adapters.evaluation.files import write_json, write_text
 from parrot_adapters.evaluation.protocols import protocol_named
 from parrot_adapters.evaluation.provenance import package_versions, prompts_hash
 from parrot_adapters.evaluation.replies import reply
+from parrot_adapters.evaluation.routing_statistics import routing_statistics
 from parrot_adapters.evaluation.run_score import ScoreReport, means
 from parrot_adapters.evaluation.scoring import SubsetScore, score_subset
 
@@ -184,7 +185,7 @@ def confusion(result: RunResult) -> dict[str, dict[str, dict[str, int]]]:
 
 
 def routing(run: Evaluation) -> dict[str, object] | None:
-    """Mean routing weights by subset and by category; None without an adapter."""
+    """Mean routing weights by subset and by category, and statistics of it all; None without an adapter."""
     routed = [(q, a.routing) for q, a in zip(run.questions, run.answers, strict=True) if a.routing is not None]
     if not routed:
         return None
@@ -196,6 +197,7 @@ def routing(run: Evaluation) -> dict[str, object] | None:
     return {
         "subsets": {name: _mean(rows) for name, rows in by_subset.items()},
         "categories": {name: _mean(by_category[name]) for name in sorted(by_category)},
+        "statistics": routing_statistics(run),
     }
 
 

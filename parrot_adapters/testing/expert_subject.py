@@ -32,9 +32,11 @@ class ExpertSubject:
     traits: ExpertTraits
 
     @classmethod
-    def of(cls, factory: Factory, declared: ExpertTraits | None = None) -> ExpertSubject:
+    def of(cls, factory: Factory, declared: ExpertTraits | Mapping[str, Any] | None = None) -> ExpertSubject:
         """From a factory and what was declared about it, here or in its ``conformance`` attribute."""
-        return cls(factory, _inferred(factory, declared or ExpertTraits(**declared_by(factory))))
+        if not isinstance(declared, ExpertTraits):
+            declared = ExpertTraits(**(declared_by(factory) if declared is None else declared))
+        return cls(factory, _inferred(factory, declared))
 
     def make(self, seed: int = 0, options: Mapping[str, Any] = MappingProxyType({})) -> nn.Module:
         """A bank just as its factory makes it, from a fixed random state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,13 +31,14 @@ from parrot_adapters.testing.traits import ExpertTraits
 __all__ = ["EXPERT_CHECKS", "ExpertSubject", "check_expert"]
 
 
-def check_expert(factory: Factory, traits: ExpertTraits | None = None) -> None:
+def check_expert(factory: Factory, traits: ExpertTraits | Mapping[str, Any] | None = None) -> None:
     """Hold an expert bank to every promise; the first broken one raises.
 
     Args:
         factory: ``factory(width, hidden_size, num_experts, **options)`` -> module
             ``forward(tokens, offsets, routing) -> (N, D)``.
-        traits: what it declares; None reads the factory's ``conformance`` mapping, if any, and finds out the rest.
+        traits: what it declares, as such or as a mapping; None reads the factory's ``conformance`` mapping, if any, and
+            finds out the rest.
 
     Raises:
         AssertionError: its message begins with the name of the broken promise and ends with the smallest batch found.

@@ -36,9 +36,11 @@ class RouterSubject:
     traits: RouterTraits
 
     @classmethod
-    def of(cls, factory: Factory, declared: RouterTraits | None = None) -> RouterSubject:
+    def of(cls, factory: Factory, declared: RouterTraits | Mapping[str, Any] | None = None) -> RouterSubject:
         """From a factory and what was declared about it, here or in its ``conformance`` attribute."""
-        return cls(factory, _inferred(factory, declared or RouterTraits(**declared_by(factory))))
+        if not isinstance(declared, RouterTraits):
+            declared = RouterTraits(**(declared_by(factory) if declared is None else declared))
+        return cls(factory, _inferred(factory, declared))
 
     def make(
         self, num_experts: int | None = None, seed: int = 0, options: Mapping[str, Any] = MappingProxyType({})
@@ -74,7 +76,8 @@ class RouterSubject:
 
     def crowd(self) -> RoutingInputs:
         """One fixed batch with more items and prompts than are ever drawn."""
-        return _batch(self.traits, CROWD, num_rows=7)
+        # With languages and ids even where it works without: it may use them all the same.
+        return _batch(replace(self.traits, needs_languages=True, needs_token_ids=True), CROWD, num_rows=7)
 
     def route(self, inputs: RoutingInputs, module: nn.Module | None = None) -> Routing:
         """Call a router, a fresh one unless told, from a fixed random state."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from parrot_adapters.testing.checks import Factory, checks_of
 from parrot_adapters.testing.copies import config_round_trip, deepcopy, pickles, state_dict_round_trip
@@ -76,13 +78,14 @@ ROUTER_CHECKS = checks_of(
 )
 
 
-def check_router(factory: Factory, traits: RouterTraits | None = None) -> None:
+def check_router(factory: Factory, traits: RouterTraits | Mapping[str, Any] | None = None) -> None:
     """Hold a router to every promise; the first broken one raises.
 
     Args:
         factory: ``factory(width, num_experts, **options)`` -> module ``RoutingInputs -> Routing``: a class, a function,
             a ``functools.partial``.
-        traits: what it declares; None reads the factory's ``conformance`` mapping, if any, and finds out the rest.
+        traits: what it declares, as such or as a mapping; None reads the factory's ``conformance`` mapping, if any, and
+            finds out the rest.
 
     Raises:
         AssertionError: its message begins with the name of the broken promise and ends with the smallest batch found.

@@ -275,6 +275,20 @@ class BatchMean(Good):
         return context - 0.1 * context.mean(0)
 
 
+class AThousandthOfTheBatch(Good):
+    def context(self, inputs: RoutingInputs) -> Tensor:
+        context = super().context(inputs)
+        return context - 0.001 * context.mean(0)
+
+
+class FirstLanguageRules(Good):
+    """Every item is routed by the language of the first prompt, where one is declared."""
+
+    def logits(self, inputs: RoutingInputs) -> Tensor:
+        english = inputs.languages is not None and inputs.languages[0] == "en"
+        return super().logits(inputs) * (2.0 if english else 1.0)
+
+
 class BatchMeanInACrowd(BatchMean):
     """Only with more than eight items."""
 
@@ -502,6 +516,8 @@ BROKEN: list[tuple[str, type[nn.Module], RouterTraits | None]] = [
     ("padding_length", MeanOverPadding, None),
     ("placeholders", AbsolutePositions, None),
     ("alone_equals_batch", BatchMean, None),
+    ("alone_equals_batch", AThousandthOfTheBatch, None),
+    ("alone_equals_batch", FirstLanguageRules, None),
     ("alone_equals_batch", BatchMeanInACrowd, None),
     ("alone_equals_batch_in_training", BatchMeanInTraining, None),
     ("alone_equals_batch", NextDoor, None),
@@ -543,6 +559,7 @@ ALSO: dict[str, set[str]] = {
     "Sigmoid": {"training_mode", "empty_prompts", "empty_items", "extreme_values"},
     "Negative": {"training_mode", "empty_prompts", "empty_items", "extreme_values"},
     "GarbageScale": {"empty_prompts"},
+    "FirstLanguageRules": {"prompt_order"},
     "UnbalancedInACrowd": {"alone_equals_batch"},
     "MeanOverPadding": {"placeholders"},
     "NextDoor": {"item_order"},

@@ -256,6 +256,11 @@ def test_a_declaration_may_stand_on_the_factory():
         check_router(Declares)
 
 
+def test_traits_may_be_a_mapping():
+    with pytest.raises(AssertionError, match=r"^text_steers"), examples(3):
+        check_router(Good, {"uses_text": False})
+
+
 def test_checks_leave_the_random_state_alone():
     torch.manual_seed(123)
     before = torch.get_rng_state()
