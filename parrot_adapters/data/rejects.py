@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from parrot_adapters.data.problems import BadSample
+from parrot_adapters.errors import DataError, explain
 
 __all__ = ["Rejects"]
 
@@ -28,7 +29,11 @@ class Rejects:
         self._read_to = 0  # bytes of the file that are in _known
 
     def add(self, problem: BadSample, *, source: str, number: int, identity: str) -> None:
-        """Count a sample as skipped; the second time changes nothing."""
+        """Count a sample as skipped; the second time changes nothing.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
         key = (source, number)
         if key in self._known:
             return
@@ -42,12 +47,19 @@ class Rejects:
             "problem": problem.kind,
             "reason": problem.reason,
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file, _alone(file):
-            cut_short = self._catch_up(file)
-            if key not in self._known:
-                file.write(b"\n" * cut_short + json.dumps(line, ensure_ascii=False).encode() + b"\n")
-                self._known[key] = problem.kind
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab+") as file, _alone(file):
+                cut_short = self._catch_up(file)
+                if key not in self._known:
+                    file.write(b"\n" * cut_short + json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                    self._known[key] = problem.kind
+        except OSError as error:
+            raise DataError(
+                explain(
+                    "a skipped sample cannot be written down.", file=self.path, because=error.strerror, sample=identity
+                )
+            ) from error
 
     def counts(self) -> dict[str, int]:
         """How many samples were skipped so far, by problem, over all processes that share the file."""
@@ -91,7 +103,11 @@ def _alone(file: BinaryIO) -> Iterator[None]:
     except ImportError:  # Windows: one line is one write, and a double entry does no harm
         yield
         return
-    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks; likewise
+        yield
+        return
     try:
         yield
         file.flush()

@@ -314,3 +314,10 @@ def test_a_rejects_file_that_was_cut_short_goes_on(tmp_path: Path) -> None:
     later.add(BadSample("over-long", "why"), source="f", number=2, identity="b")
     later.add(BadSample("empty-turn", "why"), source="f", number=1, identity="a")
     assert Rejects(path).counts() == later.counts() == {"empty-turn": 1, "over-long": 1}
+
+
+def test_rejects_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    from parrot_adapters.data import BadSample
+
+    with pytest.raises(DataError, match="cannot be written down"):
+        Rejects(tmp_path).add(BadSample("empty-turn", "why"), source="f", number=1, identity="a")
