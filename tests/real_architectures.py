@@ -41,7 +41,7 @@ def llava_1_5_7b() -> Any:
 
 
 def parrot_7b() -> Any:
-    """CLIP ViT-L/14-336 and Qwen1.5-7B-Chat as a LLaVA, the CLS token kept; one row more for the placeholder."""
+    """CLIP ViT-L/14-336 and Qwen1.5-7B-Chat as a LLaVA, the CLS token kept; what recipes/train/make_host.py makes."""
     return transformers.LlavaConfig(
         text_config={
             "model_type": "qwen2",
@@ -50,11 +50,11 @@ def parrot_7b() -> Any:
             "num_hidden_layers": 32,
             "num_attention_heads": 32,
             "num_key_value_heads": 32,
-            "vocab_size": 151937,
+            "vocab_size": 151936,
             "max_position_embeddings": 32768,
         },
         vision_config=CLIP_LARGE_336,
-        image_token_index=151936,
+        image_token_index=151646,
         vision_feature_select_strategy="full",
         tie_word_embeddings=False,
     )
