@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import parrot_adapters as pa
+from parrot_adapters.seeing import RoutingStatistics
 
 from . import picture_router
 from .concepts import Concept
@@ -68,6 +69,7 @@ class ArmResult:
     parameters: int = 0  # of the adapter
     losses: list[float] = field(default_factory=list)
     routing: np.ndarray | None = None  # (languages, E) mean weights, for arms that route
+    statistics: RoutingStatistics | None = None  # of the same
     probe: Probe | None = None  # of the trained host, for arms whose adapter is saved
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -113,7 +115,7 @@ def run_arm(setting: Setting, arm: Arm | None, save_to: Path | None, progress: P
 
     if handle is not None:
         if arm is not None and arm.routes:
-            result.routing = routing_by_language(handle, setting, vocabulary)
+            result.routing, result.statistics = routing_by_language(handle, setting, vocabulary)
         if save_to is not None:
             handle.save_pretrained(save_to)
             result.probe = probe(host, setting, vocabulary)
@@ -138,17 +140,21 @@ def probe(host: LlavaForConditionalGeneration, setting: Setting, vocabulary: Voc
 
 
 @torch.inference_mode()
-def routing_by_language(handle: pa.Attachment, setting: Setting, vocabulary: Vocabulary) -> np.ndarray:
-    """Mean routing weights over all test pictures, (languages, E)."""
+def routing_by_language(
+    handle: pa.Attachment, setting: Setting, vocabulary: Vocabulary
+) -> tuple[np.ndarray, RoutingStatistics | None]:
+    """Mean routing weights over all test pictures, (languages, E), and what else there is to say of them, if any."""
     host = handle.model
     pictures = setting.features.test[[question.concept for question in setting.questions]].float()
-    rows = []
+    rows, records = [], []
     for language in CODES:
         prompt = torch.tensor([vocabulary.prompt(language, host.config.image_seq_length)] * len(pictures))
         with declared(host, [language] * len(pictures)), handle.record_routing() as log:
             host.model(input_ids=prompt, attention_mask=torch.ones_like(prompt), pixel_values=pictures, use_cache=False)
         rows.append(torch.cat([record.weights for record in log]).mean(0))
-    return torch.stack(rows).numpy()
+        records += log
+    left_alone = all(record.abstain is not None and bool(record.abstain.all()) for record in records)
+    return torch.stack(rows).numpy(), None if left_alone else RoutingStatistics.of(records)
 
 
 def adapter_directories(config: QuickstartConfig, out: Path) -> dict[str, Path]:

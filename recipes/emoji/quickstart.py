@@ -212,6 +212,7 @@ def write_results(result: QuickstartResult, stage1_losses: Sequence[float]) -> N
                 "adapter_parameters": arm.parameters,
                 "scores": summarise(arm.answers),
                 "routing": None if arm.routing is None else arm.routing.round(4).tolist(),
+                "routing_statistics": None if arm.statistics is None else arm.statistics.to_dict(),
                 "final_loss": round(sum(arm.losses[-20:]) / len(arm.losses[-20:]), 4) if arm.losses else None,
                 "seconds": arm.seconds,
             }

@@ -49,6 +49,9 @@ def test_results_can_be_traced(finished):
     assert results["config"]["seed"] == 0
     assert results["versions"]["torch"] == torch.__version__
     assert set(results["seconds"]) >= {"report", "stage 1: English, projector only"}
+    seen = {key: arm["routing_statistics"] for key, arm in results["arms"].items()}
+    assert [key for key, found in seen.items() if found] == ["mixture"]  # the one arm that has something to route
+    assert seen["mixture"]["counts"] == dict.fromkeys(CODES, 12)
     answers = [json.loads(line) for line in (finished.out / "answers.jsonl").read_text("utf-8").splitlines()]
     assert len(answers) == 4 * 6 * 12
     for key, arm in results["arms"].items():
