@@ -22,6 +22,7 @@ PUBLIC = (
     "parrot_adapters.seeing",
     "parrot_adapters.plugins",
     "parrot_adapters.errors",
+    "parrot_adapters.examples",
 )
 MODEL_LIBRARIES = {"transformers", "peft", "accelerate"}
 TEST_LIBRARIES = {"hypothesis", "pytest"}

@@ -6,6 +6,7 @@ and two names that differ in such letters alone become the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def coverage(vocabulary: Vocabulary, concepts: Sequence[Concept]) -> list[Covera
     for language in EVERY_LANGUAGE:
         ids = [tuple(vocabulary.name(name_of(concept, language.code))) for concept in concepts]
         tokens = sum(map(len, ids))
-        alone = sum(ids.count(name) == 1 for name in ids)
+        alone = sum(count == 1 for count in Counter(ids).values())
         unknown = sum(name.count(UNK) for name in ids)
         trained = language.code in CODES
         found.append(Coverage(language, trained, tokens / len(ids), unknown / tokens, alone / len(ids)))
