@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parrot_adapters.data.collator import Collator
     from parrot_adapters.data.dialogue import Dialogue, Picture, Turn, Video
-    from parrot_adapters.data.format import DataFormat, Files, split_at
+    from parrot_adapters.data.format import DataFormat, Files, role_of, split_at
     from parrot_adapters.data.mixture import Mixture, open_data
     from parrot_adapters.data.problems import PROBLEMS, BadSample
     from parrot_adapters.data.rejects import Rejects
@@ -35,13 +35,14 @@ __all__ = [
     "Turn",
     "Video",
     "open_data",
+    "role_of",
     "split_at",
 ]
 
 _HOMES = {
     "collator": ("Collator",),
     "dialogue": ("Dialogue", "Picture", "Turn", "Video"),
-    "format": ("DataFormat", "Files", "split_at"),
+    "format": ("DataFormat", "Files", "role_of", "split_at"),
     "mixture": ("Mixture", "open_data"),
     "problems": ("PROBLEMS", "BadSample"),
     "rejects": ("Rejects",),

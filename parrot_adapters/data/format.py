@@ -13,7 +13,7 @@ from parrot_adapters.data.dialogue import Picture, Turn, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import JsonRecords, Records
 
-__all__ = ["DataFormat", "Files", "split_at", "text_of"]
+__all__ = ["DataFormat", "Files", "role_of", "split_at", "text_of"]
 
 ROLES = {
     "system": "system",
