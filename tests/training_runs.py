@@ -102,7 +102,7 @@ def toy_config(out: Path | str, **changes: Any) -> TrainingConfig:
     )
     for key, value in changes.items():
         section, _, name = key.partition("__")
-        if section == "batch" and not name:
+        if isinstance(value, dict) and key == "batch":  # from JSON
             value = BatchSettings(**value)
         config = replace(config, **{section: replace(getattr(config, section), **{name: value}) if name else value})
     return config
@@ -136,7 +136,7 @@ MOMENTS = {  # where a process may be killed: before and after each of these
     "torch": ("save",),
     "os": ("fsync", "replace"),
     "shutil": ("rmtree",),
-    "parrot_adapters.interop.trainer": ("save_tensors",),
+    "parrot_adapters.interop.run_checkpoint": ("save_tensors",),
     "parrot_adapters.checkpoint": ("save_tensors",),
     "torch.optim": ("AdamW.step",),
 }

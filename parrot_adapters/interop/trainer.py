@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -26,10 +26,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
-from parrot_adapters.adapter_files import read_tensors, save_tensors
 from parrot_adapters.errors import TrainingError, explain
 from parrot_adapters.interop.engines import keep_embeddings_whole
+from parrot_adapters.interop.measuring import IGNORED, measure, targets_of
 from parrot_adapters.interop.micro_batches import MicroBatches, TrainingData
+from parrot_adapters.interop.run_checkpoint import TRAINER_STATE, stored_optimizer, stored_state, write_checkpoint
 from parrot_adapters.interop.trained_state import (
     load_optimizer_state,
     load_random_state,
@@ -47,12 +48,9 @@ if TYPE_CHECKING:
     from parrot_adapters.attachment import Attachment
     from parrot_adapters.training.config import TrainingConfig
 
-__all__ = ["IDENTITIES", "LANGUAGES", "ParrotTrainer", "stored_weights", "threads_of"]
+__all__ = ["IDENTITIES", "LANGUAGES", "ParrotTrainer"]
 
 IDENTITIES, LANGUAGES = "parrot_identities", "parrot_languages"
-IGNORED = -100  # label of a token that is not learned
-CHUNK = 256  # tokens whose logits are read at a time, for the loss by language
-WEIGHTS, OPTIMIZER, STATE, TRAINER_STATE = "weights.safetensors", "optimizer.pt", "state.pt", "trainer_state.json"
 
 
 class RunCallback(TrainerCallback):
@@ -156,7 +154,7 @@ class ParrotTrainer(Trainer):
             self.accelerator.process_index,
             self.accelerator.num_processes,
             done=self.done,
-            position=None if self.resumed is None else _state(self.resumed)["position"],
+            position=None if self.resumed is None else stored_state(self.resumed)["position"],
         )
         samples: Any = self.data  # a Dataset is whatever has a length and items
         return DataLoader(
@@ -183,8 +181,8 @@ class ParrotTrainer(Trainer):
         given = dict(inputs)
         identities, languages = given.pop(IDENTITIES, []), given.pop(LANGUAGES, None)
         self._identities += identities
-        learned = _targets(given["labels"], self.model.config) != IGNORED  # (R, S - 1)
-        tokens = int(learned.sum())
+        targets = targets_of(given["labels"], self.model.config)
+        tokens = int((targets != IGNORED).sum())
         with nullcontext() if languages is None else self.handle.languages(languages):
             outputs = model(**given)
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs[0]
@@ -193,27 +191,10 @@ class ParrotTrainer(Trainer):
         mine = loss * share if tokens else (loss * 0.0).nan_to_num(0.0)
         self._micro_losses.append(mine.detach())
         if tokens:
-            self._measure(given, outputs, loss, tokens, languages)
+            terms = self.handle.last_losses or {"language_model": loss.detach()}
+            measure(self.measured, given, outputs, terms, targets, languages)
         scaled = mine * self.accelerator.num_processes  # engines average over processes
         return (scaled, outputs) if return_outputs else scaled
-
-    @torch.no_grad()
-    def _measure(
-        self, given: Mapping[str, Any], outputs: Any, loss: Tensor, tokens: int, languages: Sequence[str | None] | None
-    ) -> None:
-        terms = self.handle.last_losses or {"language_model": loss.detach()}
-        values = torch.stack([term.to(loss.device, torch.float32) for term in terms.values()]).tolist()
-        mask = given.get("attention_mask")
-        read = int(mask.sum()) if mask is not None and mask.dim() == 2 else given["labels"].numel()
-        self.measured.add_losses(dict(zip(terms, values, strict=True)), tokens, read)
-        logits = outputs.get("logits") if isinstance(outputs, Mapping) else None
-        if logits is not None and any(languages or ()):
-            targets = _targets(given["labels"], self.model.config)
-            if logits.shape[1] > targets.shape[1]:  # the last position predicts nothing
-                logits = logits[:, : targets.shape[1]]
-            rows = zip(languages or (), logits, targets, strict=True)
-            for language, row, wanted in rows:
-                self.measured.add_language(language, *_sum_of_losses(row, wanted))
 
     def count_routing(self, record: Any) -> None:
         """An observer of the adapter."""
@@ -227,9 +208,11 @@ class ParrotTrainer(Trainer):
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         self._grad_norm = float(whole(norm)) if isinstance(norm, Tensor) else float(norm if norm is not None else 0.0)
         self._rates = {group.get("role", "all"): float(group["lr"]) for group in self.optimizer.param_groups}
-        mine = [float(torch.stack(self._micro_losses).float().sum()), self.stop.signal]
-        losses, signals = zip(*gather_object([mine]), strict=True)
-        self.step_loss, self.stopped_by = sum(losses), int(max(signals))
+        loss = torch.stack(self._micro_losses).float().sum()
+        mine = torch.stack([loss, torch.tensor(float(self.stop.signal), device=loss.device)])
+        everyone = self.accelerator.gather(mine[None]).tolist()  # loss and signal of each process
+        self.step_loss = sum(loss for loss, _ in everyone)
+        self.stopped_by = int(max(signal for _, signal in everyone))
         if wrong := self.guard.verdict(self.step_loss, self._grad_norm):
             self._diverged(wrong)
         self._micro_losses, self._identities = [], []
@@ -319,7 +302,8 @@ class ParrotTrainer(Trainer):
                     self.model_wrapped.save_checkpoint(str(directory), exclude_frozen_parameters=True)
                     self.accelerator.wait_for_everyone()
                 if main:
-                    self._write_checkpoint(directory, weights, optimizer, processes)
+                    write_checkpoint(directory, weights, optimizer, self._state_of_run(processes))
+                    self.state.save_to_json(str(directory / TRAINER_STATE))
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
             problem = f"{type(error).__name__}: {error}"
         problem = next((found for found in gather_object([problem]) if found), None)
@@ -333,23 +317,14 @@ class ParrotTrainer(Trainer):
                 )
             )
 
-    def _write_checkpoint(
-        self, directory: Path, weights: dict[str, Tensor], optimizer: Mapping[str, Any], processes: list[Any]
-    ) -> None:
-        if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
-            raise RuntimeError(f"weights are not finite: {broken[0]}")
-        if weights:
-            save_tensors(weights, directory / WEIGHTS)
-            torch.save(optimizer, directory / OPTIMIZER)
-        state = {
+    def _state_of_run(self, processes: list[Any]) -> dict[str, Any]:
+        return {
             "schedule": self.lr_scheduler.state_dict(),
             "guard": self.guard.state_dict(),
             "position": self.batches.position(self.state.global_step),
             "processes": processes,
             "threads": torch.get_num_threads(),
         }
-        torch.save(state, directory / STATE)
-        self.state.save_to_json(str(directory / TRAINER_STATE))
 
     def _last_checkpoint(self) -> str:
         newest = self.checkpoints.newest()
@@ -361,10 +336,10 @@ class ParrotTrainer(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
-        state = _state(checkpoint)
+        state = stored_state(checkpoint)
         if not self.is_deepspeed_enabled:
-            stored = torch.load(Path(checkpoint) / OPTIMIZER, weights_only=True)
-            load_optimizer_state(self.accelerator.unwrap_model(self.model_wrapped), self.optimizer, stored)
+            model = self.accelerator.unwrap_model(self.model_wrapped)
+            load_optimizer_state(model, self.optimizer, stored_optimizer(checkpoint))
             self.lr_scheduler.load_state_dict(state["schedule"])
             # The number of steps may have changed: the rate is what the schedule of this run says here.
             for group, base, shape in zip(
@@ -382,24 +357,8 @@ class ParrotTrainer(Trainer):
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            processes = _state(checkpoint)["processes"]
+            processes = stored_state(checkpoint)["processes"]
             load_random_state(processes[self.accelerator.process_index % len(processes)]["random"])
-
-
-def stored_weights(checkpoint: Path) -> dict[str, Tensor] | None:
-    """What trained, as a checkpoint holds it; None where DeepSpeed keeps it in files of its own."""
-    path = checkpoint / WEIGHTS
-    return read_tensors(path) if path.exists() else None
-
-
-def threads_of(checkpoint: Path) -> int:
-    """How many threads computed what a checkpoint holds; another number may change last bits."""
-    return int(_state(str(checkpoint))["threads"])
-
-
-def _state(checkpoint: str) -> dict[str, Any]:
-    found: dict[str, Any] = torch.load(Path(checkpoint) / STATE, weights_only=True)
-    return found
 
 
 def _tensorboard(directory: Path | None) -> list[TrainerCallback]:
@@ -419,21 +378,6 @@ def _frozen_parts(tower: nn.Module | None) -> list[nn.Module]:
     if flags and not any(flags):
         return [tower]
     return [part for child in tower.children() for part in _frozen_parts(child)]
-
-
-def _targets(labels: Tensor, config: Any) -> Tensor:
-    """What is predicted at each position: labels move by one, but not in an encoder-decoder. (R, S) -> (R, S - 1)"""
-    return labels if getattr(config, "is_encoder_decoder", False) else labels[:, 1:]
-
-
-def _sum_of_losses(logits: Tensor, targets: Tensor) -> tuple[float, int]:
-    """Cross-entropy summed over the learned tokens of a sample, and how many they are. (S, V), (S) ->"""
-    learned = (targets != IGNORED).nonzero().flatten()
-    total = 0.0
-    for some in learned.split(CHUNK):  # a vocabulary of float32 logits for a whole sample would not fit beside a model
-        read = logits[some].float()
-        total += float((read.logsumexp(-1) - read.gather(-1, targets[some][:, None])[:, 0]).sum())
-    return total, len(learned)
 
 
 def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

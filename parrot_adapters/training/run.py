@@ -24,6 +24,7 @@ from parrot_adapters.errors import ConfigError, ParrotWarning, TrainingError, ex
 from parrot_adapters.training.checkpoints import replace_directory
 from parrot_adapters.training.config import TrainingConfig
 from parrot_adapters.training.directory import RunDirectory
+from parrot_adapters.training.host_state import as_it_was, in_float32
 from parrot_adapters.training.metrics import MetricsFile
 from parrot_adapters.training.progress import live_progress
 from parrot_adapters.training.roles import parameter_groups
@@ -183,7 +184,7 @@ class _Run:
                     to_do="ask for more steps, or start over with --fresh",
                 )
             )
-        with _as_it_was(self.handle.model), _in_float32(self.handle):
+        with as_it_was(self.handle.model), in_float32(self.handle):
             trainer = self._train(first)
             if trainer.stopped_by and trainer.state.global_step < self.steps:
                 return self._result(trainer.state.global_step, first, trainer.stopped_by, started)
@@ -242,8 +243,8 @@ class _Run:
 
     def _load(self, step: int) -> None:
         """Take over a checkpoint's weights."""
+        from parrot_adapters.interop.run_checkpoint import stored_state, stored_weights
         from parrot_adapters.interop.trained_state import load_trained_weights
-        from parrot_adapters.interop.trainer import stored_weights, threads_of
 
         checkpoint = self.directory.checkpoints.path(step)
         if not checkpoint.is_dir():
@@ -251,7 +252,7 @@ class _Run:
         weights = stored_weights(checkpoint)
         if weights is not None:
             load_trained_weights(self.handle.model, weights)
-        threads = threads_of(checkpoint)
+        threads = int(stored_state(checkpoint)["threads"])
         if threads != torch.get_num_threads():
             warnings.warn(
                 f"the checkpoint was computed with {threads} threads, this run goes on with {torch.get_num_threads()}: "
@@ -348,50 +349,6 @@ def _collator(
     if config.data.group_by_length or config.data.token_budget is not None:
         data.measure(made.length)
     return made
-
-
-@contextmanager
-def _in_float32(handle: Attachment) -> Iterator[None]:
-    """What trains is float32 inside the block: updates are smaller than a bfloat16's last bit.
-
-    Afterwards the host's own layers compute in its dtype again; the adapter's module casts what it is given.
-    """
-    module = set() if handle.module is None else {id(p) for p in handle.module.parameters()}
-    before = {}
-    for name, parameter in handle.model.named_parameters():
-        if parameter.requires_grad and parameter.dtype != torch.float32:
-            before[name] = parameter.dtype
-            parameter.data = parameter.data.float()
-    try:
-        yield
-    finally:
-        for name, parameter in handle.model.named_parameters():
-            if name in before and id(parameter) not in module:
-                parameter.data = parameter.data.to(before[name])
-
-
-@contextmanager
-def _as_it_was(model: Any) -> Iterator[None]:
-    """Undo what training does to a host beside its weights: mode, cache setting, recomputation, autocast."""
-    training, settings = model.training, model.config.__dict__
-    use_cache = {name: settings[name] for name in ("use_cache",) if name in settings}
-    recomputed, own = _recomputes(model), set(model.__dict__)
-    try:
-        yield
-    finally:
-        for name in ("forward", "_original_forward"):  # accelerate's autocast around it
-            if name not in own:
-                model.__dict__.pop(name, None)
-        if _recomputes(model) and not recomputed:
-            disable = getattr(model, "activation_checkpointing_disable", None)
-            (disable if disable is not None else model.gradient_checkpointing_disable)()
-        model.train(training)
-        settings.pop("use_cache", None)
-        settings.update(use_cache)
-
-
-def _recomputes(model: Any) -> bool:
-    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 @contextmanager
