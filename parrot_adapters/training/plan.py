@@ -253,7 +253,8 @@ def _look_at_data(
     chosen = mixture.epoch(0)[:SAMPLED].tolist()
     try:
         lengths = {index: collator.length(mixture[index]) for index in dict.fromkeys(chosen)}
-        heaviest = sorted(lengths, key=lambda index: -lengths[index])[: run.batch.per_device]
+        heaviest = sorted(lengths, key=lambda index: -lengths[index])
+        heaviest = heaviest[: _rows(run, lengths[heaviest[0]])]
         batch = collator([mixture[index] for index in heaviest])
     except ParrotError as error:
         notes.append(f"tokens cannot be counted: {_said(error)}")
@@ -263,10 +264,17 @@ def _look_at_data(
     return counted, {key: value for key, value in batch.items() if not key.startswith("parrot_")}
 
 
+def _rows(run: TrainingConfig, length: int) -> int:
+    """Samples of a micro-batch in which the longest has so many tokens."""
+    budget = run.data.token_budget
+    return run.batch.per_device if budget is None else max(1, min(run.batch.per_device, budget // max(length, 1)))
+
+
 def _steps(run: TrainingConfig, data: DataPlan) -> int | None:
     if run.steps is not None or data.samples is None:
         return run.steps
-    micro_batches = math.ceil(data.samples / run.batch.per_device)
+    rows = _rows(run, round(data.tokens) if data.tokens is not None else run.data.max_length)
+    micro_batches = math.ceil(data.samples / rows)
     return math.ceil(run.epochs * micro_batches / (run.batch.size // run.batch.per_device))
 
 
@@ -290,7 +298,7 @@ def _memory(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     layers = _layer_sizes(handle)
     make_fake(handle.model, mode)
-    rows = run.batch.per_device
+    rows = _rows(run, data.longest or run.data.max_length)
     described = f"{rows} of the longest of {data.counted} samples, {data.longest} tokens"
     if batch is None:
         length = run.data.max_length
@@ -358,7 +366,7 @@ def shared_among(
         step: of one process with its own micro-batch.
         engine: ``engine.kind``.
         processes: how many share the run.
-        layers: parameters of all decoder layers, and of the largest.
+        layers: parameters outside the decoder layers, and in the largest of them.
         compute: ``engine.compute``.
     """
     half = step.trained // 2  # DeepSpeed computes with bfloat16 copies of what trains
@@ -384,26 +392,25 @@ def shared_among(
         parts["optimizer state"] = step.optimizer // processes
         parts["communication"] = bucket + min(2 * LIVE_PARAMETERS, step.frozen + half)
     if engine == "fsdp2":
-        together, largest = layers
+        outside, largest = layers
         width = 2 if compute == "bfloat16" else 4
         whole = (step.frozen + step.trained) // processes
         parts["frozen weights"] = step.frozen // processes
         parts["trained weights"] = whole - parts["frozen weights"]
         parts["gradients"] = step.gradients // processes
         parts["optimizer state"] = step.optimizer // processes
-        outside = max(0, step.frozen + step.trained - together * width)  # the root unit stays gathered
-        parts["communication"] = outside + 2 * largest * width
+        parts["communication"] = (outside + 2 * largest) * width  # the root unit stays gathered, layers come and go
     return parts
 
 
 def _layer_sizes(handle: Attachment) -> tuple[int, int]:
-    """Parameters of all decoder layers of the language model, and of the largest one."""
+    """Parameters outside the language model's decoder layers, and in the largest layer."""
     from torch import nn
 
     language_model = handle.parts.module(handle.parts.language_model)
     stacks = [m for m in language_model.modules() if isinstance(m, nn.ModuleList)] if language_model is not None else []
     sizes = [sum(p.numel() for p in layer.parameters()) for layer in max(stacks, key=len, default=())]
-    return sum(sizes), max(sizes, default=0)
+    return sum(p.numel() for p in handle.model.parameters()) - sum(sizes), max(sizes, default=0)
 
 
 def _said(error: BaseException) -> str:

@@ -138,10 +138,10 @@ def test_a_counter_counts() -> None:
 
 def test_engines_share_what_they_share() -> None:
     step = MemoryOfStep(frozen=16_000, trained=800, gradients=800, optimizer=1600, activations=100)
-    alone = shared_among(step, "ddp", 1, layers=(6000, 1000), compute="bfloat16")
+    alone = shared_among(step, "ddp", 1, layers=(1000, 500), compute="bfloat16")
     assert sum(alone.values()) == step.total
     for engine in ("ddp", "zero2", "zero3", "fsdp2"):
-        shares = [shared_among(step, engine, n, layers=(6000, 1000), compute="bfloat16") for n in (2, 4, 8)]
+        shares = [shared_among(step, engine, n, layers=(1000, 500), compute="bfloat16") for n in (2, 4, 8)]
         assert all(parts["activations"] == 100 for parts in shares)
         totals = [sum(parts.values()) for parts in shares]
         assert totals == sorted(totals, reverse=True)
@@ -195,6 +195,14 @@ def test_the_tables_show_it(written: Path, capfd: pytest.CaptureFixture[str]) ->
     for text in ("retrofit on LlavaForConditionalGeneration", "frozen", "zero2, 2 processes", "communication", "total"):
         assert text in shown
     assert "2 x 2 accumulated x 2 processes" in shown
+
+
+def test_a_token_budget_makes_smaller_micro_batches(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def activations(*overrides: str) -> int:
+        assert main(["plan", str(written), "--json", "batch.per_device=8", *overrides]) == 0
+        return int(json.loads(capfd.readouterr().out)["memory"]["parts"]["activations"])
+
+    assert activations("data.token_budget=96") < 0.5 * activations()
 
 
 @pytest.mark.parametrize(
