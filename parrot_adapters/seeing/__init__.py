@@ -8,10 +8,13 @@ from parrot_adapters.seeing.explain import Explanation, PromptInputs, explain
 from parrot_adapters.seeing.observer import RoutingObserver
 from parrot_adapters.seeing.statistics import RoutingStatistics
 from parrot_adapters.seeing.tensorboard import TensorBoardObserver
+from parrot_adapters.seeing.visual import linear_cka, retrieval
+from parrot_adapters.seeing.watching import Pass, watched
 
 __all__ = [
     "Diagnosis",
     "Explanation",
+    "Pass",
     "PromptInputs",
     "RoutingObserver",
     "RoutingStatistics",
@@ -19,4 +22,7 @@ __all__ = [
     "TensorBoardObserver",
     "diagnose",
     "explain",
+    "linear_cka",
+    "retrieval",
+    "watched",
 ]

@@ -14,9 +14,7 @@ from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from parrot_adapters.seeing import RoutingStatistics
-from parrot_adapters.seeing.visual import linear_cka, retrieval
-from parrot_adapters.seeing.watching import watched
+from parrot_adapters.seeing import RoutingStatistics, linear_cka, retrieval, watched
 
 if TYPE_CHECKING:
     from parrot_recipes.emoji.arms import Setting
