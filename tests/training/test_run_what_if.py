@@ -84,10 +84,13 @@ def test_commands_exist(capsys):
     assert {"train", "plan", "data", "diagnose", "evaluate", "compare"} <= {name for name in named if name.isalpha()}
     for name in named:
         if name.isalpha():
+            asked = [name, "check"] if name == "data" else [name]
             with pytest.raises(SystemExit) as stopped:
-                main([name, "--help"])
+                main([*asked, "--help"])
             assert stopped.value.code == 0, name
-    capsys.readouterr()
+            known = capsys.readouterr().out
+            lines = [text for text in CODE if text.startswith(f"parrot {name} ")]
+            assert [option for text in lines for option in re.findall(r"--[\w-]+", text) if option not in known] == []
 
 
 def test_messages_are_ours():
