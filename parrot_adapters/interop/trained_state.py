@@ -28,7 +28,15 @@ __all__ = [
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor gathered from all processes (which all must call this), on the CPU."""
+    """A tensor gathered from all processes (which all must call this), on the CPU.
+
+    ZeRO-3's partitioned parameters are gathered as DeepSpeed documents it; not run by us.
+    """
+    if hasattr(tensor, "ds_id"):
+        import deepspeed
+
+        with deepspeed.zero.GatheredParameters([tensor]):
+            return tensor.detach().cpu().clone()
     gathered = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return gathered.detach().cpu()
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ class RunCallback(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Decide what follows this step."""
         trainer, config, step = self.trainer, self.trainer.run, state.global_step
+        trainer.require_guarded()
         last, stop = step >= state.max_steps, bool(trainer.stopped_by)
         control.should_log = last or step % config.log.every == 0
         wanted = self.overdue or last or stop or step % config.checkpoint.every == 0
@@ -218,6 +220,21 @@ class ParrotTrainer(Trainer):
         self._micro_losses, self._identities = [], []
         return self._grad_norm
 
+    def require_guarded(self) -> None:
+        """Refuse to go on unguarded.
+
+        Raises:
+            TrainingError: this release of transformers made a step without asking :meth:`_get_grad_norm`.
+        """
+        if self._micro_losses:
+            raise TrainingError(
+                explain(
+                    "this release of transformers steps without asking for the gradient's norm, so nothing watches it.",
+                    given=f"transformers {version('transformers')}",
+                    to_do="pip install transformers==5.24",
+                )
+            )
+
     def _diverged(self, wrong: str) -> None:
         step = self.state.global_step + 1
         described = {
@@ -299,7 +316,7 @@ class ParrotTrainer(Trainer):
             with self.checkpoints.writing(step) if main else nullcontext(self.checkpoints.pending(step)) as directory:
                 if not plain:
                     self.accelerator.wait_for_everyone()
-                    self.model_wrapped.save_checkpoint(str(directory), exclude_frozen_parameters=True)
+                    self.model_wrapped.save_checkpoint(str(directory))  # whole: transformers loads it strictly
                     self.accelerator.wait_for_everyone()
                 if main:
                     write_checkpoint(directory, weights, optimizer, self._state_of_run(processes))

@@ -249,6 +249,16 @@ def test_what_is_no_number_stops_the_run_and_names_the_batch(tmp_path):
     assert [int(p.name[5:]) for p in checkpoints] == [n for n in (3, 6, 9) if n <= step][-2:]
 
 
+def test_a_trainer_that_does_not_ask_is_refused(tmp_path, monkeypatch):
+    """The guard hangs on a method of transformers' that is not public; should it go, the run must not go unwatched."""
+    from parrot_adapters.interop.trainer import ParrotTrainer
+
+    monkeypatch.delattr(ParrotTrainer, "_get_grad_norm")
+    with pytest.raises(TrainingError, match="nothing watches it"):
+        toy_run(toy_config(tmp_path))
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_an_exploding_loss_keeps_the_last_good_checkpoint(tmp_path):
     from parrot_adapters.training.guard import PATIENCE
 
