@@ -36,7 +36,7 @@ from parrot_adapters.testing.router_invariance import (
     placeholders,
     prompt_order,
 )
-from parrot_adapters.testing.router_precision import autocast, float32_inside, half_module
+from parrot_adapters.testing.router_precision import autocast, float32_inside, half_module, softmax_in_float32
 from parrot_adapters.testing.router_subject import RouterSubject
 from parrot_adapters.testing.traits import RouterTraits
 
@@ -49,10 +49,10 @@ ROUTER_CHECKS = checks_of(
         inputs_untouched,
         deterministic,
         stateless,
-        float32_inside,
+        softmax_in_float32,
+        active_experts,
         weights_sum_to_one,
         training_mode,
-        active_experts,
         masked_values,
         padding_length,
         placeholders,
@@ -63,11 +63,12 @@ ROUTER_CHECKS = checks_of(
         empty_prompts,
         empty_items,
         extreme_values,
+        gradients_reach,
+        text_steers,
+        float32_inside,
         autocast,
         half_module,
-        gradients_reach,
         checkpointing,
-        text_steers,
         state_dict_round_trip,
         config_round_trip,
         deepcopy,

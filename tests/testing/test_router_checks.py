@@ -12,7 +12,17 @@ from torch import nn
 from parrot_adapters import core
 from parrot_adapters.testing import ROUTER_CHECKS, RouterTraits, check_router, devices, examples, router_checks
 
-from .broken_routers import ALSO, BROKEN, FirstComeFirstServed, Good, MeanOverPadding, NotARouting, TopKIgnored
+from .broken_routers import (
+    ALSO,
+    BROKEN,
+    FirstComeFirstServed,
+    Good,
+    HalfSoftmaxAsItIs,
+    MeanOverPadding,
+    NotARouting,
+    TopKIgnored,
+    TopOneKeepsItsShare,
+)
 
 NAMES = [check.name for check in ROUTER_CHECKS]
 
@@ -241,6 +251,14 @@ def test_message_names_the_promise_and_shows_the_smallest_batch():
     assert message.startswith("padding_length: promised: More padding, on the left or on the right, changes nothing.")
     assert "weights differ by" in message
     assert "smallest batch found: items of [1] tokens, rows [0], text_mask 1," in message
+
+
+@pytest.mark.parametrize(
+    ("router", "name"), [(HalfSoftmaxAsItIs, "softmax_in_float32"), (TopOneKeepsItsShare, "weights_sum_to_one")]
+)
+def test_the_promise_that_explains_a_fault_is_named_first(router, name):
+    with pytest.raises(AssertionError, match=f"^{name}: "):
+        check_router(router)
 
 
 def test_k_ignored_is_found_through_a_factory_that_takes_any_options():
