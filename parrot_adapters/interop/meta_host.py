@@ -178,4 +178,3 @@ def _word(handle: Attachment) -> int:
     """An id that is no placeholder."""
     taken = {encoder.token_id for encoder in handle.parts.encoders.values()} | set(handle.special_ids)
     return next(number for number in range(len(taken) + 1) if number not in taken)
-
