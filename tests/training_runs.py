@@ -153,9 +153,11 @@ def run_in_process(
         die_at: which of all moments (:data:`MOMENTS`) is the last.
         largest_file: bytes; what is longer cannot be written, as on a full disk.
     """
+    import multiprocessing
     import os
     import resource
 
+    multiprocessing.set_start_method("fork", force=True)  # the toy's collator holds functions that cannot be pickled
     torch.set_num_threads(1)
     if die_at is not None:
         die_at_moment(die_at)

@@ -174,9 +174,10 @@ class RunDirectory:
             return
         lock = open(self.path / LOCK, "w")  # noqa: SIM115 (held until release)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # POSIX's kind: data workers do not inherit it, and so cannot keep it when their parent is killed.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _HELD[self.path.resolve()] = lock
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             lock.close()
             raise TrainingError(
                 explain(f"another process is training in {self.path}.", to_do="wait for it, or choose another out")

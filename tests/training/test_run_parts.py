@@ -196,7 +196,7 @@ def test_checkpoints_of_nobody_knows_which_run_are_refused(tmp_path):
 
 def test_one_run_at_a_time(tmp_path):
     holder = (
-        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX);"
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX);"
         "print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", holder, str(tmp_path / ".lock")]
