@@ -120,7 +120,8 @@ class QuickstartConfig:
 
 
 def quickstart() -> QuickstartConfig:
-    return QuickstartConfig()
+    # The best one rate for all arms on new views of the training art (recipes/reproduce); test art did not choose it.
+    return QuickstartConfig(stage2=Schedule(steps=700, learning_rate=2e-3))
 
 
 def full() -> QuickstartConfig:
@@ -149,16 +150,19 @@ def tiny_cpu() -> QuickstartConfig:
     )
 
 
+UNTUNED = Schedule(steps=700, learning_rate=1e-3)  # of the regimes: never chosen on validation views
+
+
 def text_model_trained() -> QuickstartConfig:
-    return replace(quickstart(), name="text_model_trained", train_text_model=True, saved=())
+    return replace(quickstart(), name="text_model_trained", stage2=UNTUNED, train_text_model=True, saved=())
 
 
 def linked_languages() -> QuickstartConfig:
-    return replace(quickstart(), name="linked_languages", text_model="linked")
+    return replace(quickstart(), name="linked_languages", stage2=UNTUNED, text_model="linked")
 
 
 def five_percent() -> QuickstartConfig:
-    return replace(quickstart(), name="five_percent", multilingual=0.05)
+    return replace(quickstart(), name="five_percent", stage2=UNTUNED, multilingual=0.05)
 
 
 PRESETS: Mapping[str, Callable[[], QuickstartConfig]] = {
