@@ -122,13 +122,12 @@ class $type(nn.Module):
         self.gate = nn.Parameter(torch.randn(num_experts, width) * width**-0.5)  # (E, D)
 
     def forward(self, inputs: RoutingInputs) -> Routing:
-        with torch.autocast(device_type=inputs.text.device.type, enabled=False):  # float32, whatever the host's dtype
-            steers = inputs.text_mask[..., None]  # (R, S, 1), False for padding, placeholders, special tokens
-            words = inputs.text.float().masked_fill(~steers, 0.0)  # whatever stands there must not count
-            prompt = words.sum(1) / steers.sum(1).clamp(min=1)  # (R, D)
-            context = prompt[inputs.rows]  # (I, D), each image reads its own prompt
-            logits = context @ self.gate.float().T / self.temperature  # (I, E)
-            return Routing(logits.softmax(-1), logits, context)
+        steers = inputs.text_mask[..., None]  # (R, S, 1), False for padding, placeholders, special tokens
+        words = inputs.text.float().masked_fill(~steers, 0.0)  # whatever stands there must not count
+        prompt = words.sum(1) / steers.sum(1).clamp(min=1)  # (R, D)
+        context = prompt[inputs.rows]  # (I, D), each image reads its own prompt
+        logits = context @ self.gate.float().T / self.temperature  # (I, E), float32 whatever the host's dtype
+        return Routing(logits.softmax(-1), logits, context)
 
 
 @hookimpl

@@ -19,9 +19,9 @@ from torch.nn.functional import linear
 
 from parrot_adapters.core.attention import NORMALIZERS
 from parrot_adapters.core.layer import keep_top_k
+from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.prior import add_log_prior, known_prior
 from parrot_adapters.core.ragged import spread
-from parrot_adapters.core.routers import float32_inside
 from parrot_adapters.core.types import Routing, RoutingInputs
 from parrot_adapters.errors import ConfigError
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
 from parrot_adapters.errors import ConfigError, RoutingError, explain
@@ -101,7 +102,9 @@ class AlignmentLayer(nn.Module):
             token_ids=token_ids,
             languages=None if languages is None else tuple(languages),
         )
-        routing = self._checked(self.router(inputs), num_items, tokens.shape[0])
+        with float32_inside(tokens):  # so that a plugin's router need not think of autocast
+            routed = self.router(inputs)
+        routing = self._checked(routed, num_items, tokens.shape[0])
         if self.top_k is not None:
             routing = keep_top_k(routing, self.top_k)
         mixed = self.experts(tokens.to(dtype), offsets, routing)

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import linear
 
 from parrot_adapters.core.attention import NORMALIZERS, attend, clean_text
+from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.prior import add_log_prior, known_prior
 from parrot_adapters.core.types import Routing, RoutingInputs
 from parrot_adapters.errors import ConfigError, explain, suggest
@@ -104,11 +105,6 @@ def known_normalizer(name: str) -> str:
             explain(f"normalize={name!r} is unknown.{suggest(str(name), NORMALIZERS)}", known=", ".join(NORMALIZERS))
         )
     return name
-
-
-def float32_inside(like: Tensor) -> torch.autocast:
-    """A context in which autocast leaves float32 computations alone."""
-    return torch.autocast(device_type=like.device.type, enabled=False)
 
 
 def linear_weight(out_features: int, in_features: int) -> nn.Parameter:

@@ -391,3 +391,27 @@ def test_impossible_top_k(k):
 def test_spread_gives_each_token_its_items_value():
     per_item = torch.tensor([[1.0], [2.0], [3.0]])
     assert spread(per_item, torch.tensor([0, 2, 2, 3]), 3).flatten().tolist() == [1, 1, 3]
+
+
+class PlainGate(nn.Module):
+    """A router as a newcomer writes it: nothing about autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(D, 3)
+
+    def forward(self, inputs: RoutingInputs) -> Routing:
+        logits = self.gate(inputs.summary.float())
+        return Routing(logits.softmax(-1), logits)
+
+
+def test_routers_need_not_think_of_autocast() -> None:
+    torch.manual_seed(0)
+    router = PlainGate()
+    layer = AlignmentLayer(summary=MeanSummary(D), router=router, experts=SwiGLUExperts(D, F, 3), num_experts=3)
+    tokens, text = torch.randn(5, D), torch.randn(2, 4, D)
+    given = (tokens, torch.tensor([0, 2, 5]), torch.tensor([0, 1]), text, torch.ones(2, 4, dtype=torch.bool))
+    wanted = layer(*given).routing
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(*given).routing.logits, wanted.logits)
+        assert router.gate(tokens).dtype == torch.bfloat16, "autocast does nothing here, so nothing was shown"

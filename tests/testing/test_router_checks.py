@@ -157,6 +157,17 @@ class LearnedConstant(nn.Module):
         return core.Routing(logits.softmax(-1), logits)
 
 
+class PlainLinear(Good):
+    """As a newcomer writes it: a Linear, and no thought of autocast."""
+
+    def __init__(self, width, num_experts):
+        super().__init__(width, num_experts)
+        self.linear, self.gate = nn.Linear(width, num_experts), None
+
+    def logits(self, inputs):
+        return self.linear(self.context(inputs)).float()
+
+
 class WordByWord(nn.Module):
     """A recurrent network over the words alone, prompt by prompt."""
 
@@ -211,6 +222,7 @@ class Learned(Good):
 
 
 HEALTHY = [
+    PlainLinear,
     ByHash,
     LearnedConstant,
     WordByWord,
