@@ -48,6 +48,9 @@ def _verdicts(found: Mapping[str, Any]) -> str:
     )
     if not repairing:
         return f"{start} By the registered rules no arm repairs erosion."
+    count = len(next(iter(arms.values()))["gain"]["seeds"])
+    if count < 3:
+        start += f" Only {count} text model{'s' if count > 1 else ''} yet, so what follows is no verdict about others."
     best = max(repairing, key=lambda arm: arm["gain"]["value"])
     also = [arm["title"] for arm in repairing if arm is not best]
     tail = f" Also: {_listed(also)}." if also else " No other arm does."

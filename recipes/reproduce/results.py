@@ -130,9 +130,18 @@ def _line(arm: Mapping[str, Any]) -> str:
         " ".join(_points(value) for value in gain["seeds"]) if gain else "",
         _percent(scores["naming"]["others"]["value"]),
         _percent(scores["in_language"]["others"]["value"]),
-        {None: "", True: "**yes**", False: "no"}[arm["verdict"]["repairs"] if gain else None],
+        _verdict(arm),
     ]
     return "| " + " | ".join(cells) + " |\n"
+
+
+def _verdict(arm: Mapping[str, Any]) -> str:
+    """Three text models are the least that the rule about text models means anything for."""
+    if "verdict" not in arm:
+        return ""
+    if not arm["verdict"]["repairs"]:
+        return "no"
+    return "**yes**" if len(arm["gain"]["seeds"]) >= 3 else "so far"
 
 
 def _arm(key: str, results: Sequence[CellResult], reference: Sequence[CellResult]) -> dict[str, Any]:
