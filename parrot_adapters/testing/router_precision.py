@@ -53,14 +53,12 @@ def float32_inside(subject: RouterSubject) -> None:
 
 
 def autocast(subject: RouterSubject) -> None:
-    """Under bfloat16 autocast it runs and gives weights. (The layer switches autocast off around a router.)"""
+    """Under bfloat16 autocast it runs and gives finite weights. (The layer switches autocast off around a router.)"""
 
     def holds(inputs: RoutingInputs) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             weights = subject.answer(inputs)["weights"].detach().float()
         assert bool(weights.isfinite().all()), "weights are not finite under autocast"
-        off = float((weights.sum(-1) - 1).abs().max()) if weights.numel() else 0.0
-        assert off < 1e-2, f"weights under autocast sum to {1 + off:.4g} or {1 - off:.4g}"
 
     for_all(subject.inputs(), holds)
 

@@ -88,8 +88,8 @@ class CollectsInABuffer(Good):
 
     def logits(self, inputs: RoutingInputs) -> Tensor:
         found = nn.functional.linear(self.context(inputs), self.gate.float())
-        logits = torch.zeros(found.shape)
-        everywhere = torch.arange(len(found))
+        logits = torch.zeros(found.shape, device=found.device)
+        everywhere = torch.arange(len(found), device=found.device)
         return logits.index_put((everywhere,), found)
 
 
