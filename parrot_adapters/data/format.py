@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ class Files:
         return str(self.folder / given)
 
 
-class DataFormat:
+class DataFormat(ABC):
     """How one record becomes a dialogue. Subclass it, and register an instance's factory through the hook.
 
     What every format needs (alternating roles, no empty turn, an answer to learn) is checked by the library: a format
@@ -95,17 +96,17 @@ class DataFormat:
         """
         return JsonRecords(path)
 
+    @abstractmethod
     def recognise(self, record: object) -> str | None:
         """Why a record is in this format, for example ``"it has 'conversations' with 'from'"``; None if it is not."""
-        raise NotImplementedError
 
+    @abstractmethod
     def turns(self, record: Any, files: Files) -> tuple[Turn, ...]:
         """The dialogue.
 
         Raises:
             BadSample: the record is not what the format asks for.
         """
-        raise NotImplementedError
 
     def identity(self, record: Any) -> str | None:
         """The record's own name, if it has one."""
