@@ -153,7 +153,12 @@ def _plausible(path: Path) -> dict[str, DataFormat]:
 
 
 def _made(component: Any) -> DataFormat:
-    made = component.factory()
+    try:
+        made = component.factory()
+    except Exception as error:  # a plugin's code, for example a subclass that lacks a method
+        raise PluginError(
+            explain(f"the data format {component.name!r} of {component.plugin} cannot be made.", because=error)
+        ) from error
     if not isinstance(made, DataFormat):
         raise PluginError(
             explain(

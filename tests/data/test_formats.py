@@ -259,6 +259,22 @@ def test_a_format_of_a_plugin_is_asked_too(written, request):
     assert mixture[0].turns[1].parts == ("a cat",)
 
 
+def test_a_format_that_lacks_a_method_names_it_and_its_plugin(written, request):
+    class Half(DataFormat):
+        def recognise(self, record):
+            return None
+
+    class Plugin:
+        @pa.hookimpl
+        def register_data_formats(self, register):
+            register("half", Half)
+
+    name = pa.plugins.register(Plugin(), "half-plugin")
+    request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
+    with pytest.raises(PluginError, match=r"(?s)'half' of half-plugin.*turns"):
+        opened(written([llava("a", "b")]), format="half")
+
+
 def test_a_plugin_that_offers_something_else_is_told_so(written, request):
     class Plugin:
         @pa.hookimpl
