@@ -20,6 +20,7 @@ PUBLIC = (
     "parrot_adapters.testing",
     "parrot_adapters.evaluation",
     "parrot_adapters.seeing",
+    "parrot_adapters.pages",
     "parrot_adapters.plugins",
     "parrot_adapters.errors",
     "parrot_adapters.examples",

@@ -9,7 +9,7 @@ from typing import Any
 
 from parrot_adapters.evaluation.comparison import Comparison
 from parrot_adapters.evaluation.files import write_text
-from parrot_adapters.evaluation.pages import direction, render_page
+from parrot_adapters.pages import direction, render_page
 
 __all__ = ["write_comparison"]
 
@@ -24,7 +24,9 @@ def write_comparison(comparison: Comparison, path: str | Path) -> None:
     rows = [*comparison.by_subset.items(), ("all languages", comparison.overall)]
     ends = [abs(end) for _, row in rows for end in (row.interval.low, row.interval.high)]
     page = render_page(
+        "parrot_adapters.evaluation",
         "comparison.html",
+        filters={"p": _p_value},
         a=str(a.path),
         b=str(b.path),
         content=a.content,
@@ -36,6 +38,10 @@ def write_comparison(comparison: Comparison, path: str | Path) -> None:
         data=_flipped(comparison),
     )
     write_text(path, page)
+
+
+def _p_value(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0")
 
 
 def _flipped(comparison: Comparison) -> dict[str, Any]:

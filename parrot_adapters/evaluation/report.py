@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +11,12 @@ from parrot_adapters.errors import MissingDependencyError, ParrotWarning
 from parrot_adapters.evaluation.choice import ROBUST
 from parrot_adapters.evaluation.figures import run_figures
 from parrot_adapters.evaluation.files import write_bytes, write_text
-from parrot_adapters.evaluation.pages import direction, render_page, thumbnail
 from parrot_adapters.evaluation.published import published_scores
 from parrot_adapters.evaluation.results import RunResult, confusion, routing
 from parrot_adapters.evaluation.rows import PASS
 from parrot_adapters.evaluation.run_score import means
 from parrot_adapters.evaluation.statistics import Interval, clustered_interval
+from parrot_adapters.pages import direction, flat, render_page, thumbnail
 
 __all__ = ["write_report"]
 
@@ -37,9 +36,10 @@ def write_report(result: RunResult, out: str | Path) -> None:
     scores = {"reference": report.reference, ROBUST: report.robust}
     categories = _categories(result)
     page = render_page(
+        "parrot_adapters.evaluation",
         "report.html",
         config=result.run.config,
-        provenance=_flat(result.provenance()),
+        origin=flat(result.provenance()),
         protocol=report.protocol,
         unit=report.protocol.unit(report.benchmark),
         matcher=chosen,
@@ -114,16 +114,6 @@ def _published(result: RunResult) -> list[dict[str, Any]]:
 
 def _ours(result: RunResult) -> list[float | None]:
     return [score.overall for score in result.report.reference.values()]
-
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    rows = []
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            rows += _flat(value, f"{prefix}{key} · ")
-        elif value is not None and value != {}:
-            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
-    return rows
 
 
 def _items(result: RunResult) -> dict[str, Any]:

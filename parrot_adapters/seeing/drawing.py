@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parrot_adapters.errors import MissingDependencyError
+from parrot_adapters.pages import data_url, render_page
 
 if TYPE_CHECKING:
     from parrot_adapters.seeing.explain import Explanation
@@ -67,16 +66,11 @@ def explanation_page(explanation: Explanation, picture: bytes | None = None) -> 
     Raises:
         MissingDependencyError: jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingDependencyError("the page needs jinja2\n  to do  pip install jinja2") from error
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"two": lambda value: f"{value:.2f}", "nats": lambda value: f"{value:.3f}"}
-    template = environment.from_string(files(__package__).joinpath("explanation.html").read_text(encoding="utf-8"))
-    values: dict[str, Any] = {
-        "explanation": explanation,
-        "most": max((other.kl for p in explanation.prompts for other in p.ablated), default=0.0) or 1.0,
-        "picture": None if picture is None else f"data:image/png;base64,{base64.b64encode(picture).decode()}",
-    }
-    return template.render(**values)
+    return render_page(
+        "parrot_adapters.seeing",
+        "explanation.html",
+        filters={"two": lambda value: f"{value:.2f}", "nats": lambda value: f"{value:.3f}"},
+        explanation=explanation,
+        most=max((other.kl for p in explanation.prompts for other in p.ablated), default=0.0) or 1.0,
+        picture=None if picture is None else data_url(picture),
+    )

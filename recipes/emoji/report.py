@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import base64
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+
+from parrot_adapters.pages import data_url, render_page
 
 from .art import TEST_ART, TRAIN_ART, load_pictures, png_bytes
 from .attribution import CREDITS
 from .concepts import stable_fraction
 from .conclusion import CHANCE, conclusions
-from .errors import require
 from .figures import draw_figures
 from .languages import BY_CODE, CODES, LANGUAGES
 from .scores import SPLITS, mean_of_others, per_language
@@ -29,23 +28,21 @@ THUMBNAIL = 144  # pixels; shown at half that
 
 def write_report(result: QuickstartResult) -> None:
     """Write report.html and its figures into the run's directory."""
-    jinja2 = require("jinja2", "the report's page")
     figures = draw_figures(result.arms)
     for name, data in figures.items():
         (result.out / f"{name}.png").write_bytes(data)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["percent"] = lambda value: f"{100 * value:.0f}"
-    template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
-    page = template.render(
+    page = render_page(
+        __package__,
+        "report.html",
         result=result,
         config=result.config,
         splits=[(split, _rows(result, split)) for split in SPLITS],
         languages=LANGUAGES,
         by_code=BY_CODE,
         conclusions=conclusions(result.arms),
-        figures={name: _data_url(data) for name, data in figures.items()},
+        figures={name: data_url(data) for name, data in figures.items()},
         samples=_samples(result),
-        credits=CREDITS,
+        works=CREDITS,
         seen=sum(concept.split == "seen" for concept in result.setting.concepts),
         held_out=sum(concept.split == "held-out" for concept in result.setting.concepts),
         train_art=TRAIN_ART.capitalize(),
@@ -89,8 +86,8 @@ def _samples(result: QuickstartResult) -> list[dict[str, Any]]:
         {
             "name": concepts[index].names["en"],
             "split": concepts[index].split,
-            "test": _data_url(png_bytes(test[index], THUMBNAIL)),
-            "train": _data_url(png_bytes(train[index], THUMBNAIL)),
+            "test": data_url(png_bytes(test[index], THUMBNAIL)),
+            "train": data_url(png_bytes(train[index], THUMBNAIL)),
             "rows": [
                 {
                     "language": language,
@@ -104,7 +101,3 @@ def _samples(result: QuickstartResult) -> list[dict[str, Any]]:
         }
         for index in shown
     ]
-
-
-def _data_url(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

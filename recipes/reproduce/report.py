@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from parrot_recipes.emoji.attribution import CREDITS
-from parrot_recipes.emoji.errors import require
 from parrot_recipes.emoji.languages import CODES, OTHERS
+
+from parrot_adapters.pages import data_url, render_page
 
 from .conclusion import clear, conclusions, points
 from .figures import draw_figures
@@ -30,28 +29,20 @@ def write_report(described: Mapping[str, Any], out: Path) -> Path:
         described: what `results.json` holds.
         out: an existing directory.
     """
-    jinja2 = require("jinja2", "the report's page")
     figures = draw_figures(described)
     for name, data in figures.items():
         (out / f"{name}.png").write_bytes(data)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "percent": lambda value: f"{100 * value:.0f}",
-        "points": lambda value: f"{100 * value:+.1f}",
-        "with_interval": points,
-        "clear": clear,
-    }
-    template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
-    page = template.render(
+    page = render_page(
+        __package__,
+        "report.html",
+        filters={"points": lambda value: f"{100 * value:+.1f}", "with_interval": points, "clear": clear},
         found=described,
         conclusions=conclusions(described),
-        figures={name: f"data:image/png;base64,{base64.b64encode(data).decode()}" for name, data in figures.items()},
+        figures={name: data_url(data) for name, data in figures.items()},
         main=MAIN,
         codes=CODES,
         others=OTHERS,
-        credits=CREDITS,
+        works=CREDITS,
         seeds=max(len(regime["seeds"]) for regime in described["regimes"].values()),
     )
     path = out / "report.html"

@@ -18,9 +18,9 @@ from PIL import Image
 from parrot_adapters.errors import ParrotWarning
 from parrot_adapters.evaluation.comparison import compare_runs, read_run
 from parrot_adapters.evaluation.comparison_page import write_comparison
-from parrot_adapters.evaluation.pages import direction, thumbnail
 from parrot_adapters.evaluation.published import published_scores
 from parrot_adapters.evaluation.routing_statistics import routing_statistics
+from parrot_adapters.pages import direction, thumbnail
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

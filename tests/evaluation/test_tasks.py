@@ -295,7 +295,7 @@ def test_a_browser_shows_the_answers(data: Path, tmp_path: Path) -> None:
     assert shown.count('<article class="item right"') == 20
     assert shown.count('class="prompt" lang="ar" dir="rtl"') == 10
     assert shown.count("<img") == 20
-    assert "1–20 of 20" in shown
+    assert "20 questions, page 1 of 1" in shown
 
 
 def test_comparisons_read_their_own_files(data: Path, tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from parrot_adapters.evaluation.files import write_text
-from parrot_adapters.evaluation.pages import direction, render_page, thumbnail
 from parrot_adapters.evaluation.tasks.results import Item, TaskResult
+from parrot_adapters.pages import direction, flat, render_page, thumbnail
 
 __all__ = ["write_task_report"]
 
@@ -22,14 +21,15 @@ def write_task_report(result: TaskResult, out: str | Path) -> None:
         out: the run's directory.
     """
     page = render_page(
-        "tasks/report.html",
+        "parrot_adapters.evaluation.tasks",
+        "report.html",
         config=result.run.config,
         names=result.subsets,
         measures=result.measures,
         splits=sorted({split for measure in result.measures for split in measure.splits}),
         counts={name: sum(item.question.subset == name for item in result.items) for name in result.subsets},
-        provenance=_flat(result.provenance()),
-        notes=result.notes,
+        origin=flat(result.provenance()),
+        remarks=result.notes,
         data=_items(result),
     )
     write_text(Path(out) / "report.html", page)
@@ -59,13 +59,3 @@ def _row(item: Item, names: list[str], places: Mapping[tuple[str, ...], int], ma
     values = ", ".join(f"{name} {value:.2f}" for name, value in item.values.items())
     place, right = places[question.picture_hashes], item.values[main]
     return [names.index(question.subset), question.index, place, question.prompt, item.name, item.said, values, right]
-
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    rows = []
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            rows += _flat(value, f"{prefix}{key} · ")
-        elif value is not None and value != {}:
-            rows.append((f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value)))
-    return rows
