@@ -134,13 +134,7 @@ def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None], *, also:
     @settings(SETTINGS, max_examples=_EXAMPLES.get())
     @given(cases)
     def run(case: Case) -> None:
-        try:
-            with seeded(0):
-                holds(case)
-        except Skipped:
-            raise
-        except Exception as error:
-            raise _Counterexample(f"{_text(error)}\n  smallest batch found: {describe(case)}") from error
+        _hold(holds, case, "smallest batch found")
 
     try:
         run()
@@ -148,18 +142,22 @@ def for_all(cases: SearchStrategy[Case], holds: Callable[[Case], None], *, also:
         seen = next(iter(getattr(error, "exceptions", ())), error)
         raise AssertionError(f"a batch failed once, and not when it was tried again.\n  {_text(seen)}") from error
     for case in also:
-        try:
-            with seeded(0):
-                holds(case)
-        except Skipped:
-            raise
-        except Exception as error:
-            raise _Counterexample(f"{_text(error)}\n  on a fixed batch: {describe(case)}") from error
+        _hold(holds, case, "on a fixed batch")
+
+
+def _hold(holds: Callable[[Case], None], case: Case, which: str) -> None:
+    try:
+        with seeded(0):
+            holds(case)
+    except Skipped:
+        raise
+    except Exception as error:
+        raise _Counterexample(f"{_text(error)}\n  {which}: {describe(case)}") from error
 
 
 @contextmanager
 def examples(count: int) -> Iterator[None]:
-    """Try each promise on that many batches within this block (20 unless told): fewer is quicker, more is surer."""
+    """Try each promise on that many batches within this block (30 unless told): fewer is quicker, more is surer."""
     token = _EXAMPLES.set(count)
     try:
         yield

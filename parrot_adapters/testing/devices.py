@@ -3,11 +3,14 @@ the CPU fails on a GPU alone."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from parrot_adapters.testing.batches import map_tensors
 from parrot_adapters.testing.checks import Skipped, agree
-from parrot_adapters.testing.modules import Subject, seeded_call
+from parrot_adapters.testing.modules import seeded_call
+from parrot_adapters.testing.subject import Subject
 
 __all__ = ["accelerator", "device_kept"]
 
@@ -17,7 +20,7 @@ def accelerator() -> torch.device | None:
     return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
 
 
-def device_kept(subject: Subject) -> None:
+def device_kept(subject: Subject[Any, Any]) -> None:
     """On an accelerator its answer is there too, and the same as on the CPU."""
     device = accelerator()
     if device is None:

@@ -57,7 +57,7 @@ def interface(subject: ExpertSubject) -> None:
         assert found.dtype == call.tokens.dtype, f"{found.dtype} for tokens in {call.tokens.dtype}"
         assert bool(found.isfinite().all()), "some values are not finite"
 
-    for_all(subject.calls(), holds)
+    for_all(subject.cases(), holds)
 
 
 def identity_at_start(subject: ExpertSubject) -> None:
@@ -69,7 +69,7 @@ def identity_at_start(subject: ExpertSubject) -> None:
         found = subject.answer(call, subject.make().eval())["tokens"].detach()
         assert not bool(found.any()), f"up to {float(found.abs().max()):.3g} before any training"
 
-    for_all(subject.calls(), holds)
+    for_all(subject.cases(), holds)
 
 
 def alone_equals_batch(subject: ExpertSubject) -> None:
@@ -82,7 +82,7 @@ def alone_equals_batch(subject: ExpertSubject) -> None:
             batch = {"tokens": together[positions(call.offsets, [item])]}
             agree(alone, batch, found_is=f"item {item} alone", wanted_is=f"item {item} in the batch")
 
-    for_all(subject.calls(), holds, also=[subject.crowd()])
+    for_all(subject.cases(), holds, also=[subject.crowd()])
 
 
 def alone_equals_batch_in_training(subject: ExpertSubject) -> None:
@@ -100,7 +100,7 @@ def alone_equals_batch_in_training(subject: ExpertSubject) -> None:
             wanted_is="item 0",
         )
 
-    for_all(subject.calls(), holds, also=[subject.crowd()])
+    for_all(subject.cases(), holds, also=[subject.crowd()])
 
 
 def token_by_token(subject: ExpertSubject) -> None:
@@ -116,7 +116,7 @@ def token_by_token(subject: ExpertSubject) -> None:
             wanted_is="together",
         )
 
-    for_all(subject.calls(), holds)
+    for_all(subject.cases(), holds)
 
 
 def weighted_sum(subject: ExpertSubject) -> None:
@@ -134,7 +134,7 @@ def weighted_sum(subject: ExpertSubject) -> None:
             wanted = wanted + spread(call.routing.weights[:, expert : expert + 1], call.offsets, len(part)) * part
         agree(subject.answer(call), {"tokens": wanted}, found_is="the bank", wanted_is="expert by expert, summed")
 
-    for_all(subject.calls(), holds)
+    for_all(subject.cases(), holds)
 
 
 def dense_equals_all_active(subject: ExpertSubject) -> None:
@@ -150,7 +150,7 @@ def dense_equals_all_active(subject: ExpertSubject) -> None:
         agree(sparse, dense, found_is="all experts active", wanted_is="dense")
 
     order = st.permutations(range(subject.traits.num_experts))
-    for_all(st.tuples(subject.calls(), order), holds)
+    for_all(st.tuples(subject.cases(), order), holds)
 
 
 def inactive_experts(subject: ExpertSubject) -> None:
@@ -165,7 +165,7 @@ def inactive_experts(subject: ExpertSubject) -> None:
         agree(sparse, dense, found_is=f"top {k}", wanted_is="dense with zero weights")
 
     sizes = st.integers(1, max(1, subject.traits.num_experts - 1))
-    for_all(st.tuples(subject.calls(), sizes), holds)
+    for_all(st.tuples(subject.cases(), sizes), holds)
 
 
 def routing_per_token(subject: ExpertSubject) -> None:
@@ -196,7 +196,7 @@ def routing_per_token(subject: ExpertSubject) -> None:
             wanted_is="each token an item of its own",
         )
 
-    for_all(st.tuples(subject.calls(empty_items=True), st.sampled_from((None, 1)), st.booleans()), holds)
+    for_all(st.tuples(subject.cases(empty_items=True), st.sampled_from((None, 1)), st.booleans()), holds)
 
 
 def empty_items(subject: ExpertSubject) -> None:
@@ -222,7 +222,7 @@ def empty_items(subject: ExpertSubject) -> None:
             if trial.routing.context is not None or not subject.traits.needs_context:
                 assert not idle, f"{', '.join(idle)} took no part in backward; a distributed run would hang"
 
-    for_all(st.tuples(subject.calls(empty_items=True), st.booleans()), holds)
+    for_all(st.tuples(subject.cases(empty_items=True), st.booleans()), holds)
 
 
 def trains_the_router(subject: ExpertSubject) -> None:

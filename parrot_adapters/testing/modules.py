@@ -2,70 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from parrot_adapters.testing.batches import map_tensors, named_values
 from parrot_adapters.testing.checks import Skipped, agree, for_all, seeded
+from parrot_adapters.testing.subject import Subject
 
 __all__ = [
-    "Subject",
     "checkpointing",
     "compiled",
     "deterministic",
     "gradients_reach",
     "inputs_untouched",
-    "perturb",
     "seeded_call",
     "stateless",
 ]
-
-
-class Subject(Protocol):
-    """A factory with its traits, seen as a source of modules and of batches to call them with."""
-
-    traits: Any
-
-    def fresh(self, seed: int = 0, options: Mapping[str, Any] = ...) -> nn.Module:
-        """A module in evaluation mode, perturbed (an untouched one is the identity, which hides faults)."""
-
-    def option_sets(self) -> list[dict[str, Any]]:
-        """Sets of the factory's options worth trying."""
-
-    def cases(self) -> SearchStrategy[Any]:
-        """Ordinary batches."""
-
-    def typical(self) -> Any:
-        """One fixed batch with several items, tokens and prompts."""
-
-    def call(self, module: nn.Module, case: Any) -> dict[str, Tensor]:
-        """Everything the module answers, by name."""
-
-    def trained_by(self, answer: Mapping[str, Tensor]) -> Tensor:
-        """A scalar that depends on the answer as the training loss does."""
 
 
 OTHER_CALLS = 4  # what is kept may show only after a few
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
-def perturb(module: nn.Module, seed: int = 0, scale: float = 0.2) -> nn.Module:
-    """Noise on every floating parameter, in place, from a generator of its own."""
-    generator = torch.Generator().manual_seed(1000 + seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.is_floating_point():
-                parameter.add_((torch.randn(parameter.shape, generator=generator) * scale).to(parameter.dtype))
-    return module
-
-
-def inputs_untouched(subject: Subject) -> None:
+def inputs_untouched(subject: Subject[Any, Any]) -> None:
     """A call leaves what it was given as it was, in evaluation and in training."""
 
     def holds(case: Any) -> None:
@@ -79,7 +42,7 @@ def inputs_untouched(subject: Subject) -> None:
     for_all(subject.cases(), holds)
 
 
-def deterministic(subject: Subject) -> None:
+def deterministic(subject: Subject[Any, Any]) -> None:
     """In evaluation the same batch gets the same answer, whatever the random state."""
 
     def holds(case: Any) -> None:
@@ -93,7 +56,7 @@ def deterministic(subject: Subject) -> None:
     for_all(subject.cases(), holds)
 
 
-def stateless(subject: Subject) -> None:
+def stateless(subject: Subject[Any, Any]) -> None:
     """Nothing is kept between calls: not in the answers, not in attributes or buffers."""
 
     def holds(pair: tuple[Any, Any]) -> None:
@@ -111,7 +74,7 @@ def stateless(subject: Subject) -> None:
     for_all(st.tuples(subject.cases(), subject.cases()), holds)
 
 
-def gradients_reach(subject: Subject) -> None:
+def gradients_reach(subject: Subject[Any, Any]) -> None:
     """Every parameter receives a gradient from what the training loss can see."""
     module = subject.fresh().train()
     if not list(module.parameters()):
@@ -126,7 +89,7 @@ def gradients_reach(subject: Subject) -> None:
     assert not dead, f"no gradient reaches {', '.join(dead)} (declare it in traits.untrained if none should)"
 
 
-def checkpointing(subject: Subject) -> None:
+def checkpointing(subject: Subject[Any, Any]) -> None:
     """Gradient checkpointing changes neither the answer nor the gradients."""
     if not list(subject.fresh().parameters()):
         raise Skipped("it has no parameters")
@@ -143,7 +106,7 @@ def checkpointing(subject: Subject) -> None:
     agree(results[1], results[0], found_is="checkpointed", wanted_is="plainly", atol=1e-6)
 
 
-def compiled(subject: Subject) -> None:
+def compiled(subject: Subject[Any, Any]) -> None:
     """``torch.compile`` (traced, eager backend) gives the same answer."""
     if not subject.traits.supports_compile:
         raise Skipped("not declared (supports_compile=True)")
@@ -157,17 +120,17 @@ def compiled(subject: Subject) -> None:
         torch._dynamo.reset()
 
 
-def seeded_call(subject: Subject, module: Any, case: Any) -> dict[str, Tensor]:
+def seeded_call(subject: Subject[Any, Any], module: Any, case: Any) -> dict[str, Tensor]:
     """Call from a fixed random state; the answer is a copy, for it may be a view of a parameter."""
     with seeded(7):
         return {name: value.clone() for name, value in subject.call(module, case).items()}
 
 
-def _plainly(subject: Subject, module: nn.Module, case: Any) -> dict[str, Tensor]:
+def _plainly(subject: Subject[Any, Any], module: nn.Module, case: Any) -> dict[str, Tensor]:
     return subject.call(module, case)
 
 
-def _checkpointed(subject: Subject, module: nn.Module, case: Any) -> dict[str, Tensor]:
+def _checkpointed(subject: Subject[Any, Any], module: nn.Module, case: Any) -> dict[str, Tensor]:
     answer: dict[str, Tensor] = checkpoint(subject.call, module, case, use_reentrant=False)
     return answer
 

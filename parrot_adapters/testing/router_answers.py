@@ -53,7 +53,7 @@ def interface(subject: RouterSubject) -> None:
         else:
             assert not routing.per_token, "it answers per item and says per_token=True"
 
-    for_all(st.tuples(subject.inputs(), st.sampled_from((t.num_experts, t.num_experts + 3))), holds)
+    for_all(st.tuples(subject.cases(), st.sampled_from((t.num_experts, t.num_experts + 3))), holds)
 
 
 def weights_sum_to_one(subject: RouterSubject) -> None:
@@ -65,7 +65,7 @@ def weights_sum_to_one(subject: RouterSubject) -> None:
 
     choices = subject.k_choices()
     also = [(subject.crowd(), options) for options in choices]
-    for_all(st.tuples(subject.inputs(), st.sampled_from(choices)), holds, also=also)
+    for_all(st.tuples(subject.cases(), st.sampled_from(choices)), holds, also=also)
 
 
 def training_mode(subject: RouterSubject) -> None:
@@ -80,7 +80,7 @@ def training_mode(subject: RouterSubject) -> None:
                 again = subject.call(subject.fresh().train(), inputs)
             agree(again, {"weights": routing.weights}, found_is="second pass", wanted_is="first pass")
 
-    for_all(subject.inputs(), holds)
+    for_all(subject.cases(), holds)
 
 
 def active_experts(subject: RouterSubject) -> None:
@@ -113,7 +113,7 @@ def active_experts(subject: RouterSubject) -> None:
         if t.sparse is False:
             assert bool((routing.weights > 0).all()), "declared dense (sparse=False), but some weights are zero"
 
-    for_all(st.tuples(subject.inputs(), st.sampled_from(subject.k_choices())), holds)
+    for_all(st.tuples(subject.cases(), st.sampled_from(subject.k_choices())), holds)
 
 
 def text_steers(subject: RouterSubject) -> None:
@@ -144,7 +144,7 @@ def empty_prompts(subject: RouterSubject) -> None:
             only=["weights"],
         )
 
-    for_all(subject.inputs().map(lambda inputs: without_text(inputs, int(inputs.rows[0]))), holds)
+    for_all(subject.cases().map(lambda inputs: without_text(inputs, int(inputs.rows[0]))), holds)
 
 
 def empty_items(subject: RouterSubject) -> None:
@@ -153,7 +153,7 @@ def empty_items(subject: RouterSubject) -> None:
     def holds(inputs: RoutingInputs) -> None:
         _is_routing(subject, subject.route(inputs))
 
-    for_all(subject.inputs(empty_items=True), holds)
+    for_all(subject.cases(empty_items=True), holds)
 
 
 def extreme_values(subject: RouterSubject) -> None:
@@ -162,7 +162,7 @@ def extreme_values(subject: RouterSubject) -> None:
     def holds(inputs: RoutingInputs) -> None:
         _is_routing(subject, subject.route(inputs))
 
-    for_all(subject.inputs(scales=st.sampled_from(EXTREME_SCALES)), holds)
+    for_all(subject.cases(scales=st.sampled_from(EXTREME_SCALES)), holds)
 
 
 def _is_routing(subject: RouterSubject, routing: Routing) -> None:

@@ -48,7 +48,7 @@ def alone_equals_batch(subject: RouterSubject) -> None:
             batch = subject.of_items(together, inputs, [item])
             agree(alone, batch, found_is=f"item {item} alone", wanted_is=f"item {item} in the batch")
 
-    for_all(subject.inputs(), holds, also=[subject.crowd()])
+    for_all(subject.cases(), holds, also=[subject.crowd()])
 
 
 def alone_equals_batch_in_training(subject: RouterSubject) -> None:
@@ -69,7 +69,7 @@ def alone_equals_batch_in_training(subject: RouterSubject) -> None:
             wanted_is="item 0",
         )
 
-    for_all(subject.inputs(), holds, also=[subject.crowd()])
+    for_all(subject.cases(), holds, also=[subject.crowd()])
 
 
 def item_order(subject: RouterSubject) -> None:
@@ -83,7 +83,7 @@ def item_order(subject: RouterSubject) -> None:
         agree(moved, wanted, found_is="reordered", wanted_is="as they were")
 
     backwards = list(range(subject.crowd().rows.numel()))[::-1]
-    for_all(st.tuples(subject.inputs(), _priorities()), holds, also=[(subject.crowd(), backwards)])
+    for_all(st.tuples(subject.cases(), _priorities()), holds, also=[(subject.crowd(), backwards)])
 
 
 def prompt_order(subject: RouterSubject) -> None:
@@ -94,7 +94,7 @@ def prompt_order(subject: RouterSubject) -> None:
         moved = subject.answer(reorder_rows(inputs, _order(priorities, inputs.text.shape[0])))
         agree(moved, subject.answer(inputs), found_is="rows reordered", wanted_is="as they were")
 
-    for_all(st.tuples(subject.inputs(), _priorities()), holds)
+    for_all(st.tuples(subject.cases(), _priorities()), holds)
 
 
 def masked_values(subject: RouterSubject) -> None:
@@ -110,7 +110,7 @@ def masked_values(subject: RouterSubject) -> None:
             wanted_is="as it was",
         )
 
-    for_all(st.tuples(subject.inputs(), st.sampled_from((1.0, 99.0, 1e4))), holds)
+    for_all(st.tuples(subject.cases(), st.sampled_from((1.0, 99.0, 1e4))), holds)
 
 
 def padding_length(subject: RouterSubject) -> None:
@@ -127,7 +127,7 @@ def padding_length(subject: RouterSubject) -> None:
                 wanted_is="as it was",
             )
 
-    for_all(st.tuples(subject.inputs(), st.integers(1, 4)), holds)
+    for_all(st.tuples(subject.cases(), st.integers(1, 4)), holds)
 
 
 def placeholders(subject: RouterSubject) -> None:
@@ -144,7 +144,7 @@ def placeholders(subject: RouterSubject) -> None:
                 wanted_is="as it was",
             )
 
-    for_all(st.tuples(subject.inputs(), st.integers(1, 4)), holds)
+    for_all(st.tuples(subject.cases(), st.integers(1, 4)), holds)
 
 
 def _priorities() -> SearchStrategy[list[int]]:

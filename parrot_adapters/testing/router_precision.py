@@ -34,7 +34,7 @@ def softmax_in_float32(subject: RouterSubject) -> None:
             f"the softmax was taken in {_short(rounded[0])}: weights differ from softmax(logits) by {difference:.2g}"
         )
 
-    for_all(subject.inputs(), holds)
+    for_all(subject.cases(), holds)
 
 
 def float32_inside(subject: RouterSubject) -> None:
@@ -49,7 +49,7 @@ def float32_inside(subject: RouterSubject) -> None:
         wanted = subject.answer(cast(half, torch.float32))
         _same_numbers(found, wanted, found_is=f"in {_short(dtype)}", wanted_is="same numbers in float32")
 
-    for_all(st.tuples(subject.inputs(), st.sampled_from(HALF_DTYPES), st.booleans()), holds)
+    for_all(st.tuples(subject.cases(), st.sampled_from(HALF_DTYPES), st.booleans()), holds)
 
 
 def autocast(subject: RouterSubject) -> None:
@@ -60,7 +60,7 @@ def autocast(subject: RouterSubject) -> None:
             weights = subject.answer(inputs)["weights"].detach().float()
         assert bool(weights.isfinite().all()), "weights are not finite under autocast"
 
-    for_all(subject.inputs(), holds)
+    for_all(subject.cases(), holds)
 
 
 def half_module(subject: RouterSubject) -> None:
@@ -74,7 +74,7 @@ def half_module(subject: RouterSubject) -> None:
         wanted = subject.answer(cast(half, torch.float32), subject.fresh().to(torch.bfloat16).float())
         _same_numbers(found, wanted, found_is="cast to bfloat16", wanted_is="same numbers in float32")
 
-    for_all(subject.inputs(), holds)
+    for_all(subject.cases(), holds)
 
 
 def _same_numbers(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, found_is: str, wanted_is: str) -> None:

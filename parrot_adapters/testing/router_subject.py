@@ -6,8 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,40 +16,29 @@ from torch import Tensor, nn
 from parrot_adapters.core import Routing, RoutingInputs, offsets_from_lengths
 from parrot_adapters.testing.batches import cast, positions
 from parrot_adapters.testing.checks import Factory, seeded
-from parrot_adapters.testing.modules import perturb
 from parrot_adapters.testing.strategies import LANGUAGES, routing_inputs
-from parrot_adapters.testing.traits import RouterTraits, declared_by
+from parrot_adapters.testing.subject import CROWD, FEW, NO_OPTIONS, Subject, made
+from parrot_adapters.testing.traits import RouterTraits
 
 __all__ = ["RouterSubject"]
 
 K_OPTIONS = ("top_k", "k", "topk", "num_active", "num_experts_per_tok")  # what people call it
-FEW = (3, 1, 4, 2)
-CROWD = tuple(1 + item % 3 for item in range(33))  # more items than any drawn batch has
 
 
-@dataclass(frozen=True)
-class RouterSubject:
-    """A router's factory with traits of which nothing is left open that could be found out by trying."""
+class RouterSubject(Subject[RouterTraits, RoutingInputs]):
+    """A router's factory with its traits."""
 
-    factory: Factory
-    traits: RouterTraits
+    kind = RouterTraits
 
     @classmethod
-    def of(cls, factory: Factory, declared: RouterTraits | Mapping[str, Any] | None = None) -> RouterSubject:
-        """From a factory and what was declared about it, here or in its ``conformance`` attribute."""
-        if not isinstance(declared, RouterTraits):
-            declared = RouterTraits(**(declared_by(factory) if declared is None else declared))
-        return cls(factory, _inferred(factory, declared))
+    def inferred(cls, factory: Factory, traits: RouterTraits) -> RouterTraits:
+        return _inferred(factory, traits)
 
     def make(
-        self, num_experts: int | None = None, seed: int = 0, options: Mapping[str, Any] = MappingProxyType({})
+        self, num_experts: int | None = None, *, seed: int = 0, options: Mapping[str, Any] = NO_OPTIONS
     ) -> nn.Module:
-        """A router just as its factory makes it, from a fixed random state."""
-        t = self.traits  # its options are copied: a factory may write into what it is given
-        return _made(self.factory, t.width, num_experts or t.num_experts, {**copy.deepcopy(t.options), **options}, seed)
-
-    def fresh(self, seed: int = 0, options: Mapping[str, Any] = MappingProxyType({})) -> nn.Module:
-        return perturb(self.make(seed=seed, options=options), seed).eval()
+        t = self.traits
+        return _made(self.factory, t if num_experts is None else replace(t, num_experts=num_experts), options, seed)
 
     def k_choices(self) -> list[dict[str, int]]:
         """Options that set k, one for each size worth trying; ``[{}]`` where no option does."""
@@ -63,19 +51,15 @@ class RouterSubject:
         """Its own options, with each way to set k."""
         return [{**self.traits.options, **choice} for choice in self.k_choices()]
 
-    def inputs(self, **wanted: Any) -> SearchStrategy[RoutingInputs]:
+    def cases(self, **wanted: Any) -> SearchStrategy[RoutingInputs]:
         """Drawn batches that suit the router's needs; arguments as for :func:`routing_inputs`."""
         t = self.traits
         return routing_inputs(t.width, languages=t.needs_languages, token_ids=t.needs_token_ids, **wanted)
 
-    def cases(self) -> SearchStrategy[RoutingInputs]:
-        return self.inputs()
-
-    def typical(self) -> RoutingInputs:
-        return _batch(self.traits)
+    def batch(self, sizes: Sequence[int], num_rows: int = 3) -> RoutingInputs:
+        return _batch(self.traits, sizes, num_rows)
 
     def crowd(self) -> RoutingInputs:
-        """One fixed batch with more items and prompts than are ever drawn."""
         # With languages and ids even where it works without: it may use them all the same.
         return _batch(replace(self.traits, needs_languages=True, needs_token_ids=True), CROWD, num_rows=7)
 
@@ -98,12 +82,6 @@ class RouterSubject:
         generator = torch.Generator().manual_seed(11)
         return torch.stack([(x.float() * torch.randn(x.shape, generator=generator)).sum() for x in seen]).sum()
 
-    def answer(self, inputs: RoutingInputs, module: nn.Module | None = None) -> dict[str, Tensor]:
-        """:meth:`call` of a fresh router, unless told, from a fixed random state."""
-        module = self.fresh() if module is None else module
-        with seeded(7):
-            return self.call(module, inputs)
-
     def of_items(self, answer: Mapping[str, Tensor], inputs: RoutingInputs, items: Sequence[int]) -> dict[str, Tensor]:
         """The part of an answer that belongs to these items, in this order."""
         index = torch.tensor(list(items), dtype=torch.int64)
@@ -111,11 +89,10 @@ class RouterSubject:
         return {name: value[index if name == "context" else places] for name, value in answer.items()}
 
 
-def _made(factory: Factory, width: int, num_experts: int, options: Mapping[str, Any], seed: int = 0) -> nn.Module:
-    with seeded(seed):
-        module = factory(width, num_experts, **options)
-    assert isinstance(module, nn.Module), f"the factory made a {type(module).__name__}, not a torch.nn.Module"
-    return module
+def _made(factory: Factory, traits: RouterTraits, options: Mapping[str, Any] = NO_OPTIONS, seed: int = 0) -> nn.Module:
+    # Its options are copied: a factory may write into what it is given.
+    given = {**copy.deepcopy(traits.options), **options}
+    return made(factory, traits.width, traits.num_experts, options=given, seed=seed)
 
 
 def _batch(traits: RouterTraits, sizes: Sequence[int] = FEW, num_rows: int = 3) -> RoutingInputs:
@@ -143,7 +120,7 @@ def _inferred(factory: Factory, traits: RouterTraits) -> RouterTraits:
 
     def works(trial: RouterTraits, *, half: bool = False) -> Routing | None:
         try:
-            module = _made(factory, trial.width, trial.num_experts, copy.deepcopy(trial.options)).eval()
+            module = _made(factory, trial).eval()
             inputs = _batch(trial)
             if half:
                 module, inputs = module.to(torch.bfloat16), cast(inputs, torch.bfloat16, summary=torch.float32)
@@ -187,9 +164,7 @@ def _with_k(factory: Callable[..., Any], traits: RouterTraits) -> RouterTraits:
     traits = replace(traits, options=options, k_option=option)
     if traits.top_k is None and option is None:
         try:
-            traits = replace(
-                traits, top_k=_k_of(_made(factory, traits.width, traits.num_experts, copy.deepcopy(options)))
-            )
+            traits = replace(traits, top_k=_k_of(_made(factory, traits)))
         except Exception:
             return traits
     return traits
@@ -198,9 +173,7 @@ def _with_k(factory: Callable[..., Any], traits: RouterTraits) -> RouterTraits:
 def _takes(factory: Factory, traits: RouterTraits, option: str) -> bool:
     """Whether a factory with ``**options`` heeds this one: the module then knows its k."""
     try:
-        return (
-            _k_of(_made(factory, traits.width, traits.num_experts, {**copy.deepcopy(traits.options), option: 2})) == 2
-        )
+        return _k_of(_made(factory, traits, {option: 2})) == 2
     except Exception:
         return False
 
