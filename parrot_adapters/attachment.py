@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from parrot_adapters.bare_save import MODULE_NAME, BareSave
 from parrot_adapters.config import AdapterConfig
 from parrot_adapters.errors import ConfigError, HostError, explain
+from parrot_adapters.footprint import Footprint
 from parrot_adapters.interop.chat_format import ChatFormat
 from parrot_adapters.interop.native import NativeSeam, declare_languages, undeclare_languages
 from parrot_adapters.interop.parts import HostParts
 from parrot_adapters.interop.prompt import TextScope
 from parrot_adapters.interop.switch import SwitchedWeights
+from parrot_adapters.parameter_report import parameter_report, print_report
 from parrot_adapters.routing_log import RoutingRecord, recording
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Attachment", "attachment_of"]
 
 HANDLE_NAME = "_parrot_attachment"
+HOST_PARTS = ("projector", "vision_tower", "language_model")
 
 
 def attachment_of(model: Any) -> Attachment | None:
@@ -68,9 +71,7 @@ class Attachment:
         self._enabled = True
         self._switch: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
-        self._host_flags: dict[str, bool] = {}
-        self._host_attributes: dict[str, Any] = {}
-        self._replaced: tuple[str, ...] = ()
+        self._footprint = Footprint(self.model)
         self._attached = False
 
     # --- looking -----------------------------------------------------------------------------------------------
@@ -126,34 +127,16 @@ class Attachment:
 
     def parameter_report(self) -> dict[str, dict[str, int]]:
         """``{part: {"parameters": n, "trainable": m}}`` for adapter, projector, vision tower, language model, rest."""
-        owner: dict[int, str] = {}
-        if self._layer is not None:
-            owner = {id(p): "adapter" for p in self._layer.parameters()}
-        if self._lora is not None:
-            owner |= {id(p): "lora" for p in self._lora.parameters()}
-        for part in ("projector", "vision_tower", "language_model"):
-            module = self.parts.module(getattr(self.parts, part))
-            for parameter in module.parameters() if module is not None else ():
-                owner.setdefault(id(parameter), part)
-        report: dict[str, dict[str, int]] = {}
-        for parameter in self.model.parameters():
-            counts = report.setdefault(owner.get(id(parameter), "rest"), {"parameters": 0, "trainable": 0})
-            counts["parameters"] += parameter.numel()
-            counts["trainable"] += parameter.numel() if parameter.requires_grad else 0
-        return report
+        host = {name: self.parts.module(getattr(self.parts, name)) for name in HOST_PARTS}
+        parts = {"adapter": self._layer, "lora": self._lora, **host}
+        return parameter_report(
+            self.model, {name: part.parameters() for name, part in parts.items() if part is not None}
+        )
 
     def print_trainable_parameters(self) -> None:
         """Print :meth:`parameter_report` as a table."""
-        from rich.console import Console
-        from rich.table import Table
-
         what = "its projector" if self._layer is None else f"{self.config.router} x {self.config.expert}"
-        table = Table(title=f"{type(self.model).__name__} with {what}")
-        for column in ("part", "parameters", "trainable"):
-            table.add_column(column, justify="left" if column == "part" else "right")
-        for part, counts in self.parameter_report().items():
-            table.add_row(part, f"{counts['parameters']:,}", f"{counts['trainable']:,}")
-        Console().print(table)
+        print_report(self.parameter_report(), f"{type(self.model).__name__} with {what}")
 
     @property
     def special_ids(self) -> tuple[int, ...]:
@@ -304,9 +287,7 @@ class Attachment:
             self._lora.remove()
         if self._layer is not None:
             delattr(self.parts.base, MODULE_NAME)
-        self._restore_attributes()
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(self._host_flags.get(name, parameter.requires_grad))
+        self._footprint.remove()
         self._attached = False
 
     def __enter__(self) -> Attachment:
@@ -363,7 +344,6 @@ class Attachment:
     def install(self, *, owns_projector: bool, lora: Any) -> None:
         """Put it on the host; called once, where a handle is made."""
         host, base = self.model, self.parts.base
-        self._host_flags = {name: p.requires_grad for name, p in host.named_parameters()}
         if owns_projector:
             if self.projector is None:
                 raise HostError(
@@ -383,7 +363,14 @@ class Attachment:
             base.add_module(MODULE_NAME, self._layer)
             self._layer.train(host.training)
             self._seam.install()
-        self._replace_attributes()
+        prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
+        adapter = {f"{prefix}{name}" for name in ([] if self._layer is None else self._layer.state_dict())}
+        stand_ins = {
+            HANDLE_NAME: self,
+            "save_pretrained": BareSave(self),
+            "_keys_to_ignore_on_save": adapter | set(getattr(host, "_keys_to_ignore_on_save", None) or ()),
+        }
+        self._footprint.put(**stand_ins)
         self._attached = True
 
     def _require_attached(self) -> None:
@@ -405,26 +392,3 @@ class Attachment:
             self._switch.use(adapter=active)
         if self._lora is not None:
             self._lora.enable(on=active)
-
-    def _replace_attributes(self) -> None:
-        """Put what stands in for the host's own on the instance, and remember what was there."""
-        own = self.model.__dict__
-        prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
-        adapter = {f"{prefix}{name}" for name in self._state_names()}
-        replacements = {
-            HANDLE_NAME: self,
-            "save_pretrained": BareSave(self),
-            "_keys_to_ignore_on_save": adapter | set(getattr(self.model, "_keys_to_ignore_on_save", None) or ()),
-        }
-        self._host_attributes = {name: own[name] for name in replacements if name in own}
-        self._replaced = tuple(replacements)
-        own.update(replacements)
-
-    def _state_names(self) -> list[str]:
-        return [] if self._layer is None else list(self._layer.state_dict())
-
-    def _restore_attributes(self) -> None:
-        own = self.model.__dict__
-        for name in self._replaced:
-            own.pop(name, None)
-        own.update(self._host_attributes)

@@ -26,7 +26,7 @@ class BareSave:
     @property
     def original(self) -> Callable[..., Any]:
         host = self.attachment.model
-        own = self.attachment._host_attributes.get("save_pretrained")
+        own = self.attachment._footprint.before("save_pretrained")
         return type(host).save_pretrained.__get__(host) if own is None else own
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

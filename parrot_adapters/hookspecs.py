@@ -1,4 +1,4 @@
-"""Every hook a plugin can implement. They run while an adapter is assembled, never inside ``forward``.
+"""Every hook a plugin can implement. They run while things are assembled, never inside ``forward``.
 
 A plugin is a module or object with some of these functions, marked ``@parrot_adapters.hookimpl``, named in the
 entry-point group ``parrot_adapters`` of its distribution. Each hook hands it ``register(name, factory)``.
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 PROJECT = "parrot_adapters"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
-
 
 T = TypeVar("T", contravariant=True)
 

@@ -1,8 +1,8 @@
 """The mixture-of-experts language-alignment layer, for any torch model: imports torch and einops, nothing else.
 
-Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``summaries``, ``losses``, ``ragged``;
-then the other routers (``control_routers``, ``topk_router``, ``token_router``, ``language_router``, with ``prior``,
-``grown_router``) and expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``).
+Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``summaries``, ``losses``, ``ragged``,
+``weights``; then the other routers (``control_routers``, ``topk_router``, ``token_router``, ``language_router``, with
+``prior``, ``grown_router``) and expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``).
 """
 
 from parrot_adapters.core.control_routers import FrozenRouter, UniformRouter, VisualOnlyRouter

@@ -7,12 +7,27 @@ from einops import einsum
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
-__all__ = ["NORMALIZERS", "attend", "clean_text", "scatter_to_rows"]
+from parrot_adapters.errors import ConfigError, explain, suggest
+
+__all__ = ["NORMALIZERS", "attend", "clean_text", "known_normalizer", "scatter_to_rows"]
 
 NORMALIZERS = {
     "rms": lambda x: rms_norm(x, x.shape[-1:]),  # measured: without it routing hardly depends on language
     "none": lambda x: x,  # the formula as written, for released checkpoints
 }
+
+
+def known_normalizer(name: str) -> str:
+    """``name`` itself.
+
+    Raises:
+        ConfigError: no normaliser has this name.
+    """
+    if name not in NORMALIZERS:
+        raise ConfigError(
+            explain(f"normalize={name!r} is unknown.{suggest(str(name), NORMALIZERS)}", known=", ".join(NORMALIZERS))
+        )
+    return name
 
 
 def clean_text(text: Tensor, mask: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from torch.nn.functional import linear
 from parrot_adapters.core.attention import NORMALIZERS
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.prior import add_log_prior, known_prior
-from parrot_adapters.core.routers import linear_weight
 from parrot_adapters.core.types import Routing, RoutingInputs
+from parrot_adapters.core.weights import linear_weight
 from parrot_adapters.errors import ConfigError, explain
 
 __all__ = ["FrozenRouter", "UniformRouter", "VisualOnlyRouter"]

@@ -23,6 +23,7 @@ from torch.nn.functional import silu
 
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.types import Routing
+from parrot_adapters.core.weights import expert_weight
 from parrot_adapters.errors import ConfigError, explain
 
 __all__ = ["ConditionedSwiGLUExperts", "ExpertBank", "MLPExperts", "SwiGLUExperts"]
@@ -88,8 +89,8 @@ class SwiGLUExperts(ExpertBank):
 
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
-        self.gate = projection(num_experts, hidden_size, width)  # (E, F, D)
-        self.up = projection(num_experts, hidden_size, width)
+        self.gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
+        self.up = expert_weight(num_experts, hidden_size, width)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
@@ -129,7 +130,7 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
 
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
-        self.context_gate = projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.context_gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
 
     def token_context(self, routing: Routing, offsets: Tensor, num_tokens: int) -> Tensor | None:
         if routing.context is None:
@@ -164,11 +165,11 @@ class MLPExperts(ExpertBank):
         num_experts: E.
     """
 
-    per_expert = ("up", "up_bias", "down", "down_bias")
+    per_expert: ClassVar[tuple[str, ...]] = ("up", "up_bias", "down", "down_bias")
 
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__(width, hidden_size, num_experts)
-        self.up = projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.up = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
         self.up_bias = nn.Parameter(torch.zeros(num_experts, hidden_size))
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))
         self.down_bias = nn.Parameter(torch.zeros(num_experts, width))
@@ -197,13 +198,6 @@ class MLPExperts(ExpertBank):
 def project(tokens: Tensor, weight: Tensor) -> Tensor:
     """(n, D) tokens through (e, F, D) matrices -> (n, e, F)."""
     return einsum(tokens, weight, "n d, e f d -> n e f")
-
-
-def projection(num_experts: int, out_features: int, in_features: int) -> nn.Parameter:
-    """(E, out, in), each expert initialised as ``torch.nn.Linear`` does."""
-    weight = torch.empty(num_experts, out_features, in_features)
-    bound = in_features**-0.5  # torch.nn.Linear's own initialisation
-    return nn.Parameter(nn.init.uniform_(weight, -bound, bound))
 
 
 def used_experts(weights: Tensor) -> list[int]:

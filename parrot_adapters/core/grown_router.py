@@ -1,4 +1,4 @@
-"""A router that is left as it is while its experts become families (letters: ``types.py``).
+"""A router that is left as it is while its experts become families (letters: ``types.py``, and G families).
 
 The router chooses among families, exactly as it chose among experts before, top-k included. A second, small gate ``U``
 shares a family's weight among its members:
@@ -35,8 +35,8 @@ class GrownRouter(nn.Module):
 
     Args:
         width: D.
-        inner: router over F families.
-        families: (E,) the family of each expert; every family 0..F - 1 has a member.
+        inner: router over G families.
+        families: (E,) the family of each expert; every family 0..G - 1 has a member.
         prior: (E,) constant shares within families; None is all alike.
         top_k: families kept, weights renormalised; None keeps what ``inner`` chose.
 
@@ -95,6 +95,6 @@ def within(scores: Tensor, family: Tensor) -> Tensor:
         scores: (..., E) float32.
         family: (E,) int64.
     """
-    member = family == torch.arange(int(family.max()) + 1, device=family.device)[:, None]  # (F, E)
-    total = scores[..., None, :].masked_fill(~member, -torch.inf).logsumexp(-1)  # (..., F)
+    member = family == torch.arange(int(family.max()) + 1, device=family.device)[:, None]  # (G, E)
+    total = scores[..., None, :].masked_fill(~member, -torch.inf).logsumexp(-1)  # (..., G)
     return scores - total[..., family]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.core.experts import ExpertBank, beside, fill, project, projection, used_experts, weighted
+from parrot_adapters.core.experts import ExpertBank, beside, fill, project, used_experts, weighted
+from parrot_adapters.core.weights import expert_weight
 
 __all__ = ["LowRankExperts"]
 
@@ -22,12 +25,12 @@ class LowRankExperts(ExpertBank):
         scale: LoRA's ``alpha / rank``.
     """
 
-    per_expert = ("compress", "down")
+    per_expert: ClassVar[tuple[str, ...]] = ("compress", "down")
 
     def __init__(self, width: int, hidden_size: int, num_experts: int, *, scale: float = 1.0) -> None:
         super().__init__(width, hidden_size, num_experts)
         self.scale = scale
-        self.compress = projection(num_experts, hidden_size, width)  # (E, F, D)
+        self.compress = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:

@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from parrot_adapters.core.attention import NORMALIZERS, attend, clean_text
+from parrot_adapters.core.attention import NORMALIZERS, attend, clean_text, known_normalizer
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.prior import add_log_prior, known_prior
 from parrot_adapters.core.types import Routing, RoutingInputs
-from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.core.weights import linear_weight
 
 __all__ = ["TextGuidedQKVRouter", "TextGuidedRouter"]
 
@@ -96,18 +95,3 @@ class TextGuidedQKVRouter(nn.Module):
             context = attend(query, key, value, inputs.text_mask, inputs.rows)
             logits = add_log_prior(linear(context, self.gate.float()), self.prior)
             return Routing(logits.softmax(-1), logits, context)
-
-
-def known_normalizer(name: str) -> str:
-    """``name`` itself if it is a normaliser."""
-    if name not in NORMALIZERS:
-        raise ConfigError(
-            explain(f"normalize={name!r} is unknown.{suggest(str(name), NORMALIZERS)}", known=", ".join(NORMALIZERS))
-        )
-    return name
-
-
-def linear_weight(out_features: int, in_features: int) -> nn.Parameter:
-    """(out, in), initialised as ``torch.nn.Linear`` does."""
-    # A bare parameter rather than nn.Linear: PEFT's target_modules="all-linear" would put LoRA on a Linear.
-    return nn.Parameter(nn.init.kaiming_uniform_(torch.empty(out_features, in_features), a=5**0.5))

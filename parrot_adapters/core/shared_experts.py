@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, beside, fill, used_experts, weighted
-from parrot_adapters.core.routers import linear_weight
 from parrot_adapters.core.types import Routing
+from parrot_adapters.core.weights import linear_weight
 from parrot_adapters.errors import ConfigError
 
 __all__ = ["SharedSwiGLUExperts"]

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from parrot_adapters.core.attention import NORMALIZERS, attend, clean_text
+from parrot_adapters.core.attention import NORMALIZERS, attend, clean_text, known_normalizer
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.prior import add_log_prior, known_prior
 from parrot_adapters.core.ragged import spread
-from parrot_adapters.core.routers import known_normalizer, linear_weight
 from parrot_adapters.core.types import Routing, RoutingInputs
+from parrot_adapters.core.weights import linear_weight
 
 __all__ = ["PerTokenRouter"]
 
