@@ -4,39 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from reference_checkpoint import FIXTURE
+from tiny_llava import IMAGE, TOKENS, build_llava, two_prompts
 from torch import Tensor, nn
 
-IMAGE, WORDS, TOKENS = 3, range(10, 64), 4  # placeholder id, ids of words, visual tokens of an image
 LORA = {"r": 2, "target_modules": ["q_proj", "v_proj"], "lora_dropout": 0.0}
-
-
-def build_llava(width: int = 16, dtype: torch.dtype = torch.float32, seed: int = 0) -> Any:
-    from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
-
-    vision = CLIPVisionConfig(
-        hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2, image_size=8, patch_size=4
-    )
-    text = Qwen2Config(
-        vocab_size=64,
-        hidden_size=width,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=IMAGE, vision_feature_layer=-2)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return LlavaForConditionalGeneration(config).to(dtype).eval()
 
 
 @pytest.fixture(scope="session")
@@ -53,9 +32,7 @@ def host() -> Any:
 @pytest.fixture(scope="session")
 def inputs() -> dict[str, Tensor]:
     """Two prompts of one image each."""
-    ids = torch.tensor([[11, 12, *[IMAGE] * TOKENS, 13, 14], [15, *[IMAGE] * TOKENS, 16, 17, 18]])
-    pixels = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels}
+    return two_prompts()
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +41,22 @@ def small() -> Any:
     from parrot_adapters import AdapterConfig
 
     return AdapterConfig(num_experts=3, expert_hidden_size=8, summary="mean")
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Host and adapter made from the original checkpoint."""
+    from parrot_adapters.interop.import_reference import import_reference
+
+    directory = tmp_path_factory.mktemp("imported") / "out"
+    import_reference(FIXTURE, directory)
+    return directory
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A copy of the original checkpoint that a test may spoil."""
+    return Path(shutil.copytree(FIXTURE, tmp_path / "source"))
 
 
 @pytest.fixture

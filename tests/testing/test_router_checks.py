@@ -12,17 +12,10 @@ from torch import nn
 from parrot_adapters import core
 from parrot_adapters.testing import ROUTER_CHECKS, RouterTraits, check_router, devices, examples, router_checks
 
-from .broken_routers import (
-    ALSO,
-    BROKEN,
-    FirstComeFirstServed,
-    Good,
-    HalfSoftmaxAsItIs,
-    MeanOverPadding,
-    NotARouting,
-    TopKIgnored,
-    TopOneKeepsItsShare,
-)
+from .broken_routers import ALSO, BROKEN, Good
+from .broken_routers.answers import NotARouting, TopKIgnored, TopOneKeepsItsShare
+from .broken_routers.invariance import FirstComeFirstServed, MeanOverPadding
+from .broken_routers.precision import HalfSoftmaxAsItIs
 
 NAMES = [check.name for check in ROUTER_CHECKS]
 
