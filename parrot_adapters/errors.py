@@ -97,12 +97,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def explain(what: str, **facts: object) -> str:
-    """One sentence, then an aligned line for each fact that is not None.
+    """One sentence, then an aligned line for each fact that is not None; what to do is called ``to_do`` everywhere.
 
-    >>> print(explain("no router named 'sinkhorm'.", known="text-guided", todo="pip install ..."))
+    >>> print(explain("no router named 'sinkhorm'.", known="text-guided", to_do="pip install ..."))
     no router named 'sinkhorm'.
       known  text-guided
-      todo   pip install ...
+      to do  pip install ...
     """
     lines: Mapping[str, object] = {k.replace("_", " "): v for k, v in facts.items() if v is not None}
     width = max((len(k) for k in lines), default=0)

@@ -28,7 +28,7 @@ from parrot_adapters.errors import ConfigError, PluginError, UnknownNameError, e
 
 __all__ = ["Component", "PluginInfo", "PluginManager", "find", "installed", "load_file", "manager", "register"]
 
-KINDS = {
+KINDS = {  # of components: the hook that collects them
     "router": "register_routers",
     "expert": "register_experts",
     "summary": "register_summaries",
@@ -71,7 +71,14 @@ class PluginInfo:
 
 @dataclass(frozen=True)
 class Component:
-    """One registered router, expert, summary, loss, host or detector."""
+    """One thing that a plugin offers under a name.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        name: as registered.
+        factory: what was registered: a callable, or data for the kinds that are data (hosts, benchmarks, examples).
+        plugin: who offers it.
+    """
 
     kind: str
     name: str
@@ -130,7 +137,11 @@ class PluginManager:
         return self.infos[info.name]
 
     def components(self, kind: str) -> list[Component]:
-        """All registered components of a kind (``"router"``, ``"expert"``, ``"host"``, ...), built-ins first."""
+        """All registered components of a kind (``"router"``, ``"expert"``, ``"host"``, ...), built-ins first.
+
+        Raises:
+            ConfigError: no such kind. A plugin whose hook fails is recorded in :meth:`failures`, not raised.
+        """
         if kind not in KINDS:
             raise ConfigError(explain(f"no kind of component is named {kind!r}.", known=", ".join(KINDS)))
         self.load()
@@ -153,12 +164,12 @@ class PluginManager:
         """The component of that name.
 
         Args:
-            kind: ``"router"``, ``"expert"``, ``"summary"``, ``"loss"``, ``"host"``,
-                ``"detector"``, ``"observer"``, ``"benchmark"``, ``"model-class"`` or ``"data-format"``.
+            kind: one of :data:`KINDS`: ``"router"``, ``"expert"``, ``"host"``, ...
             name: as registered.
             asked_by: shown in the error, e.g. ``"AdapterConfig.router"``.
 
         Raises:
+            ConfigError: no such kind.
             UnknownNameError: nobody registered it; the message lists what exists and which plugins failed to load.
             PluginError: two plugins registered it.
         """

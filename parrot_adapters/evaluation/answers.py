@@ -115,7 +115,7 @@ class AnswerStore:
                     "answers cannot be written; those on disk stay.",
                     file=self.path,
                     because=error.strerror,
-                    todo="make room and give the same command again",
+                    to_do="make room and give the same command again",
                 )
             ) from None
 
@@ -176,5 +176,5 @@ def _lock(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise EvaluationDataError(
-            explain("another run is writing here.", file=path, todo="wait for it, or give another --out")
+            explain("another run is writing here.", file=path, to_do="wait for it, or give another --out")
         ) from None

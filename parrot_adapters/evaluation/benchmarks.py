@@ -133,7 +133,7 @@ def benchmark_named(name: str) -> Benchmark:
             explain(
                 f"what {found.plugin} registered as the benchmark {name!r} is none.",
                 given=repr(made),
-                todo="register a parrot_adapters.evaluation.Benchmark, or a function that returns one",
+                to_do="register a parrot_adapters.evaluation.Benchmark, or a function that returns one",
             )
         )
     return made._replace(name=name)

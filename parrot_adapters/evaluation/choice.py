@@ -40,7 +40,7 @@ def extract_choice(
     odd = [letter for letter in present if len(letter) != 1 or letter not in string.ascii_uppercase]
     if odd:
         raise EvaluationDataError(
-            explain("options are named by one capital letter each.", given=sorted(odd), todo="use keys from A to Z")
+            explain("options are named by one capital letter each.", given=sorted(odd), to_do="use keys from A to Z")
         )
     if protocol == ROBUST:
         return robust_choice(prediction, present, language=language and canonical_language(language))

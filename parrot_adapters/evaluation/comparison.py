@@ -97,7 +97,7 @@ def read_run(path: str | Path) -> ScoredRun:
     file = place / "results.json" if place.is_dir() else place
     if not file.is_file():
         raise EvaluationDataError(
-            explain("there is no result here.", given=place, todo="give the --out of a finished parrot evaluate")
+            explain("there is no result here.", given=place, to_do="give the --out of a finished parrot evaluate")
         )
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def compare_runs(a: ScoredRun, b: ScoredRun, *, resamples: int = 2000, permutati
                 explain(
                     f"the runs differ in {key}, so their scores cannot be compared.",
                     **{str(a.path): one, str(b.path): other},
-                    todo="evaluate one of them again with the other's settings; its answers are kept, and only scored",
+                    to_do="evaluate one of them again with the other's settings; its answers are kept, and only scored",
                 )
             )
     shared = [name for name in a.hits if name in b.hits and set(a.hits[name]) & set(b.hits[name])]

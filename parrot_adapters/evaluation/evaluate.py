@@ -202,7 +202,7 @@ def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionA
         explain(
             "options cannot be scored by log-likelihood: no way to it gives what this host's generate gives.",
             because=reason,
-            todo="evaluate it with --scoring generate",
+            to_do="evaluate it with --scoring generate",
         )
     )
 

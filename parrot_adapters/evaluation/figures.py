@@ -32,7 +32,7 @@ def run_figures(result: RunResult) -> dict[str, bytes]:
     try:
         import matplotlib
     except ImportError as error:
-        raise MissingDependencyError("figures need matplotlib\n  todo  pip install matplotlib") from error
+        raise MissingDependencyError("figures need matplotlib\n  to do  pip install matplotlib") from error
     draw: dict[str, Callable[[RunResult], Any]] = {"accuracy": _accuracy}
     if result.analysis.erosion:
         draw["erosion"] = _erosion

@@ -41,7 +41,7 @@ def data_directory(data: str, benchmark: Benchmark, languages: Sequence[str]) ->
                     "a benchmark file cannot be downloaded.",
                     file=benchmark.published(language),
                     because=(str(error) or type(error).__name__).splitlines()[0],
-                    todo="download it elsewhere, and give its directory as --data",
+                    to_do="download it elsewhere, and give its directory as --data",
                 )
             ) from error
         with path.open("rb") as file:
@@ -53,7 +53,7 @@ def data_directory(data: str, benchmark: Benchmark, languages: Sequence[str]) ->
                     file=path,
                     md5=md5,
                     published=benchmark.published(language),
-                    todo="delete it, and give the same command again",
+                    to_do="delete it, and give the same command again",
                 )
             )
         found = str(path.parent)

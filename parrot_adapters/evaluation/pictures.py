@@ -40,7 +40,7 @@ def resolve_pictures(index: str, images: Mapping[str, str]) -> list[str]:
                 explain(
                     f"row {path[-1]} takes its image from row {cell!r}, which is not there or has none.",
                     rows=" -> ".join([*path, cell]),
-                    todo="add the row, or put the picture in base64",
+                    to_do="add the row, or put the picture in base64",
                 )
             )
         path.append(cell)

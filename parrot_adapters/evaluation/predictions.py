@@ -72,7 +72,7 @@ def _collected(records: Iterable[Mapping[str, object]], path: Path) -> Predictio
                     file=path,
                     row=f"{language} {index}",
                     given=repr(reply)[:60],
-                    todo="write the reply itself; which part of this is the reply is not for us to guess",
+                    to_do="write the reply itself; which part of this is the reply is not for us to guess",
                 )
             )
         replies = found.setdefault(language, {})
@@ -85,7 +85,7 @@ def _collected(records: Iterable[Mapping[str, object]], path: Path) -> Predictio
                 f"{len(twice)} rows have more than one prediction.",
                 file=path,
                 rows=named(twice),
-                todo="keep one line a row; which one counts is not for us to guess",
+                to_do="keep one line a row; which one counts is not for us to guess",
             )
         )
     if not found:
@@ -129,7 +129,7 @@ def _json_lines(path: Path, benchmark: Benchmark) -> Iterable[Mapping[str, objec
                     f"line {number} lacks {', '.join(map(repr, absent))}.{suggest(absent[0], map(str, record))}",
                     file=path,
                     given=", ".join(map(str, record)),
-                    todo='write {"lang": "ar", "index": 1, "prediction": "A"}',
+                    to_do='write {"lang": "ar", "index": 1, "prediction": "A"}',
                 )
             )
         yield record
@@ -159,7 +159,7 @@ def _harness_records(
                 explain(
                     "the file does not say which language its rows are in.",
                     file=path,
-                    todo=f"name it <model>_{benchmark.subset('ar')}{path.suffix}, or add a column SUB_DATASET",
+                    to_do=f"name it <model>_{benchmark.subset('ar')}{path.suffix}, or add a column SUB_DATASET",
                 )
             )
         if index is None or "prediction" not in row:

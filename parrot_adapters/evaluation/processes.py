@@ -72,7 +72,7 @@ def wait_for_others(store: AnswerStore, keys: Sequence[str], patience: float | N
                 explain(
                     f"another process ended before it was done: {left} answers are missing.",
                     directory=store.path.parent,
-                    todo="give the same command again; answers so far stay",
+                    to_do="give the same command again; answers so far stay",
                 )
             )
         time.sleep(min(PAUSE, patience / 4))

@@ -19,7 +19,7 @@ from parrot_adapters.evaluation.evaluate import Evaluation
 from parrot_adapters.evaluation.fidelity import Detector, Fidelity, language_fidelity
 from parrot_adapters.evaluation.files import write_json, write_text
 from parrot_adapters.evaluation.protocols import protocol_named
-from parrot_adapters.evaluation.provenance import package_versions, prompts_hash
+from parrot_adapters.evaluation.provenance import prompts_hash, run_provenance
 from parrot_adapters.evaluation.replies import reply
 from parrot_adapters.evaluation.routing_statistics import routing_statistics
 from parrot_adapters.evaluation.run_score import ScoreReport, means
@@ -55,24 +55,14 @@ class RunResult:
 
     def provenance(self) -> dict[str, object]:
         """What every number of this run depends on."""
-        config = self.run.config
-        return {
-            "benchmark": config.benchmark,
-            "task": config.task,
-            "protocol": self.report.protocol.name,
-            "unit": self.report.protocol.unit(self.report.benchmark),
-            "matcher": config.matcher,
-            "prompt_style": config.prompt_style,
-            "prompt_sha256": prompts_hash(self.run.questions),
-            "generation": config.answer_settings(),
-            "option_score": config.option_score if config.scoring == "loglik" else None,
-            "think": config.think,
-            "limit": config.limit,
-            "processor": dict(config.processor),
-            "host": {name: value for name, value in self.run.host.items() if name != "adapter"},
-            "adapter": self.run.host.get("adapter"),
-            "versions": package_versions(),
-        }
+        config, protocol = self.run.config, self.report.protocol
+        return run_provenance(
+            self.run,
+            protocol=protocol.name,
+            unit=protocol.unit(self.report.benchmark),
+            matcher=config.matcher,
+            by_option=config.scoring == "loglik",
+        )
 
     def as_json(self) -> dict[str, object]:
         """The content of ``results.json``."""

@@ -75,7 +75,7 @@ def find_subsets(directory: str | Path, benchmark: Benchmark) -> dict[str, Path]
             continue
         if language in found:
             raise EvaluationDataError(
-                explain(f"two files for language {language!r}.", files=f"{found[language]}, {path}", todo="keep one")
+                explain(f"two files for language {language!r}.", files=f"{found[language]}, {path}", to_do="keep one")
             )
         found[language] = path
     if not found:
@@ -122,14 +122,14 @@ def load_subset(
                 f"{name} lacks columns: {', '.join(absent)}.",
                 file=path,
                 given=", ".join(table.columns),
-                todo="a benchmark file has " + ", ".join(REQUIRED) + ", options A to Z, and image",
+                to_do="a benchmark file has " + ", ".join(REQUIRED) + ", options A to Z, and image",
             )
         )
     indices = _indices(table, name, path)
     letters = [letter for letter in string.ascii_uppercase if letter in table.columns]
     if not letters:
         raise EvaluationDataError(
-            explain(f"{name} has no option columns.", file=path, given=", ".join(table.columns), todo="add A, B, ...")
+            explain(f"{name} has no option columns.", file=path, given=", ".join(table.columns), to_do="add A, B, ...")
         )
     kept = [i for i, cells in enumerate(table.rows) if "image" not in cells or cells["image"] is not None]
     images = {str(indices[i]): str(table.rows[i]["image"]) for i in kept if "image" in table.columns}
@@ -149,7 +149,7 @@ def load_subset(
                     f"{name}: the questions of a circular benchmark are numbered below {PASS:,}.",
                     file=path,
                     rows=named(beyond),
-                    todo="number them otherwise; or declare passes_in_file if these are passes already",
+                    to_do="number them otherwise; or declare passes_in_file if these are passes already",
                 )
             )
         rows = rotated_rows(rows)

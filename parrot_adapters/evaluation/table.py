@@ -49,13 +49,13 @@ def read_tsv(path: str | Path) -> Table:
         raise EvaluationDataError(explain("there is no such file.", file=path)) from None
     except UnicodeDecodeError as error:
         raise EvaluationDataError(
-            explain("the file is not UTF-8 text.", file=path, because=error.reason, todo="save it as UTF-8")
+            explain("the file is not UTF-8 text.", file=path, because=error.reason, to_do="save it as UTF-8")
         ) from None
     except csv.Error as error:
         raise EvaluationDataError(explain("the table cannot be read.", file=path, because=error)) from None
     header = records[0] if records else []
     if not header:
-        raise EvaluationDataError(explain("the table is empty.", file=path, todo="give a TSV file with a header line"))
+        raise EvaluationDataError(explain("the table is empty.", file=path, to_do="give a TSV file with a header line"))
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise EvaluationDataError(explain("columns are named twice.", file=path, columns=", ".join(repeated)))
@@ -67,7 +67,7 @@ def read_tsv(path: str | Path) -> Table:
                     f"row {number} has {len(record)} cells for {len(header)} columns.",
                     file=path,
                     starts=repr(record[0][:60]),
-                    todo="quote cells that hold a tab, and double the quotes inside them",
+                    to_do="quote cells that hold a tab, and double the quotes inside them",
                 )
             )
         cells.append(record + [""] * (len(header) - len(record)))
@@ -127,7 +127,7 @@ def _records(path: Path) -> list[list[str]]:
                             "the file ends inside a quoted cell.",
                             file=path,
                             starts=repr("\t".join(record)[:60]),
-                            todo="close the quote; the file may have been cut short",
+                            to_do="close the quote; the file may have been cut short",
                         )
                     )
                 if record and (len(record) > 1 or record[0].strip(" ") or not record[0]):

@@ -33,7 +33,10 @@ def read_xlsx(path: str | Path) -> list[dict[str, Value]]:
     except (zipfile.BadZipFile, LookupError, ElementTree.ParseError, ValueError, TypeError) as error:
         raise EvaluationDataError(
             explain(
-                "the workbook cannot be read.", file=path, because=repr(error), todo="save it as xlsx, or as JSON lines"
+                "the workbook cannot be read.",
+                file=path,
+                because=repr(error),
+                to_do="save it as xlsx, or as JSON lines",
             )
         ) from None
     if not lines:

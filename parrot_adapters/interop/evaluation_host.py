@@ -232,7 +232,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise MissingDependencyError("asking about pictures needs Pillow\n  todo  pip install pillow") from error
+        raise MissingDependencyError("asking about pictures needs Pillow\n  to do  pip install pillow") from error
     return Image
 
 

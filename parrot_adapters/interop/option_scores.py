@@ -260,6 +260,6 @@ def _summed(logits: Tensor, targets: Tensor, kept: Tensor) -> list[float]:
 def _finite(found: list[dict[Ids, float]]) -> list[dict[Ids, float]]:
     if not all(torch.isfinite(torch.tensor(list(values.values()))).all() for values in found):
         raise HostError(
-            explain("the model's log-likelihoods are not finite numbers.", todo="try --dtype float32 or bfloat16")
+            explain("the model's log-likelihoods are not finite numbers.", to_do="try --dtype float32 or bfloat16")
         )
     return found

@@ -51,6 +51,6 @@ def _unfit(name: str, plugin: str, error: Exception) -> PluginError:
         explain(
             f"the detector {name!r} of {plugin} cannot be asked about replies.",
             because=f"{type(error).__name__}: {error}",
-            todo="leave out --detector: the script of replies is read",
+            to_do="leave out --detector: the script of replies is read",
         )
     )

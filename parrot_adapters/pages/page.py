@@ -40,7 +40,7 @@ def render_page(
     try:
         import jinja2
     except ImportError as error:
-        raise MissingDependencyError("the page needs jinja2\n  todo  pip install jinja2") from error
+        raise MissingDependencyError("the page needs jinja2\n  to do  pip install jinja2") from error
 
     def source(name: str) -> str | None:
         home, inner = (__package__, name.removeprefix(OURS)) if name.startswith(OURS) else (package, name)
@@ -96,7 +96,7 @@ def thumbnail(picture: bytes) -> str:
     try:
         from PIL import Image
     except ImportError as error:
-        raise MissingDependencyError("the report shows pictures\n  todo  pip install pillow") from error
+        raise MissingDependencyError("the report shows pictures\n  to do  pip install pillow") from error
     held = io.BytesIO()
     try:
         with Image.open(io.BytesIO(picture)) as image:

@@ -44,7 +44,7 @@ class CharacterF:
             from sacrebleu.metrics.chrf import CHRF
         except ImportError as error:
             raise MissingDependencyError(
-                "chrF needs sacrebleu\n  todo  pip install 'parrot_adapters[evaluate]'"
+                "chrF needs sacrebleu\n  to do  pip install 'parrot_adapters[evaluate]'"
             ) from error
         self._metric: Any = CHRF()
 

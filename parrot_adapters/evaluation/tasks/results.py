@@ -13,7 +13,7 @@ from parrot_adapters.evaluation.answers import Answer
 from parrot_adapters.evaluation.asking import option_values
 from parrot_adapters.evaluation.evaluate import Evaluation
 from parrot_adapters.evaluation.files import write_json, write_text
-from parrot_adapters.evaluation.provenance import package_versions, prompts_hash
+from parrot_adapters.evaluation.provenance import run_provenance
 from parrot_adapters.evaluation.questions import Question
 from parrot_adapters.evaluation.replies import without_thoughts
 from parrot_adapters.evaluation.statistics import Erosion, Interval, clustered_interval, erosion, macro_interval
@@ -90,24 +90,14 @@ class TaskResult:
 
     def provenance(self) -> dict[str, object]:
         """What every number depends on."""
-        config = self.run.config
-        return {
-            "benchmark": config.benchmark,
-            "task": config.task,
-            "protocol": f"{config.task}: {self.measures[0].name}",
-            "unit": "row",
-            "prompt_style": config.prompt_style,
-            "prompt_sha256": prompts_hash(self.run.questions),
-            "data": {s.name: {"file": s.path.name, "md5": s.md5} for s in self.run.subsets.values()},
-            "generation": config.answer_settings(),
-            "option_score": config.option_score if config.task != NAMING else None,
-            "think": config.think,
-            "limit": config.limit,
-            "processor": dict(config.processor),
-            "host": {name: value for name, value in self.run.host.items() if name != "adapter"},
-            "adapter": self.run.host.get("adapter"),
-            "versions": package_versions(),
-        }
+        task = self.run.config.task
+        return run_provenance(
+            self.run,
+            protocol=f"{task}: {self.measures[0].name}",
+            unit="row",
+            data={s.name: {"file": s.path.name, "md5": s.md5} for s in self.run.subsets.values()},
+            by_option=task != NAMING,
+        )
 
     def as_json(self) -> dict[str, object]:
         """The content of ``results.json``; in ``subsets`` the first measure, as ``parrot compare`` reads it."""
