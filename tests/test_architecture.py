@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -140,6 +141,29 @@ def test_plugins_use_public_names_and_no_recipes(path):
 @pytest.mark.parametrize("path", python_files("recipes"), ids=relative)
 def test_recipes_use_public_names(path):
     assert public_violations(path.read_text("utf-8")) == []
+
+
+def unshipped(folder: str, package: str, settings: dict) -> list[str]:
+    """Files below a folder that an installed package would lack: no package is named for them, or no pattern."""
+    root = ROOT / folder
+    data = {path for pattern in settings["package-data"][package] for path in root.glob(pattern)}
+    missing = []
+    for path in sorted(p for p in root.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        inside = path.relative_to(root)
+        named = ".".join((package, *inside.parts[:-1])) in settings["packages"]
+        if not (named if path.suffix == ".py" else path in data):
+            missing.append(inside.as_posix())
+    return missing
+
+
+def test_what_the_library_needs_is_installed_with_it():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    assert unshipped("parrot_adapters", "parrot_adapters", settings) == []
+    without = {"packages": [], "package-data": {"parrot_adapters": ["*.typed"]}}
+    bitten = unshipped("parrot_adapters", "parrot_adapters", without)
+    assert "pages/look.css" in bitten
+    assert "core/layer.py" in bitten
+    assert "py.typed" not in bitten
 
 
 def test_exceptions_are_needed():
