@@ -23,11 +23,11 @@ from .concepts import Concept
 from .declared import declared
 from .evaluation import Answer, evaluate
 from .features import Features
-from .host import load_host, projector
+from .host import load_host, load_vocabulary, projector
 from .languages import CODES
 from .presets import Arm, QuickstartConfig
 from .questions import Question
-from .tokenizer import Vocabulary, load_tokenizer
+from .tokenizer import Vocabulary
 from .training import Auxiliary, TrainingSet, train
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run_arm(setting: Setting, arm: Arm | None, save_to: Path | None, progress: P
     config, clock = setting.config, _Clock()
     torch.manual_seed(config.seed)
     host = load_host(setting.host)
-    vocabulary = Vocabulary(load_tokenizer())
+    vocabulary = load_vocabulary(setting.host)
     result = ArmResult("stage-1", "stage 1 only", []) if arm is None else ArmResult(arm.key, arm.title, [])
 
     def tell(what: str, done: int, total: int) -> None:
@@ -88,7 +88,7 @@ def run_arm(setting: Setting, arm: Arm | None, save_to: Path | None, progress: P
 
     handle = None
     if arm is not None:
-        handle, groups = attach_arm(host, arm, config)
+        handle, groups = attach_arm(host, arm, config, vocabulary)
         result.parameters = 0 if handle is None else sum(p.numel() for p in handle.module.parameters())
         data = TrainingSet(setting.concepts, setting.features, vocabulary, config.multilingual)
         result.losses = train(
@@ -171,7 +171,7 @@ def register_plugins() -> None:
 
 
 def attach_arm(
-    host: LlavaForConditionalGeneration, arm: Arm, config: QuickstartConfig
+    host: LlavaForConditionalGeneration, arm: Arm, config: QuickstartConfig, vocabulary: Vocabulary
 ) -> tuple[pa.Attachment | None, list[tuple[list[torch.nn.Parameter], float]]]:
     """Attach, and say what is trained at which rate: (parameters, factor of the schedule's rate)."""
     host.requires_grad_(False)
@@ -182,7 +182,7 @@ def attach_arm(
         handle = pa.attach(
             host,
             pa.AdapterConfig(**arm.adapter, seed=config.seed),
-            processor=load_tokenizer(),
+            processor=vocabulary.tokenizer,
             train_projector=True,
         )
         groups.append((list(handle.module.parameters()), config.adapter_rate))

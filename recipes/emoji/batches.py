@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .concepts import Concept
-from .tokenizer import EOS, PAD, Vocabulary
+from .tokenizer import Vocabulary
 
 __all__ = ["IGNORE", "Samples", "encode_samples"]
 
@@ -26,6 +26,10 @@ class Samples:
     input_ids: Tensor
     attention_mask: Tensor
     labels: Tensor
+
+    def to(self, device: torch.device) -> Samples:
+        """The same on another device."""
+        return Samples(self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device))
 
 
 def encode_samples(
@@ -42,12 +46,12 @@ def encode_samples(
     ids, labels = [], []
     for concept, language in asked:
         prompt = vocabulary.prompt(language, visual_tokens)
-        answer = [*vocabulary.name(concepts[concept].names[language]), EOS]
+        answer = [*vocabulary.name(concepts[concept].names[language]), vocabulary.eos]
         ids.append(torch.tensor(prompt + answer))
         labels.append(torch.tensor([IGNORE] * len(prompt) + answer))
-    padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=PAD)
+    padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=vocabulary.pad)
     return Samples(
         padded,
-        (padded != PAD).long(),
+        (padded != vocabulary.pad).long(),
         torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORE),
     )

@@ -144,13 +144,12 @@ def diagnose_adapter(setting: Setting, key: str, directory: Path, progress: Prog
     from parrot_adapters.seeing import Sample, diagnose
 
     from .arms import register_plugins
-    from .host import load_host
+    from .host import load_host, load_vocabulary
     from .languages import CODES, ENGLISH
-    from .tokenizer import EOS, Vocabulary, load_tokenizer
 
     register_plugins()
-    host, vocabulary = load_host(setting.host), Vocabulary(load_tokenizer())
-    handle = pa.load_adapter(host, directory, processor=load_tokenizer())
+    host, vocabulary = load_host(setting.host), load_vocabulary(setting.host)
+    handle = pa.load_adapter(host, directory, processor=vocabulary.tokenizer)
     features = setting.features
     length = host.config.image_seq_length
 
@@ -169,7 +168,7 @@ def diagnose_adapter(setting: Setting, key: str, directory: Path, progress: Prog
                     {**asked(language), **shown},
                     language,
                     picture=question.concept,
-                    options=tuple((*vocabulary.name(name), EOS) for name in names),
+                    options=tuple((*vocabulary.name(name), vocabulary.eos) for name in names),
                     answer=question.answer,
                     other_view={**asked(language), **drawn},
                     variants={} if language == ENGLISH else {"English prompt": {**asked(ENGLISH), **shown}},

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .concepts import Concept
 from .languages import CODES, EVERY_LANGUAGE, Language
 from .names import name_of
-from .tokenizer import UNK, Vocabulary
+from .tokenizer import Vocabulary
 
 __all__ = ["Coverage", "coverage"]
 
@@ -44,7 +44,7 @@ def coverage(vocabulary: Vocabulary, concepts: Sequence[Concept]) -> list[Covera
         ids = [tuple(vocabulary.name(name_of(concept, language.code))) for concept in concepts]
         tokens = sum(map(len, ids))
         alone = sum(count == 1 for count in Counter(ids).values())
-        unknown = sum(name.count(UNK) for name in ids)
+        unknown = sum(name.count(vocabulary.unknown) for name in ids)
         trained = language.code in CODES
         found.append(Coverage(language, trained, tokens / len(ids), unknown / tokens, alone / len(ids)))
     return found

@@ -82,7 +82,7 @@ def evaluate(
         names, english = languages_of(concepts, language), languages_of(concepts, ENGLISH)
         for start in range(0, len(questions), batch_size):
             asked = questions[start : start + batch_size]
-            shown = pictures[[question.concept for question in asked]].float()  # (Q, V, C)
+            shown = pictures[[question.concept for question in asked]].float().to(host.device)  # (Q, V, C)
             options = sum(len(question.options) for question in asked)
             with declared(host, [language] * options):
                 scores = _option_scores(host, concepts, asked, shown, language, vocabulary, visual_tokens)
@@ -128,7 +128,7 @@ def _option_scores(
     options = len(asked[0].options)
     samples = encode_samples(
         vocabulary, concepts, [(option, language) for q in asked for option in q.options], visual_tokens
-    )
+    ).to(host.device)
     hidden = host.model(
         input_ids=samples.input_ids,
         attention_mask=samples.attention_mask,
@@ -137,10 +137,10 @@ def _option_scores(
     ).last_hidden_state[:, :-1]
     targets = samples.labels[:, 1:]
     answered = targets != IGNORE  # (Q * 4, S)
-    likelihood = torch.zeros(targets.shape)
-    likelihood[answered] = -torch.nn.functional.cross_entropy(
-        host.lm_head(hidden[answered]), targets[answered], reduction="none"
-    )
+    with torch.autocast(host.device.type, enabled=False):  # options differ by less than half precision can tell
+        logits = host.lm_head(hidden[answered].float())
+    likelihood = torch.zeros(targets.shape, device=host.device)
+    likelihood[answered] = -torch.nn.functional.cross_entropy(logits, targets[answered], reduction="none")
     return (likelihood.sum(1) / answered.sum(1)).unflatten(0, (-1, options))
 
 
@@ -148,7 +148,7 @@ def _name(
     host: LlavaForConditionalGeneration, shown: Tensor, language: str, vocabulary: Vocabulary, visual_tokens: int
 ) -> list[str]:
     """Free answers, greedy."""
-    prompt = torch.tensor([vocabulary.prompt(language, visual_tokens)] * len(shown))
+    prompt = torch.tensor([vocabulary.prompt(language, visual_tokens)] * len(shown)).to(host.device)
     generated = host.generate(
         input_ids=prompt,
         attention_mask=torch.ones_like(prompt),

@@ -1,6 +1,7 @@
 """The host: a real `LlavaForConditionalGeneration`, a fiftieth of a percent of the usual size.
 
-EfficientNet-Lite0 sees, a two-layer projector translates, a Qwen2 of one million parameters speaks. Everything the
+EfficientNet-Lite0 sees, a two-layer projector translates, a Qwen2 of one million parameters speaks (or a pretrained
+model of a package, :mod:`.pretrained`). Everything the
 adapter meets here (placeholders, generate, padding, checkpoints) is what it meets on a host of seven billion.
 """
 
@@ -15,21 +16,38 @@ from torch import nn
 
 from .concepts import Concept, stable_fraction
 from .processor import load_processor
-from .tokenizer import IMAGE
+from .tokenizer import IMAGE, Vocabulary, load_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
-    from transformers import LlavaForConditionalGeneration, Qwen2ForCausalLM
+    from transformers import LlavaForConditionalGeneration, PreTrainedModel, PreTrainedTokenizerFast
 
     from .vision import EmojiTower
 
-__all__ = ["build_host", "fresh_host", "load_host", "projector", "save_host"]
+__all__ = [
+    "build_host",
+    "fresh_host",
+    "load_host",
+    "load_text_model_and_tokenizer",
+    "load_vocabulary",
+    "projector",
+    "save_host",
+]
 
 CALIBRATION = 256  # training pictures are enough to centre and scale the tower's features
 
 
-def build_host(tower: EmojiTower, text_model: Qwen2ForCausalLM, seed: int = 0) -> LlavaForConditionalGeneration:
-    """Join both with a new projector. Nothing but the projector can be trained until someone says otherwise."""
+def build_host(
+    tower: EmojiTower, text_model: PreTrainedModel, seed: int = 0, image: int = IMAGE
+) -> LlavaForConditionalGeneration:
+    """Join both with a new projector. Nothing but the projector can be trained until someone says otherwise.
+
+    Args:
+        tower: sees.
+        text_model: a causal language model whose output head is its embedding table.
+        seed: of the projector.
+        image: the text model's id of a picture's placeholder.
+    """
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
     torch.manual_seed(seed)
@@ -37,7 +55,7 @@ def build_host(tower: EmojiTower, text_model: Qwen2ForCausalLM, seed: int = 0) -
         LlavaConfig(
             vision_config=tower.config,
             text_config=text_model.config,
-            image_token_index=IMAGE,
+            image_token_index=image,
             image_seq_length=tower.config.grid**2,
             vision_feature_layer=-1,
             vision_feature_select_strategy="full",  # no CLS token to drop
@@ -76,17 +94,46 @@ def fresh_host(
     return build_host(tower, load_text_model(), seed)
 
 
+def load_text_model_and_tokenizer(kind: str, seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """What speaks in a host: a text model of this recipe, or a pretrained one of a package.
+
+    Args:
+        kind: ``"siloed"`` or ``"linked"``, or a key of :data:`.pretrained.PRETRAINED`.
+        seed: of this recipe's own pre-training; a pretrained model has one state only.
+    """
+    from .pretrained import PRETRAINED, load_pretrained
+    from .text_model import load_text_model
+
+    if kind in PRETRAINED:
+        return load_pretrained(kind)
+    return load_text_model(kind, seed), load_tokenizer()
+
+
 def projector(host: LlavaForConditionalGeneration) -> nn.Module:
     return host.model.multi_modal_projector
 
 
-def save_host(host: LlavaForConditionalGeneration, directory: Path) -> None:
+def save_host(
+    host: LlavaForConditionalGeneration, directory: Path, tokenizer: PreTrainedTokenizerFast | None = None
+) -> None:
     """A standard checkpoint directory: `AutoModelForImageTextToText` and `AutoProcessor` load it.
 
     For the former the tower's class must be known; :mod:`.plugin` sees to that in every command of the library.
+
+    Args:
+        host: the host.
+        directory: where.
+        tokenizer: of its text model; None for the miniature's.
     """
     host.save_pretrained(directory)
-    load_processor(host.config.vision_config.grid).save_pretrained(directory)
+    load_processor(host.config.vision_config.grid, tokenizer).save_pretrained(directory)
+
+
+def load_vocabulary(directory: Path) -> Vocabulary:
+    """The words of the host that :func:`save_host` wrote."""
+    from transformers import PreTrainedTokenizerFast
+
+    return Vocabulary(PreTrainedTokenizerFast.from_pretrained(directory))
 
 
 def load_host(directory: Path) -> LlavaForConditionalGeneration:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from .concepts import CATEGORIES, CONCRETE
 from .schedule import Schedule
@@ -83,8 +83,8 @@ class QuickstartConfig:
         stage2: several languages, projector and adapter.
         multilingual: share of stage 2 that is not English.
         adapter_rate: the adapter's learning rate, in units of the projector's.
-        text_model: which text model: one whose languages are siloed (committed), or one that links them (made on
-            first use, minutes).
+        text_model: ``"siloed"`` (committed), ``"linked"`` (its languages are linked; made on first use, minutes), or a
+            pretrained one of a package, see :mod:`.pretrained`.
         text_model_seed: of its pre-training; 0 is the committed one, others are made on first use (minutes).
         train_text_model: whether stage 2 trains the text model, too.
         text_model_rate: its learning rate then, in units of the projector's.
@@ -106,7 +106,7 @@ class QuickstartConfig:
     stage2: Schedule = field(default_factory=lambda: Schedule(steps=700, learning_rate=1e-3))
     multilingual: float = 0.5
     adapter_rate: float = 4.0
-    text_model: Literal["siloed", "linked"] = "siloed"
+    text_model: str = "siloed"
     text_model_seed: int = 0
     train_text_model: bool = False
     text_model_rate: float = 1.0

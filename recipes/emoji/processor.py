@@ -9,19 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .art import PIXELS
-from .tokenizer import CHAT_TEMPLATE, load_tokenizer
+from .tokenizer import load_tokenizer
 from .vision import PIXEL_MEAN, PIXEL_SCALE
 
 if TYPE_CHECKING:
-    from transformers import LlavaProcessor
+    from transformers import LlavaProcessor, PreTrainedTokenizerFast
 
 __all__ = ["load_processor"]
 
 
-def load_processor(grid: int) -> LlavaProcessor:
-    """The processor of hosts with ``grid`` x ``grid`` visual tokens."""
+def load_processor(grid: int, tokenizer: PreTrainedTokenizerFast | None = None) -> LlavaProcessor:
+    """The processor of hosts with ``grid`` x ``grid`` visual tokens, and the miniature's tokenizer or another."""
     from transformers import CLIPImageProcessor, LlavaProcessor
 
+    tokenizer = tokenizer or load_tokenizer()
     square = {"height": PIXELS, "width": PIXELS}
     pictures = CLIPImageProcessor(
         size=square,
@@ -33,8 +34,8 @@ def load_processor(grid: int) -> LlavaProcessor:
     )
     return LlavaProcessor(
         pictures,
-        load_tokenizer(),
+        tokenizer,
         patch_size=PIXELS // grid,
         vision_feature_select_strategy="full",  # no CLS token
-        chat_template=CHAT_TEMPLATE,
+        chat_template=tokenizer.chat_template,
     )

@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .compute import Compute
 from .errors import RecipeError, require
 from .presets import PRESETS, QuickstartConfig, preset
 
@@ -96,22 +97,20 @@ def prepare(config: QuickstartConfig, out: Path, display: Display, workers: Work
     return Setting(config, concepts, features, make_questions(concepts), out / "host")
 
 
-def stage1(setting: Setting, display: Display) -> list[float]:
+def stage1(setting: Setting, display: Display, compute: Compute = Compute()) -> list[float]:
     """Teach a new projector English, and save the host: this is the model the adapters are made for."""
-    from .host import build_host, projector, save_host
-    from .text_model import load_text_model
-    from .tokenizer import Vocabulary, load_tokenizer
+    from .host import build_host, load_text_model_and_tokenizer, projector, save_host
+    from .tokenizer import Vocabulary
     from .training import TrainingSet, train, warm_start
 
     config = setting.config
-    host = build_host(
-        setting.features.tower(config.grid),
-        load_text_model(config.text_model, config.text_model_seed),
-        seed=config.seed,
-    )
-    data = TrainingSet(setting.concepts, setting.features, Vocabulary(load_tokenizer()))
+    text_model, tokenizer = load_text_model_and_tokenizer(config.text_model, config.text_model_seed)
+    vocabulary = Vocabulary(tokenizer)
+    host = build_host(setting.features.tower(config.grid), text_model, config.seed, vocabulary.image)
+    data = TrainingSet(setting.concepts, setting.features, vocabulary)
+    compute.place(host)
     warm_start(host, data, config.warm_start, config.seed)
-    with display.bar("training") as advance:
+    with display.bar("training") as advance, compute.autocast():
         losses = train(
             host,
             [(list(projector(host).parameters()), 1.0)],
@@ -120,7 +119,7 @@ def stage1(setting: Setting, display: Display) -> list[float]:
             config.seed,
             lambda done, total, _: advance(done, total),
         )
-    save_host(host, setting.host)
+    save_host(host.cpu(), setting.host, tokenizer)
     return losses
 
 
@@ -144,10 +143,9 @@ def verify(setting: Setting, arms: Sequence[ArmResult], out: Path) -> dict[str, 
     from .arms import adapter_directories, probe, register_plugins
     from .art import TEST_ART, load_pictures
     from .features import encode
-    from .host import load_host
-    from .tokenizer import Vocabulary, load_tokenizer
+    from .host import load_host, load_vocabulary
 
-    vocabulary, checks = Vocabulary(load_tokenizer()), {}
+    vocabulary, checks = load_vocabulary(setting.host), {}
     host = load_host(setting.host)
     shown = [question.concept for question in setting.questions[:4]]
     pictures = torch.from_numpy(load_pictures(setting.concepts, TEST_ART)[shown]).permute(0, 3, 1, 2).float() / 255

@@ -20,13 +20,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from .cache import cached_file
 from .concepts import Concept, load_concepts
+from .errors import RecipeError
 from .languages import CODES, LANGUAGES
 from .tokenizer import ASSETS, BOS, EOS, IMAGE, PAD, Vocabulary, load_tokenizer, train_tokenizer
 
@@ -75,11 +76,16 @@ def new_text_model(config: TextModelConfig = TextModelConfig()) -> Qwen2ForCausa
     )
 
 
-def load_text_model(kind: Literal["siloed", "linked"] = "siloed", seed: int = 0) -> Qwen2ForCausalLM:
+def load_text_model(kind: str = "siloed", seed: int = 0) -> Qwen2ForCausalLM:
     """A text model in float32: committed for seeds 0 to 2; others, and linked languages, are made on first use.
 
     Making takes about 18 minutes on one quiet core.
+
+    Raises:
+        RecipeError: ``kind`` is neither ``"siloed"`` nor ``"linked"``.
     """
+    if kind not in ("siloed", "linked"):
+        raise RecipeError(f"no text model {kind!r} is made here.\n  known  siloed, linked")
     from safetensors.torch import load_file
 
     committed = committed_checkpoint(seed)

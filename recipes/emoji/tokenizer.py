@@ -1,4 +1,4 @@
-"""The miniature's own vocabulary, and the one way a question about a picture is written with it.
+"""The miniature's own vocabulary, and the one way a question about a picture is written with it or with another.
 
 <bos> <user> <image> x V  question  <assistant>  name <eos>
 """
@@ -79,31 +79,57 @@ def _wrap(backend: object) -> PreTrainedTokenizerFast:
 
 
 class Vocabulary:
-    """Token ids of questions and names, encoded once."""
+    """Token ids of questions and names, encoded once.
+
+    Args:
+        tokenizer: with a chat template that writes ``<image>`` for a picture, and answers that end with its eos token.
+
+    Attributes:
+        tokenizer: the same.
+        pad: id that fills rows.
+        eos: id that ends an answer.
+        image: id of a picture's placeholder.
+        unknown: id of what cannot be written, or None.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
+        self.pad: int = tokenizer.pad_token_id
+        self.eos: int = tokenizer.eos_token_id
+        self.image: int = tokenizer.convert_tokens_to_ids("<image>")
+        self.unknown: int | None = tokenizer.unk_token_id
         self._names: dict[str, list[int]] = {}
-        self._questions = {language.code: self.encode(language.question) for language in EVERY_LANGUAGE}
+        self._questions = {language.code: self._asked(language.question) for language in EVERY_LANGUAGE}
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def prompt(self, language: str, visual_tokens: int) -> list[int]:
-        """Token ids up to and including ``<assistant>``."""
-        return [BOS, USER, *[IMAGE] * visual_tokens, *self._questions[BY_CODE[language].code], ASSISTANT]
+        """Token ids up to where the answer begins."""
+        before, after = self._questions[BY_CODE[language].code]
+        return [*before, *[self.image] * visual_tokens, *after]
 
     def name(self, text: str) -> list[int]:
-        """Token ids of an answer, without ``<eos>``."""
+        """Token ids of an answer, without the eos token."""
         if text not in self._names:
             self._names[text] = self.encode(text)
         return self._names[text]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text up to the first ``<eos>``."""
+        """The text up to the first eos token."""
         kept = []
         for token in ids:
-            if token == EOS:
+            if token == self.eos:
                 break
             kept.append(int(token))
         return self.tokenizer.decode(kept, skip_special_tokens=True).strip()
+
+    def _asked(self, question: str) -> tuple[list[int], list[int]]:
+        """Token ids before and after the picture."""
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        ids = self.encode(text)
+        place = ids.index(self.image)
+        return ids[:place], ids[place + 1 :]

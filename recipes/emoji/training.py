@@ -87,9 +87,9 @@ class Auxiliary:
     scales: Mapping[str, float]
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def loss(self, log: Sequence[pa.RoutingRecord]) -> Tensor:
+    def loss(self, log: Sequence[pa.RoutingRecord]) -> Tensor | float:
         """Their sum over what one forward pass routed."""
-        return sum(pa.auxiliary_losses(log, self.scales, self.options).values(), torch.zeros(()))
+        return sum(pa.auxiliary_losses(log, self.scales, self.options).values(), 0.0)
 
 
 def warm_start(
@@ -104,19 +104,24 @@ def warm_start(
     embedding = host.get_input_embeddings()
     with torch.no_grad():
         names = torch.stack(
-            [embedding(torch.tensor(data.vocabulary.name(c.names[ENGLISH]))).mean(0) for c in data.concepts]
+            [
+                embedding(torch.tensor(data.vocabulary.name(c.names[ENGLISH])).to(host.device)).mean(0)
+                for c in data.concepts
+            ]
         )  # (K, D)
         spread = names.var()
     optimizer, scheduler = _optimizer([{"params": list(module.parameters())}], schedule)
     loss = torch.zeros(())
     for _ in range(schedule.steps):
         asked, pictures = data.draw(rng, schedule.batch_size)
-        chosen = torch.tensor([concept for concept, _ in asked])
-        pooled = module(pictures).mean(1)  # (B, D)
+        chosen = torch.tensor([concept for concept, _ in asked]).to(host.device)
+        pooled = module(pictures.to(host.device)).mean(1)  # (B, D)
         similarity = normalize(pooled, dim=-1) @ normalize(names[chosen], dim=-1).T / temperature  # (B, B)
         same = chosen[:, None] == chosen[None]  # a concept drawn twice is not its own rival
-        similarity = similarity.masked_fill(same & ~torch.eye(len(chosen), dtype=torch.bool), float("-inf"))
-        target = torch.arange(len(chosen))
+        similarity = similarity.masked_fill(
+            same & ~torch.eye(len(chosen), dtype=torch.bool, device=same.device), float("-inf")
+        )
+        target = torch.arange(len(chosen)).to(host.device)
         contrast = (cross_entropy(similarity, target) + cross_entropy(similarity.T, target)) / 2
         loss = contrast + 0.1 * (pooled - names[chosen]).square().mean() / spread
         _step(loss, optimizer, scheduler)
@@ -154,13 +159,13 @@ def train(
     losses = []
     for step in range(schedule.steps):
         asked, pictures = data.draw(rng, schedule.batch_size)
-        samples = encode_samples(data.vocabulary, data.concepts, asked, visual_tokens)
+        samples = encode_samples(data.vocabulary, data.concepts, asked, visual_tokens).to(host.device)
         recorded = nullcontext([]) if auxiliary is None else auxiliary.handle.record_routing(graph=True)
         with declared(host, [language for _, language in asked]), recorded as log:
             hidden = host.model(
                 input_ids=samples.input_ids,
                 attention_mask=samples.attention_mask,
-                pixel_values=pictures,
+                pixel_values=pictures.to(host.device),
                 use_cache=False,
             ).last_hidden_state[:, :-1]
         targets = samples.labels[:, 1:]

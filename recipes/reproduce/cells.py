@@ -15,18 +15,18 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from parrot_recipes.emoji.arms import Setting, attach_arm, register_plugins
+from parrot_recipes.emoji.compute import Compute
 from parrot_recipes.emoji.errors import RecipeError
 from parrot_recipes.emoji.evaluation import Answer, evaluate
-from parrot_recipes.emoji.host import load_host
+from parrot_recipes.emoji.host import load_host, load_vocabulary
 from parrot_recipes.emoji.presets import Arm, QuickstartConfig
-from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from parrot_recipes.emoji.training import Auxiliary, TrainingSet, train
 from torch import Tensor
 
@@ -51,11 +51,13 @@ class Cell:
         arm: None asks the host as stage 1 left it.
         config: of the run; its seed, text model and rate included.
         art: ``"test"``, or ``"validation"``: new views of the training art, for choices.
+        compute: where, and how precisely.
     """
 
     arm: Arm | None
     config: QuickstartConfig
     art: Art = "test"
+    compute: Compute = field(default_factory=Compute)
 
     @property
     def key(self) -> str:
@@ -64,7 +66,9 @@ class Cell:
     def described(self) -> dict[str, Any]:
         """Everything that decides the result, as plain data."""
         config = asdict(replace(self.config, arms=(), saved=(), workers=0))
+        elsewhere = {} if self.compute == Compute() else {"compute": asdict(self.compute)}
         return {
+            **elsewhere,
             "format": FORMAT,
             "arm": None if self.arm is None else {**asdict(self.arm), "title": ""},
             "config": config,
@@ -136,7 +140,9 @@ def run_cell(setting: Setting, cell: Cell, path: Path, progress: Progress) -> No
     config, arm = cell.config, cell.arm
     register()
     torch.manual_seed(config.seed)
-    host, vocabulary = load_host(setting.host), Vocabulary(load_tokenizer())
+    host, vocabulary = load_host(setting.host), load_vocabulary(setting.host)
+
+    cell.compute.place(host)
 
     def tell(what: str, done: int, total: int) -> None:
         if done % REPORT_EVERY == 0 or total < REPORT_EVERY or done == total:
@@ -144,29 +150,31 @@ def run_cell(setting: Setting, cell: Cell, path: Path, progress: Progress) -> No
 
     handle, fingerprint, losses = None, "", []
     if arm is not None:
-        handle, groups = attach_arm(host, arm, config)
+        handle, groups = attach_arm(host, arm, config, vocabulary)
         data = FingerprintedSet(setting.concepts, setting.features, vocabulary, config.multilingual)
         auxiliary = Auxiliary(handle, arm.losses, arm.loss_options) if handle is not None and arm.losses else None
-        losses = train(
-            host,
-            groups,
-            data,
-            config.stage2,
-            config.seed,
-            lambda done, total, _: tell("training", done, total),
-            auxiliary,
-        )
+        with cell.compute.autocast():
+            losses = train(
+                host,
+                groups,
+                data,
+                config.stage2,
+                config.seed,
+                lambda done, total, _: tell("training", done, total),
+                auxiliary,
+            )
         host.eval()
         fingerprint = data.fingerprint
     trained = time.perf_counter()
-    answers = evaluate(
-        host,
-        setting.concepts,
-        setting.features.test,
-        setting.questions,
-        vocabulary,
-        progress=lambda done, total: tell("asking", done, total),
-    )
+    with cell.compute.autocast():
+        answers = evaluate(
+            host,
+            setting.concepts,
+            setting.features.test,
+            setting.questions,
+            vocabulary,
+            progress=lambda done, total: tell("asking", done, total),
+        )
     looked = look(host, handle, setting) if cell.art == "test" else {}
     parameters = 0 if handle is None else sum(p.numel() for p in handle.require_module().parameters())
     write_cell(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .presets import MAIN
-
 __all__ = ["conclusions"]
 
 
@@ -15,7 +13,7 @@ def conclusions(described: Mapping[str, Any]) -> list[str]:
     sentences = []
     for regime, found in described["regimes"].items():
         sentences.append(_verdicts(found))
-        if regime == MAIN and found["two_by_two"]:
+        if regime == described["main"] and found["two_by_two"]:
             sentences.append(_two_by_two(found["two_by_two"]["choice"]))
             sentences += [_compared(pair, found["arms"]) for pair in found["comparisons"] if clear(pair)]
             unclear = [pair for pair in found["comparisons"] if not clear(pair)]
@@ -50,7 +48,8 @@ def _verdicts(found: Mapping[str, Any]) -> str:
         return f"{start} By the registered rules no arm repairs erosion."
     count = len(next(iter(arms.values()))["gain"]["seeds"])
     if count < 3:
-        start += f" Only {count} text model{'s' if count > 1 else ''} yet, so what follows is no verdict about others."
+        repeats = found["repeats"] + ("s" if count > 1 else "")
+        start += f" Only {count} {repeats} yet, so what follows is no verdict about others."
     best = max(repairing, key=lambda arm: arm["gain"]["value"])
     also = [arm["title"] for arm in repairing if arm is not best]
     tail = f" Also: {_listed(also)}." if also else " No other arm does."

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from parrot_recipes.emoji.host import load_host, projector
+from parrot_recipes.emoji.host import load_host, load_vocabulary, projector
 from parrot_recipes.emoji.languages import CODES
-from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -41,14 +40,16 @@ def look(host: LlavaForConditionalGeneration, handle: pa.Attachment | None, sett
         the largest possible) for adapters with several experts.
     """
     asked = [question.concept for question in setting.questions]
-    test = setting.features.test[asked].float()  # (Q, V, C)
-    drawn_otherwise = setting.features.train[asked, 0].float()
-    stage1 = projector(load_host(setting.host))(test).flatten(0, 1)  # (N, D)
+    vocabulary = load_vocabulary(setting.host)
+    test = setting.features.test[asked].float().to(host.device)  # (Q, V, C)
+    drawn_otherwise = setting.features.train[asked, 0].float().to(host.device)
+    stage1 = projector(load_host(setting.host)).to(host.device)(test).flatten(0, 1)  # (N, D)
     found: dict[str, Any] = {}
     records: list[pa.RoutingRecord] = []
     for language in CODES:
-        before, after, record = _tokens(host, handle, test, language)
-        _, other, _ = _tokens(host, handle, drawn_otherwise, language)
+        prompt = vocabulary.prompt(language, host.config.image_seq_length)
+        before, after, record = _tokens(host, handle, test, prompt, language)
+        _, other, _ = _tokens(host, handle, drawn_otherwise, prompt, language)
         records += record
         size = (len(asked), -1, after.shape[-1])
         found[language] = {
@@ -65,14 +66,17 @@ def look(host: LlavaForConditionalGeneration, handle: pa.Attachment | None, sett
 
 
 def _tokens(
-    host: LlavaForConditionalGeneration, handle: pa.Attachment | None, pictures: Tensor, language: str
+    host: LlavaForConditionalGeneration,
+    handle: pa.Attachment | None,
+    pictures: Tensor,
+    prompt: list[int],
+    language: str,
 ) -> tuple[Tensor, Tensor, list[pa.RoutingRecord]]:
     """Visual tokens (N, D) before and after the adapter, asked about in a language, and what was routed."""
     if handle is None:
         projected = projector(host)(pictures).flatten(0, 1)
         return projected, projected, []
-    prompt = Vocabulary(load_tokenizer()).prompt(language, host.config.image_seq_length)
-    ids = torch.tensor([prompt] * len(pictures))
+    ids = torch.tensor([prompt] * len(pictures)).to(host.device)
     with handle.languages([language] * len(pictures)), handle.record_routing() as log, watched(handle) as passes:
         host.model(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pictures, use_cache=False)
     return torch.cat([p.before for p in passes]), torch.cat([p.after for p in passes]), log

@@ -5,6 +5,8 @@
 | `study` | ten arms and three text models in the main regime, five arms in the others; hours on one core |
 | `long` | the same with five text models |
 | `tiny_cpu` | the same code in a minute, for tests; its numbers mean nothing |
+| `pretrained` | real weights (Gemma 3 270M, frozen), seven arms, three seeds; for a GPU |
+| `pretrained_cpu` | the same on a fifth of the pictures and of the training, one seed; hours on one core |
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from parrot_recipes.emoji import presets as emoji
+from parrot_recipes.emoji.compute import Compute
 from parrot_recipes.emoji.presets import QuickstartConfig
+from parrot_recipes.emoji.pretrained import PRETRAINED
 from parrot_recipes.emoji.schedule import Schedule
 
 from .arms import ARMS
@@ -29,10 +33,12 @@ class Regime:
     Attributes:
         title: for the report.
         changes: fields of `QuickstartConfig` that differ from the study's base.
+        repeats: what differs between seeds: another text model (with other data), or data and projector alone.
     """
 
     title: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+    repeats: str = "text model"
 
 
 MAIN = "siloed"
@@ -41,6 +47,10 @@ REGIMES: Mapping[str, Regime] = {
     "text_model_trained": Regime("stage 2 trains the text model, too", {"train_text_model": True}),
     "five_percent": Regime("5% of stage 2 is multilingual", {"multilingual": 0.05}),
     "linked_languages": Regime("text model with linked languages, frozen", {"text_model": "linked"}),
+    **{
+        kind: Regime(model.title, {"text_model": kind, "text_model_seed": 0}, "run")
+        for kind, model in PRETRAINED.items()
+    },
 }
 EVERY_ARM = tuple(arm.key for arm in ARMS)
 FEW_ARMS = ("none", "dense", "picture-only", "single", "mixture")  # no adapter and the 2 x 2
@@ -56,8 +66,11 @@ class StudyConfig:
         regimes: name -> (arms, seeds), run in this order.
         rates: the projector's rates in stage 2 to begin the choice with; adapters learn at ``base.adapter_rate`` times
             it. A best rate at the edge moves the edge by a factor of two, until the best has neighbours on both sides.
+            With one there is nothing to choose.
         tuning_seed: the seed whose validation views choose the rates.
         workers: processes; 0 does everything here.
+        main: the regime that rates are chosen in, and that conclusions are drawn from.
+        compute: where, and how precisely.
     """
 
     name: str
@@ -66,6 +79,8 @@ class StudyConfig:
     rates: tuple[float, ...] = (1e-3, 2e-3)
     tuning_seed: int = 0
     workers: int = 0
+    main: str = MAIN
+    compute: Compute = field(default_factory=Compute)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,7 +88,7 @@ class StudyConfig:
     def setting_of(self, regime: str, seed: int, rate: float) -> QuickstartConfig:
         """The configuration of one run: the regime's, with a text model of its own for each seed."""
         stage2 = replace(self.base.stage2, learning_rate=rate)
-        changes = {**REGIMES[regime].changes, "text_model_seed": seed}
+        changes = {"text_model_seed": seed, **REGIMES[regime].changes}
         return replace(self.base, name=regime, seed=seed, stage2=stage2, arms=(), saved=(), **changes)
 
 
@@ -107,7 +122,41 @@ def tiny_cpu() -> StudyConfig:
     )
 
 
-PRESETS: Mapping[str, Callable[[], StudyConfig]] = {function.__name__: function for function in (study, long, tiny_cpu)}
+def pretrained() -> StudyConfig:
+    gemma = "gemma3-270m"
+    base = replace(
+        emoji.quickstart(),
+        name=gemma,
+        adapter_rate=2.0,  # an adapter five times as wide as the miniature's
+        stage1=Schedule(steps=300, learning_rate=1e-3, batch_size=128),
+        stage2=Schedule(steps=700, learning_rate=1e-3, batch_size=256),
+    )
+    return StudyConfig(
+        "pretrained",
+        base,
+        {gemma: ((*FEW_ARMS, "conditioned-mixture", "supervised"), (0, 1, 2))},
+        rates=(5e-4, 1e-3),
+        main=gemma,
+        compute=Compute("cuda", "bfloat16"),
+    )
+
+
+def pretrained_cpu() -> StudyConfig:
+    gpu = pretrained()
+    base = replace(
+        gpu.base,
+        limit=150,
+        stage1=Schedule(steps=120, learning_rate=1e-3),
+        stage2=Schedule(steps=200, learning_rate=1e-3),
+    )
+    regimes = {gpu.main: (("none", "single", "mixture", "supervised"), (0,))}
+    compute = Compute("cpu", "bfloat16")
+    return replace(gpu, name="pretrained_cpu", base=base, regimes=regimes, rates=(1e-3,), compute=compute)
+
+
+PRESETS: Mapping[str, Callable[[], StudyConfig]] = {
+    function.__name__: function for function in (study, long, tiny_cpu, pretrained, pretrained_cpu)
+}
 
 
 def preset(name: str) -> StudyConfig:

@@ -17,7 +17,6 @@ from parrot_adapters.pages import data_url, render_page
 
 from .conclusion import clear, conclusions, points
 from .figures import draw_figures
-from .presets import MAIN
 
 __all__ = ["write_report"]
 
@@ -39,7 +38,7 @@ def write_report(described: Mapping[str, Any], out: Path) -> Path:
         found=described,
         conclusions=conclusions(described),
         figures={name: data_url(data) for name, data in figures.items()},
-        main=MAIN,
+        main=described["main"],
         codes=CODES,
         others=OTHERS,
         works=CREDITS,

@@ -62,6 +62,7 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
     return {
         "format_version": 1,
         "preset": results.config.name,
+        "main": results.config.main,
         "registration": registration.__doc__,
         "config": results.config.to_dict(),
         "concepts": {split: sum(concept.split == split for concept in concepts) for split in SPLITS},
@@ -70,6 +71,7 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
         "regimes": {
             regime: {
                 "title": REGIMES[regime].title,
+                "repeats": REGIMES[regime].repeats,
                 "data": {str(seed): results.data[regime, seed] for seed in seeds},
                 **describe_regime(list(seeds.values())),
                 "seeds": list(seeds),
@@ -112,7 +114,7 @@ def markdown(described: Mapping[str, Any]) -> str:
         count = len(found["seeds"])
         parts.append(
             f"**{found['title'][0].upper()}{found['title'][1:]}** "
-            f"({found['questions']['seen']} pictures, {count} text model{'s' if count > 1 else ''})\n\n"
+            f"({found['questions']['seen']} pictures, {count} {found['repeats']}{'s' if count > 1 else ''})\n\n"
             "| arm | en | five others | gain | by seed | naming | in language | repairs |\n"
             "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
             + "".join(_line(arm) for arm in found["arms"].values())

@@ -22,7 +22,7 @@ from parrot_recipes.emoji.errors import RecipeError
 from parrot_recipes.emoji.presets import Arm
 
 from .arms import EXPERT_OF, arm_named
-from .presets import MAIN, PRESETS, REGIMES, StudyConfig, preset
+from .presets import PRESETS, REGIMES, StudyConfig, preset
 from .registration import METRIC, REFERENCE, SPLIT, verdict
 from .study import Study
 
@@ -148,11 +148,9 @@ def confirm(study: Study, rates: Mapping[str, float], regime: str, key: str, see
 
 def _cell(study: Study, candidate: Candidate, rates: Mapping[str, float], regime: str, seed: int | None = None) -> Cell:
     """On validation views of the tuning seed, or on the test art of another."""
-    from .cells import Cell
-
     rate = candidate.rate * rates[candidate.group]
     config = study.config.setting_of(regime, study.config.tuning_seed if seed is None else seed, rate)
-    return Cell(candidate.arm, replace(config, **candidate.changes), "validation" if seed is None else "test")
+    return study.cell(candidate.arm, replace(config, **candidate.changes), "validation" if seed is None else "test")
 
 
 def _score(study: Study, cell: Cell) -> float:
@@ -166,7 +164,7 @@ def command(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m parrot_recipes.reproduce.search", description="See --help.")
     parser.add_argument("--out", type=Path, default=Path("parrot-reproduce"), help="the study's (%(default)s)")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="study", help="of the study (%(default)s)")
-    parser.add_argument("--regime", choices=sorted(REGIMES), default=MAIN, help="where (%(default)s)")
+    parser.add_argument("--regime", choices=sorted(REGIMES), help="where (the preset's main one)")
     parser.add_argument("--only", action="append", choices=sorted(BY_KEY), metavar="KEY", help="some candidates")
     parser.add_argument("--confirm", metavar="KEY", help="confirm this candidate instead of searching")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="to confirm on (1 2)")
@@ -178,16 +176,17 @@ def command(argv: list[str]) -> int:
     quiet()
     require_packages()
     config: StudyConfig = preset(asked.preset)
+    regime = asked.regime or config.main
     asked.out.mkdir(parents=True, exist_ok=True)
     with Workers(config.workers) as workers, one_thread():
         study = Study(config, asked.out, Display(), workers)
         rates, _ = study.choose_rates()
         if asked.confirm:
-            found: dict[str, Any] = confirm(study, rates, asked.regime, asked.confirm, asked.seeds)
-            path = asked.out / f"confirmed-{asked.regime}.json"
+            found: dict[str, Any] = confirm(study, rates, regime, asked.confirm, asked.seeds)
+            path = asked.out / f"confirmed-{regime}.json"
         else:
-            found = {key: round(value, 4) for key, value in search(study, rates, asked.regime, asked.only).items()}
-            path = asked.out / f"search-{asked.regime}.json"
+            found = {key: round(value, 4) for key, value in search(study, rates, regime, asked.only).items()}
+            path = asked.out / f"search-{regime}.json"
     path.write_text(json.dumps(found, indent=1, default=str) + "\n", encoding="utf-8")
     print(path.read_text("utf-8"))
     return 0

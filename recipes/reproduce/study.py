@@ -18,10 +18,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parrot_recipes.emoji.compute import Compute
 from parrot_recipes.emoji.errors import RecipeError
+from parrot_recipes.emoji.pretrained import ACCEPTED
 
 from .arms import GROUPS, StudyArm, arm_named
-from .presets import MAIN, PRESETS, REGIMES, StudyConfig, preset
+from .presets import PRESETS, REGIMES, StudyConfig, preset
 from .registration import REFERENCE
 
 if TYPE_CHECKING:
@@ -120,30 +122,38 @@ class Study:
         """Rates by group: the best for the arm that stands for it, one seed, validation views.
 
         Returns:
-            the rates, and validation accuracy by group and rate.
+            the rates, and validation accuracy by group and rate; none where the study has one rate only.
         """
         scores: dict[str, dict[float, float]] = {group: {} for group in GROUPS}
+        if len(self.config.rates) == 1:
+            return dict.fromkeys(GROUPS, self.config.rates[0]), scores
         for group, key in GROUPS.items():
             wanted = list(self.config.rates)
             while wanted:
                 for rate in wanted:
                     scores[group][rate] = self.validated(arm_named(key).arm, rate)
-                wanted = beyond_the_edge(scores[group]) if len(self.config.rates) > 1 else []
+                wanted = beyond_the_edge(scores[group])
         return {group: max(values, key=values.__getitem__) for group, values in scores.items()}, scores
 
-    def validated(self, arm: Arm, rate: float, regime: str = MAIN) -> float:
+    def validated(self, arm: Arm, rate: float) -> float:
         """The primary metric of one arm at one rate on validation views, tuning seed."""
         from parrot_recipes.emoji.scores import mean_of_others
 
         from .registration import METRIC, SPLIT
 
-        cell = Cell_(arm, self.config.setting_of(regime, self.config.tuning_seed, rate), "validation")
+        cell = self.cell(arm, self.config.setting_of(self.config.main, self.config.tuning_seed, rate), "validation")
         return mean_of_others(self.run([cell])[0].answers, METRIC, SPLIT).value
 
     def cells(self, regime: str, seed: int, arms: Sequence[StudyArm], rates: Mapping[str, float]) -> list[Cell]:
         """The cells of one regime and seed; the host as stage 1 left it comes first."""
-        made = [Cell_(arm.arm, self.config.setting_of(regime, seed, rates[arm.group])) for arm in arms]
-        return [Cell_(None, made[0].config), *made]
+        made = [self.cell(arm.arm, self.config.setting_of(regime, seed, rates[arm.group])) for arm in arms]
+        return [self.cell(None, made[0].config), *made]
+
+    def cell(self, arm: Arm | None, config: QuickstartConfig, art: Art = "test") -> Cell:
+        """A cell, computed where the study is."""
+        from .cells import Cell
+
+        return Cell(arm, config, art, self.config.compute)
 
     def finished(self, rates: Mapping[str, float]) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
         """Regimes -> (arms, seeds) of which every cell is there: the arms of a regime's first seed, and other seeds
@@ -204,7 +214,9 @@ class Study:
             config, name="", stage2=config.stage1, multilingual=0.5, train_text_model=False, adapter_rate=1.0,
             text_model_rate=1.0, workers=0,
         )  # fmt: skip
-        digest = hashlib.sha256(json.dumps(asdict(before), sort_keys=True, default=str).encode()).hexdigest()[:12]
+        compute = self.config.compute
+        described = asdict(before) if compute == Compute() else {**asdict(before), "compute": asdict(compute)}
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:12]
         if digest not in self._settings:
             name = f"{config.text_model}-seed-{config.seed}-{digest}"
             setting = prepare(config, self.out / "hosts" / name, self.display, self.workers)
@@ -214,7 +226,7 @@ class Study:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 scratch = Path(tempfile.mkdtemp(dir=place.parent))
                 try:
-                    stage1(replace(setting, host=scratch), self.display)
+                    stage1(replace(setting, host=scratch), self.display, compute)
                     os.replace(scratch, place)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
@@ -236,13 +248,6 @@ def beyond_the_edge(scores: Mapping[float, float], most: int = 5) -> list[float]
     return [2 * best if best == max(scores) else best / 2]
 
 
-def Cell_(arm: Arm | None, config: QuickstartConfig, art: Art = "test") -> Cell:
-    """A cell; torch is imported no sooner."""
-    from .cells import Cell
-
-    return Cell(arm, config, art)
-
-
 def command(argv: list[str]) -> int:
     """The ``parrot reproduce`` command."""
     parser = argparse.ArgumentParser(prog="parrot reproduce", description=__doc__.splitlines()[0])
@@ -257,12 +262,18 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--so-far", action="store_true", help="train nothing, report what is there")
     parser.add_argument("--publish", type=Path, metavar="DIR", help="put tables and figures beside DIR/README.md")
     parser.add_argument("--workers", type=int, default=None, help="arms trained at once (one)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="where (the preset's)")
+    parser.add_argument("--accept-gemma-terms", action="store_true", help="say that you have accepted Gemma's terms")
     asked = parser.parse_args(argv)
     config = preset(asked.preset)
     if asked.regime or asked.seeds is not None:
         config = restricted(config, asked.regime, asked.seeds)
     if asked.workers is not None:
         config = replace(config, workers=max(0, asked.workers))
+    if asked.device is not None:
+        config = replace(config, compute=replace(config.compute, device=asked.device))
+    if asked.accept_gemma_terms:
+        os.environ[ACCEPTED] = "1"
     from parrot_recipes.emoji.quickstart import quiet
 
     quiet()
