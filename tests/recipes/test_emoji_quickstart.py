@@ -15,7 +15,7 @@ import torch
 from parrot_recipes.emoji import arms, conclusion, quickstart
 from parrot_recipes.emoji.art import load_pictures, png_bytes
 from parrot_recipes.emoji.console import Display
-from parrot_recipes.emoji.host import load_host
+from parrot_recipes.emoji.host import load_host, load_vocabulary
 from parrot_recipes.emoji.languages import CODES, LANGUAGES
 from parrot_recipes.emoji.presets import MIXTURE, NONE, PRESETS, SINGLE, preset
 from rich.console import Console
@@ -64,7 +64,7 @@ def test_results_can_be_traced(finished):
 
 def test_the_saved_adapter_is_the_trained_one(finished):
     host = load_host(finished.out / "host")
-    vocabulary = arms.Vocabulary(arms.load_tokenizer())
+    vocabulary = load_vocabulary(finished.out / "host")
     bare = arms.probe(host, finished.setting, vocabulary)
     handle = pa.load_adapter(host, finished.out / "adapter", strict=True)
     trained = next(arm.probe for arm in finished.arms if arm.key == "single")
