@@ -50,7 +50,7 @@ def draw_figures(described: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def _gains(figure: Figure, arms: Mapping[str, Any]) -> Figure:
-    """Gain over no adapter: thick over other pictures, thin over other text models, a dot for each text model."""
+    """Gain over no adapter: thick over other pictures, thin over other runs or text models, a dot for each of ours."""
     axes = figure.subplots()
     shown = [(key, arm) for key, arm in arms.items() if "gain" in arm]
     for place, (_, arm) in enumerate(reversed(shown)):
@@ -133,7 +133,7 @@ def _room(axes: Axes) -> None:
 
 
 def _routing(figure: Figure, arms: Mapping[str, Any]) -> Figure:
-    """Mean weights by language, first text model."""
+    """Mean weights by language, first seed."""
     routed = [(arm["title"], arm["looked"]["routing"][0]) for arm in arms.values() if arm["looked"]["routing"]]
     columns = min(4, len(routed))
     rows = -(-len(routed) // columns)

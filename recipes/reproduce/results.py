@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,7 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
         "format_version": 1,
         "preset": results.config.name,
         "main": results.config.main,
+        "compute": asdict(results.config.compute),
         "registration": registration.__doc__,
         "config": results.config.to_dict(),
         "concepts": {split: sum(concept.split == split for concept in concepts) for split in SPLITS},

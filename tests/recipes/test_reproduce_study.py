@@ -358,11 +358,15 @@ def planted(tmp_path_factory):
     found = results.describe_regime(seeds)
     return {
         "preset": "planted",
+        "main": MAIN,
+        "compute": {"device": "cpu", "dtype": "float32"},
         "registration": "rules",
         "concepts": {"seen": 48, "held-out": 12},
         "tuning": {"no adapter": {"0.001": 0.4}},
         "rates": {"no adapter": 0.001},
-        "regimes": {MAIN: {"title": "planted", "data": {"0": "d"}, "seeds": [0, 1, 2], **found}},
+        "regimes": {
+            MAIN: {"title": "planted", "repeats": "text model", "data": {"0": "d"}, "seeds": [0, 1, 2], **found}
+        },
         "versions": {"torch": "x"},
         "commit": None,
         "machine": {"processor": "x", "system": "x"},
