@@ -7,6 +7,7 @@ the host as it was.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,11 @@ class Attachment:
     def owns_projector(self) -> bool:
         """Whether the projector's weights are the adapter's: trained, saved and switched with it."""
         return self._switch is not None
+
+    @property
+    def lora_config(self) -> Any:
+        """A copy of the ``peft.LoraConfig`` of its LoRA; None where it has none."""
+        return None if self._lora is None else copy.deepcopy(self._lora.config)
 
     @property
     def active(self) -> bool:
@@ -264,6 +270,38 @@ class Attachment:
         from parrot_adapters.checkpoint import read_projector
 
         self._require_projector().set_adapter_weights(read_projector(self, Path(directory)))
+
+    def load_lora(self, directory: str | Path) -> None:
+        """Take over the LoRA weights of another adapter.
+
+        Args:
+            directory: of an adapter with LoRA on the same layers of the same architecture, with the same settings
+                (rank, scale ...; dropout may differ).
+
+        Raises:
+            HostError: this adapter has no LoRA.
+            ConfigError: the LoRA there has other settings; the message names both.
+            CheckpointError: no adapter there, or one without LoRA.
+            HostMismatchError: made for another architecture.
+        """
+        from parrot_adapters.checkpoint import read_lora
+
+        self._require_attached()
+        if self._lora is None:
+            raise HostError("this adapter has no LoRA; attach with lora=")
+        self._lora.load_state_dict(read_lora(self, self._lora, Path(directory)))
+
+    def merge_lora(self) -> None:
+        """Add the adapter's LoRA to the host's own weights, for good: the adapter no longer has or saves one.
+
+        Raises:
+            HostError: this adapter has no LoRA.
+        """
+        self._require_attached()
+        if self._lora is None:
+            raise HostError("this adapter has no LoRA; attach with lora=")
+        self._lora.merge()
+        self._lora = None
 
     def merge_projector(self) -> None:
         """Make the adapter's projector the host's own, for good: the adapter no longer owns or saves one.

@@ -46,7 +46,7 @@ from parrot_adapters.errors import (
 )
 from parrot_adapters.interop.chat_format import ChatFormat
 from parrot_adapters.interop.fingerprint import fingerprint, structure_differences, weights_differ
-from parrot_adapters.interop.lora import lora_arguments
+from parrot_adapters.interop.lora import LanguageModelLora, lora_arguments
 from parrot_adapters.interop.parts import HostParts
 from parrot_adapters.plugins import manager
 
@@ -297,6 +297,25 @@ def read_projector(attachment: Attachment, directory: Path) -> Mapping[str, Tens
     _require_architecture(stored, fingerprint(attachment.parts))
     _check_names_and_shapes(attachment.projector.state_dict(), stored.projector, path)
     return stored.projector
+
+
+def read_lora(attachment: Attachment, lora: LanguageModelLora, directory: Path) -> Mapping[str, Tensor]:
+    """The LoRA weights of an adapter directory, for an adapter with LoRA of the same kind; see ``load_lora``."""
+    stored = read_adapter(_local(directory))
+    if stored.lora is None or stored.lora_config is None:
+        raise CheckpointError(
+            explain(f"the adapter in {directory} has no LoRA.", to_do="name one that was trained with lora")
+        )
+    _require_architecture(stored, fingerprint(attachment.parts))
+    if different := lora.differences(stored.lora_config, stored.lora):
+        raise ConfigError(
+            explain(
+                f"the LoRA in {directory} is of another kind.",
+                **different,
+                to_do=f"set lora to what it was made with ({LORA_CONFIG})",
+            )
+        )
+    return stored.lora
 
 
 def _local(directory: str | os.PathLike[str]) -> Path:

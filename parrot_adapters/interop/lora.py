@@ -28,6 +28,14 @@ BEYOND_LAYERS = (
     "layers_to_transform",
 )
 HARMLESS_INITS = (True, False, "gaussian", "orthogonal")  # others (pissa, olora, ...) change the host's weights
+# Settings that say where LoRA came from, how it began and how it trains, not what it computes. Which layers it is on is
+# compared by name, however that was written.
+NOT_COMPUTED = (
+    *("task_type", "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision"),
+    *("inference_mode", "runtime_config", "lora_dropout", "init_lora_weights"),
+    *("loftq_config", "eva_config", "corda_config", "lora_ga_config"),
+    *("target_modules", "exclude_modules", "layers_pattern"),
+)
 
 
 def lora_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +109,8 @@ class LanguageModelLora:
         finally:
             for parameter, flag in trainable:
                 parameter.requires_grad_(flag)
+        for _, layer in _lora_layers(parts.outer):  # peft makes dropout that drops, whatever mode the host is in
+            layer.train(layer.get_base_layer().training)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The LoRA weights."""
@@ -150,6 +160,45 @@ class LanguageModelLora:
                 # peft stores DoRA's magnitudes without their last level.
                 parameter.copy_(state[stored] if stored in state else state[stored.removesuffix(".weight")])
 
+    def differences(self, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, str]:
+        """In what stored LoRA is another than this: setting -> both values. Empty where its weights fit.
+
+        Args:
+            settings: arguments of LoraConfig (:func:`lora_arguments`).
+            state: its weights, named as :meth:`state_dict` names them.
+        """
+        from peft import LoraConfig
+
+        there, here = LoraConfig(**settings).to_dict(), self.config.to_dict()
+        found = {
+            name: f"there {there.get(name)!r}, here {value!r}"
+            for name, value in here.items()
+            if name not in NOT_COMPUTED and value != there.get(name)
+        }
+        theirs, mine = _layer_names(state), _layer_names(self.state_dict())
+        if theirs != mine:
+            found["target_modules"] = f"there {there['target_modules']!r}, here {here['target_modules']!r}"
+            found |= {
+                f"only_{where}": f"{', '.join(sorted(names)[:3])}{' ...' if len(names) > 3 else ''}"
+                for where, names in (("there", theirs - mine), ("here", mine - theirs))
+                if names
+            }
+        return found
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add it to the host's own weights, for good, and take the layers off.
+
+        Summed in float32 and rounded once, to the dtype of the host's layer.
+        """
+        for _, layer in _lora_layers(self.model):
+            base = layer.get_base_layer()
+            dtype = base.weight.dtype
+            layer.float()
+            layer.merge(safe_merge=True, adapter_names=[NAME])
+            base.to(dtype)
+        self.remove()
+
     def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for path, layer in _lora_layers(self.model):
             for name, parameter in layer.named_parameters():
@@ -162,6 +211,10 @@ class LanguageModelLora:
         config.inference_mode = True
         config.base_model_name_or_path = getattr(self.model.config, "_name_or_path", "") or None
         config.save_pretrained(str(directory))
+
+
+def _layer_names(state: Mapping[str, Tensor]) -> set[str]:
+    return {name.removeprefix(PEFT_PREFIX).partition(".lora_")[0] for name in state}
 
 
 def _refuse_what_changes_the_host(config: Any) -> None:

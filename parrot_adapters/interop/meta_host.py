@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from parrot_adapters.adapter_files import LORA_CONFIG
 from parrot_adapters.attaching import attach, attach_projector
 from parrot_adapters.attachment import Attachment
 from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.interop.lora import lora_arguments
 from parrot_adapters.interop.model_classes import make_classes_known
 from parrot_adapters.interop.recompute import recompute_activations
 from parrot_adapters.training.config import TrainingConfig
@@ -91,7 +95,7 @@ def attach_to_nothing(run: TrainingConfig, host_config: Any, processor: Any = No
 def _attached(run: TrainingConfig, model: Any, processor: Any) -> Attachment:
     """As the recipes attach: a projector that trains belongs to the adapter, unless the whole host is saved."""
     full = run.train.language_model == "full"
-    lora = dict(run.lora) if run.train.language_model == "lora" else None
+    lora = dict(run.lora) if run.train.language_model == "lora" else None if full else _kept_lora(run)
     if run.adapter is None:
         handle = attach_projector(model, processor=processor, lora=lora)
         if full:
@@ -101,6 +105,15 @@ def _attached(run: TrainingConfig, model: Any, processor: Any) -> Attachment:
         handle = attach(model, run.adapter, processor=processor, train_projector=owns, lora=lora)
     handle.add_losses(run.losses, run.loss_options)
     return handle
+
+
+def _kept_lora(run: TrainingConfig) -> dict[str, Any] | None:
+    """Settings of the LoRA that a run takes over without training it, where they can be read here."""
+    path = None if run.start_from is None else Path(run.start_from) / LORA_CONFIG
+    try:
+        return None if path is None or not path.is_file() else lora_arguments(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError):
+        return None  # the run says what is wrong
 
 
 def held_beside(handle: Attachment, run: TrainingConfig) -> int:

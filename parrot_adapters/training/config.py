@@ -211,8 +211,8 @@ class TrainingConfig:
         host: what is trained on.
         data: what it learns from.
         adapter: fields of :class:`parrot_adapters.AdapterConfig`; None (stage 1) for none.
-        start_from: adapter directory of an earlier stage, whose projector (and module, if it has one) is taken over;
-            relative to the working directory, as ``out`` is.
+        start_from: adapter directory of an earlier run, of which projector, module and LoRA, as far as it has them, are
+            taken over; relative to the working directory, as ``out`` is.
         seed: of weights, order and sampling.
         epochs: passes over the mixture.
         steps: optimizer steps instead of epochs.

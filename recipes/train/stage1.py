@@ -10,7 +10,7 @@ from __future__ import annotations
 import parrot_adapters as pa
 from parrot_adapters.training import TrainingConfig, TrainingResult, load_training_host
 
-from .learning import learn
+from .learning import learn, require_projector_alone
 
 __all__ = ["run"]
 
@@ -18,6 +18,7 @@ __all__ = ["run"]
 def run(config: TrainingConfig) -> TrainingResult:
     """Align the projector."""
     model, processor = load_training_host(config)
+    require_projector_alone(model, processor, config)
     handle = pa.attach_projector(model, processor=processor)
     if config.start_from is not None:
         handle.load_projector(config.start_from)

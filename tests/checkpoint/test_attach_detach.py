@@ -152,6 +152,15 @@ def test_flags_are_the_users_business_and_come_back(kit, host, owned):
         handle.detach()
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_lora_is_in_the_mode_of_the_host(kit, host, small, training):
+    """Dropout drops nothing on a host that answers: peft makes it in training mode."""
+    host.train(training)
+    handle = pa.attach(host, small, lora={**kit.LORA, "lora_dropout": 0.5})
+    modes = {module.training for name, module in handle.model.named_modules() if "lora_" in name}
+    assert modes == {training}
+
+
 def test_switching_does_not_thaw_lora(kit, host, small):
     handle = pa.attach(host, small, lora=kit.LORA)
     for parameter in handle.parameters():
