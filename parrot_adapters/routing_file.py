@@ -7,6 +7,8 @@
     store_routing("my-adapter", observer.statistics())        # or: parrot measure-routing my-adapter --model ...
     freeze_routing("my-adapter", "my-adapter-tr", language="tr")
 
+``parrot train`` stores it with every adapter it finishes whose samples say their language.
+
 ``routing.json`` names the weights it was measured with by their SHA-256. When the adapter is trained on and saved again
 it no longer counts; the other files know nothing of it.
 """

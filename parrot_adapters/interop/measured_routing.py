@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from parrot_adapters.evaluation.questions import Question
     from parrot_adapters.routing_log import RoutingRecord
 
-__all__ = ["measure_prompts", "measure_questions", "measure_routing"]
+__all__ = ["measure_prompts", "measure_questions", "measure_routing", "measure_samples"]
 
 GREY = (128, 128, 128)
 SIDE = 336
@@ -90,6 +90,49 @@ def measure_questions(model: str, adapter: str, questions: Sequence[Question]) -
     if not sum(tally.counts.values()):
         raise HostError("no image was routed; do the benchmark's questions have pictures?")
     return tally.statistics()
+
+
+@torch.no_grad()
+def measure_samples(
+    handle: Attachment, samples: Iterable[Any], collator: Callable[[list[Any]], dict[str, Any]]
+) -> RoutingStatistics | None:
+    """Statistics of the routing of training samples, as they are routed in training and inference alike.
+
+    One at a time, so that none is padded and none needs more memory than it did in training.
+
+    Args:
+        handle: an attached host. Its mode is as before afterwards.
+        samples: what the collator takes.
+        collator: samples -> the host's arguments, with their languages under ``parrot_languages``.
+
+    Returns:
+        None if nothing was routed.
+    """
+    model, tally = handle.model, Tally()
+    before = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        for sample in samples:
+            batch = collator([sample])
+            languages = batch.get("parrot_languages") or [None]
+            given = {name: _moved(value, model) for name, value in batch.items() if not name.startswith("parrot_")}
+            with handle.languages(languages), handle.record_routing() as log:
+                model(**given)
+            for record in log:
+                tally.add(record)
+    finally:
+        for module, training in before.items():
+            module.training = training
+    return tally.statistics() if sum(tally.counts.values()) else None
+
+
+def _moved(value: Any, model: Any) -> Any:
+    """Tensors where the model is and, if they are floating, in its dtype; in lists too."""
+    if isinstance(value, list | tuple):
+        return [_moved(one, model) for one in value]
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
 
 
 def _records(

@@ -28,6 +28,7 @@ from parrot_adapters.training.host_state import as_it_was, in_float32
 from parrot_adapters.training.metrics import MetricsFile
 from parrot_adapters.training.progress import live_progress
 from parrot_adapters.training.roles import parameter_groups
+from parrot_adapters.training.routing import keep_routing
 from parrot_adapters.training.rules import accumulation_steps, with_recipe_defaults
 from parrot_adapters.training.signals import stop_requests
 
@@ -189,6 +190,7 @@ class _Run:
             if trainer.stopped_by and trainer.state.global_step < self.steps:
                 return self._result(trainer.state.global_step, first, trainer.stopped_by, started)
             self._write_result()
+        self._finish()
         return self._result(self.steps, first, 0, started)
 
     def _train(self, first: int) -> ParrotTrainer:
@@ -264,21 +266,33 @@ class _Run:
     def _write_result(self) -> None:
         """The adapter, and before it the host it belongs to if that trained too."""
         if self.main:
-            try:
+            with self._disk_errors():
                 if self.config.train.language_model == "full" or self.config.train.vision_tower:
                     with replace_directory(self.directory.host) as host:
                         self._save_host(host)
                 self.handle.save_pretrained(self.directory.adapter)
+
+    def _finish(self) -> None:
+        """What is looked up with the finished adapter, now that the host is as a user has it; then the run is done."""
+        if self.main:
+            if self.config.engine.kind == "ddp":  # else this process has no whole model on its device
+                keep_routing(self.handle, self.data, self.collator, self.directory.adapter)
+            with self._disk_errors():
                 self.directory.finish(self.steps)
-            except OSError as error:
-                raise TrainingError(
-                    explain(
-                        f"the result cannot be written to {self.directory.path}.",
-                        because=error,
-                        to_do="free some space and repeat the command: nothing is trained again",
-                    )
-                ) from error
         self._wait()
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                explain(
+                    f"the result cannot be written to {self.directory.path}.",
+                    because=error,
+                    to_do="free some space and repeat the command: nothing is trained again",
+                )
+            ) from error
 
     def _save_host(self, directory: Path) -> None:
         """In the dtype it was loaded in; tensors under two names stay one."""
