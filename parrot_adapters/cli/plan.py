@@ -93,7 +93,8 @@ def _run_rows(plan: Plan) -> list[tuple[str, str]]:
         (
             "samples per step",
             f"{plan.samples_per_step} = {run.batch.per_device} x {plan.accumulation} accumulated"
-            + (f" x {plan.memory.processes} processes" if plan.memory and plan.memory.processes > 1 else ""),
+            + (f" x {plan.memory.processes} processes" if plan.memory and plan.memory.processes > 1 else "")
+            + (f", each micro-batch in {run.engine.pieces} pieces" if run.engine.pieces > 1 else ""),
         ),
         ("tokens per step", f"{length}{plan.tokens_per_step:,}"),
         (

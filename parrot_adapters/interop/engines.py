@@ -81,7 +81,7 @@ def training_arguments(
         config: the run.
         directory: where the Trainer may write; it writes nothing there on its own.
         steps: of the optimizer.
-        accumulation: micro-batches of a process in one of them.
+        accumulation: micro-batches of a process in one of them, each in ``engine.pieces``.
         layers: class names of the language model's decoder layers.
         deepspeed: DeepSpeed's own configuration, for the engines that are DeepSpeed's.
 
@@ -107,7 +107,7 @@ def training_arguments(
         output_dir=str(directory),
         max_steps=steps,
         per_device_train_batch_size=config.batch.per_device,
-        gradient_accumulation_steps=accumulation,
+        gradient_accumulation_steps=accumulation * config.engine.pieces,
         lr_scheduler_type=SCHEDULES[config.optim.schedule],
         warmup_steps=math.ceil(config.optim.warmup_ratio * steps),
         max_grad_norm=config.optim.max_grad_norm,

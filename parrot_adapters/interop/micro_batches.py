@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 __all__ = ["MicroBatches", "TrainingData", "epoch_length"]
@@ -42,6 +43,9 @@ class MicroBatches:
         steps: of the run.
         process: which process this is.
         processes: of how many.
+        pieces: a micro-batch is handed out in so many parts, one after the other, of equal size or one sample less; a
+            micro-batch of fewer samples gives empty ones too. Nothing else depends on it: not the order, not what a
+            step holds, not the position.
         done: steps that a resumed run has behind it.
         position: what :meth:`position` said then, or None to count from the beginning.
     """
@@ -55,16 +59,17 @@ class MicroBatches:
         process: int = 0,
         processes: int = 1,
         *,
+        pieces: int = 1,
         done: int = 0,
         position: Mapping[str, Any] | None = None,
     ) -> None:
         self.data, self.micro_batch, self.per_step, self.total = data, micro_batch, per_step, per_step * steps
-        self.process, self.processes = process, processes
+        self.process, self.processes, self.pieces = process, processes, pieces
         self.start, self._from = per_step * done, position
         self._begun: list[tuple[int, int, Any]] = []  # epoch, micro-batches before it, its order
 
     def __len__(self) -> int:
-        return self.total // self.processes
+        return self.total // self.processes * self.pieces
 
     def __iter__(self) -> Iterator[list[Any]]:
         epoch, before, at = 0, 0, 0
@@ -83,7 +88,7 @@ class MicroBatches:
             self._begun.append((epoch, before, order))
             for batch in order:
                 if at >= self.start and at % self.processes == self.process:
-                    yield list(batch)
+                    yield from _in_pieces(list(batch), self.pieces)
                 at += 1
                 if at == self.total:
                     return
@@ -106,3 +111,10 @@ class MicroBatches:
         if length:
             return self.per_step * steps / length
         return float(max((epoch for epoch, before, _ in self._begun if before <= self.per_step * steps), default=0))
+
+
+def _in_pieces(batch: list[Any], pieces: int) -> Iterator[list[Any]]:
+    """A batch in order, cut as evenly as it goes."""
+    ends = [len(batch) * number // pieces for number in range(pieces + 1)]
+    for begin, end in pairwise(ends):
+        yield batch[begin:end]

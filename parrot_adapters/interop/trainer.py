@@ -155,6 +155,7 @@ class ParrotTrainer(Trainer):
             self.args.max_steps,
             self.accelerator.process_index,
             self.accelerator.num_processes,
+            pieces=self.run.engine.pieces,
             done=self.done,
             position=None if self.resumed is None else stored_state(self.resumed)["position"],
         )

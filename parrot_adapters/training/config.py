@@ -164,12 +164,15 @@ class EngineSettings:
         device: ``"auto"`` takes an accelerator if there is one.
         gradient_checkpointing: recompute the language model's activations in the backward pass.
         compute: arithmetic of the forward pass.
+        pieces: each micro-batch runs in so many parts, one after the other: less memory, the same samples in each step.
+            Last bits differ; so does what looks at a micro-batch as a whole, as the ``load-balancing`` loss does.
     """
 
     kind: Literal["ddp", "fsdp2", "zero2", "zero3"] = "ddp"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     gradient_checkpointing: bool = False
     compute: Literal["float32", "bfloat16"] = "bfloat16"
+    pieces: int = 1
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from parrot_adapters.training.config import TrainingConfig
 
 __all__ = ["config_hash", "config_to_dict", "differences"]
 
-# They say how long, where, on what and how loudly, not what is learned. Engines differ in last bits only.
+# They say how long, where, on what and how loudly, not what is learned. Engines differ in last bits only; pieces also in
+# what an auxiliary loss sees at a time.
 FREE = (
     "steps",
     "epochs",
@@ -23,6 +24,7 @@ FREE = (
     "engine.device",
     "engine.kind",
     "engine.gradient_checkpointing",
+    "engine.pieces",
     "data.workers",
 )
 
@@ -36,8 +38,8 @@ def config_to_dict(config: TrainingConfig) -> dict[str, Any]:
 def config_hash(config: TrainingConfig) -> str:
     """Hexadecimal SHA-256 of everything that decides the weights.
 
-    Steps, epochs, ``out``, logging, checkpoints, engine, device and the number of data workers do not count (the
-    arithmetic, ``engine.compute``, does); an adapter setting left out counts as its default written down.
+    Steps, epochs, ``out``, logging, checkpoints, engine, device, pieces and the number of data workers do not count
+    (the arithmetic, ``engine.compute``, does); an adapter setting left out counts as its default written down.
     """
     text = json.dumps(dict(_deciding(config_to_dict(config))), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

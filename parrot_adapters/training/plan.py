@@ -254,7 +254,7 @@ def _look_at_data(
     try:
         lengths = {index: collator.length(mixture[index]) for index in dict.fromkeys(chosen)}
         heaviest = sorted(lengths, key=lambda index: -lengths[index])
-        heaviest = heaviest[: _rows(run, lengths[heaviest[0]])]
+        heaviest = heaviest[: _piece(run, lengths[heaviest[0]])]
         batch = collator([mixture[index] for index in heaviest])
     except ParrotError as error:
         notes.append(f"tokens cannot be counted: {_said(error)}")
@@ -268,6 +268,11 @@ def _rows(run: TrainingConfig, length: int) -> int:
     """Samples of a micro-batch in which the longest has so many tokens."""
     budget = run.data.token_budget
     return run.batch.per_device if budget is None else max(1, min(run.batch.per_device, budget // max(length, 1)))
+
+
+def _piece(run: TrainingConfig, length: int) -> int:
+    """Of those, the samples that are in memory together."""
+    return math.ceil(_rows(run, length) / run.engine.pieces)
 
 
 def _steps(run: TrainingConfig, data: DataPlan) -> int | None:
@@ -298,7 +303,7 @@ def _memory(
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     layers = _layer_sizes(handle)
     make_fake(handle.model, mode)
-    rows = _rows(run, data.longest or run.data.max_length)
+    rows = _piece(run, data.longest or run.data.max_length)
     described = f"{rows} of the longest of {data.counted} samples, {data.longest} tokens"
     if batch is None:
         length = run.data.max_length
@@ -309,7 +314,8 @@ def _memory(
             batch, described = text_batch(handle, rows, length), f"{rows} x {length} tokens, without pictures"
             notes.append("this host's pixels are laid out in a way of its own: the step has no pictures in it")
     try:
-        step = step_without_weights(run, handle, batch, mode=mode, accumulation=accumulation)
+        together = accumulation * run.engine.pieces
+        step = step_without_weights(run, handle, batch, mode=mode, accumulation=together)
     except Exception as error:  # of a host's own code, which may ask for values that are not there
         notes.append(f"memory: this host's step needs its weights ({_said(error)})")
         return None

@@ -30,6 +30,7 @@ RANGES: dict[str, tuple[str, Check]] = {
     "data.workers": NOT_NEGATIVE,
     "batch.size": AT_LEAST_ONE,
     "batch.per_device": AT_LEAST_ONE,
+    "engine.pieces": AT_LEAST_ONE,
     "optim.learning_rate": POSITIVE,
     "optim.weight_decay": NOT_NEGATIVE,
     "optim.epsilon": POSITIVE,
@@ -114,6 +115,9 @@ def _ranges(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
     if config.batch.size >= 1 and config.batch.per_device >= 1 and config.batch.size % config.batch.per_device:
         what = f"must be a multiple of batch.per_device {config.batch.per_device}, given {config.batch.size}"
         yield Fault("batch.size", what), ("batch.per_device",)
+    if 1 <= config.batch.per_device < config.engine.pieces:
+        what = f"must be at most batch.per_device {config.batch.per_device}, given {config.engine.pieces}"
+        yield Fault("engine.pieces", what), ("batch.per_device",)
     if config.data.token_budget is not None and config.data.token_budget < config.data.max_length:
         what = f"must hold one sample of data.max_length {config.data.max_length}, given {config.data.token_budget}"
         yield Fault("data.token_budget", what), ("data.max_length",)

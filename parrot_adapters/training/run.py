@@ -370,12 +370,13 @@ def _memory_errors(config: TrainingConfig) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        smaller = max(config.batch.per_device // 2, 1)
+        pieces = min(2 * config.engine.pieces, config.batch.per_device)
+        smaller = f"engine.pieces={pieces} (the same samples in each step), " if pieces > config.engine.pieces else ""
         raise TrainingError(
             explain(
                 "the device ran out of memory.",
                 torch_says=str(error).splitlines()[0],
-                to_do=f"batch.per_device={smaller} (the same training, more accumulation), "
-                "engine.gradient_checkpointing=true, or recipes/WHAT_IF.md, 'Out of memory'",
+                to_do=f"{smaller}engine.gradient_checkpointing=true, or recipes/WHAT_IF.md, 'Out of memory'; "
+                "the run goes on with it from its last checkpoint",
             )
         ) from error

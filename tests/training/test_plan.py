@@ -195,6 +195,8 @@ def test_the_tables_show_it(written: Path, capfd: pytest.CaptureFixture[str]) ->
     for text in ("retrofit on LlavaForConditionalGeneration", "frozen", "zero2, 2 processes", "communication", "total"):
         assert text in shown
     assert "2 x 2 accumulated x 2 processes" in shown
+    assert main(["plan", str(written), "engine.pieces=2"]) == 0
+    assert "each micro-batch in 2 pieces" in capfd.readouterr().out
 
 
 def test_a_token_budget_makes_smaller_micro_batches(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -203,6 +205,7 @@ def test_a_token_budget_makes_smaller_micro_batches(written: Path, capfd: pytest
         return int(json.loads(capfd.readouterr().out)["memory"]["parts"]["activations"])
 
     assert activations("data.token_budget=96") < 0.5 * activations()
+    assert activations("engine.pieces=3") == activations("batch.size=24", "batch.per_device=3")  # of eight
 
 
 @pytest.mark.parametrize(

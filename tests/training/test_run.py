@@ -311,7 +311,7 @@ def test_out_of_memory_says_what_to_do(tmp_path):
         def __call__(self, samples):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB\nmore")
 
-    with pytest.raises(TrainingError, match=r"(?s)ran out of memory.*batch.per_device=1"):
+    with pytest.raises(TrainingError, match=r"(?s)ran out of memory.*engine.pieces=2"):
         toy_run(toy_config(tmp_path), collator=Large(FAMILIES["llava"]))
 
 

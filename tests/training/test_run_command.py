@@ -174,7 +174,11 @@ def test_streams_and_budgets(world, tmp_path):
     assert losses(tmp_path / "parts")[-3:] == losses(tmp_path / "whole")[-3:]
     assert main(["train", str(parts), "steps=null", "--fresh"]) == 2  # a stream has no epochs to count
     text = "recipe: stage1\ndata: {sources: [{path: stage2.json}], token_budget: 300, max_length: 200}"
-    assert main(["train", str(write(world, tmp_path, "budget", text))]) == 0
+    budget = write(world, tmp_path, "budget", text)
+    assert main(["train", str(budget)]) == 0
+    # In pieces it goes on, where a micro-batch of one sample leaves a piece without any.
+    assert main(["train", str(budget), "engine.pieces=2", "data.token_budget=300", "steps=14"]) == 0
+    assert main(["train", str(budget), "engine.pieces=3", "steps=16"]) == 2
 
 
 def test_tensorboard_gets_what_metrics_get(world, tmp_path):
