@@ -101,7 +101,7 @@ class RunDirectory:
         return bool(asked == _length(self.config)) and self.adapter.is_dir()
 
     def require_same_run(self) -> None:
-        """Refuse to go on with what another configuration began.
+        """Refuse to go on with what another configuration began. Where nothing came of it there is nothing to lose.
 
         Raises:
             ConfigError: the settings that decide the weights differ, or the stored configuration cannot be read.
@@ -114,6 +114,8 @@ class RunDirectory:
                         to_do="--fresh starts over; or choose another out",
                     )
                 )
+            return
+        if not self._has_something():
             return
         stored = read_yaml(self.path / CONFIG)
         if changed := differences(stored, config_to_dict(self.config)):
@@ -140,7 +142,7 @@ class RunDirectory:
             if fresh:
                 self.clear()
             self.checkpoints.clean()
-            if not (self.path / CONFIG).exists():
+            if not (self.path / CONFIG).exists() or not self._has_something():
                 write_whole(self.path / CONFIG, _described(self.config))
             self.bad_batch.unlink(missing_ok=True)
         except OSError as error:
@@ -164,6 +166,10 @@ class RunDirectory:
         """Let others have the directory. The operating system does so too when the process ends, however it ends."""
         if lock := _HELD.pop(self.path.resolve(), None):
             lock.close()
+
+    def _has_something(self) -> bool:
+        """Whether a run has left a checkpoint or a result here."""
+        return self.checkpoints.newest() is not None or self.finished() is not None or self.adapter.exists()
 
     def _take(self) -> None:
         try:

@@ -13,8 +13,8 @@ from parrot_adapters.training.config import TrainingConfig
 
 __all__ = ["config_hash", "config_to_dict", "differences"]
 
-# They say how long, where, on what and how loudly, not what is learned. Engines differ in last bits only; pieces also in
-# what an auxiliary loss sees at a time.
+# They say how long, where, on what and how loudly, not what is learned. Engines differ in last bits only; pieces also
+# in what an auxiliary loss sees at a time.
 FREE = (
     "steps",
     "epochs",

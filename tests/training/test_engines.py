@@ -28,7 +28,8 @@ ENGINES = ("ddp", "fsdp2")
 def start(out, *launcher, **changes):
     """Two processes; how they were started and what they print."""
     command = [sys.executable, "-m", *(launcher or TORCHRUN), str(TESTS / "training_runs.py")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"}
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
         [*command, str(out), json.dumps(changes)],
         env=environment,

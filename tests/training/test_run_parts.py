@@ -179,12 +179,26 @@ def test_another_configuration_is_refused_by_key(tmp_path):
     config = toy_config(tmp_path)
     directory = RunDirectory(config)
     directory.begin()
+    write(directory.checkpoints, 3)
     directory.release()
     for harmless in (replace(config, steps=99), replace(config, log=replace(config.log, every=9))):
         RunDirectory(harmless).require_same_run()
     changed = toy_config(tmp_path, seed=1, optim__learning_rate=3e-4)
     with pytest.raises(ConfigError, match=r"(?s)seed: was 0, is 1.*optim.learning_rate: was 0.01, is 0.0003.*--fresh"):
         RunDirectory(changed).require_same_run()
+
+
+def test_where_nothing_came_of_it_another_configuration_may_begin(tmp_path):
+    """A setting that is refused once the host is loaded can be mended without --fresh."""
+    for seed in (0, 1):
+        directory = RunDirectory(toy_config(tmp_path, seed=seed))
+        directory.require_same_run()
+        directory.begin()
+        directory.release()
+    assert "seed: 1" in (tmp_path / "config.yaml").read_text("utf-8")
+    directory.adapter.mkdir()
+    with pytest.raises(ConfigError, match="seed: was 1, is 0"):
+        RunDirectory(toy_config(tmp_path)).require_same_run()
 
 
 def test_checkpoints_of_nobody_knows_which_run_are_refused(tmp_path):

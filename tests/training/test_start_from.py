@@ -160,6 +160,10 @@ def test_lora_of_another_kind_names_both_settings(world, tmp_path, capsys, lora,
     assert "the LoRA in" in error
     assert "llm_lora/adapter_config.json" in error
     assert any(said[0] in line and said[1] in line for line in error.splitlines()), error
+    if said[0] == "r":  # nothing came of it, so doing what the message says needs no --fresh
+        file = write(world, tmp_path, "one", stage("retrofit", world / "with" / "adapter", TUNED["lora"]))
+        assert main(["train", str(file), "steps=2"]) == 0
+        assert main(["train", str(file), "steps=2", "seed=3"]) == 2
 
 
 def test_the_same_layers_may_be_written_otherwise(world, tmp_path):
