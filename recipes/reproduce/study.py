@@ -127,22 +127,24 @@ class Study:
         scores: dict[str, dict[float, float]] = {group: {} for group in GROUPS}
         if len(self.config.rates) == 1:
             return dict.fromkeys(GROUPS, self.config.rates[0]), scores
-        for group, key in GROUPS.items():
-            wanted = list(self.config.rates)
-            while wanted:
-                for rate in wanted:
-                    scores[group][rate] = self.validated(arm_named(key).arm, rate)
-                wanted = beyond_the_edge(scores[group])
+        wanted = [(group, rate) for group in GROUPS for rate in self.config.rates]
+        while wanted:
+            arms = [arm_named(GROUPS[group]).arm for group, _ in wanted]
+            found = self.validated([(arm, rate) for arm, (_, rate) in zip(arms, wanted, strict=True)])
+            for (group, rate), score in zip(wanted, found, strict=True):
+                scores[group][rate] = score
+            wanted = [(group, rate) for group in GROUPS for rate in beyond_the_edge(scores[group])]
         return {group: max(values, key=values.__getitem__) for group, values in scores.items()}, scores
 
-    def validated(self, arm: Arm, rate: float) -> float:
-        """The primary metric of one arm at one rate on validation views, tuning seed."""
+    def validated(self, tried: Sequence[tuple[Arm, float]]) -> list[float]:
+        """The primary metric of arms at rates on validation views, main regime, tuning seed."""
         from parrot_recipes.emoji.scores import mean_of_others
 
         from .registration import METRIC, SPLIT
 
-        cell = self.cell(arm, self.config.setting_of(self.config.main, self.config.tuning_seed, rate), "validation")
-        return mean_of_others(self.run([cell])[0].answers, METRIC, SPLIT).value
+        settings = [self.config.setting_of(self.config.main, self.config.tuning_seed, rate) for _, rate in tried]
+        cells = [self.cell(arm, config, "validation") for (arm, _), config in zip(tried, settings, strict=True)]
+        return [mean_of_others(result.answers, METRIC, SPLIT).value for result in self.run(cells)]
 
     def cells(self, regime: str, seed: int, arms: Sequence[StudyArm], rates: Mapping[str, float]) -> list[Cell]:
         """The cells of one regime and seed; the host as stage 1 left it comes first."""
