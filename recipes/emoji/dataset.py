@@ -17,6 +17,7 @@ with `--languages all`, in eighteen. `split`: is the concept's training picture 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from .benchmark_files import write_benchmark
 from .concepts import Concept, select_concepts
 from .languages import BY_CODE, EVERY_LANGUAGE, LANGUAGES, Language
 from .presets import PRESETS, preset
+from .pretrained import ACCEPTED, PRETRAINED
 from .questions import make_comparisons, make_questions
 
 __all__ = ["chosen_languages", "command", "export"]
@@ -44,6 +46,7 @@ def export(
     views: int = 1,
     seed: int = 0,
     languages: Sequence[Language] = LANGUAGES,
+    text_model: str = "siloed",
 ) -> dict[str, int]:
     """Write the data set of ``concepts``, and a host.
 
@@ -55,13 +58,16 @@ def export(
         views: of each training picture.
         seed: of the host's projector and of the views.
         languages: of the questions.
+        text_model: the host's: this recipe's own, or a pretrained one of a package (:mod:`.pretrained`).
 
     Returns:
         how many questions, training samples and pictures were written.
     """
     from .conversations import write_conversations
-    from .host import fresh_host, save_host
+    from .host import fresh_host, load_text_model_and_tokenizer, save_host
+    from .tokenizer import Vocabulary
 
+    speaker, tokenizer = load_text_model_and_tokenizer(text_model)
     out.mkdir(parents=True, exist_ok=True)
     questions, comparisons = make_questions(concepts), make_comparisons(concepts)
     write_benchmark(out, concepts, questions, comparisons, load_pictures(concepts, TEST_ART, progress), languages)
@@ -69,8 +75,9 @@ def export(
     (out / "second-view").mkdir(exist_ok=True)
     write_benchmark(out / "second-view", concepts, questions, comparisons, train, LANGUAGES[:1])
     samples, pictures = write_conversations(out, concepts, train, views=views, seed=seed)
-    save_host(fresh_host(concepts, train, grid=grid, seed=seed), out / "host")
-    (out / "ATTRIBUTION.txt").write_text(attribution_text(), encoding="utf-8")
+    host = fresh_host(concepts, train, speaker, image=Vocabulary(tokenizer).image, grid=grid, seed=seed)
+    save_host(host, out / "host", tokenizer)
+    (out / "ATTRIBUTION.txt").write_text(attribution_text(text_model), encoding="utf-8")
     asked = (len(questions) + len(comparisons)) * len(languages)
     return {"questions": asked, "training samples": samples, "training pictures": pictures}
 
@@ -100,6 +107,8 @@ def command(argv: list[str]) -> int:
     add("--views", type=int, default=1, help="of each training picture: as drawn, then inked, moved, recoloured")
     add("--languages", default="six", metavar="six|all|en,sw,...", help="of the questions (%(default)s)")
     add("--seed", type=int, default=0, help="of the host's projector and the views (%(default)s)")
+    add("--text-model", choices=("siloed", *PRETRAINED), default="siloed", help="the host's (%(default)s, a miniature)")
+    add("--accept-gemma-terms", action="store_true", help="say that you have accepted Gemma's terms")
     actions.add_parser("languages", help="the eighteen languages, and what the text model's vocabulary makes of them")
     actions.add_parser("credits", help="whose pictures and names these are")
     arguments = parser.parse_args(argv)
@@ -108,7 +117,7 @@ def command(argv: list[str]) -> int:
 
     display = Display()
     if arguments.action == "credits":
-        display.console.print(attribution_text(), markup=False, highlight=False)
+        display.console.print(attribution_text(*PRETRAINED), markup=False, highlight=False)
         return 0
     if arguments.action == "languages":
         from .coverage import coverage
@@ -121,6 +130,8 @@ def command(argv: list[str]) -> int:
     from .quickstart import one_thread, quiet
 
     quiet()
+    if arguments.accept_gemma_terms:
+        os.environ[ACCEPTED] = "1"
     languages = chosen_languages(arguments.languages)
     config = preset(arguments.preset)
     concepts = drawn_concepts(select_concepts(config.categories, config.max_words, config.limit))
@@ -133,6 +144,7 @@ def command(argv: list[str]) -> int:
             views=arguments.views,
             seed=arguments.seed,
             languages=languages,
+            text_model=arguments.text_model,
         )
     written = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     display.console.print(f"{arguments.out}: {written}; a host to train: {arguments.out / 'host'}", highlight=False)

@@ -72,18 +72,25 @@ def build_host(
 
 
 def fresh_host(
-    concepts: Sequence[Concept], pictures: np.ndarray, *, grid: int = 3, seed: int = 0
+    concepts: Sequence[Concept],
+    pictures: np.ndarray,
+    text_model: PreTrainedModel,
+    *,
+    image: int = IMAGE,
+    grid: int = 3,
+    seed: int = 0,
 ) -> LlavaForConditionalGeneration:
     """The host before any training of ours: what stage 1 starts from.
 
     Args:
         concepts: the tower is calibrated on some of the seen ones, chosen by hash.
         pictures: their training art, uint8 (concepts, P, P, 3).
+        text_model: speaks.
+        image: its id of a picture's placeholder.
         grid: grid x grid visual tokens.
         seed: of the projector.
     """
     from .features import encode
-    from .text_model import load_text_model
     from .vision import EmojiTowerConfig, load_tower
 
     seen = [index for index, concept in enumerate(concepts) if concept.split == "seen"]
@@ -91,7 +98,7 @@ def fresh_host(
     chosen = torch.from_numpy(pictures[seen[:CALIBRATION]]).permute(0, 3, 1, 2).float() / 255
     tower = load_tower(EmojiTowerConfig(grid=grid))
     tower.calibrate(encode(tower, chosen))
-    return build_host(tower, load_text_model(), seed)
+    return build_host(tower, text_model, seed, image)
 
 
 def load_text_model_and_tokenizer(kind: str, seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

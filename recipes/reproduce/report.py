@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parrot_recipes.emoji.attribution import CREDITS
+from parrot_recipes.emoji.attribution import credits_with
 from parrot_recipes.emoji.languages import CODES, OTHERS
 
 from parrot_adapters.pages import data_url, render_page
@@ -41,7 +41,7 @@ def write_report(described: Mapping[str, Any], out: Path) -> Path:
         main=described["main"],
         codes=CODES,
         others=OTHERS,
-        works=CREDITS,
+        works=credits_with(*described["regimes"]),
         seeds=max(len(regime["seeds"]) for regime in described["regimes"].values()),
     )
     path = out / "report.html"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parrot_recipes.emoji import pretrained, trimming
+from parrot_recipes.emoji import attribution, dataset, pretrained, trimming
 from parrot_recipes.emoji.concepts import load_concepts
 from parrot_recipes.emoji.errors import RecipeError
 from parrot_recipes.emoji.features import load_features
@@ -176,6 +176,19 @@ def test_terms_have_to_be_accepted(packaged, monkeypatch):
         load_pretrained("random")
     with pytest.raises(RecipeError, match="no pretrained text model 'gemma'"):
         load_pretrained("gemma")
+
+
+def test_an_export_speaks_with_it(packaged, tmp_path, monkeypatch):
+    monkeypatch.setattr(attribution, "TEXT_MODELS", {"random": replace(attribution.CREDITS[0], what="a random model")})
+    dataset.export(load_concepts()[:3], tmp_path, grid=2, text_model="random")
+    assert load_host(tmp_path / "host").config.text_config.model_type == "gemma3_text"
+    assert "a random model" in (tmp_path / "ATTRIBUTION.txt").read_text("utf-8")
+
+
+def test_every_pretrained_model_is_credited():
+    assert set(attribution.TEXT_MODELS) == set(PRETRAINED)
+    assert "Gemma is provided under and subject to the Gemma Terms of Use" in attribution.attribution_text(*PRETRAINED)
+    assert "Gemma" not in attribution.attribution_text("siloed")
 
 
 def test_the_host_asks_as_its_processor_does(packaged, tmp_path):
