@@ -127,8 +127,8 @@ def pretrained() -> StudyConfig:
     base = replace(
         emoji.quickstart(),
         name=gemma,
-        # Not the miniature's 1e-3: forty steps at that take visual tokens from the RMS of names (0.95) to 2.4 and English
-        # back to chance; 2e-4 does neither. Noticed on 48 English test questions, so this one choice was not blind.
+        # Not the miniature's 1e-3: forty steps at that take visual tokens from the RMS of names (0.95) to 2.4, and
+        # English back to chance; 2e-4 does neither. Noticed on 48 English test questions: this choice was not blind.
         stage1=Schedule(steps=300, learning_rate=2e-4, batch_size=128),
         stage2=Schedule(steps=700, learning_rate=2e-4, batch_size=256),
     )
