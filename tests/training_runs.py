@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from parrot_adapters.training.config import (
 )
 
 LANGUAGES = ("en", "tr", "ru")
+RECIPES = Path(__file__).parents[1] / "recipes" / "train"
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,9 @@ def toy_run(config: TrainingConfig, family: str = "llava", data: Any = None, **o
 
     handle = toy_handle(config, family)
     collator = options.pop("collator", None) or ToyCollator(FAMILIES[family])
-    return handle, train(handle, None, config, data or ToyData(), collator=collator, **options)
+    settings = RECIPES / f"{config.engine.kind}.json"  # DeepSpeed's, as the recipes have them
+    deepspeed = json.loads(settings.read_text("utf-8")) if settings.exists() else None
+    return handle, train(handle, None, config, data or ToyData(), collator=collator, deepspeed=deepspeed, **options)
 
 
 # --- runs in processes of their own, to be killed ---------------------------------------------------------------------
@@ -207,7 +211,6 @@ def die_at_moment(last: int, moments: dict[str, tuple[str, ...]] = MOMENTS) -> N
 
 
 if __name__ == "__main__":  # under torchrun
-    import json
     import sys
 
     run_in_process(sys.argv[1], json.loads(sys.argv[2]))
