@@ -72,7 +72,7 @@ def leave_deepspeed(engine: Any) -> None:
     AcceleratorState._reset_state()
 
 
-# --- ZeRO-3: what every process keeps ----------------------------------------------------------------------------------
+# --- ZeRO-3: what every process keeps --------------------------------------------------------------------------------
 
 
 def keep_visual_parts_whole(handle: Attachment, optimizer: Any) -> None:
@@ -140,13 +140,9 @@ def _unknown_release(error: Exception) -> str:
 # --- weights and optimizer state -------------------------------------------------------------------------------------
 
 
-def is_partitioned(tensor: Any) -> bool:
+def is_partitioned(tensor: Tensor) -> bool:
     """Whether ZeRO trains this parameter: its float32 original is in partitions."""
-    return isinstance(tensor, Tensor) and tensor.requires_grad and hasattr(tensor, "_hp_mapping") or _in_parts(tensor)
-
-
-def _in_parts(tensor: Any) -> bool:
-    return hasattr(tensor, "ds_id") and bool(tensor.requires_grad)
+    return tensor.requires_grad and (hasattr(tensor, "_hp_mapping") or hasattr(tensor, "ds_id"))
 
 
 def full_weight(parameter: Tensor) -> Tensor:
@@ -187,7 +183,8 @@ def load_partitions(
     Args:
         model: what trains; its own weights are the checkpoint's already, rounded to what it computes in.
         optimizer: DeepSpeed's.
-        weights, state: by parameter name.
+        weights: by parameter name.
+        state: likewise, as :func:`partitioned_optimizer_state` gave it.
     """
     base = optimizer.optimizer
     third = hasattr(optimizer, "fp32_partitioned_groups_flat")
