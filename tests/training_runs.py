@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from parrot_adapters.training.config import (
 )
 
 LANGUAGES = ("en", "tr", "ru")
+RECIPES = Path(__file__).parents[1] / "recipes" / "train"
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,11 @@ def toy_run(config: TrainingConfig, family: str = "llava", data: Any = None, **o
 
     handle = toy_handle(config, family)
     collator = options.pop("collator", None) or ToyCollator(FAMILIES[family])
-    return handle, train(handle, None, config, data or ToyData(), collator=collator, **options)
+    settings = RECIPES / f"{config.engine.kind}.json"  # DeepSpeed's, as the recipes have them
+    deepspeed = json.loads(settings.read_text("utf-8")) if settings.exists() else None
+    if deepspeed is not None:
+        deepspeed["zero_optimization"].update(options.pop("zero", {}))
+    return handle, train(handle, None, config, data or ToyData(), collator=collator, deepspeed=deepspeed, **options)
 
 
 # --- runs in processes of their own, to be killed ---------------------------------------------------------------------
@@ -149,7 +155,8 @@ def run_in_process(
 
     Args:
         out: as in :func:`toy_config`.
-        changes: likewise; and ``family``, ``die_in_step``, and ``text_only`` of :class:`ToyData`.
+        changes: likewise; and ``family``, ``die_in_step``, ``text_only`` of :class:`ToyData`, ``zero`` for DeepSpeed's
+            settings of that name, ``broken`` (:data:`BROKEN`), and ``then``: changes of a second run in this process.
         die_at: which of all moments (:data:`MOMENTS`) is the last.
         largest_file: bytes; what is longer cannot be written, as on a full disk.
     """
@@ -162,16 +169,46 @@ def run_in_process(
     if die_at is not None:
         die_at_moment(die_at)
     if "die_in_step" in changes:
-        die_at_moment(2 * changes.pop("die_in_step"), {"torch.optim": ("AdamW.step",)})
+        die_at_moment(2 * changes.pop("die_in_step"), {"parrot_adapters.training.guard": ("LossGuard.verdict",)})
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     family, data = changes.pop("family", "llava"), ToyData(text_only=changes.pop("text_only", ()))
+    zero, then = changes.pop("zero", {}), changes.pop("then", None)
+    if broken := changes.pop("broken", None):
+        BROKEN[broken]()
+    options = {"zero": zero} if "zero" in changes.get("engine__kind", "") else {}
     try:
-        _, result = toy_run(toy_config(out, **changes), family, data)
+        _, result = toy_run(toy_config(out, **changes), family, data, **options)
+        if then is not None:
+            toy_run(toy_config(**{**changes, **then}), family, data)
     except pa.ParrotError as error:
         (Path(out) / "error.txt").write_text(str(error))
         os._exit(1)
     os._exit(128 + result.signal if result.signal else 0)
+
+
+def forget_what_is_whole() -> None:
+    """A double of ZeRO-3 as DeepSpeed has it: visual modules are gathered when they are called."""
+    import parrot_adapters.interop.trainer as trainer
+
+    trainer.keep_visual_parts_whole = lambda handle, optimizer: None
+
+
+def gradients_in_any_order() -> None:
+    """A double of the objective whose zeros are the newest part of the graph, so that backward comes to them first."""
+    from parrot_adapters.interop.objective import Objective, _with_loss
+
+    makes, ends = Objective._zero_of_everything, Objective.after_forward
+    Objective._zero_of_everything = lambda self: 0.0
+
+    def after_forward(self: Any, host: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        output = ends(self, host, args, kwargs, output) or output
+        return _with_loss(output, output["loss"] + makes(self))
+
+    Objective.after_forward = after_forward
+
+
+BROKEN = {"whole": forget_what_is_whole, "order": gradients_in_any_order}
 
 
 def die_at_moment(last: int, moments: dict[str, tuple[str, ...]] = MOMENTS) -> None:
@@ -207,7 +244,6 @@ def die_at_moment(last: int, moments: dict[str, tuple[str, ...]] = MOMENTS) -> N
 
 
 if __name__ == "__main__":  # under torchrun
-    import json
     import sys
 
     run_in_process(sys.argv[1], json.loads(sys.argv[2]))

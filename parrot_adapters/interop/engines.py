@@ -10,6 +10,7 @@ The library decides little here. What it does decide:
   from their first use in a step; and gradients pass through a frozen language model only on their way to a picture, so
   there they are made to pass always.
 * DDP does not look for unused parameters; the objective gives every one a gradient (``interop/objective.py``).
+* DeepSpeed: ``interop/zero.py``.
 * A process uses one device. A machine with several is used through ``torchrun`` or ``accelerate launch``.
 """
 
@@ -26,13 +27,16 @@ import torch
 from torch import nn
 
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
+from parrot_adapters.interop.zero import on_processors
 from parrot_adapters.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from parrot_adapters.attachment import Attachment
 
 __all__ = [
+    "ON_A_COPY",
     "SHARDED",
+    "ZERO",
     "decoder_layers",
     "host_device",
     "join_processes",
@@ -44,8 +48,12 @@ __all__ = [
     "training_arguments",
 ]
 
+ZERO = ("zero2", "zero3")
+"""DeepSpeed's engines."""
 SHARDED = ("fsdp2", "zero3")
 """Engines under which no process holds the whole model."""
+ON_A_COPY = ("fsdp2", "zero2", "zero3")
+"""Engines that take apart the model they are given, or cast it; they get a copy of it."""
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
@@ -62,8 +70,8 @@ def join_processes(config: TrainingConfig) -> Any:
 
 
 def host_device(config: TrainingConfig) -> str:
-    """Where a host is loaded to: a sharding engine takes it from the CPU's memory in parts."""
-    return "cpu" if config.engine.kind in SHARDED or _on_cpu(config) else "auto"
+    """Where a host is loaded to: engines that work on a copy take it from the CPU's memory."""
+    return "cpu" if config.engine.kind in ON_A_COPY or _on_cpu(config) else "auto"
 
 
 def training_arguments(
@@ -101,7 +109,7 @@ def training_arguments(
             "cpu_ram_efficient_loading": False,
             "state_dict_type": "FULL_STATE_DICT",
         }
-    if config.engine.kind in ("zero2", "zero3"):
+    if config.engine.kind in ZERO:
         options["deepspeed"] = copy.deepcopy(dict(deepspeed or {}))
     arguments = TrainingArguments(
         output_dir=str(directory),
@@ -126,6 +134,8 @@ def training_arguments(
         label_names=["labels"],
         **options,
     )
+    if config.engine.kind in ZERO and _on_cpu(config):
+        on_processors()
     _ = arguments.device  # sets the process group up
     if config.engine.kind == "fsdp2" and _on_cpu(config):
         _let_processors_shard(arguments)
@@ -158,9 +168,16 @@ def require_engine(config: TrainingConfig) -> None:
                 to_do="torchrun --nproc-per-node N -m parrot_adapters train CONFIG; or engine.kind=ddp",
             )
         )
-    if config.engine.kind in ("zero2", "zero3") and importlib.util.find_spec("deepspeed") is None:
+    if config.engine.kind in ZERO and importlib.util.find_spec("deepspeed") is None:
         raise MissingDependencyError(
             explain(f"engine.kind: {config.engine.kind} is DeepSpeed's.", to_do="pip install deepspeed")
+        )
+    if config.engine.kind in ZERO and "RANK" not in os.environ:
+        raise ConfigError(
+            explain(
+                f"engine.kind: {config.engine.kind} is DeepSpeed's, which only works under a launcher.",
+                to_do="torchrun --nproc-per-node N -m parrot_adapters train CONFIG; or engine.kind=ddp",
+            )
         )
     if config.log.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingDependencyError(

@@ -7,7 +7,8 @@ share of those tokens, so that accumulation and several processes give their tok
 
 Every trainable parameter outside the language model also enters with factor zero. A batch without images, or one that
 leaves an expert out, would else give those parameters no gradient, and in a distributed run the processes that have
-one would wait for those that have none.
+one would wait for those that have none. These terms are made before the forward pass, so that the backward pass comes
+to them last: whatever a batch holds, gradients become ready in one order. DeepSpeed sums them over processes by it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Objective:
         self.terms: dict[str, Tensor] = {}
         self._stack: ExitStack | None = None
         self._log: list[RoutingRecord] = []
+        self._nothing: Tensor | float = 0.0
         host = handle.model
         self._hooks = [
             host.register_forward_pre_hook(self.before_forward, with_kwargs=True),
@@ -73,12 +75,13 @@ class Objective:
         if learns and kwargs.get("labels") is not None:
             self._stack = ExitStack()
             self._log = self._stack.enter_context(self.handle.record_routing(graph=True))
+            self._nothing = self._zero_of_everything()
 
     def after_forward(self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         """Add to the loss. Also called, with no output, when the pass failed."""
         if self._stack is None:
             return None
-        log = list(self._log)
+        log, nothing = list(self._log), self._nothing
         self._close()
         loss = _loss_of(output)
         if loss is None:
@@ -90,9 +93,15 @@ class Objective:
         total = loss
         for value in added.values():
             total = total + value.to(loss)
+        return _with_loss(output, total + (nothing.to(loss) if isinstance(nothing, Tensor) else nothing))
+
+    def _zero_of_everything(self) -> Tensor | float:
+        """Zero, with a gradient of zero for every trainable parameter outside the language model."""
+        total: Tensor | float = 0.0
         for parameter in self._outside_language_model():
-            total = total + 0.0 * parameter.sum().to(loss)
-        return _with_loss(output, total)
+            term = 0.0 * parameter.sum().float()
+            total = term if isinstance(total, float) else total + term.to(total)
+        return total
 
     def _outside_language_model(self) -> list[nn.Parameter]:
         parts = self.handle.parts
@@ -106,7 +115,7 @@ class Objective:
     def _close(self) -> None:
         if self._stack is not None:
             self._stack.close()
-            self._stack, self._log = None, []
+            self._stack, self._log, self._nothing = None, [], 0.0
 
 
 def _share(labels: Tensor, items: Tensor | int | None) -> Tensor | float:

@@ -1,7 +1,7 @@
 """The files of a run's checkpoint.
 
-    weights.safetensors    what trains, by parameter name       } absent under DeepSpeed,
-    optimizer.pt           the optimizer's state, likewise      } which has files of its own
+    weights.safetensors    what trains, by parameter name
+    optimizer.pt           the optimizer's state, likewise
     state.pt               schedule, guard, data position; random state and sums of each process
     trainer_state.json     transformers' own: the step
 
@@ -35,16 +35,14 @@ def write_checkpoint(
     """
     if broken := [name for name, value in weights.items() if not value.isfinite().all()]:
         raise RuntimeError(f"weights are not finite: {broken[0]}")
-    if weights:
-        save_tensors(weights, directory / WEIGHTS)
-        torch.save(dict(optimizer), directory / OPTIMIZER)
+    save_tensors(weights, directory / WEIGHTS)
+    torch.save(dict(optimizer), directory / OPTIMIZER)
     torch.save(dict(state), directory / STATE)
 
 
-def stored_weights(checkpoint: Path) -> dict[str, Tensor] | None:
-    """What trained; None where DeepSpeed keeps it."""
-    path = checkpoint / WEIGHTS
-    return read_tensors(path) if path.exists() else None
+def stored_weights(checkpoint: str | Path) -> dict[str, Tensor]:
+    """What trained."""
+    return read_tensors(Path(checkpoint) / WEIGHTS)
 
 
 def stored_optimizer(checkpoint: str | Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.interop.zero import full_weight, is_partitioned
 
 __all__ = [
     "load_optimizer_state",
@@ -28,23 +29,25 @@ __all__ = [
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A tensor gathered from all processes (which all must call this), on the CPU.
-
-    ZeRO-3's partitioned parameters are gathered as DeepSpeed documents it; not run by us.
-    """
-    if hasattr(tensor, "ds_id"):
-        import deepspeed
-
-        with deepspeed.zero.GatheredParameters([tensor]):
-            return tensor.detach().cpu().clone()
+    """A tensor gathered from all processes (which all must call this), on the CPU."""
+    if is_partitioned(tensor):
+        return full_weight(tensor)
     gathered = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return gathered.detach().cpu()
 
 
-def trained_weights(model: nn.Module) -> dict[str, Tensor]:
-    """What trains, and the buffers of modules in which something trains. A tensor under two names has the first."""
+def trained_weights(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
+    """What trains, and the buffers of modules in which something trains. A tensor under two names has the first.
+
+    All processes call this; those that do not ``keep`` only take part in gathering, and get nothing.
+    """
     names = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return {name: whole(value) for name, value in {**names, **_buffers(model)}.items()}
+    found = {}
+    for name, value in {**names, **_buffers(model)}.items():
+        gathered = whole(value)
+        if keep:
+            found[name] = gathered
+    return found
 
 
 @torch.no_grad()
@@ -82,18 +85,17 @@ def _buffers(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def optimizer_state(model: nn.Module, optimizer: Any) -> dict[str, dict[str, Any]]:
-    """An optimizer's state by parameter name."""
+def optimizer_state(model: nn.Module, optimizer: Any, *, keep: bool = True) -> dict[str, dict[str, Any]]:
+    """An optimizer's state by parameter name. All processes call this, as with :func:`trained_weights`."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {
-        names[id(parameter)]: {
-            key: whole(value) if isinstance(value, Tensor) else value
-            for key, value in optimizer.state[parameter].items()
-        }
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter in optimizer.state
-    }
+    found = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter in optimizer.state:
+                state = {k: whole(v) if isinstance(v, Tensor) else v for k, v in optimizer.state[parameter].items()}
+                if keep:
+                    found[names[id(parameter)]] = state
+    return found
 
 
 def load_optimizer_state(model: nn.Module, optimizer: Any, state: Mapping[str, Mapping[str, Any]]) -> None:

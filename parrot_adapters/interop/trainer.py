@@ -5,12 +5,13 @@
 * loss: the host's mean over a micro-batch enters with the micro-batch's share of the global batch's learned tokens.
   Accumulation, several processes and one large batch so have the same gradient, whatever a host does with
   ``num_items_in_batch`` (Qwen-VL and Gemma 3 do not take it);
-* checkpoints: what trains, atomically (``training/checkpoints.py``), in one form for all engines but DeepSpeed;
+* checkpoints: what trains, atomically (``training/checkpoints.py``), in one form for all engines;
 * metrics, the guard against divergence, and stopping on a signal.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +32,13 @@ from parrot_adapters.errors import TrainingError, explain
 from parrot_adapters.interop.engines import keep_embeddings_whole
 from parrot_adapters.interop.measuring import IGNORED, measure, targets_of
 from parrot_adapters.interop.micro_batches import MicroBatches, TrainingData
-from parrot_adapters.interop.run_checkpoint import TRAINER_STATE, stored_optimizer, stored_state, write_checkpoint
+from parrot_adapters.interop.run_checkpoint import (
+    TRAINER_STATE,
+    stored_optimizer,
+    stored_state,
+    stored_weights,
+    write_checkpoint,
+)
 from parrot_adapters.interop.trained_state import (
     load_optimizer_state,
     load_random_state,
@@ -40,6 +47,7 @@ from parrot_adapters.interop.trained_state import (
     trained_weights,
     whole,
 )
+from parrot_adapters.interop.zero import keep_visual_parts_whole, load_partitions, partitioned_optimizer_state
 from parrot_adapters.training.directory import RunDirectory, write_whole
 from parrot_adapters.training.guard import LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
@@ -64,6 +72,8 @@ class RunCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Make sure that nobody waits for ever, and show where the run stands."""
         keep_embeddings_whole(self.trainer.model)
+        if self.trainer.zero is not None:
+            keep_visual_parts_whole(self.trainer.handle, self.trainer.zero)
         self.trainer.started = time.monotonic()
         self.trainer.show_progress(state.global_step, state.max_steps, None)
 
@@ -143,6 +153,23 @@ class ParrotTrainer(Trainer):
         self._rates: dict[str, float] = {}
         self._grad_norm = float("nan")
         self._frozen = _frozen_parts(handle.parts.module(handle.parts.vision_tower))
+
+    # --- the engine --------------------------------------------------------------------------------------------
+
+    @property
+    def zero(self) -> Any:
+        """DeepSpeed's optimizer, once the engine has the model; None under other engines."""
+        return self.optimizer.optimizer if self.is_deepspeed_enabled else None
+
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """Hand model and optimizer to the engine. DeepSpeed would then look for a checkpoint of its own."""
+        if not self.is_deepspeed_enabled:
+            return super()._prepare_for_training(*args, **kwargs)
+        call = inspect.signature(super()._prepare_for_training).bind(*args, **kwargs)
+        checkpoint, call.arguments["resume_from_checkpoint"] = call.arguments["resume_from_checkpoint"], None
+        prepared = super()._prepare_for_training(*call.args, **call.kwargs)
+        self._load_optimizer_and_scheduler(checkpoint)
+        return prepared
 
     # --- data --------------------------------------------------------------------------------------------------
 
@@ -308,17 +335,16 @@ class ParrotTrainer(Trainer):
         if self.checkpoints.newest() == step:
             return
         bare = self.accelerator.unwrap_model(model)
-        plain, main, problem = not self.is_deepspeed_enabled, self.is_world_process_zero(), None
-        weights = trained_weights(bare) if plain else {}
-        optimizer = optimizer_state(bare, self.optimizer) if plain else {}
+        main, problem = self.is_world_process_zero(), None
+        weights = trained_weights(bare, keep=main)
+        if self.zero is not None:
+            optimizer = partitioned_optimizer_state(bare, self.zero, keep=main)
+        else:
+            optimizer = optimizer_state(bare, self.optimizer, keep=main)
         processes = gather_object([{"random": random_state(), "measured": asdict(self.measured)}])
         try:
             self.metrics.flush()
             with self.checkpoints.writing(step) if main else nullcontext(self.checkpoints.pending(step)) as directory:
-                if not plain:
-                    self.accelerator.wait_for_everyone()
-                    self.model_wrapped.save_checkpoint(str(directory))  # whole: transformers loads it strictly
-                    self.accelerator.wait_for_everyone()
                 if main:
                     write_checkpoint(directory, weights, optimizer, self._state_of_run(processes))
                     self.state.save_to_json(str(directory / TRAINER_STATE))
@@ -355,17 +381,19 @@ class ParrotTrainer(Trainer):
         if checkpoint is None:
             return
         state = stored_state(checkpoint)
-        if not self.is_deepspeed_enabled:
-            model = self.accelerator.unwrap_model(self.model_wrapped)
-            load_optimizer_state(model, self.optimizer, stored_optimizer(checkpoint))
-            self.lr_scheduler.load_state_dict(state["schedule"])
-            # The number of steps may have changed: the rate is what the schedule of this run says here.
-            for group, base, shape in zip(
-                self.optimizer.param_groups, self.lr_scheduler.base_lrs, self.lr_scheduler.lr_lambdas, strict=True
-            ):
-                group["initial_lr"] = base
-                group["lr"] = base * shape(self.lr_scheduler.last_epoch)
-            self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        model, optimizer = self.accelerator.unwrap_model(self.model_wrapped), stored_optimizer(checkpoint)
+        if self.zero is not None:
+            load_partitions(model, self.zero, stored_weights(checkpoint), optimizer)
+        else:
+            load_optimizer_state(model, self.optimizer, optimizer)
+        self.lr_scheduler.load_state_dict(state["schedule"])
+        # The number of steps may have changed: the rate is what the schedule of this run says here.
+        for group, base, shape in zip(
+            self.optimizer.param_groups, self.lr_scheduler.base_lrs, self.lr_scheduler.lr_lambdas, strict=True
+        ):
+            group["initial_lr"] = base
+            group["lr"] = base * shape(self.lr_scheduler.last_epoch)
+        self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
         self.guard.load_state_dict(state["guard"])
         mine, processes = self.accelerator.process_index, state["processes"]
         if len(processes) == self.accelerator.num_processes:

@@ -377,6 +377,8 @@ def shared_among(
     """
     half = step.trained // 2  # DeepSpeed computes with bfloat16 copies of what trains
     bucket = min(2 * REDUCE_BUCKET, half)
+    outside, largest = layers
+    width = 2 if compute == "bfloat16" else 4
     parts = {
         "frozen weights": step.frozen,
         "trained weights": step.trained,
@@ -396,10 +398,9 @@ def shared_among(
         parts["trained weights"] = (half + step.trained) // processes
         parts["gradients"] = half // processes
         parts["optimizer state"] = step.optimizer // processes
-        parts["communication"] = bucket + min(2 * LIVE_PARAMETERS, step.frozen + half)
+        # What pictures go through, and the embeddings, stay gathered (interop/zero.py); of the rest so much at a time.
+        parts["communication"] = bucket + outside * width + min(2 * LIVE_PARAMETERS, step.frozen + half)
     if engine == "fsdp2":
-        outside, largest = layers
-        width = 2 if compute == "bfloat16" else 4
         whole = (step.frozen + step.trained) // processes
         parts["frozen weights"] = step.frozen // processes
         parts["trained weights"] = whole - parts["frozen weights"]

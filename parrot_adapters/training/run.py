@@ -194,9 +194,11 @@ class _Run:
         return self._result(self.steps, first, 0, started)
 
     def _train(self, first: int) -> ParrotTrainer:
+        from parrot_adapters.interop.engines import ZERO
         from parrot_adapters.interop.recompute import recompute_activations
         from parrot_adapters.interop.trained_state import load_trained_weights, trained_weights
         from parrot_adapters.interop.trainer import ParrotTrainer
+        from parrot_adapters.interop.zero import leave_deepspeed
 
         config, handle = self.config, self.handle
         handle.add_losses(config.losses, config.loss_options)
@@ -222,25 +224,30 @@ class _Run:
                 tensorboard=self.directory.tensorboard if config.log.tensorboard and self.main else None,
             )
             self._require_engine(trainer)
-            with working.observe(trainer.count_routing), _memory_errors(config), warnings.catch_warnings():
-                # Nothing here works in place on what the host returns, which is what it warns of.
-                warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-                trainer.train(resume_from_checkpoint=trainer.resumed)
-        if working is not handle:
-            bare = trainer.accelerator.unwrap_model(trainer.model_wrapped)
-            load_trained_weights(handle.model, trained_weights(bare))
+            try:
+                with working.observe(trainer.count_routing), _memory_errors(config), warnings.catch_warnings():
+                    # Nothing here works in place on what the host returns, which is what it warns of.
+                    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+                    trainer.train(resume_from_checkpoint=trainer.resumed)
+                if working is not handle:
+                    bare = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+                    load_trained_weights(handle.model, trained_weights(bare))
+            finally:
+                if config.engine.kind in ZERO:
+                    leave_deepspeed(trainer.model_wrapped)
         return trainer
 
     def _working(self) -> Attachment:
-        """The handle on the model that an engine may take apart: this one, or a copy's where it is sharded."""
+        """The handle on the model that an engine may take apart: this one, or a copy's."""
         from parrot_adapters.attachment import attachment_of
-        from parrot_adapters.interop.engines import SHARDED, pass_gradients_always, sharing_weights
+        from parrot_adapters.interop.engines import ON_A_COPY, SHARDED, pass_gradients_always, sharing_weights
 
-        if self.config.engine.kind not in SHARDED:
+        if self.config.engine.kind not in ON_A_COPY:
             return self.handle
         copied = attachment_of(sharing_weights(self.handle.model))
         assert copied is not None
-        pass_gradients_always(copied)
+        if self.config.engine.kind in SHARDED:
+            pass_gradients_always(copied)
         return copied
 
     def _load(self, step: int) -> None:
@@ -251,9 +258,7 @@ class _Run:
         checkpoint = self.directory.checkpoints.path(step)
         if not checkpoint.is_dir():
             return
-        weights = stored_weights(checkpoint)
-        if weights is not None:
-            load_trained_weights(self.handle.model, weights)
+        load_trained_weights(self.handle.model, stored_weights(checkpoint))
         threads = int(stored_state(checkpoint)["threads"])
         if threads != torch.get_num_threads():
             warnings.warn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -22,7 +23,11 @@ from parrot_adapters.interop.engines import decoder_layers, sharing_weights
 from parrot_adapters.interop.micro_batches import MicroBatches
 
 TESTS = Path(__file__).parents[1]
-ENGINES = ("ddp", "fsdp2")
+NEEDS_DEEPSPEED = pytest.mark.skipif(
+    importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed: pip install deepspeed"
+)
+ZERO = tuple(pytest.param(kind, marks=NEEDS_DEEPSPEED) for kind in ("zero2", "zero3"))
+ENGINES = ("ddp", "fsdp2", *ZERO)
 
 
 def start(out, *launcher, **changes):
@@ -39,18 +44,20 @@ def start(out, *launcher, **changes):
     )
 
 
+WAIT = float(os.environ.get("PARROT_TEST_WAIT", "150"))  # seconds for two processes; more on a busy machine
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def together(out, *launcher, **changes):
+def together(out, *launcher, code=0, **changes):
     """Train in two processes."""
     process = start(out, *launcher, **changes)
     try:
-        printed, _ = process.communicate(timeout=150)
+        printed, _ = process.communicate(timeout=WAIT)
     except subprocess.TimeoutExpired:  # they wait for each other
-        process.kill()
+        process.terminate()  # the launcher ends its processes
         raise AssertionError(f"hangs: {process.communicate()[0]}") from None
-    assert process.returncode == 0, printed
+    assert process.returncode == code, printed
+    return printed
 
 
 class Stopped(Exception):
@@ -61,6 +68,7 @@ def alone(out, *, stop_after=None, **changes):
     """Train in this process; ``stop_after`` so many micro-batches it ends."""
     torch.set_num_threads(1)
     family, text_only = changes.pop("family", "llava"), changes.pop("text_only", ())
+    changes.pop("zero", None)
 
     class Collator(ToyCollator):
         made = 0
@@ -218,7 +226,7 @@ def test_checkpoints_of_two_go_on_in_one_and_back(tmp_path, engine, what):
     alone(tmp_path / "one", **what)
     mixed = tmp_path / "mixed"
     killed = start(mixed, engine__kind=engine, die_in_step=5, **what)
-    killed.communicate(timeout=150)
+    killed.communicate(timeout=WAIT)
     assert killed.returncode != 0
     (at,) = (mixed / "checkpoints").glob("step-*")
     assert at.name == "step-00000003"
@@ -246,3 +254,78 @@ def test_accelerate_launches_it_too(tmp_path):
     launcher = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
     together(tmp_path / "two", *launcher, "--mixed_precision", "no", "--dynamo_backend", "no", steps=4)
     same(tmp_path / "one", tmp_path / "two")
+
+
+# --- DeepSpeed -------------------------------------------------------------------------------------------------------
+
+ODD = {"text_only": [n for n in range(24) if n % 3 != 1], "batch": {"size": 4, "per_device": 1}, "steps": 6}
+CUT = {  # many buckets, and no parameter too small to be cut up
+    "reduce_bucket_size": 2000,
+    "allgather_bucket_size": 2000,
+    "stage3_prefetch_bucket_size": 2000,
+    "stage3_param_persistence_threshold": 0,
+}
+LORA = {"train__language_model": "lora", "lora": {"r": 2}}
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ZERO)
+@pytest.mark.parametrize("what", [LORA, {"train__language_model": "full", "recipe": "stage2"}], ids=["lora", "full"])
+def test_gradients_meet_their_own_in_many_buckets_whatever_a_process_sees(tmp_path, engine, what):
+    alone(tmp_path / "one", **ODD, **what)
+    together(tmp_path / "two", engine__kind=engine, zero=CUT, **ODD, **what)
+    same(tmp_path / "one", tmp_path / "two")
+
+
+@SLOW
+@NEEDS_DEEPSPEED
+def test_gradients_in_another_order_would_be_summed_with_strangers(tmp_path):
+    alone(tmp_path / "one", **ODD, **LORA)
+    together(tmp_path / "two", engine__kind="zero2", broken="order", **ODD, **LORA)
+    with pytest.raises(AssertionError):
+        same(tmp_path / "one", tmp_path / "two")
+
+
+@SLOW
+@NEEDS_DEEPSPEED
+def test_without_what_is_kept_whole_zero3_cannot_train(tmp_path):
+    assert "Error" in together(tmp_path, engine__kind="zero3", broken="whole", code=1, **ODD)
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ZERO)
+def test_clipping_and_a_second_run_in_the_same_process(tmp_path, engine):
+    clipped = {"optim__max_grad_norm": 0.1, "steps": 4}
+    alone(tmp_path / "one", **clipped)
+    together(
+        tmp_path / "two", engine__kind=engine, then={"out": str(tmp_path / "three"), "engine__kind": "ddp"}, **clipped
+    )
+    same(tmp_path / "one", tmp_path / "two")
+    same(tmp_path / "one", tmp_path / "three")
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ZERO)
+def test_a_run_that_diverges_stops_and_names_its_batch(tmp_path, engine):
+    together(tmp_path, engine__kind=engine, optim__learning_rate=1e30, code=1)
+    assert "training diverged at step 2" in (tmp_path / "error.txt").read_text()
+    assert json.loads((tmp_path / "bad_batch.json").read_text())["identities"]
+    assert not (tmp_path / "adapter").exists()
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ZERO)
+@pytest.mark.parametrize("compute", ["float32", "bfloat16"])
+def test_a_killed_run_ends_bit_for_bit_like_one_that_was_not(tmp_path, engine, compute):
+    """Also where what it computes with is rounded, and the original is in the checkpoint."""
+    what = {"engine__kind": engine, "engine__compute": compute, "host__dtype": compute, "steps": 6, **LORA}
+    together(tmp_path / "whole", **what)
+    killed = start(tmp_path / "killed", die_in_step=5, **what)
+    killed.communicate(timeout=WAIT)
+    assert killed.returncode != 0
+    together(tmp_path / "killed", **what)
+    files = sorted(p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole" / "adapter").rglob("*.safetensors"))
+    assert len(files) > 1
+    for name in files:
+        one, two = load_file(tmp_path / "whole" / name), load_file(tmp_path / "killed" / name)
+        assert all(torch.equal(one[key], two[key]) for key in one), name
