@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from parrot_adapters.data.dialogue import Picture, Turn, Video
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.records import JsonRecords, Records
+from parrot_adapters.data.records import JsonRecords, LineStream, Records, RecordStream
 
 __all__ = ["DataFormat", "Files", "role_of", "split_at", "text_of"]
 
@@ -86,7 +86,15 @@ class DataFormat(ABC):
 
     What every format needs (alternating roles, no empty turn, an answer to learn) is checked by the library: a format
     only says what stands where, and raises :class:`BadSample` for what it cannot read.
+
+    A format may also be a kind of file: ``suffixes`` says which, ``records`` and ``stream`` read it. Such files are
+    read by it alone, whether named one by one, by a pattern or by their directory, streamed or not.
+
+    Attributes:
+        suffixes: of files that it reads itself, lower case and with the dot; none for what is in JSON.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
     def records(self, path: Path) -> Records:
         """The records of a file; JSON lists and JSON lines by default.
@@ -95,6 +103,20 @@ class DataFormat(ABC):
             DataError: the file cannot be read at all.
         """
         return JsonRecords(path)
+
+    def stream(self, path: Path) -> RecordStream:
+        """The records of a file one after the other, with a position; JSON lines by default.
+
+        Raises:
+            DataError: the file cannot be read at all.
+        """
+        return LineStream(path)
+
+    def holding(self, inner: DataFormat) -> DataFormat:
+        """What reads a file of this kind whose records are in another format that was asked for by name: that format,
+        unless this one wraps records of others.
+        """
+        return inner
 
     @abstractmethod
     def recognise(self, record: object) -> str | None:

@@ -12,9 +12,10 @@ from typing import Any
 
 from parrot_adapters.data.dialogue import Dialogue, Picture, Video
 from parrot_adapters.data.hub import is_hub_name
+from parrot_adapters.data.paths import data_files, is_pattern
 from parrot_adapters.data.pictures import picture_size, read_picture
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.source import Source, data_files
+from parrot_adapters.data.source import Source
 from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.training.config import SourceSettings
 
@@ -151,7 +152,7 @@ def survey(
         ConfigError: there is no such file.
         DataError: a file cannot be read at all.
     """
-    if not Path(settings.path).exists() and not is_hub_name(settings.path):
+    if not Path(settings.path).exists() and not is_hub_name(settings.path) and not is_pattern(settings.path):
         raise ConfigError(explain("there is no such file or directory of training data.", given=settings.path))
     found = Survey(unit="characters" if collator is None else "tokens")
     sources = []
