@@ -19,7 +19,7 @@ __all__ = ["data_files", "is_pattern"]
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
-MOST = 1_000_000  # files of a pattern
+MOST = 100_000  # files of a pattern
 
 
 def is_pattern(path: str) -> bool:
@@ -50,7 +50,9 @@ def data_files(path: Path) -> Iterator[Path]:
     yield from found
 
 
-def _matching(pattern: str) -> Iterator[Path]:
+def _matching(pattern: str) -> list[Path]:
+    """All of them, so that one that is missing is said before the first is read."""
+    matching: list[Path] = []
     named = list(islice(_expanded(pattern), MOST + 1))
     if len(named) > MOST:
         raise DataError(explain(f"the pattern stands for more than {MOST:,} files.", given=pattern))
@@ -58,12 +60,13 @@ def _matching(pattern: str) -> Iterator[Path]:
         if not glob.has_magic(name) or Path(name).exists():
             if not Path(name).is_file():
                 raise DataError(explain("a file that the pattern names is not there.", given=pattern, missing=name))
-            yield Path(name)
+            matching.append(Path(name))
             continue
         found = sorted(Path(file) for file in glob.glob(name, recursive=True) if Path(file).is_file())
         if not found:
             raise DataError(explain("no file matches the pattern.", given=name))
-        yield from found
+        matching += found
+    return matching
 
 
 def _expanded(pattern: str) -> Iterator[str]:

@@ -153,14 +153,18 @@ def _members(file: BinaryIO, size: int, at: int) -> Iterator[tuple[int, int, tar
             begin, at = at, tar.offset
             if at <= member.offset or member.size < 0:
                 raise _Broken("a member's size is negative")
+            if at > size:  # the last one, and not more than its filling may lack
+                at = size if _is_plain(member) and member.offset_data + member.size <= size else size + 1
             yield begin, at, member
-            if member.offset_data + member.size > size:
+            if at > size:
                 return  # its sample says so
+            if at == size:
+                break
     except _Broken:
         raise
     except Exception as error:  # a hostile header can make tarfile raise anything
         raise _Broken(f"what follows is no tar header: {_first_line(error)}") from None
-    file.seek(min(at, size))
+    file.seek(at)
     block = file.read(BLOCK)
     if not block:
         raise _Broken("the shard has no end mark: it was cut short, or its writer was not closed")
@@ -186,7 +190,7 @@ def _key_and_field(member: tarfile.TarInfo) -> tuple[str, str] | None:
 
 def _take(here: TarSample, name: str, member: tarfile.TarInfo, path: Path, size: int) -> None:
     reason = None
-    if not member.isreg() or member.issparse():
+    if not _is_plain(member):
         kind = "a sparse file" if member.issparse() else KINDS.get(member.type, f"of type {member.type!r}")
         reason = f"{readable(member.name)} is {kind}; only plain files are read"
     elif member.offset_data + member.size > size:
@@ -198,6 +202,10 @@ def _take(here: TarSample, name: str, member: tarfile.TarInfo, path: Path, size:
         here.files[name] = Stored(str(path), member.offset_data, member.size, readable(member.name))
     if reason is not None and here.problem is None:
         here.problem = BadSample("bad-record", reason)
+
+
+def _is_plain(member: tarfile.TarInfo) -> bool:
+    return member.isreg() and not member.issparse()
 
 
 class _Guarded:

@@ -16,6 +16,7 @@ import torch
 import transformers
 from miniatures import lively
 from PIL import Image
+from shards import write_shard
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main
@@ -320,6 +321,32 @@ def test_streams_and_budgets(world, tmp_path):
     assert main(["train", str(parts), "steps=null", "--fresh"]) == 2  # a stream has no epochs to count
     text = "recipe: stage1\ndata: {sources: [{path: stage2.json}], token_budget: 300, max_length: 200}"
     assert main(["train", str(write(world, tmp_path, "budget", text))]) == 0
+
+
+def test_shards(world, tmp_path, capsys):
+    """WebDataset, streamed: planned, trained, gone on with from a shard's middle, and its bad samples skipped."""
+    samples = json.loads((world / "stage2.json").read_text("utf-8"))
+    for shard in range(3):
+        here = [(s["id"], {"json": s, "png": (world / s["image"]).read_bytes()}) for s in samples[shard::3]]
+        write_shard(world / f"colours-{shard}.tar", [*here, ("bad", {"json": b"{", "png": b""})])
+    data = "{sources: [{path: 'colours-{0..2}.tar', streaming: true}], bad_samples: skip}"
+    text = f"recipe: retrofit\ndata: {data}\n{ADAPTER}"
+    whole, parts = (write(world, tmp_path, name, text) for name in ("whole", "parts"))
+    assert main(["plan", str(whole), "--json"]) == 0
+    (source,) = json.loads(capsys.readouterr().out)["data"]["sources"]
+    assert source["path"] == str(world / "colours-{0..2}.tar")
+    assert main(["plan", str(whole), "--json", "data.sources.0.streaming=false"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["samples"] == len(samples)
+    steady = ["optim.schedule=constant", "optim.warmup_ratio=0"]
+    assert main(["train", str(whole), *steady]) == 0
+    assert main(["train", str(parts), *steady, "steps=5"]) == 0
+    assert main(["train", str(parts), *steady]) == 0
+    assert losses(tmp_path / "parts")[-3:] == losses(tmp_path / "whole")[-3:]
+    for name in ("whole", "parts"):
+        lines = (tmp_path / name / "rejects.jsonl").read_text("utf-8").splitlines()
+        rejects = {(Path(r["source"]).name, r["identity"], r["problem"]) for r in map(json.loads, lines)}
+        assert rejects == {(f"colours-{shard}.tar", "bad", "bad-record") for shard in range(3)}
+        assert len(lines) == 3, "each is written once"
 
 
 def test_tensorboard_gets_what_metrics_get(world, tmp_path):
