@@ -6,7 +6,7 @@ import base64
 import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -51,16 +51,35 @@ class Files:
         raise BadSample("missing-image", f"a picture is named by {_brief(given)}")
 
     def video(self, given: object) -> Video:
-        """A video by its path.
+        """A video as files name it: a path, bytes, a list of its frames, or
+        ``{"path": ..., "bytes": ..., "frames": [...], "fps": ...}``.
 
         Raises:
-            BadSample: it is no path.
+            BadSample: it is none of these.
         """
+        fps = None
         if isinstance(given, Mapping):
-            given = next((given[key] for key in ("path", "video", "url") if given.get(key)), None)
+            fps = given.get("fps")
+            if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < 1e6):
+                raise BadSample("bad-video", f"a video has {_brief(fps)} frames in a second")
+            given = next((given[key] for key in ("frames", "bytes", "path", "video", "url") if given.get(key)), None)
+        if isinstance(given, Mapping):
+            return replace(self.video(given), **({} if fps is None else {"fps": fps}))
+        if isinstance(given, bytes | bytearray):
+            return Video(data=bytes(given), fps=fps)
+        if isinstance(given, list | tuple) and given:
+            return Video(frames=tuple(self.picture(frame) for frame in given), fps=fps)
         if isinstance(given, str) and given.strip():
-            return Video(path=self._path(given, "video"))
+            return replace(self.video_file(given), fps=fps)
         raise BadSample("bad-video", f"a video is named by {_brief(given)}")
+
+    def video_file(self, name: str) -> Video:
+        """The video that a file's name stands for.
+
+        Raises:
+            BadSample: it is on the network.
+        """
+        return Video(path=self._path(name, "video"))
 
     def _described(self, given: Mapping[str, Any]) -> Picture:
         if given.get("bytes"):

@@ -142,12 +142,8 @@ def _members(file: BinaryIO, size: int, at: int) -> Iterator[tuple[int, int, tar
     """(begin, end, member) of every member; raises :class:`_Broken` unless the shard ends as it should."""
     file.seek(at)
     try:
-        tar = tarfile.TarFile(
-            fileobj=_Guarded(file, size),
-            mode="r",
-            encoding="utf-8",
-            errors="surrogateescape",  # type: ignore[arg-type]
-        )
+        guarded: Any = _Guarded(file, size)
+        tar: Any = tarfile.TarFile(fileobj=guarded, mode="r", encoding="utf-8", errors="surrogateescape")
         while (member := tar.next()) is not None:
             tar.members = []  # it would keep every header it has read
             begin, at = at, tar.offset

@@ -40,7 +40,7 @@ VIDEOS = frozenset(["avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"])
 TEXTS = ("txt", "text", "caption")
 TEXT_LIMIT = 1 << 26  # bytes of a record; more is no record
 PARTS = ("image", "image_url", "video")  # types of a chat's parts that show something
-NAMES = ("image", "path", "url", "image_url", "video", "base64", "bytes")
+NAMES = ("image", "path", "url", "image_url", "video", "frames", "base64", "bytes")
 
 
 class TarRecords(Sequence[Any]):
@@ -169,13 +169,11 @@ class _Own(Files):
             raise BadSample("missing-image", f"the record names {given[:80]}; {self._there(self.pictures)}")
         return self.pictures[name]
 
-    def video(self, given: object) -> Video:
-        if not isinstance(given, str):
-            return super().video(given)
-        name = self.find(given, self.videos)
-        if name is None:
-            raise BadSample("bad-video", f"the record names {given[:80]}; {self._there(self.videos)}")
-        return self.videos[name]
+    def video_file(self, name: str) -> Video:
+        found = self.find(name, self.videos)
+        if found is None:
+            raise BadSample("bad-video", f"the record names {name[:80]}; {self._there(self.videos)}")
+        return self.videos[found]
 
     def find(self, given: str, among: Mapping[str, Any]) -> str | None:
         """What the file that a record calls ``given``, by its whole name or the end of it, is called here."""
