@@ -30,7 +30,11 @@ def _qwen_processor(images: str, videos: str, processor: str, **sampling: Any) -
     made = getattr(transformers, images)(patch_size=PATCH, merge_size=2, size=size)
     # The largest size is of all frames of a video together.
     moving = getattr(transformers, videos)(
-        patch_size=PATCH, merge_size=2, size={"shortest_edge": 64, "longest_edge": 16 * 1024}, **sampling
+        patch_size=PATCH,
+        merge_size=2,
+        size={"shortest_edge": 64, "longest_edge": 16 * 1024},
+        cap_pixels_per_frame=False,
+        **sampling,
     )
     return getattr(transformers, processor)(
         made, tokenizer(QWEN_TOKENS, eos_token="<|im_end|>"), moving, chat_template=CHATML

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from parrot_adapters.data.chat_text import ChatText, Written
-from parrot_adapters.data.dialogue import Dialogue, Picture, Video
+from parrot_adapters.data.dialogue import Dialogue, Picture, Turn, Video
 from parrot_adapters.data.labels import Labelled, find_answers
 from parrot_adapters.data.pictures import picture_size, read_picture
 from parrot_adapters.data.problems import BadSample
@@ -79,6 +80,7 @@ class Collator:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.chat = ChatText(processor)
         self._placeholders = _placeholder_ids(processor, model_config)
+        self._per_video: dict[tuple[int, int, int], int] = {}  # visual tokens by frames, height and width
         self._per_picture: int | None = None  # visual tokens; -1 where it depends on the size
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
@@ -299,16 +301,32 @@ class Collator:
         return self._count([picture_size(picture) for picture in pictures])
 
     def _video_tokens(self, videos: Sequence[Video]) -> int:
-        """How many tokens videos get beyond their placeholders; 0 where the processor does not tell."""
-        count = getattr(self.processor, "_get_num_multimodal_tokens", None)
-        if not videos or count is None or getattr(self.processor, "video_processor", None) is None:
+        """How many tokens videos get beyond their placeholders."""
+        if not videos or getattr(self.processor, "video_processor", None) is None:
             return 0
-        shapes = [video_shape(video) for video in videos]
+        return sum(self._tokens_of_video(video_shape(video)) for video in videos)
+
+    def _tokens_of_video(self, shape: VideoShape) -> int:
+        """Of one video: as the processor says, or, where it does not, as it does with an empty one of this size."""
         try:
-            sizes = [[len(self._frames_wanted(shape)), shape.height, shape.width] for shape in shapes]
-            return int(sum(count(video_sizes=sizes).num_video_tokens)) - len(sizes)
+            numbers = self._frames_wanted(shape)
+            size = (len(numbers), shape.height, shape.width)
+            if size not in self._per_video:
+                self._per_video[size] = self._said_of_video(size) or self._tried_video(shape, numbers)
+            return self._per_video[size]
         except Exception:  # an estimate, as below; a video that cannot be sampled is refused when it is decoded
             return 0
+
+    def _said_of_video(self, size: tuple[int, int, int]) -> int:
+        try:
+            return int(self.processor._get_num_multimodal_tokens(video_sizes=[list(size)]).num_video_tokens[0]) - 1
+        except Exception:  # it has no such method, or one that knows no videos
+            return 0
+
+    def _tried_video(self, shape: VideoShape, numbers: list[int]) -> int:
+        text = self.chat.write((Turn("user", (Video(),)), Turn("assistant", ("a",)))).text
+        empty = Frames(np.zeros((len(numbers), shape.height, shape.width, 3), np.uint8), shape, numbers)
+        return int(self._call([text], [[]], [[empty]])["input_ids"].shape[1]) - len(self._tokenize(text))
 
     def _count(self, sizes: Sequence[tuple[int, int]]) -> int:
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)
