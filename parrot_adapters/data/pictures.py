@@ -9,6 +9,7 @@ clip it to white. A picture that cannot be decoded is a bad sample; nothing is e
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from parrot_adapters.errors import MissingDependencyError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["as_rgb", "picture_size", "read_picture", "stored_bytes"]
+__all__ = ["as_rgb", "by_number", "picture_size", "read_picture", "stored_bytes"]
 
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 
@@ -55,6 +56,11 @@ def picture_size(picture: Picture) -> tuple[int, int]:
     with _opened(picture) as image:
         width, height = image.size
     return height, width
+
+
+def by_number(name: str) -> list[tuple[int, str]]:
+    """Sorts names of pictures that belong together: 2.jpg before 10.jpg."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def stored_bytes(stored: Stored, *, kind: str = "broken-image") -> bytes:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parrot_adapters.data.dialogue import Picture, Video
-from parrot_adapters.data.pictures import picture_size, read_picture, stored_bytes
+from parrot_adapters.data.pictures import by_number, picture_size, read_picture, stored_bytes
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.errors import MissingDependencyError
 
@@ -137,10 +137,10 @@ def _as_pictures(video: Video) -> tuple[Picture, ...] | None:
         return video.frames
     if video.path is None or not Path(video.path).is_dir():
         return None
-    found = sorted(file for file in Path(video.path).iterdir() if file.suffix.lower() in FRAME_FILES)
+    found = [file for file in Path(video.path).iterdir() if file.suffix.lower() in FRAME_FILES]
     if not found:
         raise BadSample("bad-video", f"{video.path} is a directory without pictures")
-    return tuple(Picture(str(file)) for file in found)
+    return tuple(Picture(str(file)) for file in sorted(found, key=lambda file: by_number(file.name)))
 
 
 def _from_pictures(frames: tuple[Picture, ...], video: Video) -> Frames:

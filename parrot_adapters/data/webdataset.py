@@ -18,7 +18,6 @@ broken JSON; package ``webdataset`` keeps no position (its issues 177 and 271).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -27,7 +26,7 @@ from typing import Any
 from parrot_adapters.data.dialogue import Picture, Stored, Turn, Video
 from parrot_adapters.data.format import DataFormat, Files
 from parrot_adapters.data.llava import listed
-from parrot_adapters.data.pictures import stored_bytes
+from parrot_adapters.data.pictures import by_number, stored_bytes
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import BOM, Records, RecordStream, parse_record
 from parrot_adapters.data.shards import TarSample, check_shard, samples
@@ -217,7 +216,7 @@ def _content(record: Mapping[str, Any]) -> tuple[Any, _Own]:
     """
     if isinstance(record.get("__problem__"), BadSample):
         raise record["__problem__"]
-    names = sorted((str(n) for n in record if not str(n).startswith("__") and record[n] is not None), key=_in_order)
+    names = sorted((str(n) for n in record if not str(n).startswith("__") and record[n] is not None), key=by_number)
     pictures = {name: _picture(record[name]) for name in names if _suffix(name) in PICTURES}
     videos = {name: _video(record[name]) for name in names if _suffix(name) in VIDEOS}
     own = _Own(Path(), str(record["__key__"]), pictures, videos)
@@ -253,7 +252,9 @@ def _fill_in(content: dict[str, Any], keys: tuple[str, str], marker: str, own: _
 
 
 def _shows_its_own(content: Mapping[str, Any]) -> bool:
-    """Whether the parts of a chat say themselves what they show."""
+    """Whether the parts of a chat say themselves what they show, or pictures are the frames of a video."""
+    if any(not isinstance(video, str) for video in listed(content, "video", "videos")):
+        return True
     for turn in listed(content, "messages", "conversation", "conversations"):
         parts = turn.get("content") if isinstance(turn, Mapping) else None
         for part in parts if isinstance(parts, list) else ():
@@ -295,8 +296,3 @@ def _bytes(given: Any, kind: str) -> bytes:
 
 def _suffix(name: str) -> str:
     return name.rpartition(".")[2].lower()
-
-
-def _in_order(name: str) -> list[tuple[int, str]]:
-    """Names by their numbers: 2.jpg before 10.jpg."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]

@@ -169,11 +169,7 @@ def _settings_of(processor: Any) -> set[str]:
     for part in (getattr(processor, "image_processor", None), getattr(processor, "video_processor", None)):
         if part is not None:
             known |= {*getattr(getattr(part, "valid_kwargs", None), "__annotations__", {}), *part.to_dict()}
-    return {
-        name
-        for name in known
-        if not name.startswith("_") and not name.endswith(("_class", "_processor_type"))
-    }
+    return {name for name in known if not name.startswith("_") and not name.endswith(("_class", "_processor_type"))}
 
 
 def _device(name: str) -> torch.device:

@@ -32,7 +32,6 @@ pytest.importorskip("torchvision", reason="video processors of transformers need
 from video_hosts import HOSTS, build, write_video
 
 END = {"qwen2_5_vl": "<|im_end|>", "qwen3_vl": "<|im_end|>"}
-# Mean over frames and tower: their tokens hold too little of these flat videos to look at each other.
 
 
 @functools.cache
@@ -215,6 +214,20 @@ def test_a_video_may_be_its_frames(name: str, folder: Path) -> None:
     in_a_file = collator([dialogue("v", Video(data=path.read_bytes()))])
     assert torch.equal(in_a_file["input_ids"], expected["input_ids"])
     assert torch.equal(in_a_file["pixel_values_videos"], expected["pixel_values_videos"])
+
+
+def test_videos_of_several_lengths_need_batches_of_one_where_they_are_stacked(folder: Path) -> None:
+    model, processor = host("llava_onevision")
+    two = [
+        dialogue("short", Video(frames=(picture(16, 16),) * 2)),
+        dialogue("long", Video(frames=(picture(16, 16),) * 3)),
+    ]
+    collator = Collator(processor, model_config=model.config, bad_samples="skip")
+    with pytest.raises(ConfigError, match=r"batch\.per_device to 1"):
+        collator(two)
+    assert [collator([one])["parrot_identities"] for one in two] == [["short"], ["long"]]
+    model, processor = host("qwen2_5_vl")
+    assert len(Collator(processor, model_config=model.config)(two)["video_grid_thw"]) == 2
 
 
 # -- what is wrong with a video -------------------------------------------------------------------------------------
