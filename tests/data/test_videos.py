@@ -49,13 +49,6 @@ def takes_videos() -> Any:
 
     made._process_videos = process
     made.validate_inputs = lambda **inputs: None
-    made._merge_kwargs = lambda **given: {
-        "text_kwargs": {key: given[key] for key in ("padding", "return_tensors", "padding_side") if key in given},
-        "images_kwargs": {},
-        "videos_kwargs": {key: given[key] for key in ("video_metadata", "do_sample_frames") if key in given},
-        "audio_kwargs": {},
-        "return_tensors": "pt",
-    }
     return made
 
 
