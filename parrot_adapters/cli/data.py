@@ -249,7 +249,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="what", required=True, metavar="check|fetch")
     check = commands.add_parser("check", help="languages, lengths, pictures and problems of a file")
     add = check.add_argument
-    add("file", metavar="FILE", help="training data: JSON, JSON lines, TSV, or a directory of them")
+    add(
+        "file",
+        metavar="FILE",
+        help="training data: JSON, JSON lines, TSV, parquet, tar shards; a directory or a pattern",
+    )
     add("--processor", metavar="DIR_OR_NAME", help="the host's: count tokens, and find what its template refuses")
     add("--images", metavar="DIR", help="what paths of pictures are relative to (the file's own folder)")
     add("--format", default="auto", metavar="NAME", help="a registered data format (%(default)s)")

@@ -20,6 +20,7 @@ from parrot_adapters.data.problems import BadSample
 
 __all__ = ["ChatFormat"]
 
+VIDEO_KEYS = ("video", "frames", "path", "url", "bytes")
 IMAGE_KEYS = ("image", "path", "url", "image_url", "base64", "bytes")
 
 
@@ -77,7 +78,7 @@ def _part(part: object, number: int, files: Files, markers: Mapping[str, list[An
             raise BadSample("bad-record", f"a text part of message {number} has no 'text'")
         return part["text"]
     if kind == "video":
-        return _own_or_next(part, ("video", "path", "url"), files.video, markers["<video>"], number)
+        return _own_or_next(part, VIDEO_KEYS, files.video, markers["<video>"], number)
     return _own_or_next(part, IMAGE_KEYS, files.picture, markers["<image>"], number)
 
 

@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from parrot_adapters.data.chat_text import ChatText, Written
-from parrot_adapters.data.dialogue import Dialogue, Picture, Video
+from parrot_adapters.data.dialogue import Dialogue, Picture, Turn, Video
 from parrot_adapters.data.labels import Labelled, find_answers
 from parrot_adapters.data.pictures import picture_size, read_picture
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
+from parrot_adapters.data.videos import Frames, VideoShape, read_frames, video_shape
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
 
 __all__ = ["IGNORED", "Collator"]
@@ -78,6 +80,7 @@ class Collator:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.chat = ChatText(processor)
         self._placeholders = _placeholder_ids(processor, model_config)
+        self._per_video: dict[tuple[int, int, int], int] = {}  # visual tokens by frames, height and width
         self._per_picture: int | None = None  # visual tokens; -1 where it depends on the size
 
     def __call__(self, dialogues: Sequence[Dialogue]) -> dict[str, Any]:
@@ -105,16 +108,20 @@ class Collator:
         return self._empty()
 
     def length(self, dialogue: Dialogue) -> int:
-        """Number of tokens of a dialogue, visual tokens included, without decoding its pictures.
+        """Number of tokens of a dialogue, visual tokens included, without decoding its pictures and videos.
 
-        Frames that some hosts put around a picture are not counted.
+        Frames that some hosts put around a picture are not counted, and what some write between a video's.
 
         Raises:
-            BadSample: it cannot be written, or a picture cannot be opened.
+            BadSample: it cannot be written, or a picture or video cannot be opened.
+            MissingDependencyError: it has a video file, and PyAV is not installed.
         """
         written = self.chat.write(dialogue.turns)
-        pictures = [part for turn in dialogue.turns for part in turn.parts if isinstance(part, Picture)]
-        return len(self._tokenize(written.text)) + self._visual_tokens(pictures)
+        shown = [part for turn in dialogue.turns for part in turn.parts]
+        tokens = self._visual_tokens([part for part in shown if isinstance(part, Picture)])
+        return (
+            len(self._tokenize(written.text)) + tokens + self._video_tokens([v for v in shown if isinstance(v, Video)])
+        )
 
     # --- one sample --------------------------------------------------------------------------------------------
 
@@ -135,12 +142,19 @@ class Collator:
         if length > self.max_length:
             raise BadSample("over-long", f"{length} tokens; at most {self.max_length} are allowed (data.max_length)")
 
-    def _video(self, video: Video) -> str:
+    def _video(self, video: Video) -> Frames:
         if getattr(self.processor, "video_processor", None) is None:
-            raise BadSample("bad-video", f"{video.path}: the host's processor takes no videos")
-        if not Path(video.path).exists():
-            raise BadSample("bad-video", f"{video.path} is not there")
-        return video.path
+            raise BadSample("bad-video", f"the host's {type(self.processor).__name__} takes no videos")
+        return read_frames(video, self._frames_wanted)
+
+    def _frames_wanted(self, shape: VideoShape) -> list[int]:
+        from parrot_adapters.interop.video_sampling import frames_wanted
+
+        if shape.sampled:
+            return list(range(shape.frames))
+        return frames_wanted(
+            self.processor.video_processor, total=shape.frames, fps=shape.fps, height=shape.height, width=shape.width
+        )
 
     def _refuse(self, dialogue: Dialogue, problem: BadSample) -> None:
         """Count a bad sample, or stop at it."""
@@ -176,12 +190,15 @@ class Collator:
                 )
             ) from error
 
-    def _call(self, texts: list[str], pictures: list[list[Any]], videos: list[list[str]]) -> dict[str, Any]:
+    def _call(self, texts: list[str], pictures: list[list[Any]], videos: list[list[Frames]]) -> dict[str, Any]:
         options: dict[str, Any] = {"padding": True, "return_tensors": "pt", "padding_side": self.padding_side}
         if any(pictures):
             options["images"] = pictures
         if any(videos):
-            options["videos"] = [video for shown in videos for video in shown]
+            shown = [video for row in videos for video in row]
+            options["videos"] = [video.pixels for video in shown]
+            options["video_metadata"] = [video.metadata() for video in shown]
+            options["do_sample_frames"] = False  # these are the frames
         if self._written_bos(texts[0]):
             options["add_special_tokens"] = False
         return dict(self.processor(text=texts, **options))
@@ -283,6 +300,34 @@ class Collator:
             return self._per_picture * len(pictures)
         return self._count([picture_size(picture) for picture in pictures])
 
+    def _video_tokens(self, videos: Sequence[Video]) -> int:
+        """How many tokens videos get beyond their placeholders."""
+        if not videos or getattr(self.processor, "video_processor", None) is None:
+            return 0
+        return sum(self._tokens_of_video(video_shape(video)) for video in videos)
+
+    def _tokens_of_video(self, shape: VideoShape) -> int:
+        """Of one video: as the processor says, or, where it does not, as it does with an empty one of this size."""
+        try:
+            numbers = self._frames_wanted(shape)
+            size = (len(numbers), shape.height, shape.width)
+            if size not in self._per_video:
+                self._per_video[size] = self._said_of_video(size) or self._tried_video(shape, numbers)
+            return self._per_video[size]
+        except Exception:  # an estimate, as below; a video that cannot be sampled is refused when it is decoded
+            return 0
+
+    def _said_of_video(self, size: tuple[int, int, int]) -> int:
+        try:
+            return int(self.processor._get_num_multimodal_tokens(video_sizes=[list(size)]).num_video_tokens[0]) - 1
+        except Exception:  # it has no such method, or one that knows no videos
+            return 0
+
+    def _tried_video(self, shape: VideoShape, numbers: list[int]) -> int:
+        text = self.chat.write((Turn("user", (Video(),)), Turn("assistant", ("a",)))).text
+        empty = Frames(np.zeros((len(numbers), shape.height, shape.width, 3), np.uint8), shape, numbers)
+        return int(self._call([text], [[]], [[empty]])["input_ids"].shape[1]) - len(self._tokenize(text))
+
     def _count(self, sizes: Sequence[tuple[int, int]]) -> int:
         count = getattr(self.processor, "_get_num_multimodal_tokens", None)
         if count is None:
@@ -297,7 +342,7 @@ class _Sample:
     """A dialogue that is ready for the processor."""
 
     def __init__(
-        self, dialogue: Dialogue, written: Written, plain: list[int], pictures: list[Any], videos: list[str]
+        self, dialogue: Dialogue, written: Written, plain: list[int], pictures: list[Any], videos: list[Frames]
     ) -> None:
         self.dialogue, self.written, self.plain = dialogue, written, plain
         self.pictures, self.videos = pictures, videos

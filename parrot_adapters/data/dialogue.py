@@ -5,31 +5,61 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Dialogue", "Picture", "Turn", "Video"]
+__all__ = ["Dialogue", "Picture", "Stored", "Turn", "Video"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stretch of a larger file, such as a member of a tar shard; read when it is needed.
+
+    Attributes:
+        path: of the larger file.
+        start: its first byte.
+        size: in bytes.
+        name: what messages call it.
+    """
+
+    path: str
+    start: int
+    size: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.name}"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that is read when it is needed.
+    """A picture that is read when it is needed. One of these says where it is.
 
     Attributes:
-        path: of the file; None when the bytes came with the sample.
-        data: encoded bytes (PNG, JPEG ...), or None.
+        path: of its file.
+        data: encoded bytes (PNG, JPEG ...) that came with the sample.
+        stored: a stretch of another file.
     """
 
     path: str | None = None
     data: bytes | None = None
+    stored: Stored | None = None
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video file.
+    """A video that is read when it is needed. One of these says where it is.
 
     Attributes:
-        path: of the file.
+        path: of its file, or of a directory of pictures, its frames in the order of their names.
+        data: encoded bytes (MP4 ...) that came with the sample.
+        stored: a stretch of another file.
+        frames: its frames as pictures.
+        fps: frames in a second, of a video that is given as frames; None where nobody said.
     """
 
-    path: str
+    path: str | None = None
+    data: bytes | None = None
+    stored: Stored | None = None
+    frames: tuple[Picture, ...] = ()
+    fps: float | None = None
 
 
 @dataclass(frozen=True)

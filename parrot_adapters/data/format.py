@@ -6,13 +6,13 @@ import base64
 import binascii
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from parrot_adapters.data.dialogue import Picture, Turn, Video
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.records import JsonRecords, Records
+from parrot_adapters.data.records import JsonRecords, LineStream, Records, RecordStream
 
 __all__ = ["DataFormat", "Files", "role_of", "split_at", "text_of"]
 
@@ -51,16 +51,35 @@ class Files:
         raise BadSample("missing-image", f"a picture is named by {_brief(given)}")
 
     def video(self, given: object) -> Video:
-        """A video by its path.
+        """A video as files name it: a path, bytes, a list of its frames, or
+        ``{"path": ..., "bytes": ..., "frames": [...], "fps": ...}``.
 
         Raises:
-            BadSample: it is no path.
+            BadSample: it is none of these.
         """
+        fps = None
         if isinstance(given, Mapping):
-            given = next((given[key] for key in ("path", "video", "url") if given.get(key)), None)
+            fps = given.get("fps")
+            if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < 1e6):
+                raise BadSample("bad-video", f"a video has {_brief(fps)} frames in a second")
+            given = next((given[key] for key in ("frames", "bytes", "path", "video", "url") if given.get(key)), None)
+        if isinstance(given, Mapping):
+            return replace(self.video(given), **({} if fps is None else {"fps": fps}))
+        if isinstance(given, bytes | bytearray):
+            return Video(data=bytes(given), fps=fps)
+        if isinstance(given, list | tuple) and given:
+            return Video(frames=tuple(self.picture(frame) for frame in given), fps=fps)
         if isinstance(given, str) and given.strip():
-            return Video(path=self._path(given, "video"))
+            return replace(self.video_file(given), fps=fps)
         raise BadSample("bad-video", f"a video is named by {_brief(given)}")
+
+    def video_file(self, name: str) -> Video:
+        """The video that a file's name stands for.
+
+        Raises:
+            BadSample: it is on the network.
+        """
+        return Video(path=self._path(name, "video"))
 
     def _described(self, given: Mapping[str, Any]) -> Picture:
         if given.get("bytes"):
@@ -86,7 +105,15 @@ class DataFormat(ABC):
 
     What every format needs (alternating roles, no empty turn, an answer to learn) is checked by the library: a format
     only says what stands where, and raises :class:`BadSample` for what it cannot read.
+
+    A format may also be a kind of file: ``suffixes`` says which, ``records`` and ``stream`` read it. Such files are
+    read by it alone, whether named one by one, by a pattern or by their directory, streamed or not.
+
+    Attributes:
+        suffixes: of files that it reads itself, lower case and with the dot; none for what is in JSON.
     """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
     def records(self, path: Path) -> Records:
         """The records of a file; JSON lists and JSON lines by default.
@@ -95,6 +122,20 @@ class DataFormat(ABC):
             DataError: the file cannot be read at all.
         """
         return JsonRecords(path)
+
+    def stream(self, path: Path) -> RecordStream:
+        """The records of a file one after the other, with a position; JSON lines by default.
+
+        Raises:
+            DataError: the file cannot be read at all.
+        """
+        return LineStream(path)
+
+    def holding(self, inner: DataFormat) -> DataFormat:
+        """What reads a file of this kind whose records are in another format that was asked for by name: that format,
+        unless this one wraps records of others.
+        """
+        return inner
 
     @abstractmethod
     def recognise(self, record: object) -> str | None:

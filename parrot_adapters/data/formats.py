@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from parrot_adapters.data.caption import CaptionFormat
 from parrot_adapters.data.chat import ChatFormat
 from parrot_adapters.data.format import DataFormat
 from parrot_adapters.data.llava import LlavaFormat
@@ -13,18 +14,31 @@ from parrot_adapters.data.mmmb import MmmbFormat
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import Records
 from parrot_adapters.data.sharegpt4v import ShareGPT4VFormat
+from parrot_adapters.data.webdataset import WebDatasetFormat
 from parrot_adapters.errors import DataError, PluginError, explain
 
-__all__ = ["FORMATS", "choose_format", "format_named", "known_formats"]
+__all__ = [
+    "FORMATS",
+    "choose_format",
+    "format_for",
+    "format_named",
+    "known_formats",
+    "reading_suffixes",
+    "reads_streams",
+]
 
 FORMATS: dict[str, type[DataFormat]] = {
     "sharegpt4v": ShareGPT4VFormat,  # before llava, whose records its own also are
     "llava": LlavaFormat,
     "chat": ChatFormat,
     "mmmb-tsv": MmmbFormat,
+    "caption": CaptionFormat,
+    "webdataset": WebDatasetFormat,
 }
 """The library's own, most particular first: ``auto`` takes the first that recognises a file."""
 
+JSON_FILES = (".json", ".jsonl")
+DATASETS_FILES = (".parquet",)  # of those that ``datasets`` reads, what is looked for in a directory
 LOOKED_AT = 20  # records, for one that can be read
 
 
@@ -48,6 +62,37 @@ def known_formats() -> dict[str, DataFormat]:
     return {component.name: _made(component) for component in manager.components("data-format")}
 
 
+def format_for(path: str, name: str) -> DataFormat:
+    """What reads a file in the format asked for: that format, or the one of this kind of file that holds its records.
+
+    Args:
+        path: of the file.
+        name: of a format; ``"auto"`` for the one that reads this kind of file, or any that reads JSON.
+
+    Raises:
+        UnknownNameError: nobody registered it.
+    """
+    kinds = _of_this_kind(Path(path))
+    if name == "auto":
+        return next(iter(kinds.values()), None) or next(f for f in known_formats().values() if not f.suffixes)
+    chosen = format_named(name)
+    if not kinds or name in kinds:
+        return chosen
+    return next(iter(kinds.values())).holding(chosen)
+
+
+def reading_suffixes() -> tuple[str, ...]:
+    """Suffixes of the files that are looked for in a directory."""
+    own = (suffix for known in known_formats().values() for suffix in known.suffixes)
+    return tuple(dict.fromkeys((*JSON_FILES, *own, *DATASETS_FILES)))
+
+
+def reads_streams(path: Path) -> bool:
+    """Whether a file's own format keeps a position in it; else ``datasets`` does."""
+    kinds = _of_this_kind(path).values()
+    return path.suffix.lower() == ".jsonl" or any(type(kind).stream is not DataFormat.stream for kind in kinds)
+
+
 def choose_format(path: Path, name: str) -> tuple[str, DataFormat, Records, str]:
     """Open a file in the format asked for, or in the one that its content shows.
 
@@ -62,7 +107,7 @@ def choose_format(path: Path, name: str) -> tuple[str, DataFormat, Records, str]
         DataError: the file cannot be read, or no format recognises it; the message says what was seen.
     """
     if name != "auto":
-        chosen = format_named(name)
+        chosen = format_for(str(path), name)
         return name, chosen, chosen.records(path), "asked for"
     seen: list[str] = []
     first: DataError | None = None
@@ -146,10 +191,20 @@ def looks_like(record: object) -> str:
 
 
 def _plausible(path: Path) -> dict[str, DataFormat]:
-    """Every format, those with a reader of their own for this kind of file in front."""
-    known = known_formats()
-    table = path.suffix.lower() in (".tsv", ".csv")
-    return dict(sorted(known.items(), key=lambda item: table != (type(item[1]).records is not DataFormat.records)))
+    """The formats of this kind of file, and those that read some kind without saying which; else all that read JSON."""
+    own = {
+        name: known
+        for name, known in known_formats().items()
+        if not known.suffixes and type(known).records is not DataFormat.records
+    }
+    if kinds := _of_this_kind(path):
+        return kinds | own
+    return {name: known for name, known in known_formats().items() if not known.suffixes}
+
+
+def _of_this_kind(path: Path) -> dict[str, DataFormat]:
+    """Formats that read files with this suffix."""
+    return {name: known for name, known in known_formats().items() if path.suffix.lower() in known.suffixes}
 
 
 def _made(component: Any) -> DataFormat:

@@ -18,15 +18,14 @@ BUILDERS = {
     ".jsonl": "json",
     ".csv": "csv",
     ".tsv": "csv",
-    ".tar": "webdataset",
 }
-ONLY_DATASETS = (".parquet", ".arrow", ".csv", ".tar")
+ONLY_DATASETS = (".parquet", ".arrow", ".csv")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
 def is_hub_name(path: str) -> bool:
     """Whether a path that is no file reads like ``OWNER/NAME`` or ``OWNER/NAME:CONFIG``."""
-    looks_so = HUB_NAME.fullmatch(path) is not None and Path(path).suffix.lower() not in BUILDERS
+    looks_so = HUB_NAME.fullmatch(path) is not None and Path(path).suffix.lower() not in (*BUILDERS, ".tar")
     return looks_so and not Path(path).exists()
 
 

@@ -15,9 +15,10 @@ from torch.utils.data import Dataset
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.drawing import Cell, draw, quotas
 from parrot_adapters.data.order import BatchOrder, cut
+from parrot_adapters.data.paths import data_files
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
-from parrot_adapters.data.source import OnBad, Source, data_files
+from parrot_adapters.data.source import OnBad, Source
 from parrot_adapters.data.stream import FileStream, ShuffledFile, Stream
 from parrot_adapters.data.streaming import StreamingMixture
 from parrot_adapters.errors import ConfigError, DataError, ParrotWarning, explain
@@ -66,7 +67,7 @@ def open_data(
         found: list[Stream] = []
         for asked in settings.sources:
             if asked.streaming:
-                found.append(FileStream(asked, on_bad))
+                found.append(FileStream(asked, on_bad, number=len(found), seed=seed, epoch=epoch))
             for source in opened.get(asked, ()):
                 found.append(ShuffledFile(source, number=len(found), seed=seed, epoch=epoch))
         return found

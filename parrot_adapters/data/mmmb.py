@@ -25,6 +25,8 @@ STYLE = "parrot"
 class MmmbFormat(DataFormat):
     """Multiple-choice tables (``.tsv``)."""
 
+    suffixes = (".tsv",)
+
     def records(self, path: Path) -> Records:
         from parrot_adapters.evaluation.benchmarks import Benchmark
         from parrot_adapters.evaluation.errors import EvaluationDataError

@@ -9,17 +9,18 @@ clip it to white. A picture that cannot be decoded is a bad sample; nothing is e
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.data.dialogue import Picture
+from parrot_adapters.data.dialogue import Picture, Stored
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["as_rgb", "picture_size", "read_picture"]
+__all__ = ["as_rgb", "by_number", "picture_size", "read_picture", "stored_bytes"]
 
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 
@@ -57,9 +58,36 @@ def picture_size(picture: Picture) -> tuple[int, int]:
     return height, width
 
 
+def by_number(name: str) -> list[tuple[int, str]]:
+    """Sorts names of pictures that belong together: 2.jpg before 10.jpg."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def stored_bytes(stored: Stored, *, kind: str = "broken-image") -> bytes:
+    """The bytes of a stretch of a file.
+
+    Args:
+        stored: which.
+        kind: of the problem, where they are not there.
+
+    Raises:
+        BadSample: the file is gone or shorter than it was.
+    """
+    try:
+        with open(stored.path, "rb") as file:
+            file.seek(stored.start)
+            data = file.read(stored.size)
+    except OSError as error:
+        raise BadSample(kind, f"{stored}: {error.strerror}") from None
+    if len(data) < stored.size:
+        raise BadSample(kind, f"{stored}: {len(data):,} of {stored.size:,} bytes are there")
+    return data
+
+
 def _opened(picture: Picture) -> Any:
     pillow = _pillow()
-    source: Any = picture.path if picture.data is None else io.BytesIO(picture.data)
+    data = picture.data if picture.stored is None else stored_bytes(picture.stored)
+    source: Any = picture.path if data is None else io.BytesIO(data)
     if source is None:
         raise BadSample("missing-image", "a picture with neither a path nor bytes")
     try:
@@ -92,7 +120,7 @@ def _pillow() -> Any:
 
 
 def _named(picture: Picture) -> str:
-    return picture.path or f"{len(picture.data or b''):,} bytes"
+    return str(picture.stored) if picture.stored else picture.path or f"{len(picture.data or b''):,} bytes"
 
 
 def _first_line(error: BaseException) -> str:

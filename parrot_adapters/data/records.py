@@ -8,17 +8,32 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.errors import DataError, explain
 
-__all__ = ["JsonRecords", "Records", "read_text"]
+__all__ = ["JsonRecords", "LineStream", "RecordStream", "Records", "read_text"]
 
 Records = Sequence[Any]
 """What a format reads samples from: records by number. Getting one may raise :class:`BadSample`."""
+
+
+class RecordStream(Protocol):
+    """Records one after the other with their numbers, and a position that can be taken up again.
+
+    What cannot be read comes as bytes (of JSON that is still to be parsed) or as the :class:`BadSample` it is, so that
+    the next record can be read. ``state_dict`` is plain data; it says where the record after the last one begins.
+    """
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
 
 BOM = b"\xef\xbb\xbf"
 SPACE = b" \t\r\n"
@@ -58,6 +73,39 @@ class JsonRecords(Sequence[Any]):
         with self.path.open("rb") as file:
             file.seek(begin)
             return parse_record(file.read(end - begin))
+
+
+class LineStream:
+    """Records of a JSON-lines file of any size; the position is a byte.
+
+    Args:
+        path: UTF-8.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._done, self._at = path, 0, 0
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        try:
+            file = self._path.open("rb")
+        except OSError as error:
+            raise DataError(explain("the file cannot be read.", file=self._path, because=error.strerror)) from None
+        with file:
+            file.seek(self._at)
+            for line in file:
+                text = line.removeprefix(BOM) if self._at == 0 else line
+                self._at += len(line)
+                if text.strip():
+                    self._done += 1
+                    yield self._done - 1, text
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is."""
+        return {"done": self._done, "at": self._at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._done, self._at = state["done"], state["at"]
 
 
 def parse_record(text: bytes) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -18,9 +18,7 @@ from parrot_adapters.data.validity import check_turns
 from parrot_adapters.errors import DataError, explain
 from parrot_adapters.training.config import SourceSettings
 
-__all__ = ["DATA_FILES", "Reader", "Source", "data_files"]
-
-DATA_FILES = (".json", ".jsonl", ".tsv", ".parquet")
+__all__ = ["Reader", "Source"]
 
 OnBad = Callable[[BadSample, str, int, str], None]
 """Told of a bad sample: the problem, its source, number and identity. Raises where nothing may be skipped."""
@@ -136,20 +134,3 @@ def read_or_tell(reader: Reader, records: Records, number: int, on_bad: OnBad) -
     except BadSample as problem:
         on_bad(problem, reader.name, number, reader.identity(record, number))
         return None
-
-
-def data_files(path: Path) -> Iterator[Path]:
-    """The file (or data set of the Hub) itself, or the data files that lie directly in a directory, by name.
-
-    Raises:
-        DataError: nothing is there.
-    """
-    if path.is_file() or read_by_datasets(str(path)):
-        yield path
-        return
-    if not path.is_dir():
-        raise DataError(explain("there is no such file or directory of training data.", given=path))
-    found = sorted(file for file in path.iterdir() if file.suffix.lower() in DATA_FILES)
-    if not found:
-        raise DataError(explain("the directory holds no training data.", given=path, looked_for=", ".join(DATA_FILES)))
-    yield from found

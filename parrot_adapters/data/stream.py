@@ -10,15 +10,15 @@ import torch
 
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.drawing import generator
-from parrot_adapters.data.formats import format_named, recognised
+from parrot_adapters.data.formats import format_for, reads_streams, recognised
 from parrot_adapters.data.hub import HubStream
+from parrot_adapters.data.paths import data_files, is_pattern
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.records import BOM, parse_record
+from parrot_adapters.data.records import RecordStream, parse_record
 from parrot_adapters.data.source import OnBad, Reader, Source
-from parrot_adapters.errors import DataError, explain
 from parrot_adapters.training.config import SourceSettings
 
-__all__ = ["FileStream", "LineStream", "ShuffledFile", "Stream"]
+__all__ = ["FileStream", "ShuffledFile", "Stream"]
 
 
 class Stream(Protocol):
@@ -33,93 +33,102 @@ class Stream(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-class LineStream:
-    """Records of a JSON-lines file of any size; the position is a byte.
-
-    Args:
-        path: UTF-8.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._done, self._at = path, 0, 0
-
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        try:
-            file = self._path.open("rb")
-        except OSError as error:
-            raise DataError(explain("the file cannot be read.", file=self._path, because=error.strerror)) from None
-        with file:
-            file.seek(self._at)
-            for line in file:
-                text = line.removeprefix(BOM) if self._at == 0 else line
-                self._at += len(line)
-                if text.strip():
-                    self._done += 1
-                    yield self._done - 1, text
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where it is."""
-        return {"done": self._done, "at": self._at}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        self._done, self._at = state["done"], state["at"]
-
-
 class FileStream:
-    """The good samples of a source that is streamed.
+    """The good samples of a source that is streamed. Several files (shards) come in another order each epoch, unless a
+    limit says which are the first.
 
     Args:
         settings: of the source.
         on_bad: told of each bad sample; the same sample may be told of in every epoch.
+        number: of the source in the mixture.
+        seed: of the mixture.
+        epoch: from 0.
+
+    Raises:
+        DataError: a file is not there, or is not what its name says.
     """
 
-    def __init__(self, settings: SourceSettings, on_bad: OnBad) -> None:
+    def __init__(
+        self, settings: SourceSettings, on_bad: OnBad, *, number: int = 0, seed: int = 0, epoch: int = 0
+    ) -> None:
         self.weight, self._settings, self._on_bad, self._taken = settings.weight, settings, on_bad, 0
-        path = Path(settings.path)
-        lines = path.suffix.lower() == ".jsonl" and path.is_file()
-        self._records: LineStream | HubStream = LineStream(path) if lines else HubStream(settings.path)
-        folder = Path(settings.images) if settings.images else path.parent
-        self._folder, self._reader = folder, self._named(folder)
+        self._files = [_File(name, records, settings, on_bad) for name, records in _opened(settings)]
+        self._order = list(range(len(self._files)))
+        if settings.limit is None and len(self._files) > 1:
+            drawn = torch.randperm(len(self._files), generator=generator(seed, epoch, "shards", number))
+            self._order = drawn.tolist()
+        self._at = 0
 
     def __iter__(self) -> Iterator[Dialogue]:
-        for number, record in self._records:
-            if self._settings.limit is not None and self._taken >= self._settings.limit:
-                return
-            dialogue = self._dialogue(number, record)
-            if dialogue is not None:
+        while self._at < len(self._order):
+            for dialogue in self._files[self._order[self._at]]:
+                if self._settings.limit is not None and self._taken >= self._settings.limit:
+                    return
                 self._taken += 1
                 yield dialogue
+            self._at += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Where it is."""
-        return {"taken": self._taken, "records": self._records.state_dict()}
+        records = self._files[self._order[self._at]].records.state_dict() if self._at < len(self._order) else {}
+        return {"taken": self._taken, "file": self._at, "records": records}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self._taken = state["taken"]
-        self._records.load_state_dict(state["records"])
+        self._taken, self._at = state["taken"], state.get("file", 0)
+        if self._at < len(self._order):
+            self._files[self._order[self._at]].records.load_state_dict(state["records"])
+
+
+class _File:
+    """The good samples of one file of a source."""
+
+    def __init__(self, name: str, records: RecordStream, settings: SourceSettings, on_bad: OnBad) -> None:
+        self._name, self.records, self._settings, self._on_bad = name, records, settings, on_bad
+        self._folder = Path(settings.images) if settings.images else Path(name).parent
+        self._reader: Reader | None = None
+        if settings.format != "auto":  # else the first record says it
+            self._reader = Reader(name, settings, format_for(name, settings.format), self._folder)
+
+    def __iter__(self) -> Iterator[Dialogue]:
+        for number, record in self.records:
+            dialogue = self._dialogue(number, record)
+            if dialogue is not None:
+                yield dialogue
 
     def _dialogue(self, number: int, record: Any) -> Dialogue | None:
+        parsed = None
         try:
-            if isinstance(record, bytes):
-                record = parse_record(record)
+            if isinstance(record, BadSample):
+                raise record
+            parsed = parse_record(record) if isinstance(record, bytes) else record
             if self._reader is None:
-                _, form, _ = recognised(record, self._settings.path)
-                self._reader = Reader(self._settings.path, self._settings, form, self._folder)
-            return self._reader.dialogue(record, number)
+                _, form, _ = recognised(parsed, self._name)
+                self._reader = Reader(self._name, self._settings, form, self._folder)
+            return self._reader.dialogue(parsed, number)
         except BadSample as problem:
-            known = self._reader is not None and not isinstance(record, bytes)
-            name = Path(self._settings.path).name
-            identity = self._reader.identity(record, number) if known and self._reader else f"{name}:{number}"
-            self._on_bad(problem, self._settings.path, number, identity)
+            own = None if self._reader is None else self._reader.identity(parsed, number)
+            self._on_bad(problem, self._name, number, own or f"{Path(self._name).name}:{number}")
             return None
 
-    def _named(self, folder: Path) -> Reader | None:
-        """The reader of the format asked for; ``auto`` waits for the first record."""
-        if self._settings.format == "auto":
-            return None
-        return Reader(self._settings.path, self._settings, format_named(self._settings.format), folder)
+
+def _opened(settings: SourceSettings) -> Iterator[tuple[str, RecordStream]]:
+    """Every file of a source with its records; what only ``datasets`` reads is one file to us."""
+    path = Path(settings.path)
+    if path.is_dir() or is_pattern(settings.path):
+        files = list(data_files(path))
+        if all(reads_streams(file) for file in files):
+            for file in files:
+                yield str(file), format_for(str(file), settings.format).stream(file)
+            return
+        if is_pattern(settings.path):
+            for file in files:
+                yield str(file), HubStream(str(file))
+            return
+    if path.is_file() and reads_streams(path):
+        yield settings.path, format_for(settings.path, settings.format).stream(path)
+    else:
+        yield settings.path, HubStream(settings.path)
 
 
 class ShuffledFile:

@@ -12,10 +12,12 @@ from typing import Any
 
 from parrot_adapters.data.dialogue import Dialogue, Picture, Video
 from parrot_adapters.data.hub import is_hub_name
+from parrot_adapters.data.paths import data_files, is_pattern
 from parrot_adapters.data.pictures import picture_size, read_picture
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.source import Source, data_files
-from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.data.source import Source
+from parrot_adapters.data.videos import video_shape
+from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
 from parrot_adapters.training.config import SourceSettings
 
 __all__ = ["Finding", "Numbers", "Survey", "survey"]
@@ -151,7 +153,7 @@ def survey(
         ConfigError: there is no such file.
         DataError: a file cannot be read at all.
     """
-    if not Path(settings.path).exists() and not is_hub_name(settings.path):
+    if not Path(settings.path).exists() and not is_hub_name(settings.path) and not is_pattern(settings.path):
         raise ConfigError(explain("there is no such file or directory of training data.", given=settings.path))
     found = Survey(unit="characters" if collator is None else "tokens")
     sources = []
@@ -187,8 +189,8 @@ def _look(
         found.declared[dialogue.language] += 1
         if dialogue.language is None and detect is not None:
             found.detected[detect(_first_question(dialogue))] += 1
-        shown = [part for turn in dialogue.turns for part in turn.parts]
-        found.videos += sum(isinstance(part, Video) for part in shown)
+        videos = [part for turn in dialogue.turns for part in turn.parts if isinstance(part, Video)]
+        found.videos += len(videos)
         columns["answers"].append(sum(turn.role == "assistant" for turn in dialogue.turns))
         if looked:
             columns["pictures"].append(len(looked))
@@ -198,6 +200,8 @@ def _look(
                     raise size
                 columns["heights"].append(size[0])
                 columns["widths"].append(size[1])
+            for video in videos:
+                _look_at_video(video)
             columns["lengths"].append(length := _length(dialogue, collator))
             if collator is not None and length > collator.max_length:
                 raise BadSample("over-long", f"{length} tokens; at most {collator.max_length} are allowed")
@@ -209,6 +213,15 @@ def _look(
     found.answers, found.lengths = Numbers.of(columns["answers"]), Numbers.of(columns["lengths"])
     found.pictures = Numbers.of(columns["pictures"])
     found.widths, found.heights = Numbers.of(columns["widths"]), Numbers.of(columns["heights"])
+
+
+def _look_at_video(video: Video) -> None:
+    """Refuse a video that is not there or cannot be opened; its frames are not decoded."""
+    try:
+        video_shape(video)
+    except MissingDependencyError:  # without a decoder, what can be said is whether it is there
+        if video.path is not None and not Path(video.path).exists():
+            raise BadSample("bad-video", f"{video.path} is not there") from None
 
 
 class _Pictures:

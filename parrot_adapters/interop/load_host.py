@@ -118,8 +118,14 @@ def load_processor(name: str, options: Mapping[str, object] | None = None) -> An
     except ConfigError:
         raise
     except Exception as error:  # transformers raises a dozen kinds here
+        lacks = "torchvision" in str(error).lower() and isinstance(error, ImportError)
         raise ConfigError(
-            explain("the model's processor cannot be loaded.", given=name, because=_first_line(error))
+            explain(
+                "the model's processor cannot be loaded.",
+                given=name,
+                because=_first_line(error),
+                to_do="pip install torchvision: video processors need it, even for pictures alone" if lacks else None,
+            )
         ) from error
     if describe_processor(changed) == describe_processor(made):
         warnings.warn(f"--processor {settings}: the processor's own settings already", ParrotWarning, stacklevel=2)
@@ -139,9 +145,10 @@ def check_dtype(name: str) -> None:
 def describe_processor(processor: Any) -> object:
     """Everything about a processor that can change a score, as plain data."""
     tokenizer = getattr(processor, "tokenizer", processor)
-    images = getattr(processor, "image_processor", None)
+    images, videos = (getattr(processor, name, None) for name in ("image_processor", "video_processor"))
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return {
+        **({} if videos is None else {"videos": plain_config(videos.to_dict())}),
         "processor": plain_config(processor.to_dict()) if hasattr(processor, "image_processor") else None,
         "images": None if images is None else plain_config(images.to_dict()),
         "tokenizer": json_digest(backend.to_str()) if backend is not None else json_digest(tokenizer.get_vocab()),
@@ -158,13 +165,11 @@ def plain_config(value: Mapping[str, Any]) -> Any:
 
 
 def _settings_of(processor: Any) -> set[str]:
-    images = getattr(processor, "image_processor", None)
-    valid = getattr(getattr(images, "valid_kwargs", None), "__annotations__", {})
-    return {
-        name
-        for name in {*valid, *(images.to_dict() if images is not None else {}), *processor.to_dict()}
-        if not name.startswith("_") and not name.endswith(("_class", "_processor_type"))
-    }
+    known = set(processor.to_dict())
+    for part in (getattr(processor, "image_processor", None), getattr(processor, "video_processor", None)):
+        if part is not None:
+            known |= {*getattr(getattr(part, "valid_kwargs", None), "__annotations__", {}), *part.to_dict()}
+    return {name for name in known if not name.startswith("_") and not name.endswith(("_class", "_processor_type"))}
 
 
 def _device(name: str) -> torch.device:

@@ -74,13 +74,14 @@ class SourceSettings:
     """One file of the mixture.
 
     Attributes:
-        path: file, directory, Hub name or ``example:NAME/FILE``; relative to the configuration file.
+        path: file, directory, pattern (``shards/{000..127}.tar``), Hub name or ``example:NAME/FILE``; relative to the
+            configuration file.
         format: a registered data format, or ``"auto"``.
         images: folder that image paths in it are relative to; None for the file's own folder.
         weight: how often it is drawn, relative to its size: 1 means every sample once an epoch.
         language: of all samples that do not say their own (BCP-47); None to leave unknown.
         limit: first samples only; None for all.
-        streaming: read through ``datasets`` without an index, for what does not fit on disk.
+        streaming: read from beginning to end without an index, for what does not fit on disk.
     """
 
     path: str

@@ -340,41 +340,6 @@ def test_what_a_processor_refuses_is_told_apart() -> None:
         Collator(made)([GOOD, poison])
 
 
-class Videos:
-    """As much of a video processor as this needs: every video becomes four tokens."""
-
-    merge_size = 1
-
-    def __call__(self, paths: list[str], **options: Any) -> dict[str, torch.Tensor]:
-        return {
-            "pixel_values_videos": torch.tensor([[float(str(path).count("a"))] for path in paths]),
-            "video_grid_thw": torch.tensor([[1, 2, 2]] * len(paths)),
-        }
-
-
-def test_a_host_that_takes_videos_is_given_them(tmp_path: Any) -> None:
-    made = qwen2_vl()
-    made.video_processor = Videos()
-    made._process_videos = lambda videos, **more: (  # transformers' own would have the file decoded by torchvision
-        made.video_processor(videos),
-        [made.video_token * 4 for _ in videos],
-    )
-    made.validate_inputs = lambda **inputs: None
-    for name in ("a.mp4", "aa.mp4"):
-        (tmp_path / name).write_bytes(b"")
-    dialogues = [
-        Dialogue(name, "f", None, (Turn("user", (Video(str(tmp_path / name)), "what?")), Turn("assistant", ("rain",))))
-        for name in ("a.mp4", "aa.mp4")
-    ]
-    text = Dialogue("t", "f", None, (ASKED, Turn("assistant", ("rain",))))
-    batch = Collator(made)([dialogues[0], text, dialogues[1]])
-    video = made.tokenizer.convert_tokens_to_ids("<|video_pad|>")
-    assert (batch["input_ids"] == video).sum(1).tolist() == [4, 0, 4]
-    assert batch["pixel_values_videos"].shape[0] == 2
-    for _, labels in rows(batch):
-        assert made.tokenizer.decode([i for i in labels if i != -100]) == "rain<|im_end|>"
-
-
 def test_a_missing_package_is_not_the_samples_fault() -> None:
     class Lacking(type(llava())):
         def __call__(self, images=None, text=None, **more):

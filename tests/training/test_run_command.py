@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
-from run_world import FAMILIES, STAGE1, answers, losses, make_world, stage, write
+from run_world import ADAPTER, FAMILIES, STAGE1, answers, losses, make_world, stage, write
+from shards import write_shard
 
 from parrot_adapters.cli import main
 from parrot_adapters.data import Collator, open_data
@@ -179,6 +181,32 @@ def test_streams_and_budgets(world, tmp_path):
     # In pieces it goes on, where a micro-batch of one sample leaves a piece without any.
     assert main(["train", str(budget), "engine.pieces=2", "data.token_budget=300", "steps=14"]) == 0
     assert main(["train", str(budget), "engine.pieces=3", "steps=16"]) == 2
+
+
+def test_shards(world, tmp_path, capsys):
+    """WebDataset, streamed: planned, trained, gone on with from a shard's middle, and its bad samples skipped."""
+    samples = json.loads((world / "stage2.json").read_text("utf-8"))
+    for shard in range(3):
+        here = [(s["id"], {"json": s, "png": (world / s["image"]).read_bytes()}) for s in samples[shard::3]]
+        write_shard(world / f"colours-{shard}.tar", [*here, ("bad", {"json": b"{", "png": b""})])
+    data = "{sources: [{path: 'colours-{0..2}.tar', streaming: true}], bad_samples: skip}"
+    text = f"recipe: retrofit\ndata: {data}\n{ADAPTER}"
+    whole, parts = (write(world, tmp_path, name, text) for name in ("whole", "parts"))
+    assert main(["plan", str(whole), "--json"]) == 0
+    (source,) = json.loads(capsys.readouterr().out)["data"]["sources"]
+    assert source["path"] == str(world / "colours-{0..2}.tar")
+    assert main(["plan", str(whole), "--json", "data.sources.0.streaming=false"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["samples"] == len(samples)
+    steady = ["optim.schedule=constant", "optim.warmup_ratio=0"]
+    assert main(["train", str(whole), *steady]) == 0
+    assert main(["train", str(parts), *steady, "steps=5"]) == 0
+    assert main(["train", str(parts), *steady]) == 0
+    assert losses(tmp_path / "parts")[-3:] == losses(tmp_path / "whole")[-3:]
+    for name in ("whole", "parts"):
+        lines = (tmp_path / name / "rejects.jsonl").read_text("utf-8").splitlines()
+        rejects = {(Path(r["source"]).name, r["identity"], r["problem"]) for r in map(json.loads, lines)}
+        assert rejects == {(f"colours-{shard}.tar", "bad", "bad-record") for shard in range(3)}
+        assert len(lines) == 3, "each is written once"
 
 
 def test_tensorboard_gets_what_metrics_get(world, tmp_path):
