@@ -30,6 +30,7 @@ from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.interop.key_values import given_cache
+from parrot_adapters.interop.packing import read_apart
 from parrot_adapters.interop.parts import Encoder, HostParts
 from parrot_adapters.interop.prompt import Prompt, TextScope, read_prompt
 from parrot_adapters.interop.units import Units, find_units, flatten_features
@@ -118,7 +119,7 @@ class NativeSeam:
                     call[encoder.pixels] = None
         if not outputs:
             return None
-        call["mm_encoder_outputs"] = self.align_outputs(outputs, call, labels)
+        call["mm_encoder_outputs"] = self.align_outputs(outputs, *read_apart(call, labels))
         return (), call
 
     def before_generation(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
