@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from parrot_adapters.data.drawing import generator
-from parrot_adapters.data.packing import balanced
+from parrot_adapters.data.packing import balanced, row_sizes
 
-__all__ = ["BatchOrder", "cut"]
+__all__ = ["BatchOrder", "cut", "padding"]
 
 POOL = 64  # micro-batches among which samples of similar length are brought together
 
@@ -81,6 +81,22 @@ def cut(
     if not group:
         return made
     return [made[i] for i in torch.randperm(len(made), generator=generator(seed, epoch, "groups")).tolist()]
+
+
+def padding(batches: Sequence[list[int]], lengths: Tensor, *, row: int | None = None) -> float:
+    """Share of positions that are padding when micro-batches are laid out.
+
+    Args:
+        batches: sample indices.
+        lengths: (M,) tokens of every sample by index.
+        row: tokens of a packed row; None for a row for each sample.
+    """
+    real = positions = 0
+    for batch in batches:
+        mine = lengths[batch].tolist()
+        sizes = mine if row is None else row_sizes(mine, row)
+        real, positions = real + sum(mine), positions + len(sizes) * max(sizes)
+    return 1 - real / max(positions, 1)
 
 
 def _filled(indices: list[int], lengths: list[int], size: int, budget: int | None, *, packed: bool) -> list[list[int]]:

@@ -16,13 +16,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heapreplace
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["SEGMENTS", "PackedCollator", "balanced", "pack", "per_position", "share_out"]
+__all__ = ["SEGMENTS", "PackedCollator", "balanced", "pack", "per_position", "row_sizes", "share_out"]
 
 SEGMENTS = "parrot_segments"
 """Key of a packed batch: (R, S) int64, the sample of each position, -1 for padding. Samples count row by row."""
@@ -88,6 +89,12 @@ def pack(batch: Mapping[str, Any], max_length: int, *, rows: Sequence[int] | Non
         first[:, 1:] = segments[:, 1:] != segments[:, :-1]
         packed["labels"] = packed["labels"].masked_fill(first | (segments < 0), IGNORED)
     return {**packed, SEGMENTS: segments}
+
+
+def row_sizes(lengths: Sequence[int], max_length: int) -> list[int]:
+    """Tokens of each row that :func:`share_out` fills."""
+    left = iter(lengths)
+    return [sum(islice(left, count)) for count in share_out(lengths, max_length)]
 
 
 def per_position(batch: Mapping[str, Any]) -> dict[str, Tensor]:
