@@ -12,8 +12,10 @@ from miniatures import FAMILIES
 from training_runs import ToyCollator, ToyData, toy_config, toy_handle
 
 from parrot_adapters.cli import main
+from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.interop.meta_host import attach_to_nothing, held_beside, imagined_batch
+from parrot_adapters.interop.packing import packed_arguments
 from parrot_adapters.training import train
 from parrot_adapters.training.config import TrainSettings
 from parrot_adapters.training.memory import MemoryOfStep, TensorBytes, WithoutWeights, make_fake
@@ -29,6 +31,8 @@ CASES = [
     ("qwen2_5_vl", LORA),
     ("qwen2_5_vl", {"engine__gradient_checkpointing": True}),
     ("gemma3", {}),
+    ("llava", {"data__packing": True, "data__max_length": 48}),
+    ("qwen2_5_vl", {"data__packing": True, "data__max_length": 40}),
     ("gemma3", {"engine__gradient_checkpointing": True, **FULL}),
 ]
 
@@ -60,7 +64,11 @@ def really(config: Any, family: str) -> int:
 
 def planned(config: Any, family: str) -> MemoryOfStep:
     handle = attach_to_nothing(config, FAMILIES[family].config())
-    return step_without_weights(config, handle, heaviest_batch(family, config.batch.per_device), accumulation=2)
+    batch = heaviest_batch(family, config.batch.per_device)
+    if config.data.packing:
+        batch = pack(batch, config.data.max_length)
+        batch = packed_arguments(handle.parts.base, batch, batch.pop(SEGMENTS))
+    return step_without_weights(config, handle, batch, accumulation=2)
 
 
 @pytest.mark.parametrize(("family", "changes"), CASES)
