@@ -119,7 +119,7 @@ class NativeSeam:
                     call[encoder.pixels] = None
         if not outputs:
             return None
-        call["mm_encoder_outputs"] = self.align_outputs(outputs, *read_apart(call, labels))
+        call["mm_encoder_outputs"] = self.align_outputs(outputs, call, labels)
         return (), call
 
     def before_generation(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -158,7 +158,8 @@ class NativeSeam:
         pending = {m: o for m, o in outputs.items() if o is not None and not isinstance(o, AlreadyAligned)}
         if not pending:
             return dict(outputs)
-        prompt = read_prompt(self.parts, call, self.scope, labels)
+        read, labels = read_apart(call, labels)
+        prompt = read_prompt(self.parts, read, self.scope, labels)
         languages = self._languages(prompt)
         aligned = {
             m: self._align(m, out, call, prompt, languages, seen)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ class Sequences:
         found = Sequences.begun_at(starts)
         return None if int(found.number[-1, -1]) == len(positions) - 1 else found
 
-    @property
+    @cached_property
     def mask(self) -> Tensor:
         """(P, L) bool: one row for each sequence, padded on the right."""
         lengths = self.number.flatten().bincount()

@@ -21,6 +21,7 @@ from miniatures import (
     TURN,
     USER,
     Image,
+    Video,
     awake,
     tokenizer,
 )
@@ -78,6 +79,27 @@ def test_which_hosts_keep_packed_samples_apart(host, family) -> None:
         assert found.mixed > 0.1, "without borders samples do mix"
         assert found.kept == (family.name not in REFUSED), found
         assert found.kept or found.packed > 10 * found.allowed * found.mixed, "and it is no close call"
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if FAMILIES[name].videos], indirect=True)
+def test_videos_are_kept_apart_too(host, family) -> None:
+    samples = ((BOS, 20, Video(0), 21, 22), (BOS, 30, 33, Video(1), 31, 32))
+    base = host.base_model if hasattr(host.base_model, "get_image_features") else host
+    found = compare_packed(host, base, lambda some: collate(family, some), samples, torch.device("cpu"))
+    assert found.kept, found
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3", "lfm2_vl"], indirect=True)
+def test_rounding_is_no_leak(host, family) -> None:
+    """In bfloat16 logits differ by a few hundredths; hosts that mix samples are found out all the same."""
+    host.to(torch.bfloat16)
+
+    def halved(some: Any) -> dict[str, Any]:
+        return {k: v.bfloat16() if v.is_floating_point() else v for k, v in collate(family, some).items()}
+
+    base = host.base_model if hasattr(host.base_model, "get_image_features") else host
+    found = compare_packed(host, base, halved, SAMPLES[:2], torch.device("cpu"))
+    assert found.kept == (family.name not in REFUSED), found
 
 
 def test_the_page_names_families_that_there_are() -> None:
