@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from parrot_adapters.errors import ConfigError
 from parrot_adapters.interop.meta_host import attach_to_nothing, held_beside, imagined_batch
 from parrot_adapters.interop.packing import packed_arguments
 from parrot_adapters.training import train
-from parrot_adapters.training.config import TrainSettings
+from parrot_adapters.training.config import BatchSettings, TrainSettings
+from parrot_adapters.training.layouts import heaviest, padding_by_layout
 from parrot_adapters.training.memory import MemoryOfStep, TensorBytes, WithoutWeights, make_fake
 from parrot_adapters.training.plan import make_plan, shared_among, step_without_weights
 
@@ -211,6 +213,25 @@ def test_a_token_budget_makes_smaller_micro_batches(written: Path, capfd: pytest
         return int(json.loads(capfd.readouterr().out)["memory"]["parts"]["activations"])
 
     assert activations("data.token_budget=96") < 0.5 * activations()
+
+
+def test_the_heaviest_micro_batch() -> None:
+    lengths = {0: 10, 1: 50, 2: 20, 3: 40}
+
+    def chosen(**data: Any) -> list[int]:
+        config = toy_config("unused", batch=BatchSettings(8, 4), data__max_length=60)
+        return heaviest(replace(config, data=replace(config.data, **data)), lengths)
+
+    assert chosen() == chosen(packing=True) == [1, 3, 2, 0]
+    assert chosen(token_budget=100) == [1, 3]
+    assert chosen(token_budget=110, packing=True) == [1, 3, 2]
+    assert chosen(token_budget=60, packing=True) == [1]
+
+
+def test_padding_is_planned_for_each_layout() -> None:
+    config = toy_config("unused", batch=BatchSettings(4, 2), data__max_length=60)
+    assert padding_by_layout(config, [50, 10, 50, 10]) == {"padded": 0.4, "grouped": 0.0, "packed": 0.0}
+    assert padding_by_layout(config, []) == {}
 
 
 @pytest.mark.parametrize(
