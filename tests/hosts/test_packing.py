@@ -69,8 +69,10 @@ def same_routing(family: Any, handle: Any, routed: Any, rows: Any = (3, 1)) -> N
 # -- every family -----------------------------------------------------------------------------------------------------
 
 
-def test_which_hosts_keep_packed_samples_apart(host, family) -> None:
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_which_hosts_keep_packed_samples_apart(host, family, attention: str) -> None:
     """What the run sees before it begins; the page names those that do not."""
+    host.set_attn_implementation(attention)
     # Built alike, as the samples of a data set are: what goes by a place in the row is right by accident.
     alike = ((BOS, 20, Image(0), 21, 22), (BOS, 30, Image(2), 31, 32))
     base = host.base_model if hasattr(host.base_model, "get_image_features") else host
