@@ -103,12 +103,21 @@ def _run_rows(plan: Plan) -> list[tuple[str, str]]:
             if data.tokens is None
             else f"{data.tokens:,.0f} on average, {data.longest:,} at most, of {data.counted} counted",
         ),
+        *([("padding", _padding(plan))] if data.padding else []),
         (
             "weights and arithmetic",
             f"{run.host.dtype}, {run.engine.compute}"
             + (", activations recomputed" if run.engine.gradient_checkpointing else ""),
         ),
     ]
+
+
+def _padding(plan: Plan) -> str:
+    """The run's own layout first."""
+    settings, shares = plan.config.data, dict(plan.data.padding)
+    own = "packed" if settings.packing else "grouped" if settings.group_by_length else "padded"
+    others = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if name != own)
+    return f"{shares[own]:.0%} of the positions ({others})"
 
 
 def readable(size: int) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from parrot_adapters.data.dialogue import Dialogue, Picture, Turn, Video
     from parrot_adapters.data.format import DataFormat, Files, role_of, split_at
     from parrot_adapters.data.mixture import Mixture, open_data
+    from parrot_adapters.data.packing import PackedCollator
     from parrot_adapters.data.problems import PROBLEMS, BadSample
     from parrot_adapters.data.rejects import Rejects
     from parrot_adapters.data.streaming import StreamingMixture
@@ -29,6 +30,7 @@ __all__ = [
     "Dialogue",
     "Files",
     "Mixture",
+    "PackedCollator",
     "Picture",
     "Rejects",
     "StreamingMixture",
@@ -44,6 +46,7 @@ _HOMES = {
     "dialogue": ("Dialogue", "Picture", "Turn", "Video"),
     "format": ("DataFormat", "Files", "role_of", "split_at"),
     "mixture": ("Mixture", "open_data"),
+    "packing": ("PackedCollator",),
     "problems": ("PROBLEMS", "BadSample"),
     "rejects": ("Rejects",),
     "streaming": ("StreamingMixture",),

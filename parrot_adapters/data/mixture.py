@@ -141,7 +141,7 @@ class Mixture(Dataset[Dialogue]):
         return draw(self._members, self._quotas, seed=self.seed, epoch=epoch)
 
     def measure(self, length: Callable[[Dialogue], int], progress: Progress | None = None) -> None:
-        """Learn every sample's number of tokens, for grouping by length and token budgets.
+        """Learn every sample's number of tokens, for grouping by length, packing and token budgets.
 
         Args:
             length: :meth:`parrot_adapters.data.Collator.length`. A bad sample counts as nothing here; it is dealt with
@@ -169,13 +169,14 @@ class Mixture(Dataset[Dialogue]):
             skip: micro-batches of this process that a run now resumed has done.
 
         Raises:
-            ConfigError: grouping or a token budget was asked for, and :meth:`measure` was not called.
+            ConfigError: grouping, packing or a token budget was asked for, and :meth:`measure` was not called.
         """
-        asked = self.settings.group_by_length or self.settings.token_budget is not None
+        settings = self.settings
+        asked = settings.group_by_length or settings.packing or settings.token_budget is not None
         if asked and self._lengths is None:
             raise ConfigError(
                 explain(
-                    "samples can only be grouped by length, or counted in tokens, once they were measured.",
+                    "samples can only be grouped by length, packed, or counted in tokens, once they were measured.",
                     to_do="mixture.measure(collator.length)",
                 )
             )
@@ -185,6 +186,7 @@ class Mixture(Dataset[Dialogue]):
             lengths=self._lengths,
             group=self.settings.group_by_length,
             budget=self.settings.token_budget,
+            row=self.settings.max_length if self.settings.packing else None,
             seed=self.seed,
             epoch=epoch,
         )

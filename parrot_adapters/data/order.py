@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from parrot_adapters.data.drawing import generator
+from parrot_adapters.data.packing import balanced, row_sizes
 
-__all__ = ["BatchOrder", "cut"]
+__all__ = ["BatchOrder", "cut", "padding"]
 
 POOL = 64  # micro-batches among which samples of similar length are brought together
 
@@ -53,6 +54,7 @@ def cut(
     lengths: Tensor | None = None,
     group: bool = False,
     budget: int | None = None,
+    row: int | None = None,
     seed: int = 0,
     epoch: int = 0,
 ) -> list[list[int]]:
@@ -63,30 +65,50 @@ def cut(
         size: most samples of a micro-batch.
         lengths: (M,) tokens of every sample by index; needed for what follows.
         group: bring samples of similar length together, within pools of 64 micro-batches.
-        budget: most padded tokens of a micro-batch; a longer sample is alone.
+        budget: most padded tokens of a micro-batch (packed: tokens); a longer sample is alone.
+        row: tokens of a packed row, where samples are packed: micro-batches list them so that rows come out even.
         seed: for the order of grouped micro-batches.
         epoch: likewise.
     """
-    if lengths is None or not (group or budget):
+    if lengths is None or not (group or budget or row):
         return [part.tolist() for part in order.split(size)]
     made: list[list[int]] = []
     for pool in order.split(size * POOL) if group else (order,):
         by_length = pool[lengths[pool].sort(descending=True, stable=True).indices] if group else pool
-        made += _filled(by_length.tolist(), lengths[by_length].tolist(), size, budget)
+        made += _filled(by_length.tolist(), lengths[by_length].tolist(), size, budget, packed=row is not None)
+    if row is not None:
+        made = [[batch[i] for i in balanced(lengths[batch].tolist(), row)] for batch in made]
     if not group:
         return made
     return [made[i] for i in torch.randperm(len(made), generator=generator(seed, epoch, "groups")).tolist()]
 
 
-def _filled(indices: list[int], lengths: list[int], size: int, budget: int | None) -> list[list[int]]:
+def padding(batches: Sequence[list[int]], lengths: Tensor, *, row: int | None = None) -> float:
+    """Share of positions that are padding when micro-batches are laid out.
+
+    Args:
+        batches: sample indices.
+        lengths: (M,) tokens of every sample by index.
+        row: tokens of a packed row; None for a row for each sample.
+    """
+    real = positions = 0
+    for batch in batches:
+        mine = lengths[batch].tolist()
+        sizes = mine if row is None else row_sizes(mine, row)
+        real, positions = real + sum(mine), positions + len(sizes) * max(sizes)
+    return 1 - real / max(positions, 1)
+
+
+def _filled(indices: list[int], lengths: list[int], size: int, budget: int | None, *, packed: bool) -> list[list[int]]:
     """Micro-batches filled one after the other."""
     made: list[list[int]] = []
-    longest = 0
+    longest = total = 0
     for index, length in zip(indices, lengths, strict=True):
-        longest = max(longest, length)
-        if made and len(made[-1]) < size and (budget is None or longest * (len(made[-1]) + 1) <= budget):
+        longest, total = max(longest, length), total + length
+        tokens = total if packed else longest * (len(made[-1]) + 1) if made else 0
+        if made and len(made[-1]) < size and (budget is None or tokens <= budget):
             made[-1].append(index)
         else:
             made.append([index])
-            longest = length
+            longest = total = length
     return made

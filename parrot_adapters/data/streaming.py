@@ -68,7 +68,7 @@ class StreamingMixture(Dataset[Dialogue]):
         return self.__dict__ | {"_streams": None, "_length": None}
 
     def measure(self, length: Callable[[Dialogue], int], progress: object = None) -> None:
-        """Say how tokens are counted, for grouping by length and token budgets: a stream is measured as it is read."""
+        """Say how tokens are counted, for grouping, packing and token budgets: a stream is measured as it is read."""
         self._length = length
 
     def batches(self, micro_batch: int, epoch: int, *, rank: int = 0, world: int = 1, skip: int = 0) -> StreamOrder:
@@ -83,9 +83,10 @@ class StreamingMixture(Dataset[Dialogue]):
                 :meth:`StreamOrder.load_state_dict` spares.
 
         Raises:
-            ConfigError: grouping or a token budget was asked for, and :meth:`measure` was not called.
+            ConfigError: grouping, packing or a token budget was asked for, and :meth:`measure` was not called.
         """
-        asked = self.settings.group_by_length or self.settings.token_budget is not None
+        settings = self.settings
+        asked = settings.group_by_length or settings.packing or settings.token_budget is not None
         if asked and self._length is None:
             raise ConfigError(
                 explain(
@@ -141,6 +142,7 @@ class StreamingMixture(Dataset[Dialogue]):
             lengths=lengths,
             group=self.settings.group_by_length,
             budget=self.settings.token_budget,
+            row=self.settings.max_length if self.settings.packing else None,
             seed=self.seed,
             epoch=epoch,
         )

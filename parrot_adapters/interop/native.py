@@ -30,6 +30,7 @@ from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.interop.key_values import given_cache
+from parrot_adapters.interop.packing import read_apart
 from parrot_adapters.interop.parts import Encoder, HostParts
 from parrot_adapters.interop.prompt import Prompt, TextScope, read_prompt
 from parrot_adapters.interop.units import Units, find_units, flatten_features
@@ -157,7 +158,8 @@ class NativeSeam:
         pending = {m: o for m, o in outputs.items() if o is not None and not isinstance(o, AlreadyAligned)}
         if not pending:
             return dict(outputs)
-        prompt = read_prompt(self.parts, call, self.scope, labels)
+        read, labels = read_apart(call, labels)
+        prompt = read_prompt(self.parts, read, self.scope, labels)
         languages = self._languages(prompt)
         aligned = {
             m: self._align(m, out, call, prompt, languages, seen)

@@ -6,6 +6,7 @@
   Accumulation, several processes and one large batch so have the same gradient, whatever a host does with
   ``num_items_in_batch`` (Qwen-VL and Gemma 3 do not take it);
 * checkpoints: what trains, atomically (``training/checkpoints.py``), in one form for all engines;
+* packing: samples in one row are told apart by the arguments the host has for it, once it was seen to do so;
 * metrics, the guard against divergence, and stopping on a signal.
 """
 
@@ -28,10 +29,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
+from parrot_adapters.data.packing import SEGMENTS, PackedCollator
 from parrot_adapters.errors import TrainingError, explain
 from parrot_adapters.interop.engines import keep_embeddings_whole
 from parrot_adapters.interop.measuring import IGNORED, measure, targets_of
 from parrot_adapters.interop.micro_batches import MicroBatches, TrainingData
+from parrot_adapters.interop.packing import packed_arguments, sequence_languages
+from parrot_adapters.interop.packing_check import require_packing
 from parrot_adapters.interop.run_checkpoint import (
     TRAINER_STATE,
     stored_optimizer,
@@ -74,6 +78,7 @@ class RunCallback(TrainerCallback):
         keep_embeddings_whole(self.trainer.model)
         if self.trainer.zero is not None:
             keep_visual_parts_whole(self.trainer.handle, self.trainer.zero)
+        self.trainer.require_packing()
         self.trainer.started = time.monotonic()
         self.trainer.show_progress(state.global_step, state.max_steps, None)
 
@@ -99,7 +104,8 @@ class ParrotTrainer(Trainer):
         run: the configuration.
         args: transformers' arguments.
         data: what is trained on.
-        collator: samples -> the host's arguments, with the keys :data:`IDENTITIES` and :data:`LANGUAGES`.
+        collator: samples -> the host's arguments, with the keys :data:`IDENTITIES` and :data:`LANGUAGES`; a
+            :class:`PackedCollator` packs.
         groups: the optimizer's parameter groups, each with its ``role``.
         directory: of the run.
         stop: asked after each step.
@@ -211,9 +217,13 @@ class ParrotTrainer(Trainer):
         given = dict(inputs)
         identities, languages = given.pop(IDENTITIES, []), given.pop(LANGUAGES, None)
         self._identities += identities
+        segments, prompts = given.pop(SEGMENTS, None), languages
+        if segments is not None:
+            given = packed_arguments(self.handle.parts.base, given, segments)
+            prompts = None if languages is None else sequence_languages(languages, segments)
         targets = targets_of(given["labels"], self.model.config)
         tokens = int((targets != IGNORED).sum())
-        with nullcontext() if languages is None else self.handle.languages(languages):
+        with nullcontext() if prompts is None else self.handle.languages(prompts):
             outputs = model(**given)
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs[0]
         share = tokens / max(float(num_items_in_batch or 0), 1.0)
@@ -222,9 +232,26 @@ class ParrotTrainer(Trainer):
         self._micro_losses.append(mine.detach())
         if tokens:
             terms = self.handle.last_losses or {"language_model": loss.detach()}
-            measure(self.measured, given, outputs, terms, targets, languages)
+            measure(self.measured, given, outputs, terms, targets, languages, segments)
         scaled = mine * self.accelerator.num_processes  # engines average over processes
         return (scaled, outputs) if return_outputs else scaled
+
+    def require_packing(self) -> None:
+        """Refuse to pack at a host that would mix the samples of a row.
+
+        Raises:
+            ConfigError: this one does.
+        """
+        if isinstance(self.data_collator, PackedCollator):
+            with self.compute_loss_context_manager():
+                require_packing(
+                    self.handle.model,
+                    self.handle.parts.base,
+                    self.data,
+                    self.data_collator,
+                    self.run.batch.per_device,
+                    self.args.device,
+                )
 
     def count_routing(self, record: Any) -> None:
         """An observer of the adapter."""
@@ -301,6 +328,7 @@ class ParrotTrainer(Trainer):
             "grad_norm": self._grad_norm,
             "tokens": measured.read,
             "tokens_per_second": round(measured.read / max(now - self.started, 1e-9), 1),
+            **measured.padding(),
         }
         self.started = now
         if self.is_world_process_zero():

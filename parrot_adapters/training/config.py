@@ -105,7 +105,10 @@ class DataSettings:
         language_temperature: languages are drawn in proportion to ``count ** (1 / temperature)``; 1 leaves the data as
             it is, large values make languages equally frequent.
         group_by_length: batches of samples with similar numbers of tokens.
-        token_budget: most padded tokens of a micro-batch; None to count samples only (``batch.per_device``).
+        token_budget: most padded tokens of a micro-batch (of packed ones: tokens); None to count samples only
+            (``batch.per_device``).
+        packing: lay the samples of a micro-batch end to end in rows of at most ``max_length``, where the host keeps
+            them apart. The same samples a step, the same loss; less padding.
         workers: processes that read and encode.
     """
 
@@ -116,6 +119,7 @@ class DataSettings:
     language_temperature: float = 1.0
     group_by_length: bool = False
     token_budget: int | None = None
+    packing: bool = False
     workers: int = 0
 
 

@@ -29,6 +29,8 @@ class Measured:
             host's own.
         learned: learned tokens.
         read: tokens that are no padding, visual ones included.
+        positions: of the micro-batches, padding included.
+        unpacked: what they would be with a row for each sample; equal to ``positions`` where nothing is packed.
         languages: language -> (sum of the loss over learned tokens, learned tokens).
         routing: what the router did.
     """
@@ -36,21 +38,29 @@ class Measured:
     losses: dict[str, float] = field(default_factory=dict)
     learned: int = 0
     read: int = 0
+    positions: int = 0
+    unpacked: int = 0
     languages: dict[str, tuple[float, int]] = field(default_factory=dict)
     routing: Tally = field(default_factory=Tally)
 
-    def add_losses(self, terms: Mapping[str, float], learned: int, read: int) -> None:
+    def add_losses(
+        self, terms: Mapping[str, float], learned: int, read: int, positions: int = 0, unpacked: int = 0
+    ) -> None:
         """Count a micro-batch.
 
         Args:
             terms: mean of each term over its learned tokens.
             learned: how many those are.
             read: its tokens that are no padding.
+            positions: of its rows, padding included.
+            unpacked: what they would be with a row for each sample.
         """
         for name, value in terms.items():
             self.losses[name] = self.losses.get(name, 0.0) + value * learned
         self.learned += learned
         self.read += read
+        self.positions += positions
+        self.unpacked += unpacked
 
     def add_language(self, language: str | None, loss: float, learned: int) -> None:
         """Count a sample: the sum of its loss over its learned tokens."""
@@ -71,10 +81,19 @@ class Measured:
                 total.losses[name] = total.losses.get(name, 0.0) + value
             total.learned += one.learned
             total.read += one.read
+            total.positions += one.positions
+            total.unpacked += one.unpacked
             for language, (loss, learned) in one.languages.items():
                 total.add_language(language, loss, learned)
             _add(total.routing, one.routing)
         return total
+
+    def padding(self) -> dict[str, float]:
+        """``padding``, the share of positions that were; where samples were packed also ``padding_unpacked``."""
+        found = {"padding": round(1 - self.read / self.positions, 6)} if self.positions else {}
+        if self.unpacked != self.positions:
+            found["padding_unpacked"] = round(1 - self.read / self.unpacked, 6)
+        return found
 
     def summary(self) -> dict[str, Any]:
         """``loss`` and, where there is something to tell, ``losses``, ``languages``, ``routing``."""

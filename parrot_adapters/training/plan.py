@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.errors import ConfigError, DataError, ParrotError
 from parrot_adapters.training.config import TrainingConfig
+from parrot_adapters.training.layouts import heaviest, padding_by_layout, rows_of
 from parrot_adapters.training.roles import ROLES, assign_roles, parameter_groups
 from parrot_adapters.training.rules import accumulation_steps, with_recipe_defaults
 
@@ -78,6 +79,8 @@ class DataPlan:
         tokens: mean length of a sample; None where it was not counted.
         longest: tokens of the longest one counted.
         counted: samples whose tokens were counted.
+        padding: share of positions that would be padding, by layout: ``padded`` (a row for each sample), ``grouped``
+            (``data.group_by_length``) and ``packed`` (``data.packing``); empty where nothing was counted.
         problem: why the data could not be read, or None.
     """
 
@@ -87,6 +90,7 @@ class DataPlan:
     tokens: float | None = None
     longest: int | None = None
     counted: int = 0
+    padding: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -232,6 +236,7 @@ def _look_at_data(
 ) -> tuple[DataPlan, dict[str, Any] | None]:
     """The mixture, and its heaviest micro-batch (of the samples looked at) as the host takes it."""
     from parrot_adapters.data import Collator, Mixture, open_data
+    from parrot_adapters.data.packing import SEGMENTS, pack
 
     try:
         mixture = open_data(run.data, seed=run.seed)
@@ -253,32 +258,33 @@ def _look_at_data(
     chosen = mixture.epoch(0)[:SAMPLED].tolist()
     try:
         lengths = {index: collator.length(mixture[index]) for index in dict.fromkeys(chosen)}
-        heaviest = sorted(lengths, key=lambda index: -lengths[index])
-        heaviest = heaviest[: _piece(run, lengths[heaviest[0]])]
-        batch = collator([mixture[index] for index in heaviest])
+        together = heaviest(run, lengths)
+        batch = collator([mixture[index] for index in together[: _piece(run, len(together))]])
     except ParrotError as error:
         notes.append(f"tokens cannot be counted: {_said(error)}")
         return plan, None
     real = [length for length in lengths.values() if length <= run.data.max_length]
-    counted = DataPlan(sources, languages, len(mixture), sum(real) / max(len(real), 1), max(real, default=0), len(real))
-    return counted, {key: value for key, value in batch.items() if not key.startswith("parrot_")}
+    counted = replace(
+        plan,
+        tokens=sum(real) / max(len(real), 1),
+        longest=max(real, default=0),
+        counted=len(real),
+        padding=padding_by_layout(run, [lengths[i] for i in chosen if lengths[i] <= run.data.max_length]),
+    )
+    if run.data.packing:
+        batch = pack(batch, run.data.max_length)
+    return counted, {key: value for key, value in batch.items() if key == SEGMENTS or not key.startswith("parrot_")}
 
 
-def _rows(run: TrainingConfig, length: int) -> int:
-    """Samples of a micro-batch in which the longest has so many tokens."""
-    budget = run.data.token_budget
-    return run.batch.per_device if budget is None else max(1, min(run.batch.per_device, budget // max(length, 1)))
-
-
-def _piece(run: TrainingConfig, length: int) -> int:
-    """Of those, the samples that are in memory together."""
-    return math.ceil(_rows(run, length) / run.engine.pieces)
+def _piece(run: TrainingConfig, samples: int) -> int:
+    """How many of a micro-batch's samples are in memory together."""
+    return math.ceil(samples / run.engine.pieces)
 
 
 def _steps(run: TrainingConfig, data: DataPlan) -> int | None:
     if run.steps is not None or data.samples is None:
         return run.steps
-    rows = _rows(run, round(data.tokens) if data.tokens is not None else run.data.max_length)
+    rows = rows_of(run, round(data.tokens) if data.tokens is not None else run.data.max_length)
     micro_batches = math.ceil(data.samples / rows)
     return math.ceil(run.epochs * micro_batches / (run.batch.size // run.batch.per_device))
 
@@ -297,14 +303,23 @@ def _memory(
 ) -> MemoryPlan | None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    from parrot_adapters.data.packing import SEGMENTS
     from parrot_adapters.interop.meta_host import imagined_batch, text_batch
+    from parrot_adapters.interop.packing import packed_arguments
     from parrot_adapters.training.memory import WithoutWeights, make_fake
 
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     layers = _layer_sizes(handle)
-    make_fake(handle.model, mode)
-    rows = _piece(run, data.longest or run.data.max_length)
+    rows = _piece(run, rows_of(run, data.longest or run.data.max_length))
     described = f"{rows} of the longest of {data.counted} samples, {data.longest} tokens"
+    if batch is not None and SEGMENTS in batch:
+        segments = batch.pop(SEGMENTS)
+        batch = packed_arguments(handle.parts.base, batch, segments)
+        samples, (rows, length) = int(segments.max()) + 1, segments.shape
+        described = f"{samples} of the longest of {data.counted} samples, packed in {rows} x {length} tokens"
+    make_fake(handle.model, mode)
+    if run.data.packing:
+        notes.append("whether this host keeps packed samples apart is seen when the run begins")
     if batch is None:
         length = run.data.max_length
         described = f"{rows} x {length} tokens, a picture in each"

@@ -121,6 +121,14 @@ def _ranges(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
     if config.data.token_budget is not None and config.data.token_budget < config.data.max_length:
         what = f"must hold one sample of data.max_length {config.data.max_length}, given {config.data.token_budget}"
         yield Fault("data.token_budget", what), ("data.max_length",)
+    if config.data.packing and config.data.group_by_length:
+        what = "excludes data.group_by_length: packed rows have hardly any padding, and grouping makes batches alike"
+        yield Fault("data.packing", what), ("data.group_by_length",)
+    if config.data.packing and config.batch.per_device == 1:
+        yield (
+            Fault("data.packing", "needs batch.per_device of 2 or more: it packs a micro-batch's samples"),
+            ("batch.per_device",),
+        )
 
 
 def _sources(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from parrot_adapters.data.packing import PackedCollator
 from parrot_adapters.errors import ConfigError, ParrotWarning, TrainingError, explain
 from parrot_adapters.training.checkpoints import replace_directory
 from parrot_adapters.training.config import TrainingConfig
@@ -88,12 +89,14 @@ def train(
         processor: the host's.
         config: the run.
         data: what is learned from; see :func:`parrot_adapters.data.open_data`.
-        collator: samples -> the host's arguments; None for :class:`parrot_adapters.data.Collator`.
+        collator: samples -> the host's arguments, one sample a row; None for :class:`parrot_adapters.data.Collator`.
+            Under ``data.packing`` its batches are packed.
         deepspeed: DeepSpeed's configuration for ``zero2`` and ``zero3``.
         fresh: start over, whatever the directory holds.
 
     Raises:
-        ConfigError: another configuration began what is in ``config.out``, or the engine cannot run here.
+        ConfigError: another configuration began what is in ``config.out``, the engine cannot run here, or the host
+            does not keep packed samples apart.
         TrainingError: the run diverged, a device ran out of memory, or a disk is full. The last checkpoint is intact.
         DataError: a sample is bad and none may be skipped.
     """
@@ -152,7 +155,9 @@ class _Run:
 
         self.handle, self.processor, self.config, self.data = handle, processor, config, data
         self.directory = directory
-        self.collator = collator if collator is not None else _collator(handle, processor, config, data, directory)
+        self.collator = _collator(handle, processor, config, data, directory) if collator is None else collator
+        if config.data.packing and not isinstance(self.collator, PackedCollator):
+            self.collator = PackedCollator(self.collator, config.data.max_length)
         self.steps = _steps(config, data)
         self.arguments = training_arguments(
             config,
@@ -365,7 +370,7 @@ def _collator(
         bad_samples=config.data.bad_samples,
         rejects=directory.rejects,
     )
-    if config.data.group_by_length or config.data.token_budget is not None:
+    if config.data.group_by_length or config.data.packing or config.data.token_budget is not None:
         data.measure(made.length)
     return made
 

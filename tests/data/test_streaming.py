@@ -139,6 +139,18 @@ def test_grouping_and_budget(folder: Path) -> None:
     assert all(len(b) * max(10 + len(d.identity) for d in b) <= 60 for b in batches)
 
 
+def test_packing(folder: Path) -> None:
+    made = opened(folder, packing=True, max_length=40, token_budget=60)
+    with pytest.raises(ConfigError, match="measure"):
+        made.batches(8, 0)
+    made.measure(lambda dialogue: 10 + len(dialogue.identity))
+    batches = list(made.batches(8, 0))
+    assert sorted(flat(names(batches))) == EVERYTHING
+    tokens = [sum(10 + len(d.identity) for d in batch) for batch in batches]
+    assert max(tokens) <= 60
+    assert sum(tokens) / len(tokens) > 45
+
+
 def test_temperature_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match="language_temperature"):
         opened(folder, language_temperature=2.0)

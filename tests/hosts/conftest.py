@@ -20,6 +20,7 @@ ALWAYS = (
     "test_greedy",
     "test_disabled_and_detached_are_the_bare_host",
     "test_gradients_reach_the_adapter_alone",
+    "test_which_hosts_keep_packed_samples_apart",
 )
 
 

@@ -220,6 +220,17 @@ def test_whatever_trains(tmp_path, engine, what):
 
 @SLOW
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("family", "row"), [("llava", 60), ("qwen2_5_vl", 30)])
+def test_packed_in_two_processes_is_unpacked_in_one(tmp_path, engine, family, row):
+    """A process whose rows hold no picture keeps nobody waiting either."""
+    what = {"text_only": [n for n in range(24) if n % 3 != 1], "batch": {"size": 8, "per_device": 2}, "family": family}
+    alone(tmp_path / "one", **what)
+    together(tmp_path / "two", engine__kind=engine, data__packing=True, data__max_length=row, **what)
+    same(tmp_path / "one", tmp_path / "two")
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("what", [{}, {"train__language_model": "full", "recipe": "stage2"}], ids=["adapter", "full"])
 def test_checkpoints_of_two_go_on_in_one_and_back(tmp_path, engine, what):
     what = {"checkpoint__every": 3, **what}

@@ -232,6 +232,8 @@ def test_norwegian_is_a_language(write: Any) -> None:
         (["data.sources.0.weight=.nan"], "data.sources.0.weight"),
         (["data.sources.0.limit=0"], "data.sources.0.limit"),
         (["data.token_budget=100"], "data.token_budget"),
+        (["data.packing=true", "data.group_by_length=true"], "data.packing"),
+        (["data.packing=true", "batch.per_device=1"], "data.packing"),
         (["data.language_caps.tr=0"], "data.language_caps.tr"),
         (["optim.betas=[0.9, 1]"], "optim.betas.1"),
         (["adapter.router=tex-guided"], "adapter.router"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from miniatures import FAMILIES
 from training_runs import ToyCollator, ToyData, toy_config, toy_handle
 
 from parrot_adapters.cli import main
+from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.interop.meta_host import attach_to_nothing, held_beside, imagined_batch
+from parrot_adapters.interop.packing import packed_arguments
 from parrot_adapters.training import train
-from parrot_adapters.training.config import TrainSettings
+from parrot_adapters.training.config import BatchSettings, TrainSettings
+from parrot_adapters.training.layouts import heaviest, padding_by_layout
 from parrot_adapters.training.memory import MemoryOfStep, TensorBytes, WithoutWeights, make_fake
 from parrot_adapters.training.plan import make_plan, shared_among, step_without_weights
 
@@ -29,6 +33,8 @@ CASES = [
     ("qwen2_5_vl", LORA),
     ("qwen2_5_vl", {"engine__gradient_checkpointing": True}),
     ("gemma3", {}),
+    ("llava", {"data__packing": True, "data__max_length": 48}),
+    ("qwen2_5_vl", {"data__packing": True, "data__max_length": 40}),
     ("gemma3", {"engine__gradient_checkpointing": True, **FULL}),
 ]
 
@@ -60,7 +66,11 @@ def really(config: Any, family: str) -> int:
 
 def planned(config: Any, family: str) -> MemoryOfStep:
     handle = attach_to_nothing(config, FAMILIES[family].config())
-    return step_without_weights(config, handle, heaviest_batch(family, config.batch.per_device), accumulation=2)
+    batch = heaviest_batch(family, config.batch.per_device)
+    if config.data.packing:
+        batch = pack(batch, config.data.max_length)
+        batch = packed_arguments(handle.parts.base, batch, batch.pop(SEGMENTS))
+    return step_without_weights(config, handle, batch, accumulation=2)
 
 
 @pytest.mark.parametrize(("family", "changes"), CASES)
@@ -206,6 +216,25 @@ def test_a_token_budget_makes_smaller_micro_batches(written: Path, capfd: pytest
 
     assert activations("data.token_budget=96") < 0.5 * activations()
     assert activations("engine.pieces=3") == activations("batch.size=24", "batch.per_device=3")  # of eight
+
+
+def test_the_heaviest_micro_batch() -> None:
+    lengths = {0: 10, 1: 50, 2: 20, 3: 40}
+
+    def chosen(**data: Any) -> list[int]:
+        config = toy_config("unused", batch=BatchSettings(8, 4), data__max_length=60)
+        return heaviest(replace(config, data=replace(config.data, **data)), lengths)
+
+    assert chosen() == chosen(packing=True) == [1, 3, 2, 0]
+    assert chosen(token_budget=100) == [1, 3]
+    assert chosen(token_budget=110, packing=True) == [1, 3, 2]
+    assert chosen(token_budget=60, packing=True) == [1]
+
+
+def test_padding_is_planned_for_each_layout() -> None:
+    config = toy_config("unused", batch=BatchSettings(4, 2), data__max_length=60)
+    assert padding_by_layout(config, [50, 10, 50, 10]) == {"padded": 0.4, "grouped": 0.0, "packed": 0.0}
+    assert padding_by_layout(config, []) == {}
 
 
 @pytest.mark.parametrize(
