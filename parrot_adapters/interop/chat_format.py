@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 __all__ = ["ChatFormat"]
+
+FIRST_WORDS = ("one", "2", "the", "in", "What", "图")
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class ChatFormat:
     def from_processor(cls, processor: Any) -> ChatFormat:
         """Read the format off a processor's or tokenizer's chat template; without a template only the special ids.
 
-        The template is rendered with and without the generation prompt, and with two different messages: what differs
-        is content, what stays is frame.
+        The template is rendered with and without the generation prompt, and with several messages: what differs is
+        content, what stays is frame.
         """
         tokenizer = getattr(processor, "tokenizer", processor)
         template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
@@ -41,15 +44,20 @@ class ChatFormat:
             text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
             return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
-        user, other, answer = ("user", "one"), ("user", "2"), ("assistant", "three")
-        closed, opened = ids(user), ids(user, prompt=True)
-        assistant_header = opened[len(closed) :] if opened[: len(closed)] == closed else ()
-        dialogue = ids(user, answer)
-        first, second = ids(user, answer, user), ids(user, answer, other)
-        framed = _common_prefix(first, second)
-        # A tokenizer to which both messages are unknown cannot tell content from frame.
-        told_apart = first != second and framed[: len(dialogue)] == dialogue
-        user_header = framed[len(dialogue) :] if told_apart else ()
+        user, answer = ("user", "one"), ("assistant", "three")
+        closed, opened, dialogue = ids(user), ids(user, prompt=True), ids(user, answer)
+        assistant_header = _beyond(closed, opened)
+        # What an answer changes of it (a last space joins the answer's first word) is no help in finding it later.
+        kept = assistant_header[: len(_common_prefix(opened, dialogue)) - len(opened) + len(assistant_header)]
+        if kept and not _contains(closed, kept):
+            assistant_header = kept
+        elif _contains(closed, assistant_header):  # to this tokenizer both roles are unknown words
+            assistant_header = []
+        # Several words, because one may share a token with the frame: a space before it, most often.
+        asked = [ids(user, answer, ("user", word)) for word in FIRST_WORDS]
+        framed = functools.reduce(_common_prefix, asked)
+        # A tokenizer to which all of them are unknown cannot tell content from frame.
+        user_header = _beyond(dialogue, framed) if framed != asked[0] else []
         return cls(tuple(user_header), tuple(assistant_header), special)
 
     def to_dict(self) -> dict[str, list[int]]:
@@ -71,6 +79,20 @@ def _content(processor: Any, text: str) -> Any:
 def _added_special_ids(tokenizer: Any) -> Iterable[int]:
     added = getattr(tokenizer, "added_tokens_decoder", {})
     return [int(i) for i, token in added.items() if getattr(token, "special", False)]
+
+
+def _beyond(text: Sequence[int], longer: Sequence[int]) -> list[int]:
+    """What ``longer`` adds to ``text``.
+
+    A template that ends a turn with a space ("USER: one ASSISTANT:", as LLaVA's does) has a token for it only as long
+    as nothing follows; then the space belongs to the next word. So the two may part one token before the end.
+    """
+    same = len(_common_prefix(text, longer))
+    return list(longer[same:]) if same >= len(text) - 1 else []
+
+
+def _contains(text: Sequence[int], part: Sequence[int]) -> bool:
+    return bool(part) and any(list(text[at : at + len(part)]) == list(part) for at in range(len(text) - len(part) + 1))
 
 
 def _common_prefix(a: Sequence[int], b: Sequence[int]) -> list[int]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain, suggest
 from parrot_adapters.interop.parts import HostParts
 
-__all__ = ["LanguageModelLora", "lora_arguments", "unknown_arguments"]
+__all__ = ["LanguageModelLora", "lora_arguments", "mistyped_arguments", "unknown_arguments"]
 
 NAME = "parrot_lm"  # peft's name for this set of LoRA weights; peft looks for it anywhere in a parameter's name
 PEFT_PREFIX = "base_model.model."  # what peft puts before a host's parameter names on disk
@@ -59,6 +59,34 @@ def unknown_arguments(given: Mapping[str, Any]) -> dict[str, str]:
 
     known = [f.name for f in fields(LoraConfig) if f.init]
     return {name: suggest(name, known) for name in given if name not in known}
+
+
+def mistyped_arguments(given: Mapping[str, Any]) -> dict[str, str]:
+    """The plain arguments whose values are none that LoraConfig means (it hardly looks), each with a sentence."""
+    from typing import get_type_hints
+
+    from peft import LoraConfig
+
+    hints = get_type_hints(LoraConfig)
+    found = {}
+    for name, value in given.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if hints.get(name) is bool and not isinstance(value, bool):
+            found[name] = f"must be true or false, given {value!r}"
+        elif name == "r" and not (isinstance(value, int) and number and value >= 1):
+            found[name] = f"must be a whole number of at least 1, given {value!r}"
+        elif name == "lora_alpha" and not number:
+            found[name] = f"must be a number, given {value!r}"
+        elif name == "lora_dropout" and not (number and 0 <= value < 1):
+            found[name] = f"must be a number from 0 to below 1, given {value!r}"
+        elif name in ("target_modules", "exclude_modules") and not _is_names(value):
+            found[name] = f"must be text or a list of texts, given {value!r}"
+    return found
+
+
+def _is_names(value: Any) -> bool:
+    several = isinstance(value, list | tuple | set) and all(isinstance(name, str) for name in value)
+    return value is None or isinstance(value, str) or several
 
 
 class LanguageModelLora:

@@ -53,7 +53,7 @@ from parrot_adapters.interop.trained_state import (
 )
 from parrot_adapters.interop.zero import keep_visual_parts_whole, load_partitions, partitioned_optimizer_state
 from parrot_adapters.training.directory import RunDirectory, write_whole
-from parrot_adapters.training.guard import LossGuard
+from parrot_adapters.training.guard import PATIENCE, LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
 from parrot_adapters.training.signals import StopRequest
 
@@ -155,7 +155,9 @@ class ParrotTrainer(Trainer):
         self.guard, self.measured = LossGuard(), Measured()
         self.stopped_by, self.step_loss, self.started = 0, float("nan"), time.monotonic()
         self._micro_losses: list[Tensor] = []
+        self._micro_tokens, self._empty_steps = 0, 0
         self._identities: list[str] = []
+        self._rate = float("nan")
         self._rates: dict[str, float] = {}
         self._grad_norm = float("nan")
         self._frozen = _frozen_parts(handle.parts.module(handle.parts.vision_tower))
@@ -230,6 +232,7 @@ class ParrotTrainer(Trainer):
         # Without a token to learn the host's mean is 0 / 0; its gradient is zero, and must still flow everywhere.
         mine = loss * share if tokens else (loss * 0.0).nan_to_num(0.0)
         self._micro_losses.append(mine.detach())
+        self._micro_tokens += tokens
         if tokens:
             terms = self.handle.last_losses or {"language_model": loss.detach()}
             measure(self.measured, given, outputs, terms, targets, languages, segments)
@@ -264,16 +267,35 @@ class ParrotTrainer(Trainer):
         """The Trainer asks for this between clipping and the optimizer's step: the last moment to refuse."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         self._grad_norm = float(whole(norm)) if isinstance(norm, Tensor) else float(norm if norm is not None else 0.0)
-        self._rates = {group.get("role", "all"): float(group["lr"]) for group in self.optimizer.param_groups}
+        groups = self.optimizer.param_groups
+        self._rates = {group.get("role", "all"): float(group["lr"]) for group in groups}
+        # The schedule is the same for all, so that of the first says what `optim.learning_rate` is worth now.
+        first = groups[0]
+        self._rate = float(first["lr"]) / float(first.get("initial_lr", first["lr"])) * self.run.optim.learning_rate
         loss = torch.stack(self._micro_losses).float().sum()
-        mine = torch.stack([loss, torch.tensor(float(self.stop.signal), device=loss.device)])
-        everyone = self.accelerator.gather(mine[None]).tolist()  # loss and signal of each process
-        self.step_loss = sum(loss for loss, _ in everyone)
-        self.stopped_by = int(max(signal for _, signal in everyone))
+        others = torch.tensor([float(self.stop.signal), float(self._micro_tokens)], device=loss.device)
+        everyone = self.accelerator.gather(torch.cat([loss[None], others])[None]).tolist()  # a row for each process
+        self.step_loss = sum(loss for loss, _, _ in everyone)
+        self.stopped_by = int(max(signal for _, signal, _ in everyone))
+        self._require_lesson(any(tokens for _, _, tokens in everyone))
         if wrong := self.guard.verdict(self.step_loss, self._grad_norm):
             self._diverged(wrong)
-        self._micro_losses, self._identities = [], []
+        self._micro_losses, self._identities, self._micro_tokens = [], [], 0
         return self._grad_norm
+
+    def _require_lesson(self, learned: bool) -> None:
+        """A run whose samples are all skipped would else be done, with a loss of zero."""
+        self._empty_steps = 0 if learned else self._empty_steps + 1
+        step = self.state.global_step + 1
+        if self._empty_steps >= PATIENCE or (self._empty_steps == step == self.state.max_steps):
+            raise TrainingError(
+                explain(
+                    f"there was nothing to learn in the last {self._empty_steps} steps: every sample was skipped.",
+                    rejects=str(self.directory.rejects),
+                    last_checkpoint=self._last_checkpoint(),
+                    to_do="mend the data; parrot data check FILE says what is wrong with it",
+                )
+            )
 
     def require_guarded(self) -> None:
         """Refuse to go on unguarded.
@@ -297,7 +319,7 @@ class ParrotTrainer(Trainer):
             "what": wrong,
             "loss": repr(self.step_loss),
             "grad_norm": repr(self._grad_norm),
-            "lr": self._rates,
+            "learning_rates": self._rates,
             "identities": gather_object(list(self._identities)),
         }
         if self.is_world_process_zero():
@@ -324,7 +346,8 @@ class ParrotTrainer(Trainer):
             "step": self.state.global_step,
             "epoch": round(self.batches.epochs(self.state.global_step), 6),
             **measured.summary(),
-            "lr": self._rates,
+            "lr": self._rate,
+            "learning_rates": self._rates,
             "grad_norm": self._grad_norm,
             "tokens": measured.read,
             "tokens_per_second": round(measured.read / max(now - self.started, 1e-9), 1),

@@ -39,6 +39,7 @@ REJECTS, BAD_BATCH, TENSORBOARD, FINISHED, LOCK = (
     ".lock",
 )
 WRITTEN = (CONFIG, METRICS, CHECKPOINTS, ADAPTER, HOST, REJECTS, BAD_BATCH, TENSORBOARD, FINISHED)
+WRITTEN_BY_A_RUN = "# sha256 "
 PACKAGES = ("parrot_adapters", "torch", "transformers", "accelerate", "peft", "numpy")
 _HELD: dict[Path, IO[str]] = {}
 """Locks that this process holds."""
@@ -100,8 +101,31 @@ class RunDirectory:
             return False
         return bool(asked == _length(self.config)) and self.adapter.is_dir()
 
+    def holds_work(self) -> bool:
+        """Whether a run came as far as a logged step, a checkpoint or a result here."""
+        logged = self.metrics.is_file() and self.metrics.stat().st_size > 0
+        made = any((self.path / name).exists() for name in (FINISHED, ADAPTER, HOST))
+        return logged or made or self.checkpoints.newest() is not None
+
+    def require_own_config(self) -> None:
+        """Refuse a directory whose ``config.yaml`` is somebody's own, which a run would replace.
+
+        Raises:
+            ConfigError: no run wrote it.
+        """
+        path = self.path / CONFIG
+        if path.exists() and not path.read_bytes().startswith(WRITTEN_BY_A_RUN.encode()):
+            raise ConfigError(
+                explain(
+                    f"{path} was not written by a run, which would put its own there.",
+                    to_do="choose another out, or give the file another name",
+                )
+            )
+
     def require_same_run(self) -> None:
-        """Refuse to go on with what another configuration began. Where nothing came of it there is nothing to lose.
+        """Refuse to go on with what another configuration began.
+
+        A directory in which no step was logged yet may be taken over: nothing is lost.
 
         Raises:
             ConfigError: the settings that decide the weights differ, or the stored configuration cannot be read.
@@ -115,17 +139,23 @@ class RunDirectory:
                     )
                 )
             return
-        if not self._has_something():
+        if not self.holds_work():  # begun in vain, for example with a misspelt path: nothing is lost
             return
-        stored = read_yaml(self.path / CONFIG)
-        if changed := differences(stored, config_to_dict(self.config)):
+        if changed := self._changed():
             raise ConfigError(
                 explain(
                     f"{self.path} was begun with another configuration.",
-                    **{f"differs_{i}": text for i, text in enumerate(_beside(stored, self.config, changed), 1)},
+                    **{f"differs_{i}": text for i, text in enumerate(changed, 1)},
                     to_do="set them back to go on; or choose another out; or start over with --fresh",
                 )
             )
+
+    def _changed(self) -> list[str]:
+        """``key: was OLD, is NEW`` for each setting that decides the weights and is not what began the run."""
+        if not (self.path / CONFIG).exists():
+            return []
+        stored, now = read_yaml(self.path / CONFIG), config_to_dict(self.config)
+        return [f"{key}: was {_at(stored, key)!r}, is {_at(now, key)!r}" for key in differences(stored, now)]
 
     def begin(self, *, fresh: bool = False) -> None:
         """Take the directory for this process and write the configuration down.
@@ -141,8 +171,11 @@ class RunDirectory:
             self._take()
             if fresh:
                 self.clear()
+            elif not self.holds_work() and self._changed():
+                for name in (CONFIG, REJECTS):  # of an attempt that came to nothing
+                    (self.path / name).unlink(missing_ok=True)
             self.checkpoints.clean()
-            if not (self.path / CONFIG).exists() or not self._has_something():
+            if not (self.path / CONFIG).exists():
                 write_whole(self.path / CONFIG, _described(self.config))
             self.bad_batch.unlink(missing_ok=True)
         except OSError as error:
@@ -166,10 +199,6 @@ class RunDirectory:
         """Let others have the directory. The operating system does so too when the process ends, however it ends."""
         if lock := _HELD.pop(self.path.resolve(), None):
             lock.close()
-
-    def _has_something(self) -> bool:
-        """Whether a run has left a checkpoint or a result here."""
-        return self.checkpoints.newest() is not None or self.finished() is not None or self.adapter.exists()
 
     def _take(self) -> None:
         try:
@@ -209,7 +238,7 @@ def _described(config: TrainingConfig) -> str:
 
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     body = yaml.safe_dump(config_to_dict(config), sort_keys=False, allow_unicode=True, width=120)
-    return f"# sha256 {config_hash(config)}\n# begun with {versions}\n{body}"
+    return f"{WRITTEN_BY_A_RUN}{config_hash(config)}\n# begun with {versions}\n{body}"
 
 
 def _length(config: TrainingConfig) -> dict[str, Any]:
@@ -221,12 +250,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "?"
-
-
-def _beside(stored: Mapping[str, Any], config: TrainingConfig, changed: list[str]) -> list[str]:
-    """``key: was OLD, is NEW`` for each."""
-    now = config_to_dict(config)
-    return [f"{key}: was {_at(stored, key)!r}, is {_at(now, key)!r}" for key in changed]
 
 
 def _at(values: Any, path: str) -> Any:

@@ -34,6 +34,7 @@ EXPECTED = {
     "mapping_type": "must be a mapping of keys to values",
     "dataclass_type": "must be a mapping of keys to values",
     "tuple_type": "must be a list",
+    "too_long": "must have {max_length} items",
 }
 
 
@@ -113,7 +114,8 @@ def _fault(found: Mapping[str, Any]) -> Fault:
         expected = str(found["ctx"]["expected"])
         near = suggest(str(found["input"]), expected.replace(" or ", ", ").strip("'").split("', '"))
         return Fault(key, f"must be {expected}, {given}" + (f".{near}" if near else ""))
-    return Fault(key, f"{EXPECTED.get(kind, found['msg'])}, {given}")
+    expected = EXPECTED[kind].format(**found.get("ctx", {})) if kind in EXPECTED else found["msg"]
+    return Fault(key, f"{expected}, {given}")
 
 
 def _nearest(path: Sequence[str]) -> str:

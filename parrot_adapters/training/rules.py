@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, Literal
 
@@ -97,6 +98,8 @@ def rule_faults(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]
 
 
 def _ranges(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
+    if not config.out.strip():
+        yield Fault("out", "must name a directory"), ()
     for key, (text, holds) in RANGES.items():
         value: Any = config
         for part in key.split("."):
@@ -141,6 +144,8 @@ def _sources(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
         key = f"data.sources.{number}"
         if not 0 <= source.weight < math.inf:
             yield Fault(f"{key}.weight", f"must be 0 or more, given {source.weight}"), ()
+        if source.format != "auto":
+            yield from _registered("data-format", source.format, f"{key}.format")
         if source.limit is not None and source.limit < 1:
             yield Fault(f"{key}.limit", f"must be at least 1, given {source.limit}"), ()
 
@@ -189,17 +194,27 @@ def _adapter(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
     for key in given:
         if key not in known:
             yield Fault(f"adapter.{key}", f"there is no such key.{suggest(key, known)}", unknown=True), ()
-    try:
-        made = AdapterConfig.from_dict({key: value for key, value in given.items() if key in known})
-    except ConfigError as error:
-        for line in str(error).splitlines()[1:]:
-            yield Fault("adapter", line.strip()), ()
-        return
+    settings = {key: value for key, value in given.items() if key in known}
+    wrong = _adapter_problems(settings)
+    for key, what in wrong.items():
+        yield Fault(f"adapter.{key}", what), ()
+    made = AdapterConfig.from_dict({key: value for key, value in settings.items() if key not in wrong})
     names = {"router": made.router, "expert": made.expert, "detector": made.detector}
     names |= {} if made.summary == "auto" else {"summary": made.summary}
     for kind, name in names.items():
         if name is not None:
             yield from _registered(kind, name, f"adapter.{kind}")
+
+
+def _adapter_problems(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with each setting; :class:`AdapterConfig` says ``key=value what`` or ``key what``, one a line."""
+    try:
+        AdapterConfig.from_dict(settings)
+    except ConfigError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        keys = [next(key for key in settings if re.match(rf"{key}\b", line)) for line in lines]
+        return {key: line.removeprefix(key).lstrip(" =") for key, line in zip(keys, lines, strict=True)}
+    return {}
 
 
 def _losses(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
@@ -215,10 +230,12 @@ def _losses(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
 
 def _lora(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
     if config.lora:
-        from parrot_adapters.interop.lora import unknown_arguments
+        from parrot_adapters.interop.lora import mistyped_arguments, unknown_arguments
 
         for name, near in unknown_arguments(config.lora).items():
             yield Fault(f"lora.{name}", f"peft.LoraConfig has no such argument.{near}", unknown=True), ()
+        for name, what in mistyped_arguments(config.lora).items():
+            yield Fault(f"lora.{name}", what), ()
 
 
 def _registered(kind: str, name: str, key: str) -> Iterator[tuple[Fault, tuple[str, ...]]]:

@@ -120,7 +120,8 @@ def prepare_run(config: TrainingConfig, *, fresh: bool = False) -> RunDirectory:
         fresh: start over, whatever the directory holds.
 
     Raises:
-        ConfigError: another configuration began what is in ``config.out``, or the engine cannot run here.
+        ConfigError: another configuration began what is in ``config.out``, somebody's own ``config.yaml`` is there, or
+            the engine cannot run here.
         TrainingError: another process trains there, or it cannot be written.
     """
     from parrot_adapters.interop.engines import join_processes, number_of_processes, require_engine
@@ -128,6 +129,7 @@ def prepare_run(config: TrainingConfig, *, fresh: bool = False) -> RunDirectory:
     require_engine(config)
     accumulation_steps(config, number_of_processes())
     directory = RunDirectory(config)
+    directory.require_own_config()
     if not fresh:
         directory.require_same_run()
     meet = join_processes(config)

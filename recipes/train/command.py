@@ -8,6 +8,7 @@ command goes on. Under torchrun each process ends so, and torchrun has codes of 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -33,11 +34,11 @@ def command(argv: list[str]) -> int:
         epilog="exit code 0 done, 1 failed, 2 bad configuration, 143 or 130 stopped by a signal and saved",
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file, for example recipes/train/tiny_cpu.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace the file's")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="settings that replace the file's"
+    )
     parser.add_argument("--fresh", action="store_true", help="start over: remove what a run left in `out`")
     asked = parser.parse_intermixed_args(argv)
-    if wrong := [text for text in asked.overrides if "=" not in text]:
-        raise ConfigError(f"{wrong[0]!r} is no key=value")
     config = load_config(asked.config, asked.overrides)
     directory = prepare_run(config, fresh=asked.fresh)
     try:
@@ -45,12 +46,26 @@ def command(argv: list[str]) -> int:
             if directory.leads:
                 print(f"done already: {directory.finished()} steps, {directory.adapter} (--fresh starts over)")
             return 0
+        _require_paths(config)
         result = RECIPES[config.recipe](config)
     finally:
         directory.release()
     if directory.leads:
         print(_in_words(result), file=sys.stderr if result.signal else sys.stdout)
     return 128 + result.signal if result.signal else 0
+
+
+def _require_paths(config: TrainingConfig) -> None:
+    """Find out what is not there before a large host is loaded. A name that is no path may be one of the Hub's."""
+    named = {"host.path": config.host.path, "start_from": config.start_from and os.path.abspath(config.start_from)}
+    for number, source in enumerate(config.data.sources):
+        named[f"data.sources.{number}.path"] = source.path
+        named[f"data.sources.{number}.images"] = source.images
+    missing = {key: path for key, path in named.items() if path and os.path.isabs(path) and not os.path.exists(path)}
+    if missing:
+        width = max(map(len, missing))
+        lines = [f"  {key:<{width}}  {path}" for key, path in missing.items()]
+        raise ConfigError("\n".join(["the configuration names what does not exist.", *lines]))
 
 
 def _in_words(result: TrainingResult) -> str:

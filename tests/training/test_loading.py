@@ -148,7 +148,7 @@ def test_every_fault_is_reported_at_once(write: Any) -> None:
     found = refused(
         write(
             "recipe: stage3\nhost: {path: x, dtype: fp16}\nlearning_rate: 1e-3\n"
-            "adapter: {ruter: top-k, num_experts: 0}\n"
+            "adapter: {ruter: top-k, num_experts: 0, expert: swigluu, residual_scale: big, router_options: [1]}\n"
             "data: {sources: [{path: a.json, weight: -1}, {path: b.json, wieght: 2}], max_length: long}\n"
             "optim: {learning_rates: {vison: 1e-4}, warmup_ratio: 3, betas: [0.9]}\n"
             "batch: {size: 10, per_device: 4}\ntrain: {projector: yes}\nlosses: {load-balance: 0.1}\n"
@@ -160,7 +160,10 @@ def test_every_fault_is_reported_at_once(write: Any) -> None:
         "host.dtype",
         "learning_rate",
         "adapter.ruter",
-        "adapter",
+        "adapter.num_experts",
+        "adapter.expert",
+        "adapter.residual_scale",
+        "adapter.router_options",
         "data.sources.0.weight",
         "data.sources.1.wieght",
         "data.max_length",
@@ -174,6 +177,7 @@ def test_every_fault_is_reported_at_once(write: Any) -> None:
     assert "'optim.learning_rate'" in found["learning_rate"]
     assert "Did you mean 'weight'?" in found["data.sources.1.wieght"]
     assert "Did you mean 'router'?" in found["adapter.ruter"]
+    assert found["adapter.num_experts"] == "0 must be a whole number of at least 1"
     assert "Did you mean 'load-balancing'?" in found["losses.load-balance"]
     assert "Did you mean 'stage" in found["recipe"]
     assert found["out"] == "is missing"
@@ -242,6 +246,16 @@ def test_norwegian_is_a_language(write: Any) -> None:
         (["losses.router-z=.inf"], "losses.router-z"),
         (["loss_options.router-z.a=1"], "loss_options.router-z"),
         (["lora.rank=8"], "lora.rank"),
+        (["lora.r=many"], "lora.r"),
+        (["lora.r=true"], "lora.r"),
+        (["lora.lora_alpha=[1]"], "lora.lora_alpha"),
+        (["lora.lora_dropout=high"], "lora.lora_dropout"),
+        (["lora.use_dora=1"], "lora.use_dora"),
+        (["lora.target_modules=[q_proj, 3]"], "lora.target_modules"),
+        (["adapter.top_k=7"], "adapter.top_k"),
+        (["adapter.text_scope=last-turn"], "adapter.text_scope"),
+        (["data.sources.0.format=lava"], "data.sources.0.format"),
+        (["out=' '"], "out"),
     ],
 )
 def test_what_cannot_be_is_refused(overrides: list[str], key: str, write: Any) -> None:

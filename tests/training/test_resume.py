@@ -207,7 +207,7 @@ def test_the_schedule_follows_the_number_of_steps(tmp_path):
     toy_run(toy_config(tmp_path / "short", steps=8, log__every=1))
     toy_run(toy_config(tmp_path / "long", steps=8, log__every=1))
     short, long = (
-        [json.loads(line)["lr"]["adapter"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        [json.loads(line)["lr"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("short", "long")
     )
     assert short[4:] == long[4:]

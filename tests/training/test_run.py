@@ -65,7 +65,8 @@ def test_a_line_says_what_was_measured(tmp_path):
     lines = metrics(tmp_path)
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10]
     last = lines[-1]
-    assert set(last["lr"]) == {"adapter", "projector"}
+    assert set(last["learning_rates"]) == {"adapter", "projector"}
+    assert last["lr"] == pytest.approx(last["learning_rates"]["adapter"])
     assert last["losses"].keys() == {"language_model", "load-balancing"}
     assert last["loss"] == pytest.approx(sum(last["losses"].values()))
     assert set(last["languages"]) == {"en", "tr", "ru"}

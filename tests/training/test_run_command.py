@@ -133,11 +133,11 @@ def test_another_configuration_is_2_and_names_the_keys(world, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["steps"], 2, "no key=value"),
+        (["steps"], 2, "is not key.path=value"),
         (["stepz=3"], 2, "stepz"),
         (["host.path=nowhere"], 2, "cannot be loaded"),
-        (["start_from=nowhere"], 1, "not an adapter directory"),
-        (["data.sources.0.path=nowhere.json"], 1, "nowhere.json"),
+        (["start_from=nowhere"], 2, "start_from  "),
+        (["data.sources.0.path=nowhere.json"], 2, "data.sources.0.path  "),
         (["data.max_length=4"], 1, "long"),
         (["engine.kind=fsdp2"], 2, "torchrun"),
         (["batch.size=3"], 2, "batch.size"),
@@ -149,6 +149,45 @@ def test_what_is_wrong_is_said(world, tmp_path, capsys, arguments, code, words):
     error = capsys.readouterr().err
     assert words in error
     assert "Traceback" not in error
+
+
+def test_everything_that_does_not_exist_is_named(world, tmp_path, capsys):
+    file = write(world, tmp_path, "one", STAGE1)
+    gone = ["host.path=./gone", "data.sources.0.path=gone.json", "data.sources.0.images=gone"]
+    assert main(["train", str(file), *gone]) == 2
+    error = capsys.readouterr().err
+    assert all(key.partition("=")[0] in error for key in gone)
+
+
+def test_an_attempt_that_came_to_nothing_holds_no_directory(world, tmp_path, capsys):
+    """Mending a misspelt path is no other configuration; a run that has logged a step is."""
+    file = write(world, tmp_path, "one", STAGE1)
+    assert main(["train", str(file), "host.path=nowhere"]) == 2
+    assert main(["train", str(file), "steps=2"]) == 0
+    assert main(["train", str(file), "steps=2", "seed=5"]) == 2
+    assert "seed: was 0, is 5" in capsys.readouterr().err
+
+
+def test_a_configuration_of_the_users_own_is_never_replaced(world, tmp_path, capsys):
+    file = write(world, tmp_path, "one", STAGE1)
+    (tmp_path / "one").mkdir()
+    own = tmp_path / "one" / "config.yaml"
+    own.write_text("mine: true\n")
+    for fresh in ([], ["--fresh"]):
+        assert main(["train", str(file), *fresh]) == 2
+        assert "was not written by a run" in capsys.readouterr().err
+    assert own.read_text() == "mine: true\n"
+
+
+@pytest.mark.parametrize(("steps", "after"), [(4, 4), (12, 10)])
+def test_a_run_that_learns_nothing_is_not_done(world, tmp_path, capsys, steps, after):
+    samples = json.loads((world / "stage1.json").read_text("utf-8"))
+    bad = [{**sample, "image": "gone.png"} for sample in samples]
+    (world / "all-bad.json").write_text(json.dumps(bad), encoding="utf-8")
+    file = write(world, tmp_path, "one", "recipe: stage1\ndata: {sources: [{path: all-bad.json}], bad_samples: skip}")
+    assert main(["train", str(file), f"steps={steps}"]) == 1
+    assert f"nothing to learn in the last {after} steps" in capsys.readouterr().err
+    assert not (tmp_path / "one" / "adapter").exists()
 
 
 def test_bad_samples_can_be_skipped(world, tmp_path):

@@ -181,6 +181,7 @@ def test_another_configuration_is_refused_by_key(tmp_path):
     directory.begin()
     write(directory.checkpoints, 3)
     directory.release()
+    write(directory.checkpoints, 3)
     for harmless in (replace(config, steps=99), replace(config, log=replace(config.log, every=9))):
         RunDirectory(harmless).require_same_run()
     changed = toy_config(tmp_path, seed=1, optim__learning_rate=3e-4)

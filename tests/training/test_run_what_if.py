@@ -24,6 +24,7 @@ WANTED = (
     "The loss has spikes",
     "The loss explodes",
     "Not a number",
+    "Nothing to learn",
     "Erosion persists",
     "A run was killed",
     "It hangs at the start",
