@@ -92,7 +92,8 @@ def keep_visual_parts_whole(handle: Attachment, optimizer: Any) -> None:
     whole = {id(p): p for module in alone for p in module.parameters(recurse=False)}
     # A tied head shares its tensor with the embeddings, and would let it go.
     alone += [m for m in model.modules() if m not in alone and any(id(p) in whole for p in m.parameters(recurse=False))]
-    parameters = list({id(p): p for module in alone for p in module.parameters(recurse=False)}.values())
+    found: dict[int, Any] = {id(p): p for module in alone for p in module.parameters(recurse=False)}
+    parameters = list(found.values())
     try:
         offload = optimizer.parameter_offload
         _take_hooks_off(alone, [*offload.forward_hooks, *offload.backward_hooks])
