@@ -189,9 +189,9 @@ def run_in_process(
 
 def forget_what_is_whole() -> None:
     """A double of ZeRO-3 as DeepSpeed has it: visual modules are gathered when they are called."""
-    import parrot_adapters.interop.trainer as trainer
+    import parrot_adapters.interop.run_callback as run_callback
 
-    trainer.keep_visual_parts_whole = lambda handle, optimizer: None
+    run_callback.keep_visual_parts_whole = lambda handle, optimizer: None
 
 
 def gradients_in_any_order() -> None:

@@ -27,15 +27,15 @@ from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import PrinterCallback, Trainer
 
 from parrot_adapters.data.packing import SEGMENTS, PackedCollator
 from parrot_adapters.errors import TrainingError, explain
-from parrot_adapters.interop.engines import keep_embeddings_whole
 from parrot_adapters.interop.measuring import IGNORED, measure, targets_of
 from parrot_adapters.interop.micro_batches import MicroBatches, TrainingData
 from parrot_adapters.interop.packing import packed_arguments, sequence_languages
 from parrot_adapters.interop.packing_check import require_packing
+from parrot_adapters.interop.run_callback import RunCallback, tensorboard_callbacks
 from parrot_adapters.interop.run_checkpoint import (
     TRAINER_STATE,
     stored_optimizer,
@@ -51,7 +51,7 @@ from parrot_adapters.interop.trained_state import (
     trained_weights,
     whole,
 )
-from parrot_adapters.interop.zero import keep_visual_parts_whole, load_partitions, partitioned_optimizer_state
+from parrot_adapters.interop.zero import load_partitions, partitioned_optimizer_state
 from parrot_adapters.training.directory import RunDirectory, write_whole
 from parrot_adapters.training.guard import PATIENCE, LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
@@ -64,36 +64,6 @@ if TYPE_CHECKING:
 __all__ = ["IDENTITIES", "LANGUAGES", "ParrotTrainer"]
 
 IDENTITIES, LANGUAGES = "parrot_identities", "parrot_languages"
-
-
-class RunCallback(TrainerCallback):
-    """When to log, save and stop."""
-
-    def __init__(self, trainer: ParrotTrainer) -> None:
-        self.trainer = trainer
-        self.overdue = False
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Make sure that nobody waits for ever, and show where the run stands."""
-        keep_embeddings_whole(self.trainer.model)
-        if self.trainer.zero is not None:
-            keep_visual_parts_whole(self.trainer.handle, self.trainer.zero)
-        self.trainer.require_packing()
-        self.trainer.started = time.monotonic()
-        self.trainer.show_progress(state.global_step, state.max_steps, None)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Decide what follows this step."""
-        trainer, config, step = self.trainer, self.trainer.run, state.global_step
-        trainer.require_guarded()
-        last, stop = step >= state.max_steps, bool(trainer.stopped_by)
-        control.should_log = last or step % config.log.every == 0
-        wanted = self.overdue or last or stop or step % config.checkpoint.every == 0
-        # In the middle of a spike nobody knows yet whether these weights are worth keeping.
-        control.should_save = wanted and (last or not trainer.guard.high)
-        self.overdue = wanted and not control.should_save
-        control.should_training_stop = control.should_training_stop or stop
-        trainer.show_progress(step, state.max_steps, trainer.step_loss)
 
 
 class ParrotTrainer(Trainer):
@@ -144,7 +114,7 @@ class ParrotTrainer(Trainer):
             data_collator=collator,
             train_dataset=data,
             optimizer_cls_and_kwargs=(torch.optim.AdamW, optimizer),
-            callbacks=[RunCallback(self), *_tensorboard(tensorboard)],
+            callbacks=[RunCallback(self), *tensorboard_callbacks(tensorboard)],
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # so that the Trainer counts the global batch's tokens for us
@@ -456,15 +426,6 @@ class ParrotTrainer(Trainer):
         if checkpoint is not None:
             processes = stored_state(checkpoint)["processes"]
             load_random_state(processes[self.accelerator.process_index % len(processes)]["random"])
-
-
-def _tensorboard(directory: Path | None) -> list[TrainerCallback]:
-    if directory is None:
-        return []
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations import TensorBoardCallback
-
-    return [TensorBoardCallback(SummaryWriter(str(directory)))]
 
 
 def _frozen_parts(tower: nn.Module | None) -> list[nn.Module]:

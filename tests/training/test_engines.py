@@ -319,7 +319,7 @@ def test_clipping_and_a_second_run_in_the_same_process(tmp_path, engine):
 @pytest.mark.parametrize("engine", ZERO)
 def test_a_run_that_diverges_stops_and_names_its_batch(tmp_path, engine):
     together(tmp_path, engine__kind=engine, optim__learning_rate=1e30, code=1)
-    assert "training diverged at step 2" in (tmp_path / "error.txt").read_text()
+    assert "training diverged at step 3: the loss is nan" in (tmp_path / "error.txt").read_text()
     assert json.loads((tmp_path / "bad_batch.json").read_text())["identities"]
     assert not (tmp_path / "adapter").exists()
 
