@@ -54,8 +54,15 @@ class Pretrained:
     terms: str | None = None
 
 
-def chat_template(bos: str, before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """A template that writes fixed words before and after each role's turns; questions may hold pictures."""
+def chat_template(bos: str, before: Mapping[str, str], after: Mapping[str, str], asks: str) -> str:
+    """A template that writes fixed words before and after each role's turns; questions may hold pictures.
+
+    Args:
+        bos: opens a dialogue.
+        before: by role.
+        after: by role.
+        asks: for an answer: what stands before it, without a space that tokenizers join to its first word.
+    """
     content = (
         "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
         "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}{% endif %}"
@@ -63,7 +70,7 @@ def chat_template(bos: str, before: Mapping[str, str], after: Mapping[str, str])
     return (
         f"{{% set before = {dict(before)!r} %}}{{% set after = {dict(after)!r} %}}{{{{ {bos!r} }}}}"
         "{% for message in messages %}{{ before[message['role']] }}" + content + "{{ after[message['role']] }}"
-        "{% endfor %}{% if add_generation_prompt %}{{ before['assistant'] }}{% endif %}"
+        f"{{% endfor %}}{{% if add_generation_prompt %}}{{{{ {asks!r} }}}}{{% endif %}}"
     )
 
 
@@ -92,8 +99,9 @@ PRETRAINED: Mapping[str, Pretrained] = {
         # Not tuned to any chat format: plain lines, and the English words that most templates have.
         chat_template(
             "<bos>",
-            {"user": "Question: ", "assistant": "Answer:\n"},
+            {"user": "Question: ", "assistant": "Answer: "},
             {"user": "\n", "assistant": "<eos>"},
+            asks="Answer:",
         ),
         terms="https://ai.google.dev/gemma/terms",
     ),
@@ -107,6 +115,7 @@ PRETRAINED: Mapping[str, Pretrained] = {
             "",
             {"user": "<|im_start|>user\n", "assistant": "<|im_start|>assistant\n"},
             {"user": "<|im_end|>\n", "assistant": "<|im_end|>"},
+            asks="<|im_start|>assistant\n",
         ),
     ),
 }

@@ -110,7 +110,7 @@ def stage1(setting: Setting, display: Display, compute: Compute | None = None) -
     data = TrainingSet(setting.concepts, setting.features, vocabulary)
     compute.place(host)
     warm_start(host, data, config.warm_start, config.seed)
-    with display.bar("training") as advance, compute.autocast():
+    with display.bar("training") as advance:
         losses = train(
             host,
             [(list(projector(host).parameters()), 1.0)],
@@ -118,6 +118,7 @@ def stage1(setting: Setting, display: Display, compute: Compute | None = None) -
             config.stage1,
             config.seed,
             lambda done, total, _: advance(done, total),
+            compute=compute,
         )
     save_host(host.cpu(), setting.host, tokenizer)
     return losses

@@ -99,6 +99,7 @@ class Vocabulary:
         self.image: int = tokenizer.convert_tokens_to_ids("<image>")
         self.unknown: int | None = tokenizer.unk_token_id
         self._names: dict[str, list[int]] = {}
+        self._before_answers = self._written_before_answers()
         self._questions = {language.code: self._asked(language.question) for language in EVERY_LANGUAGE}
 
     def encode(self, text: str) -> list[int]:
@@ -112,7 +113,7 @@ class Vocabulary:
     def name(self, text: str) -> list[int]:
         """Token ids of an answer, without the eos token."""
         if text not in self._names:
-            self._names[text] = self.encode(text)
+            self._names[text] = self.encode(self._before_answers + text)
         return self._names[text]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -123,6 +124,13 @@ class Vocabulary:
                 break
             kept.append(int(token))
         return self.tokenizer.decode(kept, skip_special_tokens=True).strip()
+
+    def _written_before_answers(self) -> str:
+        """What the template writes between where an answer begins and its text: a space, or nothing."""
+        asked = [{"role": "user", "content": "x"}]
+        prompt = self.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        answered = self.tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": "y"}], tokenize=False)
+        return answered[len(prompt) :].partition("y")[0]
 
     def _asked(self, question: str) -> tuple[list[int], list[int]]:
         """Token ids before and after the picture."""

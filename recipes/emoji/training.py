@@ -22,6 +22,7 @@ from torch.nn.functional import cross_entropy, normalize
 import parrot_adapters as pa
 
 from .batches import IGNORE, encode_samples
+from .compute import Compute
 from .concepts import Concept
 from .declared import declared
 from .features import Features
@@ -136,6 +137,7 @@ def train(
     seed: int,
     progress: Progress | None = None,
     auxiliary: Auxiliary | None = None,
+    compute: Compute | None = None,
 ) -> list[float]:
     """Next-token training on answers.
 
@@ -147,11 +149,12 @@ def train(
         seed: of the samples.
         progress: told about every step.
         auxiliary: losses on the routing.
+        compute: how precisely; float32 unless said otherwise. Where is where the host is.
 
     Returns:
         the next-token loss of every step.
     """
-    rng = random.Random(f"train {seed}")
+    rng, compute = random.Random(f"train {seed}"), compute or Compute()
     visual_tokens = data.features.train.shape[2]
     optimizer, scheduler = _optimizer(
         [{"params": list(parameters), "lr": schedule.learning_rate * factor} for parameters, factor in groups], schedule
@@ -161,16 +164,17 @@ def train(
         asked, pictures = data.draw(rng, schedule.batch_size)
         samples = encode_samples(data.vocabulary, data.concepts, asked, visual_tokens).to(host.device)
         recorded = nullcontext([]) if auxiliary is None else auxiliary.handle.record_routing(graph=True)
-        with declared(host, [language for _, language in asked]), recorded as log:
+        # Entered anew in each step: autocast keeps its copies of weights for as long as one block lasts.
+        with compute.autocast(), declared(host, [language for _, language in asked]), recorded as log:
             hidden = host.model(
                 input_ids=samples.input_ids,
                 attention_mask=samples.attention_mask,
                 pixel_values=pictures.to(host.device),
                 use_cache=False,
             ).last_hidden_state[:, :-1]
-        targets = samples.labels[:, 1:]
-        answers = targets != IGNORE  # the vocabulary's matmul runs on answers only
-        loss = cross_entropy(host.lm_head(hidden[answers]), targets[answers])
+            targets = samples.labels[:, 1:]
+            answers = targets != IGNORE  # the vocabulary's matmul runs on answers only
+            loss = cross_entropy(host.lm_head(hidden[answers]), targets[answers])
         _step(loss if auxiliary is None else loss + auxiliary.loss(log), optimizer, scheduler)
         losses.append(loss.item())
         if progress:

@@ -153,16 +153,16 @@ def run_cell(setting: Setting, cell: Cell, path: Path, progress: Progress) -> No
         handle, groups = attach_arm(host, arm, config, vocabulary)
         data = FingerprintedSet(setting.concepts, setting.features, vocabulary, config.multilingual)
         auxiliary = Auxiliary(handle, arm.losses, arm.loss_options) if handle is not None and arm.losses else None
-        with cell.compute.autocast():
-            losses = train(
-                host,
-                groups,
-                data,
-                config.stage2,
-                config.seed,
-                lambda done, total, _: tell("training", done, total),
-                auxiliary,
-            )
+        losses = train(
+            host,
+            groups,
+            data,
+            config.stage2,
+            config.seed,
+            lambda done, total, _: tell("training", done, total),
+            auxiliary,
+            cell.compute,
+        )
         host.eval()
         fingerprint = data.fingerprint
     trained = time.perf_counter()

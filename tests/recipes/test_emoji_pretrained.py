@@ -9,13 +9,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parrot_recipes.emoji import attribution, dataset, pretrained, trimming
+from parrot_recipes.emoji.compute import Compute
 from parrot_recipes.emoji.concepts import load_concepts
 from parrot_recipes.emoji.errors import RecipeError
 from parrot_recipes.emoji.features import load_features
-from parrot_recipes.emoji.host import build_host, load_host, load_text_model_and_tokenizer, load_vocabulary, save_host
+from parrot_recipes.emoji.host import (
+    build_host,
+    load_host,
+    load_text_model_and_tokenizer,
+    load_vocabulary,
+    projector,
+    save_host,
+)
 from parrot_recipes.emoji.languages import CODES, LANGUAGES
 from parrot_recipes.emoji.pretrained import ACCEPTED, PRETRAINED, Pretrained, load_pretrained
+from parrot_recipes.emoji.schedule import Schedule
 from parrot_recipes.emoji.tokenizer import Vocabulary
+from parrot_recipes.emoji.training import TrainingSet, train
 from parrot_recipes.emoji.trimming import SpecialTokens, trim_model, trim_tokenizer, wrap_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch.testing import assert_close
@@ -213,3 +223,24 @@ def test_the_host_asks_as_its_processor_does(packaged, tmp_path):
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(1, 4, 1280)}
     with torch.inference_mode():
         assert_close(loaded(**inputs).logits, host(**inputs).logits)
+
+
+def losses_of(text_model, tokenizer, compute):
+    concepts = load_concepts()[:8]
+    features = load_features(concepts, grid=2, views=1, seed=0)
+    vocabulary = Vocabulary(tokenizer)
+    host = build_host(features.tower(2), text_model, image=vocabulary.image)
+    torch.manual_seed(0)
+    groups = [(list(projector(host).parameters()), 1.0)]
+    data = TrainingSet(concepts, features, vocabulary)
+    return train(host, groups, data, Schedule(6, 1e-2, batch_size=8), 0, compute=compute)
+
+
+def test_half_precision_learns_as_float32_does(packaged):
+    """Autocast keeps copies of weights for as long as a block lasts: one around a whole training trains nothing."""
+    text_model, tokenizer = load_text_model_and_tokenizer("random")
+    whole, half = (losses_of(text_model, tokenizer, Compute("cpu", dtype)) for dtype in ("float32", "bfloat16"))
+    assert half == pytest.approx(whole, rel=0.02)
+    with Compute("cpu", "bfloat16").autocast():
+        broken = losses_of(text_model, tokenizer, None)
+    assert broken != pytest.approx(whole, rel=0.02)
