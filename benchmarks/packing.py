@@ -1,8 +1,8 @@
 """What packing saves: padding and time of a training step.  python benchmarks/packing.py
 
 Three layouts of the same samples: a row for each (`data.packing: false`), rows of similar length
-(`data.group_by_length`) and packed rows (`data.packing`). Lengths are drawn as instruction data has them: 64 visual
-tokens and a log-normal number of words. A step is forward and backward of every micro-batch of the epoch, with the
+(`data.group_by_length`) and packed rows (`data.packing`). Lengths are made up: 64 visual tokens and a log-normal
+number of words. A step is forward and backward of every micro-batch of the epoch, with the
 adapter trained in a frozen host, so the tokens learned from are the same in all three. On a CPU the clock is the
 process's own.
 """
