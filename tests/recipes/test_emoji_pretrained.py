@@ -240,7 +240,7 @@ def test_half_precision_learns_as_float32_does(packaged):
     """Autocast keeps copies of weights for as long as a block lasts: one around a whole training trains nothing."""
     text_model, tokenizer = load_text_model_and_tokenizer("random")
     whole, half = (losses_of(text_model, tokenizer, Compute("cpu", dtype)) for dtype in ("float32", "bfloat16"))
-    assert half == pytest.approx(whole, rel=0.02)
+    assert half == pytest.approx(whole, abs=0.01)
     with Compute("cpu", "bfloat16").autocast():
-        broken = losses_of(text_model, tokenizer, None)
-    assert broken != pytest.approx(whole, rel=0.02)
+        broken = losses_of(text_model, tokenizer, Compute("cpu", "bfloat16"))
+    assert broken[-1] > whole[-1] + 0.05
