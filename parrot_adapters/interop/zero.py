@@ -2,10 +2,10 @@
 
 * ZeRO-3 cuts every parameter up and gathers it in the hooks of its module, and at each step all processes must call
   the same modules in the same order: else they wait for each other, or stop with a "disagreement". A micro-batch
-  without pictures calls no visual module, and reads the input embeddings once instead of twice. So everything outside
-  the decoder layers stays whole on every process, as under FSDP2, and DeepSpeed's hooks are taken off those modules:
-  what is left to gather is the language model, which every micro-batch goes through alike. Gradients and optimizer
-  state of what stays whole are shared all the same.
+  without pictures calls no visual module, and reads the input embeddings once instead of twice. So the input embeddings
+  and everything outside the language model stay whole on every process, and DeepSpeed's hooks are taken off those
+  modules: what is left to gather is the rest of the language model, which every micro-batch goes through alike.
+  Gradients and optimizer state of what stays whole are shared all the same.
 * Gradients are packed in the order in which they become ready, and summed over the processes by their place in the
   pack. That order must not depend on pictures either: see ``interop/objective.py``.
 * Weights and optimizer state live in flat partitions, in float32 whatever the arithmetic. Checkpoints hold them by
@@ -76,7 +76,8 @@ def leave_deepspeed(engine: Any) -> None:
 
 
 def keep_visual_parts_whole(handle: Attachment, optimizer: Any) -> None:
-    """Under ZeRO-3, gather everything outside the decoder layers now and after each step. All processes call this.
+    """Under ZeRO-3, gather what pictures go through and the input embeddings, now and after each step, and no hook lets
+    them go. All processes call this.
 
     Args:
         handle: the adapter on the model that DeepSpeed has cut up.
