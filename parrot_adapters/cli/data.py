@@ -14,6 +14,7 @@ from parrot_adapters.errors import ConfigError, PluginError, explain, suggest
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from parrot_adapters.data.catalogue import PublishedFile
     from parrot_adapters.data.survey import Numbers, Survey
@@ -88,7 +89,8 @@ def _show(found: Survey, detector: str | None) -> None:
     console.print(_columns(found))
     console.print(_languages(found, detector))
     if found.problems:
-        console.print(_problems(found))
+        for line in _problems(found):
+            console.print(line, soft_wrap=True)
     broken = found.problems.total()
     console.print(
         f"{found.usable:,} of {found.records:,} samples can be used"
@@ -129,22 +131,17 @@ def _languages(found: Survey, detector: str | None) -> Table:
     return table
 
 
-def _problems(found: Survey) -> Table:
+def _problems(found: Survey) -> Iterator[Text]:
+    """Lines rather than a table: paths and reasons are long, and have to be copied whole."""
     from rich.text import Text
 
     from parrot_adapters.data.problems import PROBLEMS
 
-    table = _table("problem", "samples", "for example", "because")
-    for column in table.columns[2:]:
-        column.justify, column.overflow = "left", "fold"
     for kind, count in found.problems.most_common():
-        first, *others = found.examples[kind]
-        table.add_row(
-            Text(kind, style="red"), f"{count:,}", Text(_place(first)), Text(f"{PROBLEMS[kind]}: {first.reason}")
-        )
-        for other in others[:2]:
-            table.add_row("", "", Text(_place(other)), Text(other.reason))
-    return table
+        yield Text.assemble((kind, "red"), f"  {count:,}  {PROBLEMS[kind]}")
+        for example in found.examples[kind][:3]:
+            yield Text(f"  {_place(example)}: {example.reason}")
+    yield Text()
 
 
 def _place(example: Any) -> str:

@@ -72,7 +72,7 @@ def load_model(name: str, *, dtype: str = "auto", device: str = "auto", attn_imp
                 given=name,
                 because=f"nobody brings the classes of model type {', '.join(unknown)}"
                 if unknown
-                else _first_line(error),
+                else _why(name, error)["because"],
                 to_do="install the plugin that does (its hook is register_model_classes)"
                 if unknown
                 else "give a directory or Hub name of a vision-language model of transformers",
@@ -95,13 +95,11 @@ def load_processor(name: str, options: Mapping[str, object] | None = None) -> An
     Raises:
         ConfigError: it cannot be loaded, or has no such setting.
     """
-    from transformers import AutoProcessor
-
     name = str(example_path(name) or name)
     make_classes_known(name)
     settings = dict(options or {})
     try:
-        made = AutoProcessor.from_pretrained(name)
+        made = _processor(name)
         if not settings:
             return made
         known = _settings_of(made)
@@ -114,18 +112,12 @@ def load_processor(name: str, options: Mapping[str, object] | None = None) -> An
                     known=", ".join(sorted(known)),
                 )
             )
-        changed = AutoProcessor.from_pretrained(name, **settings)
+        changed = _processor(name, **settings)
     except ConfigError:
         raise
     except Exception as error:  # transformers raises a dozen kinds here
-        lacks = "torchvision" in str(error).lower() and isinstance(error, ImportError)
         raise ConfigError(
-            explain(
-                "the model's processor cannot be loaded.",
-                given=name,
-                because=_first_line(error),
-                to_do="pip install torchvision: video processors need it, even for pictures alone" if lacks else None,
-            )
+            explain("the model's processor cannot be loaded.", given=name, **_why(name, error))
         ) from error
     if describe_processor(changed) == describe_processor(made):
         warnings.warn(f"--processor {settings}: the processor's own settings already", ParrotWarning, stacklevel=2)
@@ -162,6 +154,31 @@ def plain_config(value: Mapping[str, Any]) -> Any:
     dropped = ("_name_or_path", "name_or_path", "transformers_version", "_commit_hash", "tokenizer_file")
     cleaned = {key: item for key, item in value.items() if key not in dropped}
     return json.loads(json.dumps(cleaned, default=str, sort_keys=True))
+
+
+def _processor(name: str, **settings: object) -> Any:
+    from transformers import AutoProcessor
+
+    from parrot_adapters.interop.without_videos import load_without_videos
+
+    try:
+        return AutoProcessor.from_pretrained(name, **settings)
+    except ImportError:
+        if (made := load_without_videos(name, settings)) is None:
+            raise
+        return made
+
+
+def _why(name: str, error: BaseException) -> dict[str, str]:
+    """What transformers says; of a path that leads nowhere it says that this is no name on the Hub."""
+    if isinstance(error, ImportError) and "torchvision" in str(error).lower():
+        need = "pip install torchvision: video processors need it, even for pictures alone"
+        return {"because": _first_line(error), "to_do": need}
+    if os.path.isdir(name):
+        return {"because": " ".join(str(error).split()[:60]) or type(error).__name__}
+    if os.path.isabs(name) or name.startswith((".", "~")) or name.count("/") > 1:
+        return {"because": "there is no such directory", "to_do": "give a directory, or a name on the Hub"}
+    return {"because": f"there is no directory of this name, and from the Hub: {_first_line(error)}"}
 
 
 def _settings_of(processor: Any) -> set[str]:

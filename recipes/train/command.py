@@ -61,11 +61,15 @@ def _require_paths(config: TrainingConfig) -> None:
     for number, source in enumerate(config.data.sources):
         named[f"data.sources.{number}.path"] = source.path
         named[f"data.sources.{number}.images"] = source.images
-    missing = {key: path for key, path in named.items() if path and os.path.isabs(path) and not os.path.exists(path)}
+    missing = {key: path for key, path in named.items() if path and os.path.isabs(path) and not _is_there(path)}
     if missing:
         width = max(map(len, missing))
         lines = [f"  {key:<{width}}  {path}" for key, path in missing.items()]
         raise ConfigError("\n".join(["the configuration names what does not exist.", *lines]))
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path) or any(sign in path for sign in "*?[{")  # a pattern of files is its reader's business
 
 
 def _in_words(result: TrainingResult) -> str:

@@ -136,6 +136,15 @@ def test_images_language_and_limit(folder: Path, capsys: pytest.CaptureFixture[s
     assert (code, found["languages"], found["records"]) == (0, {"tr": 3}, 3)
 
 
+def test_a_narrow_terminal_shows_whole_paths(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main(["data", "check", str(written(folder, [record(0), record(1, image="broken.png")]))]) == 1
+    line = next(line for line in capsys.readouterr().out.splitlines() if "broken.png" in line)
+    assert str(folder / "broken.png") in line
+
+
 def test_repeated_ids_are_told_and_are_no_problem(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, found = checked(capsys, written(folder, [record(0), record(0)]))
     assert (code, found["repeated_identities"]) == (0, 1)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from shards import write_shard
 
 from parrot_adapters.cli import main
 from parrot_adapters.data import Collator, open_data
+from parrot_adapters.interop.load_host import load_processor
 from parrot_adapters.training import load_config
 
 
@@ -107,6 +109,30 @@ def test_trained_and_loaded_agree(world, tmp_path):
 
 
 # --- exit codes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="with torchvision the whole processor loads")
+def test_a_processor_whose_videos_need_torchvision_takes_pictures(tmp_path):
+    made = chat_processors.qwen2_vl()
+    for part in (made.tokenizer, made.image_processor, transformers.Qwen2VLConfig()):
+        part.save_pretrained(tmp_path)
+    with pytest.warns(pa.ParrotWarning, match="torchvision is not installed"):
+        processor = load_processor(str(tmp_path))
+    processor.save_pretrained(tmp_path / "again")
+    transformers.Qwen2VLConfig().save_pretrained(tmp_path / "again")
+    with pytest.warns(pa.ParrotWarning, match="takes no videos"):
+        again = load_processor(str(tmp_path / "again"))
+    asked = {"text": ["<|image_pad|> a"], "images": [Image.new("RGB", (32, 32))], "return_tensors": "pt"}
+    expected = made(**asked)
+    for loaded in (processor, again):
+        given = loaded(**asked)
+        assert torch.equal(given["input_ids"], expected["input_ids"])
+        assert torch.equal(given["pixel_values"], expected["pixel_values"])
+
+
+def test_a_path_that_leads_nowhere_is_no_hub_name(capsys):
+    assert main(["data", "check", __file__, "--processor", "/nowhere/host"]) == 2
+    assert "there is no such directory" in capsys.readouterr().err
 
 
 def test_done_already(world, tmp_path, capsys):
