@@ -11,11 +11,15 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import chat_processors
 import pytest
 import torch
+import transformers
+from PIL import Image
 from run_world import ADAPTER, FAMILIES, STAGE1, answers, losses, make_world, stage, write
 from shards import write_shard
 
+import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.data import Collator, open_data
 from parrot_adapters.interop.load_host import load_processor
