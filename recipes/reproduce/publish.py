@@ -18,7 +18,8 @@ BEGIN, END = "<!-- results: parrot reproduce --publish -->", "<!-- end of result
 
 
 def publish(out: Path, directory: Path) -> None:
-    """Copy `results.json` and the figures to ``directory/results``, and the tables into ``directory/README.md``.
+    """Copy `results.json`, what the search found and the figures to ``directory/results``, and the tables into
+    ``directory/README.md``.
 
     Args:
         out: of a study.
@@ -35,7 +36,8 @@ def publish(out: Path, directory: Path) -> None:
         raise RecipeError(f"{readme} has no place for tables.\n  to do  write {BEGIN} and {END} where they belong")
     kept = directory / "results"
     kept.mkdir(exist_ok=True)
-    for path in (out / "results.json", *sorted(out.glob("*.png"))):
+    looked_for = [*sorted(out.glob("search-*.json")), *sorted(out.glob("confirmed-*.json"))]
+    for path in (out / "results.json", *looked_for, *sorted(out.glob("*.png"))):
         shutil.copyfile(path, kept / path.name)
     tables = (out / "table.md").read_text(encoding="utf-8")
     readme.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}", encoding="utf-8")
