@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import chat_processors
 import pytest
 import torch
 import transformers
-from miniatures import FAMILIES, tokenizer, tower
+from miniatures import FAMILIES, tower
 from parrot_recipes.train.command import command
 from parrot_recipes.train.make_host import make_host
 from PIL import Image
@@ -22,7 +23,9 @@ def parts(tmp_path: Path) -> Path:
     transformers.AutoModelForCausalLM.from_config(FAMILIES["llava_onevision"].config().text_config).save_pretrained(
         tmp_path / "text"
     )
-    tokenizer().save_pretrained(tmp_path / "text")
+    # Of bytes: transformers reads every Qwen2 tokenizer as one of bytes, and a template's roles must not be unknown words.
+    words = chat_processors.tokenizer(["<pad>", "<s>", "</s>"], pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+    words.save_pretrained(tmp_path / "text")
     transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**{**tower(), "image_size": 16})).save_pretrained(
         tmp_path / "tower"
     )
