@@ -23,8 +23,8 @@ def parts(tmp_path: Path) -> Path:
     transformers.AutoModelForCausalLM.from_config(FAMILIES["llava_onevision"].config().text_config).save_pretrained(
         tmp_path / "text"
     )
-    # Of bytes: transformers reads every Qwen2 tokenizer as one of bytes, and a template's roles must not be unknown words.
-    words = chat_processors.tokenizer(["<pad>", "<s>", "</s>"], pad_token="<pad>", bos_token="<s>", eos_token="</s>")
+    # Of bytes: transformers reads every Qwen2 tokenizer as one of bytes, and roles must not be unknown words.
+    words = chat_processors.tokenizer(["<pad>", "<s>", "</s>"], bos_token="<s>", eos_token="</s>")
     words.save_pretrained(tmp_path / "text")
     transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**{**tower(), "image_size": 16})).save_pretrained(
         tmp_path / "tower"
