@@ -14,19 +14,22 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from parrot_recipes.emoji.arms import Setting, attach_arm, register_plugins
 from parrot_recipes.emoji.compute import Compute
+from parrot_recipes.emoji.concepts import Split
 from parrot_recipes.emoji.errors import RecipeError
 from parrot_recipes.emoji.evaluation import Answer, evaluate
 from parrot_recipes.emoji.host import load_host, load_vocabulary
 from parrot_recipes.emoji.presets import Arm, QuickstartConfig
+from parrot_recipes.emoji.scores import MEASURES, SPLITS, table
 from parrot_recipes.emoji.training import Auxiliary, TrainingSet, train
 from torch import Tensor
 
@@ -106,6 +109,11 @@ class CellResult:
     losses: tuple[float, ...]
     looked: dict[str, Any]
     seconds: dict[str, float]
+
+    @cached_property
+    def tables(self) -> Mapping[tuple[str, Split], np.ndarray]:
+        """(Q, L) of 0 and 1 by measure and split; see :func:`parrot_recipes.emoji.scores.table`."""
+        return {(measure, split): table(self.answers, measure, split) for measure in MEASURES for split in SPLITS}
 
 
 class FingerprintedSet(TrainingSet):

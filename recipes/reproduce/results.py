@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from parrot_recipes.emoji.languages import CODES, ENGLISH, OTHERS
-from parrot_recipes.emoji.scores import MEASURES, SPLITS, table
+from parrot_recipes.emoji.scores import MEASURES, SPLITS
 
 from . import registration
 from .arms import BY_KEY
@@ -45,7 +45,7 @@ COMPARISONS: tuple[tuple[str, str, str], ...] = (
 def values(results: Sequence[CellResult], measure: str, split: Split, language: str) -> np.ndarray:
     """(T, Q) of one language, a row for each seed."""
     column = CODES.index(language)
-    return np.stack([table(result.answers, measure, split)[:, column] for result in results])
+    return np.stack([result.tables[measure, split][:, column] for result in results])
 
 
 def others(results: Sequence[CellResult], measure: str = METRIC, split: Split = SPLIT) -> np.ndarray:

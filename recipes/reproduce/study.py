@@ -89,11 +89,13 @@ def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_fa
             for seed in seeds:
                 display.step(f"{regime}, seed {seed}")
                 cells = study.cells(regime, seed, [arm_named(key) for key in keys], rates)
+                news = not all(cell.path(out).exists() for cell in cells)
                 found = study.run(cells)
                 results.cells[regime, seed], results.data[regime, seed] = found, same_data(found)
-                # After every seed, so that a study still running can be read.
-                described = write_results(results, study.setting(cells[-1]).concepts, out)
-                page = write_report(described, out)
+                if news:  # so that a study still running can be read
+                    write_report(write_results(results, study.setting(cells[-1]).concepts, out), out)
+        described = write_results(results, study.setting(cells[-1]).concepts, out)
+        page = write_report(described, out)
     for sentence in conclusions(described):
         display.console.print(f"  • {sentence}", highlight=False)
     display.console.print(f"  report   [bold]{page}[/bold]", highlight=False, soft_wrap=True)
