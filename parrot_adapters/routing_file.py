@@ -81,7 +81,7 @@ def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[st
         },
     }
     try:
-        whole = directory / f".{FILE}.{os.getpid()}"
+        whole = directory / f".{FILE}"  # one name: what a killed process left is written over
         whole.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
         os.replace(whole, directory / FILE)
     except OSError as error:
