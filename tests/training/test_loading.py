@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parrot_adapters.errors import ConfigError
@@ -81,6 +81,7 @@ def test_scalars_are_what_they_look_like(text: str, expected: object) -> None:
     assert type(found) is type(expected)
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
 def test_a_number_as_python_writes_it_is_that_number(number: float) -> None:
     found = parse_yaml(repr(number), "text")
@@ -184,6 +185,7 @@ def test_every_fault_is_reported_at_once(write: Any) -> None:
     assert 'true or false, given "yes"' in found["train.projector"]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_misspelt_key_is_named_with_its_path(data: st.DataObject) -> None:
     key = data.draw(st.sampled_from([k for k in key_paths() if not k.startswith(("data.sources", "adapter"))]))
@@ -370,6 +372,7 @@ def test_what_decides_the_weights_decides_the_hash(write: Any) -> None:
         assert keys == [key]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abc"), st.sampled_from([True, 1, 1.0, 1.5, "1", None, [], [1], {}, {"d": 0}])))
 def test_hash_and_differences_agree(options: dict[str, Any]) -> None:
     from dataclasses import replace
