@@ -19,10 +19,10 @@ import torch
 from harness import arguments, compare, report, spread_of
 
 from parrot_adapters.evaluation import benchmark_named
-from parrot_adapters.evaluation.config import EvaluationConfig
-from parrot_adapters.evaluation.evaluate import evaluate
-from parrot_adapters.evaluation.questions import Question, load_questions, load_subsets
-from parrot_adapters.interop.evaluation_host import EvaluationHost
+from parrot_adapters.evaluation.answers.evaluate import evaluate
+from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
+from parrot_adapters.evaluation.benchmark.questions import Question, load_questions, load_subsets
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import tiny_vlm  # whole hosts made offline
@@ -109,8 +109,8 @@ def _page(folder: Path, config: EvaluationConfig, host: EvaluationHost) -> dict[
     """How long a report of 12,000 questions takes to score and write: answers are scripted, pictures are 640 x 480."""
     from evaluation_runs import ScriptedHost
 
-    from parrot_adapters.evaluation.report import write_report
-    from parrot_adapters.evaluation.results import score_run, write_results
+    from parrot_adapters.evaluation.reports.choice_page import write_report
+    from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
 
     data = folder / "large"
     tiny_vlm.save_benchmark(data, questions=2000, languages=("en", "ar", "tr", "zh", "pt", "ru"), size=(640, 480))

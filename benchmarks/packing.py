@@ -18,9 +18,9 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
 
 import parrot_adapters as pa
-from parrot_adapters.data.order import cut, padding
+from parrot_adapters.data.batch_order import cut, padding
 from parrot_adapters.data.packing import SEGMENTS, pack
-from parrot_adapters.interop.packing import packed_arguments
+from parrot_adapters.hosts.packed_rows import packed_arguments
 
 IMAGE, PAD, VISUAL, LONGEST = 999, 0, 64, 512
 SAMPLES, MICRO_BATCH = 32, 8

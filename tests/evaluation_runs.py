@@ -9,12 +9,12 @@ from pathlib import Path
 
 import tiny_vlm
 
-from parrot_adapters.evaluation.config import EvaluationConfig
-from parrot_adapters.evaluation.evaluate import evaluate
-from parrot_adapters.evaluation.host import Reply
-from parrot_adapters.evaluation.questions import Question
-from parrot_adapters.evaluation.report import write_report
-from parrot_adapters.evaluation.results import RunResult, score_run, write_results
+from parrot_adapters.evaluation.answers.evaluate import evaluate
+from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.host_protocol import Reply
+from parrot_adapters.evaluation.benchmark.questions import Question
+from parrot_adapters.evaluation.reports.choice_page import write_report
+from parrot_adapters.evaluation.scores.choice_results import RunResult, score_run, write_results
 
 RUDE = "</script><script>alert(1)</script> <b>A</b> & \u2028"
 

@@ -13,7 +13,7 @@ from miniatures import ADAPTER, BOS, FAMILIES, FIRST_WORD, Family, Image
 
 import parrot_adapters as pa
 from parrot_adapters.training import TrainingConfig, set_trainable
-from parrot_adapters.training.config import (
+from parrot_adapters.training.training_config import (
     BatchSettings,
     CheckpointSettings,
     DataSettings,
@@ -142,8 +142,8 @@ MOMENTS = {  # where a process may be killed: before and after each of these
     "torch": ("save",),
     "os": ("fsync", "replace"),
     "shutil": ("rmtree",),
-    "parrot_adapters.interop.run_checkpoint": ("save_tensors",),
-    "parrot_adapters.checkpoint": ("save_tensors",),
+    "parrot_adapters.training.checkpoint_files": ("save_tensors",),
+    "parrot_adapters.adapter.checkpoint": ("save_tensors",),
     "torch.optim": ("AdamW.step",),
 }
 
@@ -169,7 +169,7 @@ def run_in_process(
     if die_at is not None:
         die_at_moment(die_at)
     if "die_in_step" in changes:
-        die_at_moment(2 * changes.pop("die_in_step"), {"parrot_adapters.training.guard": ("LossGuard.verdict",)})
+        die_at_moment(2 * changes.pop("die_in_step"), {"parrot_adapters.training.loss_guard": ("LossGuard.verdict",)})
     if largest_file is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     family, data = changes.pop("family", "llava"), ToyData(text_only=changes.pop("text_only", ()))
@@ -189,14 +189,14 @@ def run_in_process(
 
 def forget_what_is_whole() -> None:
     """A double of ZeRO-3 as DeepSpeed has it: visual modules are gathered when they are called."""
-    import parrot_adapters.interop.run_callback as run_callback
+    import parrot_adapters.training.trainer_callback as run_callback
 
     run_callback.keep_visual_parts_whole = lambda handle, optimizer: None
 
 
 def gradients_in_any_order() -> None:
     """A double of the objective whose zeros are the newest part of the graph, so that backward comes to them first."""
-    from parrot_adapters.interop.objective import Objective, _with_loss
+    from parrot_adapters.adapter.added_losses import Objective, _with_loss
 
     makes, ends = Objective._zero_of_everything, Objective.after_forward
     Objective._zero_of_everything = lambda self: 0.0

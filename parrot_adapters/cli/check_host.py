@@ -13,7 +13,7 @@ def check_host(model: str, inputs: Path | None) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from parrot_adapters.interop.checking_host import host_promises, load_host_and_inputs
+    from parrot_adapters.analysis.host_checks import host_promises, load_host_and_inputs
 
     host, batch, processor = load_host_and_inputs(model, inputs)
     shown = ", ".join(f"{name} {tuple(value.shape)}" for name, value in batch.items())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from parrot_adapters.evaluation.comparison import Comparison
+    from parrot_adapters.evaluation.scores.comparison import Comparison
 
 __all__ = ["command"]
 
@@ -19,7 +19,7 @@ def command(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     from rich.console import Console
 
-    from parrot_adapters.evaluation.comparison import compare_runs, read_run
+    from parrot_adapters.evaluation.scores.comparison import compare_runs, read_run
 
     comparison = compare_runs(read_run(asked.run_a), read_run(asked.run_b))
     console = Console()
@@ -29,7 +29,7 @@ def command(argv: list[str]) -> int:
     for warning in comparison.warnings:
         print(f"parrot compare: note: {warning}", file=sys.stderr)
     if asked.html:
-        from parrot_adapters.evaluation.comparison_page import write_comparison
+        from parrot_adapters.evaluation.reports.comparison_page import write_comparison
 
         write_comparison(comparison, asked.html)
         console.print(f"wrote {asked.html}", highlight=False, markup=False, soft_wrap=True)

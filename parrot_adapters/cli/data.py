@@ -33,8 +33,8 @@ def command(argv: list[str]) -> int:
 
 def _check(asked: argparse.Namespace) -> int:
     from parrot_adapters.data.survey import survey
-    from parrot_adapters.examples import example_path
-    from parrot_adapters.training.config import SourceSettings
+    from parrot_adapters.plugins.examples import example_path
+    from parrot_adapters.training.training_config import SourceSettings
 
     path = str(example_path(asked.file) or asked.file)
     settings = SourceSettings(
@@ -43,7 +43,7 @@ def _check(asked: argparse.Namespace) -> int:
     collator = None
     if asked.processor is not None:
         from parrot_adapters.data.collator import Collator
-        from parrot_adapters.interop.load_host import load_processor
+        from parrot_adapters.hosts.load_host import load_processor
 
         collator = Collator(load_processor(asked.processor), max_length=asked.max_length)
     detector, detect = _detector(asked.detector)
@@ -64,8 +64,8 @@ def _check(asked: argparse.Namespace) -> int:
 
 def _detector(name: str | None) -> tuple[str | None, Callable[[str], str | None] | None]:
     """The detector asked for, or the first that is installed and works on plain text."""
-    from parrot_adapters.interop.text_detector import text_detector
     from parrot_adapters.plugins import manager
+    from parrot_adapters.plugins.plain_text_detector import text_detector
 
     if name is not None:
         return name, text_detector(name)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES
-from parrot_adapters.evaluation.prompts import QUESTION_ALONE
+from parrot_adapters.evaluation.benchmark.prompts import QUESTION_ALONE
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from parrot_adapters.seeing.diagnose import Diagnosis
+    from parrot_adapters.analysis.diagnose import Diagnosis
 
 __all__ = ["command", "diagnosis_lines", "diagnosis_tables"]
 
@@ -25,9 +25,9 @@ def command(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     if asked.limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {asked.limit}")
-    from parrot_adapters.interop.diagnosing import benchmark_questions, benchmark_samples, second_view
-    from parrot_adapters.interop.evaluation_host import EvaluationHost
-    from parrot_adapters.seeing.diagnose import diagnose
+    from parrot_adapters.analysis.benchmark_samples import benchmark_questions, benchmark_samples, second_view
+    from parrot_adapters.analysis.diagnose import diagnose
+    from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 
     languages = [code.strip() for code in asked.languages.split(",") if code.strip()]
     questions = benchmark_questions(asked.benchmark, asked.data, languages, asked.limit, asked.prompt_style)

@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING
 
 from parrot_adapters.errors import ConfigError, ParrotWarning, explain
 from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, PROTOCOLS, load_languages, protocol_named
-from parrot_adapters.evaluation.config import MATCHERS, OPTION_SCORES, SCORINGS, THINKING, EvaluationConfig
-from parrot_adapters.evaluation.tasks import CHOICE, OPEN, TASKS
+from parrot_adapters.evaluation.answers.evaluation_config import (
+    MATCHERS,
+    OPTION_SCORES,
+    SCORINGS,
+    THINKING,
+    EvaluationConfig,
+)
+from parrot_adapters.evaluation.benchmark.tasks import CHOICE, OPEN, TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from parrot_adapters.evaluation.evaluate import Evaluation
-    from parrot_adapters.evaluation.results import RunResult
+    from parrot_adapters.evaluation.answers.evaluate import Evaluation
+    from parrot_adapters.evaluation.scores.choice_results import RunResult
 
 __all__ = ["command"]
 
@@ -32,9 +38,9 @@ def command(argv: list[str]) -> int:
     if (language_data := vars(asked).pop("language_data")) is not None:
         load_languages(language_data)
     config = _config(asked)
-    from parrot_adapters.evaluation.evaluate import evaluate
-    from parrot_adapters.evaluation.report import write_report
-    from parrot_adapters.evaluation.results import score_run, write_results
+    from parrot_adapters.evaluation.answers.evaluate import evaluate
+    from parrot_adapters.evaluation.reports.choice_page import write_report
+    from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
 
     with _notes(), _bar() as progress:
         run = evaluate(config, progress=progress)
@@ -56,8 +62,8 @@ def _finish_task(run: Evaluation) -> None:
     from rich.console import Console
 
     from parrot_adapters.cli.task_table import task_table
-    from parrot_adapters.evaluation.tasks.report import write_task_report
-    from parrot_adapters.evaluation.tasks.results import score_task, write_task_results
+    from parrot_adapters.evaluation.reports.open_page import write_task_report
+    from parrot_adapters.evaluation.scores.open_results import score_task, write_task_results
 
     result = score_task(run)
     write_task_results(result, run.config.out)

@@ -13,7 +13,7 @@ from parrot_adapters.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from parrot_adapters.seeing.explain import Explanation, PromptSeen
+    from parrot_adapters.analysis.explain import Explanation, PromptSeen
 
 __all__ = ["command", "explanation_tables"]
 
@@ -23,8 +23,8 @@ def command(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     if repeated := [text for text in asked.prompt if asked.prompt.count(text) > 1]:
         raise ConfigError(f"--prompt {repeated[0]!r} is given twice")
-    from parrot_adapters.interop.explaining import Subject
-    from parrot_adapters.seeing.explain import explain
+    from parrot_adapters.analysis.explain import explain
+    from parrot_adapters.analysis.explain_subject import Subject
 
     subject = Subject.load(asked.model, asked.adapter)
     languages = [None if tag == "-" else tag for tag in asked.language]
@@ -38,7 +38,7 @@ def command(argv: list[str]) -> int:
 
 
 def _write(found: Explanation, asked: argparse.Namespace) -> None:
-    from parrot_adapters.seeing.drawing import explanation_page, explanation_png
+    from parrot_adapters.analysis.explanation_page import explanation_page, explanation_png
 
     if asked.json:
         asked.json.write_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parrot_adapters.interop.import_reference import ImportReport
+    from parrot_adapters.original.import_checkpoint import ImportReport
 
 __all__ = ["command"]
 
@@ -18,7 +18,7 @@ def command(argv: list[str]) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from parrot_adapters.interop.import_reference import import_reference
+    from parrot_adapters.original.import_checkpoint import import_reference
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

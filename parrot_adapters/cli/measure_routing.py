@@ -10,7 +10,7 @@ from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import BENCHMARKS
 
 if TYPE_CHECKING:
-    from parrot_adapters.seeing import RoutingStatistics
+    from parrot_adapters.core import RoutingStatistics
 
 __all__ = ["command"]
 
@@ -20,7 +20,7 @@ def command(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     if (asked.data is None) == (asked.prompts is None):
         raise ConfigError("give a benchmark's --data DIR, or --prompts FILE with --language TAG")
-    from parrot_adapters.routing_file import store_routing, stored_routing
+    from parrot_adapters.adapter.routing_file import store_routing, stored_routing
 
     stored_routing(asked.adapter)  # what cannot be stored is known before a model is loaded
     stored = store_routing(asked.adapter, _of_benchmark(asked) if asked.prompts is None else _of_prompts(asked))
@@ -32,8 +32,8 @@ def command(argv: list[str]) -> int:
 
 
 def _of_benchmark(asked: argparse.Namespace) -> RoutingStatistics:
-    from parrot_adapters.interop.diagnosing import benchmark_questions
-    from parrot_adapters.interop.measured_routing import measure_questions
+    from parrot_adapters.analysis.benchmark_samples import benchmark_questions
+    from parrot_adapters.analysis.measure_routing import measure_questions
 
     if asked.limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {asked.limit}")
@@ -43,7 +43,7 @@ def _of_benchmark(asked: argparse.Namespace) -> RoutingStatistics:
 
 
 def _of_prompts(asked: argparse.Namespace) -> RoutingStatistics:
-    from parrot_adapters.interop.measured_routing import measure_prompts
+    from parrot_adapters.analysis.measure_routing import measure_prompts
 
     if not asked.language or "," in asked.language:
         raise ConfigError("--prompts needs --language TAG, one")

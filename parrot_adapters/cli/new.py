@@ -11,7 +11,7 @@ __all__ = ["command"]
 def command(argv: list[str]) -> int:
     """Write the files and say what to do next. 0 done; 2 bad usage."""
     asked = _parser().parse_args(argv)
-    from parrot_adapters.scaffold import write_plugin
+    from parrot_adapters.plugins.scaffold import write_plugin
 
     directory = write_plugin(asked.kind, asked.name, None if asked.out is None else Path(asked.out))
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from parrot_adapters.atomic_files import write_json
 from parrot_adapters.cli.score_table import score_table
 from parrot_adapters.evaluation import (
     BENCHMARKS,
@@ -13,7 +14,6 @@ from parrot_adapters.evaluation import (
     load_languages,
     protocol_named,
     score_predictions,
-    write_json,
 )
 
 __all__ = ["command"]
@@ -28,7 +28,7 @@ def command(argv: list[str]) -> int:
         load_languages(asked.language_data)
     detector = None
     if asked.detector:
-        from parrot_adapters.interop.text_detector import text_detector
+        from parrot_adapters.plugins.plain_text_detector import text_detector
 
         detector = text_detector(asked.detector)
     report = score_predictions(
@@ -36,7 +36,7 @@ def command(argv: list[str]) -> int:
     )
     from rich.console import Console
 
-    from parrot_adapters.evaluation.analysis import analyse
+    from parrot_adapters.evaluation.scores.erosion import analyse
 
     analysis = analyse(report)
     write_json(asked.json, report.as_json() | {"statistics": analysis.as_json()})

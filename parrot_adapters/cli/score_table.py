@@ -9,8 +9,8 @@ from parrot_adapters.evaluation import ScoreReport, means
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from parrot_adapters.evaluation.analysis import Analysis
-    from parrot_adapters.evaluation.statistics import Interval
+    from parrot_adapters.evaluation.scores.erosion import Analysis
+    from parrot_adapters.evaluation.scores.intervals_and_tests import Interval
 
 __all__ = ["score_table"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from parrot_adapters.evaluation.statistics import Interval
-    from parrot_adapters.evaluation.tasks.results import Measure, TaskResult
+    from parrot_adapters.evaluation.scores.intervals_and_tests import Interval
+    from parrot_adapters.evaluation.scores.open_results import Measure, TaskResult
 
 __all__ = ["task_table"]
 

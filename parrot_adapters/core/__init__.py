@@ -15,6 +15,8 @@ from parrot_adapters.core.lowrank_experts import LowRankExperts
 from parrot_adapters.core.merged_experts import MergedExperts
 from parrot_adapters.core.ragged import item_mean, item_of_token, lengths, offsets_from_lengths, spread
 from parrot_adapters.core.routers import TextGuidedQKVRouter, TextGuidedRouter
+from parrot_adapters.core.routing_record import RoutingRecord
+from parrot_adapters.core.routing_statistics import RoutingStatistics
 from parrot_adapters.core.shared_experts import SharedSwiGLUExperts
 from parrot_adapters.core.summaries import ClsSummary, FirstTokenSummary, MeanSummary
 from parrot_adapters.core.token_router import PerTokenRouter
@@ -38,6 +40,8 @@ __all__ = [
     "PerTokenRouter",
     "Routing",
     "RoutingInputs",
+    "RoutingRecord",
+    "RoutingStatistics",
     "SharedSwiGLUExperts",
     "SwiGLUExperts",
     "TextGuidedQKVRouter",

@@ -6,7 +6,7 @@ shares a family's weight among its members:
     p_e = P_f(e) s_e,      s = softmax over the members of f of (U c + log prior)
 
 With ``U = 0`` and even priors each member gets the same share; so twins of one expert, whose last projections differ by
-``+d`` and ``-d``, answer together as it did, whatever the router, sparse or dense. See ``parrot_adapters/growing.py``.
+``+d`` and ``-d``, answer together as it did, whatever the router, sparse or dense.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.format import DataFormat, Files
+from parrot_adapters.data.format_base import DataFormat, Files
 from parrot_adapters.data.llava import listed
 from parrot_adapters.data.problems import BadSample
 

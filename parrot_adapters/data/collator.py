@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parrot_adapters.data.answer_spans import Labelled, find_answers
 from parrot_adapters.data.chat_text import ChatText, Written
+from parrot_adapters.data.decode_pictures import picture_size, read_picture
+from parrot_adapters.data.decode_videos import Frames, VideoShape, read_frames, video_shape
 from parrot_adapters.data.dialogue import Dialogue, Picture, Turn, Video
-from parrot_adapters.data.labels import Labelled, find_answers
-from parrot_adapters.data.pictures import picture_size, read_picture
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
-from parrot_adapters.data.videos import Frames, VideoShape, read_frames, video_shape
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
 
 __all__ = ["IGNORED", "Collator"]
@@ -148,7 +148,7 @@ class Collator:
         return read_frames(video, self._frames_wanted)
 
     def _frames_wanted(self, shape: VideoShape) -> list[int]:
-        from parrot_adapters.interop.video_sampling import frames_wanted
+        from parrot_adapters.hosts.video_sampling import frames_wanted
 
         if shape.sampled:
             return list(range(shape.frames))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.format import DataFormat, Files, role_of, split_at
+from parrot_adapters.data.format_base import DataFormat, Files, role_of, split_at
 from parrot_adapters.data.problems import BadSample
 
 __all__ = ["LlavaFormat"]

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from parrot_adapters.data.batch_order import BatchOrder, cut
 from parrot_adapters.data.dialogue import Dialogue
-from parrot_adapters.data.drawing import Cell, draw, quotas
-from parrot_adapters.data.order import BatchOrder, cut
+from parrot_adapters.data.epoch_sampling import Cell, draw, quotas
 from parrot_adapters.data.paths import data_files
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
@@ -22,7 +22,7 @@ from parrot_adapters.data.source import OnBad, Source
 from parrot_adapters.data.stream import FileStream, ShuffledFile, Stream
 from parrot_adapters.data.streaming import StreamingMixture
 from parrot_adapters.errors import ConfigError, DataError, ParrotWarning, explain
-from parrot_adapters.training.config import DataSettings, SourceSettings
+from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 __all__ = ["Mixture", "open_data"]
 

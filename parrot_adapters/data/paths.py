@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from parrot_adapters.data.formats import reading_suffixes
-from parrot_adapters.data.hub import read_by_datasets
+from parrot_adapters.data.format_choice import reading_suffixes
+from parrot_adapters.data.hf_datasets import read_by_datasets
 from parrot_adapters.errors import DataError, explain
 
 __all__ = ["data_files", "is_pattern"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.format import DataFormat, Files
+from parrot_adapters.data.format_base import DataFormat, Files
 from parrot_adapters.data.llava import conversation, has_conversations
 
 __all__ = ["SHAREGPT4V_FOLDERS", "ShareGPT4VFormat"]

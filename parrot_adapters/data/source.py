@@ -9,14 +9,14 @@ from sys import intern
 from typing import Any
 
 from parrot_adapters.data.dialogue import Dialogue
-from parrot_adapters.data.format import DataFormat, Files
-from parrot_adapters.data.formats import choose_among, choose_format
-from parrot_adapters.data.hub import HubRecords, read_by_datasets
+from parrot_adapters.data.dialogue_rules import check_turns
+from parrot_adapters.data.format_base import DataFormat, Files
+from parrot_adapters.data.format_choice import choose_among, choose_format
+from parrot_adapters.data.hf_datasets import HubRecords, read_by_datasets
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import Records
-from parrot_adapters.data.validity import check_turns
 from parrot_adapters.errors import DataError, explain
-from parrot_adapters.training.config import SourceSettings
+from parrot_adapters.training.training_config import SourceSettings
 
 __all__ = ["Reader", "Source"]
 

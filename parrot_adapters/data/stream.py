@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import torch
 
 from parrot_adapters.data.dialogue import Dialogue
-from parrot_adapters.data.drawing import generator
-from parrot_adapters.data.formats import format_for, reads_streams, recognised
-from parrot_adapters.data.hub import HubStream
+from parrot_adapters.data.epoch_sampling import generator
+from parrot_adapters.data.format_choice import format_for, reads_streams, recognised
+from parrot_adapters.data.hf_datasets import HubStream
 from parrot_adapters.data.paths import data_files, is_pattern
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import RecordStream, parse_record
 from parrot_adapters.data.source import OnBad, Reader, Source
-from parrot_adapters.training.config import SourceSettings
+from parrot_adapters.training.training_config import SourceSettings
 
 __all__ = ["FileStream", "ShuffledFile", "Stream"]
 

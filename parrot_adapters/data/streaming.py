@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from parrot_adapters.data.batch_order import POOL, cut
 from parrot_adapters.data.dialogue import Dialogue
-from parrot_adapters.data.drawing import generator
-from parrot_adapters.data.order import POOL, cut
+from parrot_adapters.data.epoch_sampling import generator
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
 from parrot_adapters.data.stream import Stream
 from parrot_adapters.errors import ConfigError, DataError, explain
-from parrot_adapters.training.config import DataSettings
+from parrot_adapters.training.training_config import DataSettings
 
 __all__ = ["StreamOrder", "StreamingMixture"]
 

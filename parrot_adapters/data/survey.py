@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parrot_adapters.data.decode_pictures import picture_size, read_picture
+from parrot_adapters.data.decode_videos import video_shape
 from parrot_adapters.data.dialogue import Dialogue, Picture, Video
-from parrot_adapters.data.hub import is_hub_name
+from parrot_adapters.data.hf_datasets import is_hub_name
 from parrot_adapters.data.paths import data_files, is_pattern
-from parrot_adapters.data.pictures import picture_size, read_picture
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.source import Source
-from parrot_adapters.data.videos import video_shape
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
-from parrot_adapters.training.config import SourceSettings
+from parrot_adapters.training.training_config import SourceSettings
 
 __all__ = ["Finding", "Numbers", "Survey", "survey"]
 

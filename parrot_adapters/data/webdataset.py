@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from parrot_adapters.data.decode_pictures import by_number, stored_bytes
 from parrot_adapters.data.dialogue import Picture, Stored, Turn, Video
-from parrot_adapters.data.format import DataFormat, Files
+from parrot_adapters.data.format_base import DataFormat, Files
 from parrot_adapters.data.llava import listed
-from parrot_adapters.data.pictures import by_number, stored_bytes
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import BOM, Records, RecordStream, parse_record
-from parrot_adapters.data.shards import TarSample, check_shard, samples
+from parrot_adapters.data.tar_samples import TarSample, check_shard, samples
 from parrot_adapters.errors import DataError, explain
 
 __all__ = ["TarRecords", "TarStream", "WebDatasetFormat"]
@@ -140,7 +140,7 @@ class WebDatasetFormat(DataFormat):
         return self._format_of(content).language(content)
 
     def _format_of(self, content: Any) -> DataFormat:
-        from parrot_adapters.data.formats import known_formats, looks_like
+        from parrot_adapters.data.format_choice import known_formats, looks_like
 
         if self._inner is not None:
             return self._inner

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from parrot_adapters.attachment import Attachment
+    from parrot_adapters.adapter.handle import Attachment
 
 __all__ = ["as_it_was", "in_float32"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parrot_adapters.seeing.statistics import Tally
+from parrot_adapters.core.routing_statistics import Tally
 
 __all__ = ["Measured", "MetricsFile"]
 

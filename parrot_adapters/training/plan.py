@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.errors import ConfigError, DataError, ParrotError
-from parrot_adapters.training.config import TrainingConfig
-from parrot_adapters.training.layouts import heaviest, padding_by_layout, rows_of
-from parrot_adapters.training.roles import ROLES, assign_roles, parameter_groups
-from parrot_adapters.training.rules import accumulation_steps, with_recipe_defaults
+from parrot_adapters.training.config_rules import accumulation_steps, with_recipe_defaults
+from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout, rows_of
+from parrot_adapters.training.parameter_roles import ROLES, assign_roles, parameter_groups
+from parrot_adapters.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
-    from parrot_adapters.attachment import Attachment
-    from parrot_adapters.training.memory import MemoryOfStep
+    from parrot_adapters.adapter.handle import Attachment
+    from parrot_adapters.training.memory_estimate import MemoryOfStep
 
 __all__ = [
     "DataPlan",
@@ -173,7 +173,7 @@ def make_plan(
         ConfigError: the host's config cannot be read, or it has nothing of what should train.
         HostError: the host cannot carry an adapter.
     """
-    from parrot_adapters.interop.meta_host import attach_to_nothing, read_host_config
+    from parrot_adapters.training.weightless_host import attach_to_nothing, read_host_config
 
     run = with_recipe_defaults(run)
     accumulation = accumulation_steps(run, processes)
@@ -222,7 +222,7 @@ def _groups(handle: Attachment, run: TrainingConfig) -> tuple[GroupPlan, ...]:
 
 
 def _processor(run: TrainingConfig, notes: list[str]) -> Any:
-    from parrot_adapters.interop.load_host import load_processor
+    from parrot_adapters.hosts.load_host import load_processor
 
     try:
         return load_processor(run.host.path, run.host.processor)
@@ -304,9 +304,9 @@ def _memory(
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from parrot_adapters.data.packing import SEGMENTS
-    from parrot_adapters.interop.meta_host import imagined_batch, text_batch
-    from parrot_adapters.interop.packing import packed_arguments
-    from parrot_adapters.training.memory import WithoutWeights, make_fake
+    from parrot_adapters.hosts.packed_rows import packed_arguments
+    from parrot_adapters.training.memory_estimate import WithoutWeights, make_fake
+    from parrot_adapters.training.weightless_host import imagined_batch, text_batch
 
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     layers = _layer_sizes(handle)
@@ -355,8 +355,8 @@ def step_without_weights(
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    from parrot_adapters.interop.meta_host import held_beside
-    from parrot_adapters.training.memory import WithoutWeights, make_fake, measure_step
+    from parrot_adapters.training.memory_estimate import WithoutWeights, make_fake, measure_step
+    from parrot_adapters.training.weightless_host import held_beside
 
     inputs = sum(value.nbytes for value in batch.values() if isinstance(value, torch.Tensor))
     if mode is None:

@@ -22,21 +22,21 @@ import torch
 
 from parrot_adapters.data.packing import PackedCollator
 from parrot_adapters.errors import ConfigError, ParrotWarning, TrainingError, explain
-from parrot_adapters.training.checkpoints import replace_directory
-from parrot_adapters.training.config import TrainingConfig
-from parrot_adapters.training.directory import RunDirectory
+from parrot_adapters.training.config_rules import accumulation_steps, with_recipe_defaults
 from parrot_adapters.training.host_state import as_it_was, in_float32
 from parrot_adapters.training.metrics import MetricsFile
+from parrot_adapters.training.parameter_roles import parameter_groups
 from parrot_adapters.training.progress import live_progress
-from parrot_adapters.training.roles import parameter_groups
-from parrot_adapters.training.routing import keep_routing
-from parrot_adapters.training.rules import accumulation_steps, with_recipe_defaults
-from parrot_adapters.training.signals import stop_requests
+from parrot_adapters.training.run_directory import RunDirectory
+from parrot_adapters.training.stop_signals import stop_requests
+from parrot_adapters.training.store_routing_after import keep_routing
+from parrot_adapters.training.training_config import TrainingConfig
+from parrot_adapters.training.whole_checkpoints import replace_directory
 
 if TYPE_CHECKING:
-    from parrot_adapters.attachment import Attachment
-    from parrot_adapters.interop.micro_batches import TrainingData
-    from parrot_adapters.interop.trainer import ParrotTrainer
+    from parrot_adapters.adapter.handle import Attachment
+    from parrot_adapters.training.micro_batches import TrainingData
+    from parrot_adapters.training.trainer import ParrotTrainer
 
 __all__ = ["TrainingResult", "prepare_run", "train"]
 
@@ -124,7 +124,7 @@ def prepare_run(config: TrainingConfig, *, fresh: bool = False) -> RunDirectory:
             the engine cannot run here.
         TrainingError: another process trains there, or it cannot be written.
     """
-    from parrot_adapters.interop.engines import join_processes, number_of_processes, require_engine
+    from parrot_adapters.training.engines import join_processes, number_of_processes, require_engine
 
     require_engine(config)
     accumulation_steps(config, number_of_processes())
@@ -153,7 +153,7 @@ class _Run:
         collator: Callable[[list[Any]], dict[str, Any]] | None,
         deepspeed: Mapping[str, Any] | None,
     ) -> None:
-        from parrot_adapters.interop.engines import decoder_layers, number_of_processes, training_arguments
+        from parrot_adapters.training.engines import decoder_layers, number_of_processes, training_arguments
 
         self.handle, self.processor, self.config, self.data = handle, processor, config, data
         self.directory = directory
@@ -201,11 +201,11 @@ class _Run:
         return self._result(self.steps, first, 0, started)
 
     def _train(self, first: int) -> ParrotTrainer:
-        from parrot_adapters.interop.engines import ZERO
-        from parrot_adapters.interop.recompute import recompute_activations
-        from parrot_adapters.interop.trained_state import load_trained_weights, trained_weights
-        from parrot_adapters.interop.trainer import ParrotTrainer
-        from parrot_adapters.interop.zero import leave_deepspeed
+        from parrot_adapters.training.engines import ZERO
+        from parrot_adapters.training.recompute import recompute_activations
+        from parrot_adapters.training.trained_state import load_trained_weights, trained_weights
+        from parrot_adapters.training.trainer import ParrotTrainer
+        from parrot_adapters.training.zero import leave_deepspeed
 
         config, handle = self.config, self.handle
         handle.add_losses(config.losses, config.loss_options)
@@ -246,8 +246,8 @@ class _Run:
 
     def _working(self) -> Attachment:
         """The handle on the model that an engine may take apart: this one, or a copy's."""
-        from parrot_adapters.attachment import attachment_of
-        from parrot_adapters.interop.engines import ON_A_COPY, SHARDED, pass_gradients_always, sharing_weights
+        from parrot_adapters.adapter.handle import attachment_of
+        from parrot_adapters.training.engines import ON_A_COPY, SHARDED, pass_gradients_always, sharing_weights
 
         if self.config.engine.kind not in ON_A_COPY:
             return self.handle
@@ -259,8 +259,8 @@ class _Run:
 
     def _load(self, step: int) -> None:
         """Take over a checkpoint's weights."""
-        from parrot_adapters.interop.run_checkpoint import stored_state, stored_weights
-        from parrot_adapters.interop.trained_state import load_trained_weights
+        from parrot_adapters.training.checkpoint_files import stored_state, stored_weights
+        from parrot_adapters.training.trained_state import load_trained_weights
 
         checkpoint = self.directory.checkpoints.path(step)
         if not checkpoint.is_dir():
@@ -350,7 +350,7 @@ class _Run:
 
 
 def _steps(config: TrainingConfig, data: TrainingData) -> int:
-    from parrot_adapters.interop.micro_batches import epoch_length
+    from parrot_adapters.training.micro_batches import epoch_length
 
     if config.steps is not None:
         return config.steps

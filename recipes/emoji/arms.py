@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import parrot_adapters as pa
-from parrot_adapters.seeing import RoutingStatistics
+from parrot_adapters.core import RoutingStatistics
 
 from . import picture_router
 from .concepts import Concept

@@ -31,7 +31,7 @@ from .presets import NONE, PRESETS, Arm, QuickstartConfig, preset
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-    from parrot_adapters.seeing import Diagnosis
+    from parrot_adapters.analysis import Diagnosis
 
     from .arms import ArmResult, Progress, Setting
     from .console import Display
@@ -141,7 +141,7 @@ def diagnose_adapter(setting: Setting, key: str, directory: Path, progress: Prog
     """
     import torch
 
-    from parrot_adapters.seeing import Sample, diagnose
+    from parrot_adapters.analysis import Sample, diagnose
 
     from .arms import register_plugins
     from .host import load_host, load_vocabulary

@@ -13,7 +13,8 @@ from parrot_recipes.emoji.languages import CODES
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from parrot_adapters.seeing import RoutingStatistics, linear_cka, retrieval, watched
+from parrot_adapters.analysis import linear_cka, retrieval, watched
+from parrot_adapters.core import RoutingStatistics
 
 if TYPE_CHECKING:
     from parrot_recipes.emoji.arms import Setting

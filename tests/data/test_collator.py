@@ -195,7 +195,7 @@ def test_a_template_that_forgets_thoughts_leaves_the_last_answer() -> None:
 
 
 def test_without_a_template_prompts_are_the_evaluations() -> None:
-    from parrot_adapters.interop.evaluation_host import EvaluationHost
+    from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 
     made = llava()
     made.chat_template = None

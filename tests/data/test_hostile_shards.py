@@ -19,7 +19,7 @@ from shards import add, record, shown, write_shard
 from parrot_adapters.data import open_data
 from parrot_adapters.data.webdataset import TarRecords, TarStream
 from parrot_adapters.errors import DataError
-from parrot_adapters.training.config import DataSettings, SourceSettings
+from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 RED = picture(8, 8, 0).data
 GOOD: dict[str, object] = {"json": record(), "png": RED}

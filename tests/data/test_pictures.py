@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from parrot_adapters.data import BadSample, Picture
-from parrot_adapters.data.pictures import picture_size, read_picture
+from parrot_adapters.data.decode_pictures import picture_size, read_picture
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **more: Any) -> bytes:
@@ -73,7 +73,7 @@ def test_the_evaluation_shows_the_same(kind: str) -> None:
     from chat_processors import llava
 
     from parrot_adapters.data import Collator, Dialogue, Turn
-    from parrot_adapters.interop.evaluation_host import EvaluationHost
+    from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 
     class Asked:
         subset, index, prompt, language = "s", 1, "what?", "en"

@@ -13,7 +13,7 @@ from random_dialogues import picture
 
 from parrot_adapters.data import Mixture, StreamingMixture, open_data
 from parrot_adapters.errors import ConfigError, DataError
-from parrot_adapters.training.config import DataSettings, SourceSettings
+from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 
 def record(name: str, number: int, **more: Any) -> dict:

@@ -22,9 +22,9 @@ from torch.testing import assert_close
 import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.data import Collator, Dialogue, Picture, Turn, Video, open_data
-from parrot_adapters.data.videos import read_frames, video_shape
+from parrot_adapters.data.decode_videos import read_frames, video_shape
 from parrot_adapters.errors import ConfigError, DataError
-from parrot_adapters.training.config import DataSettings, SourceSettings
+from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 pytest.importorskip("av", reason="decodes videos")
 pytest.importorskip("torchvision", reason="video processors of transformers need it")
@@ -89,7 +89,7 @@ def at_inference(processor: Any, turns: Any, monkeypatch: pytest.MonkeyPatch) ->
         return load_video(videos, backend="pyav", sample_indices_fn=sample_indices_fn)
 
     def part(given: Any) -> dict[str, Any]:
-        from parrot_adapters.data.pictures import read_picture
+        from parrot_adapters.data.decode_pictures import read_picture
 
         if isinstance(given, str):
             return {"type": "text", "text": given}
@@ -175,7 +175,7 @@ def test_length_counts_the_tokens_of_videos(name: str, folder: Path) -> None:
 
 
 def test_settings_of_the_video_processor_are_settings(tmp_path: Path, folder: Path) -> None:
-    from parrot_adapters.interop.load_host import load_processor
+    from parrot_adapters.hosts.load_host import load_processor
 
     _, processor = host("qwen2_5_vl")
     processor.save_pretrained(tmp_path)

@@ -15,9 +15,9 @@ from shards import ANSWER, record, shown, write_shard
 import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.data import Collator, DataFormat, Dialogue, Mixture, Picture, StreamingMixture, Turn, open_data
-from parrot_adapters.data.pictures import read_picture
+from parrot_adapters.data.decode_pictures import read_picture
 from parrot_adapters.errors import DataError
-from parrot_adapters.training.config import DataSettings, SourceSettings
+from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 RED, GREEN, BLUE = (picture(8, 8, shade).data for shade in (0, 128, 255))
 

@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from parrot_adapters.data import PROBLEMS
-from parrot_adapters.data.formats import FORMATS
-from parrot_adapters.training.config import DataSettings, SourceSettings
+from parrot_adapters.data.format_choice import FORMATS
+from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 PAGE = (Path(__file__).resolve().parents[2] / "recipes" / "train" / "DATA.md").read_text("utf-8")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import parrot_adapters as pa
-from parrot_adapters import hookspecs
+from parrot_adapters.plugins import hookspecs
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "plugins" / "WRITING_A_PLUGIN.md"

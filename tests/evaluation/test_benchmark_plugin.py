@@ -12,8 +12,8 @@ from evaluation_runs import ScriptedHost, run
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Benchmark, EvaluationDataError, Row, benchmark_named, load_subset
-from parrot_adapters.evaluation.host import Reply
-from parrot_adapters.evaluation.tasks import TASKS
+from parrot_adapters.evaluation.answers.host_protocol import Reply
+from parrot_adapters.evaluation.benchmark.tasks import TASKS
 from parrot_adapters.plugins import manager
 
 

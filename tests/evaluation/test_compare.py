@@ -11,7 +11,7 @@ from evaluation_runs import ScriptedHost, run
 
 from parrot_adapters.cli import main
 from parrot_adapters.evaluation import EvaluationDataError
-from parrot_adapters.evaluation.comparison import compare_runs, read_run
+from parrot_adapters.evaluation.scores.comparison import compare_runs, read_run
 
 CONTENT = {
     "protocol": "paper-2024",

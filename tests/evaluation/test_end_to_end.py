@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def save_adapter(model: Path, directory: Path, seed: int) -> Path:
     import parrot_adapters as pa
-    from parrot_adapters.interop.load_host import load_host
+    from parrot_adapters.hosts.load_host import load_host
 
     host, processor = load_host(str(model), device="cpu")
     handle = pa.attach(host, {"num_experts": 2, "expert_hidden_size": 16}, processor=processor)

@@ -16,12 +16,12 @@ import torch
 from parrot_adapters.cli import main
 from parrot_adapters.errors import ConfigError, ParrotWarning, UnknownNameError
 from parrot_adapters.evaluation import PROTOCOLS, EvaluationDataError
-from parrot_adapters.evaluation.answers import AnswerStore
-from parrot_adapters.evaluation.config import EvaluationConfig
-from parrot_adapters.evaluation.evaluate import Evaluation, evaluate
-from parrot_adapters.evaluation.replies import without_thoughts
-from parrot_adapters.evaluation.results import score_run, write_results
-from parrot_adapters.interop.evaluation_host import EvaluationHost
+from parrot_adapters.evaluation.answers.evaluate import Evaluation, evaluate
+from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.reply_text import without_thoughts
+from parrot_adapters.evaluation.answers.store import AnswerStore
+from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
+from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
 
 TOKENS = 6
 
@@ -185,9 +185,9 @@ import os, signal, sys
 sys.path.insert(0, {tests!r})
 import torch
 torch.set_num_threads(1)
-from parrot_adapters.evaluation.config import EvaluationConfig
-from parrot_adapters.evaluation.evaluate import evaluate
-from parrot_adapters.interop.evaluation_host import EvaluationHost
+from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.evaluate import evaluate
+from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 calls, generate = [], EvaluationHost.generate
 def dying(self, *arguments):
     calls.append(1)
@@ -367,7 +367,8 @@ def test_an_unknown_detector_is_missed_before_anything_is_asked(config: Evaluati
 def test_a_language_of_ones_own(
     config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    from parrot_adapters.evaluation import known_languages, language_data
+    from parrot_adapters.evaluation import known_languages
+    from parrot_adapters.evaluation.matching import language_data
 
     monkeypatch.setattr(language_data, "LANGUAGES", dict(language_data.LANGUAGES))
     path = tmp_path / "more.json"

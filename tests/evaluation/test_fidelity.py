@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.errors import PluginError
-from parrot_adapters.evaluation.fidelity import in_script, language_fidelity
-from parrot_adapters.evaluation.host import Reply
-from parrot_adapters.evaluation.languages import known_languages
+from parrot_adapters.evaluation.answers.host_protocol import Reply
+from parrot_adapters.evaluation.matching.languages import known_languages
+from parrot_adapters.evaluation.scores.reply_language import in_script, language_fidelity
 from parrot_adapters.plugins import manager
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"
@@ -139,7 +139,7 @@ def test_a_registered_detector_is_asked(tmp_path: Path) -> None:
 
 
 def test_likelihoods_are_no_replies(tmp_path: Path) -> None:
-    from parrot_adapters.evaluation.results import score_run
+    from parrot_adapters.evaluation.scores.choice_results import score_run
 
     result = run(tmp_path, Speaker(adapter=False))
     from dataclasses import replace

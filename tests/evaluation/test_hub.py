@@ -11,8 +11,8 @@ import pytest
 import tiny_vlm
 
 from parrot_adapters.evaluation import BENCHMARKS, EvaluationDataError
-from parrot_adapters.evaluation.benchmarks import HUB_DATASET
-from parrot_adapters.evaluation.hub import data_directory
+from parrot_adapters.evaluation.benchmark.benchmarks import HUB_DATASET
+from parrot_adapters.evaluation.benchmark.download import data_directory
 
 
 @pytest.fixture

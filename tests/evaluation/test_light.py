@@ -22,4 +22,4 @@ def test_importing_is_light(module: str) -> None:
 
 
 def test_the_probe_bites() -> None:
-    assert loaded_by("import parrot_adapters.evaluation.statistics") == ["numpy"]
+    assert loaded_by("import parrot_adapters.evaluation.scores.intervals_and_tests") == ["numpy"]

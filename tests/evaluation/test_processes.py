@@ -9,11 +9,12 @@ import tiny_vlm
 from evaluation_runs import ScriptedHost
 
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.evaluation import EvaluationDataError, processes
-from parrot_adapters.evaluation.answers import AnswerStore
-from parrot_adapters.evaluation.config import EvaluationConfig
-from parrot_adapters.evaluation.evaluate import evaluate
-from parrot_adapters.evaluation.processes import this_process
+from parrot_adapters.evaluation import EvaluationDataError
+from parrot_adapters.evaluation.answers.evaluate import evaluate
+from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.processes import this_process
+from parrot_adapters.evaluation.answers import processes
+from parrot_adapters.evaluation.answers.store import AnswerStore
 
 
 @pytest.fixture

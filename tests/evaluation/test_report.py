@@ -16,10 +16,10 @@ from evaluation_runs import RUDE, ScriptedHost, likely_run, page_text, run
 from PIL import Image
 
 from parrot_adapters.errors import ParrotWarning
-from parrot_adapters.evaluation.comparison import compare_runs, read_run
-from parrot_adapters.evaluation.comparison_page import write_comparison
-from parrot_adapters.evaluation.published import published_scores
-from parrot_adapters.evaluation.routing_statistics import routing_statistics
+from parrot_adapters.evaluation.benchmark.published import published_scores
+from parrot_adapters.evaluation.reports.comparison_page import write_comparison
+from parrot_adapters.evaluation.scores.comparison import compare_runs, read_run
+from parrot_adapters.evaluation.scores.routing_summary import routing_statistics
 from parrot_adapters.pages import direction, thumbnail
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

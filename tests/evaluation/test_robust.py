@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Language, add_language, extract_choice, known_languages, load_languages
-from parrot_adapters.evaluation.language_data import LANGUAGES
+from parrot_adapters.evaluation.matching.language_data import LANGUAGES
 
 Matcher = Callable[[str, Mapping[str, str], str | None], str | None]
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"

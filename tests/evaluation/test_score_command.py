@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from parrot_adapters.atomic_files import write_json
 from parrot_adapters.cli import main
-from parrot_adapters.evaluation import PROTOCOLS, write_json
+from parrot_adapters.evaluation import PROTOCOLS
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"
 Row = Callable[..., dict]
@@ -106,7 +107,7 @@ def test_all_predictions_unknown_leaves_no_number(
 def test_more_languages_for_the_robust_matcher(
     tmp_path: Path, write_tsv: Write, write_jsonl: Write, row: Row, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from parrot_adapters.evaluation import language_data
+    from parrot_adapters.evaluation.matching import language_data
 
     monkeypatch.setattr(language_data, "LANGUAGES", dict(language_data.LANGUAGES))
     extra = tmp_path / "finnish.json"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parrot_adapters.evaluation.statistics import (
+from parrot_adapters.evaluation.scores.intervals_and_tests import (
     Interval,
     clustered_interval,
     erosion,
@@ -91,7 +91,7 @@ def test_the_interval_holds_the_estimate_and_is_reproducible(hits: list[bool], s
 
 def test_more_draws_than_fit_in_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = clustered_interval([1, 0, 1, 1], [1, 2, 3, 4], resamples=100)
-    monkeypatch.setattr("parrot_adapters.evaluation.statistics.BLOCK", 12)
+    monkeypatch.setattr("parrot_adapters.evaluation.scores.intervals_and_tests.BLOCK", 12)
     assert clustered_interval([1, 0, 1, 1], [1, 2, 3, 4], resamples=100) == whole
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from parrot_adapters.evaluation.errors import EvaluationDataError
-from parrot_adapters.evaluation.table import Table, column_values, read_tsv
-from parrot_adapters.evaluation.values import NOT_A_VALUE
+from parrot_adapters.evaluation.benchmark.cell_values import NOT_A_VALUE
+from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.tsv import Table, column_values, read_tsv
 
 NONE = None
 

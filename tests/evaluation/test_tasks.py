@@ -21,14 +21,14 @@ import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Benchmark, EvaluationDataError
-from parrot_adapters.evaluation.answers import Answer
-from parrot_adapters.evaluation.config import EvaluationConfig
-from parrot_adapters.evaluation.evaluate import Evaluation, evaluate
-from parrot_adapters.evaluation.tasks.naming import CharacterF, exactly
-from parrot_adapters.evaluation.tasks.questions import POOL, pools
-from parrot_adapters.evaluation.tasks.report import write_task_report
-from parrot_adapters.evaluation.tasks.results import score_task, write_task_results
-from parrot_adapters.evaluation.tasks.retrieval import recall_at
+from parrot_adapters.evaluation.answers.evaluate import Evaluation, evaluate
+from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.open_questions import POOL, pools
+from parrot_adapters.evaluation.answers.store import Answer
+from parrot_adapters.evaluation.reports.open_page import write_task_report
+from parrot_adapters.evaluation.scores.name_match import CharacterF, exactly
+from parrot_adapters.evaluation.scores.open_results import score_task, write_task_results
+from parrot_adapters.evaluation.scores.retrieval import recall_at
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = {
@@ -149,8 +149,8 @@ def retrieved(data: Path, out: Path, score) -> tuple[Evaluation, dict[str, objec
     """A run whose log-likelihoods are planted: ``score(picture, text)``, both as row numbers."""
     asked = config(data, out, "retrieval")
     naming = evaluate(config(data, out, "naming"), host=Namer())
-    from parrot_adapters.evaluation.questions import load_questions
-    from parrot_adapters.evaluation.tasks.questions import open_questions
+    from parrot_adapters.evaluation.answers.open_questions import open_questions
+    from parrot_adapters.evaluation.benchmark.questions import load_questions
 
     questions = open_questions(
         "retrieval", load_questions(naming.subsets, asked.source, "question"), "emoji", "question"

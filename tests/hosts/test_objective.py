@@ -10,7 +10,7 @@ from miniatures import PROMPTS, Family
 from torch.testing import assert_close
 
 import parrot_adapters as pa
-from parrot_adapters.interop import objective
+from parrot_adapters.adapter import added_losses as objective
 
 ONLY = ("llava", "qwen2_vl", "internvl", "gemma3", "idefics3")
 SCALES = {"load-balancing": 0.5, "router-z": 0.1}

@@ -29,9 +29,9 @@ from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.data.packing import SEGMENTS, pack
-from parrot_adapters.interop import native
-from parrot_adapters.interop.packing import packed_arguments
-from parrot_adapters.interop.packing_check import compare_packed
+from parrot_adapters.hosts import seam as native
+from parrot_adapters.hosts.packed_rows import packed_arguments
+from parrot_adapters.training.packing_check import compare_packed
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "recipes" / "train" / "DATA.md").read_text("utf-8").split("\n## Packing\n")[1].split("\n## ")[0]

@@ -12,10 +12,10 @@ import transformers
 from miniatures import ADAPTER, FAMILIES, IMAGE, PROMPTS, Family, lively, text, tower
 
 import parrot_adapters as pa
-from parrot_adapters import builtins
 from parrot_adapters.errors import AlreadyAttachedError, HostError, PlaceholderError, SelfTestError
-from parrot_adapters.interop.native import NativeSeam
-from parrot_adapters.interop.prompt import TextScope
+from parrot_adapters.hosts.read_prompt import TextScope
+from parrot_adapters.hosts.seam import NativeSeam
+from parrot_adapters.plugins import builtins
 
 ONLY = ["llava", "qwen3_vl", "gemma3"]
 

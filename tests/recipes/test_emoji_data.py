@@ -19,7 +19,7 @@ from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from PIL import Image
 
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.interop.load_host import load_model
+from parrot_adapters.hosts.load_host import load_model
 
 EVERY = concepts.load_concepts()
 ANIMALS = concepts.select_concepts(("animal",), max_words=1, limit=12)

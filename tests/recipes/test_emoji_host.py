@@ -18,13 +18,13 @@ from PIL import Image
 from torch.testing import assert_close
 
 import parrot_adapters as pa
+from parrot_adapters.analysis.benchmark_samples import benchmark_questions
 from parrot_adapters.errors import ConfigError, ParrotWarning, PluginError
 from parrot_adapters.evaluation import EvaluationConfig
-from parrot_adapters.evaluation.evaluate import evaluate
-from parrot_adapters.interop.diagnosing import benchmark_questions
-from parrot_adapters.interop.evaluation_host import EvaluationHost
-from parrot_adapters.interop.load_host import load_host, load_model, load_processor
-from parrot_adapters.interop.option_scores import OptionScorer
+from parrot_adapters.evaluation.answers.evaluate import evaluate
+from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
+from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
+from parrot_adapters.hosts.load_host import load_host, load_model, load_processor
 
 ANIMALS = select_concepts(("animal",), max_words=1, limit=12)
 
@@ -132,7 +132,7 @@ def test_nothing_but_the_plugin_makes_the_tower_known(saved):
         "try: AutoModelForImageTextToText.from_pretrained(directory)\n"
         "except Exception as error: print('parrot_emoji_tower' in repr(error))\n"
         "assert 'parrot_recipes.emoji.vision' not in sys.modules\n"
-        "from parrot_adapters.interop.load_host import load_host\n"
+        "from parrot_adapters.hosts.load_host import load_host\n"
         "print(type(load_host(directory)[0]).__name__)\n"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)

@@ -19,8 +19,8 @@ from training_runs import ToyCollator, ToyData, toy_config, toy_run
 
 from parrot_adapters import stored_routing
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.interop.engines import decoder_layers, sharing_weights
-from parrot_adapters.interop.micro_batches import MicroBatches
+from parrot_adapters.training.engines import decoder_layers, sharing_weights
+from parrot_adapters.training.micro_batches import MicroBatches
 
 TESTS = Path(__file__).parents[1]
 NEEDS_DEEPSPEED = pytest.mark.skipif(

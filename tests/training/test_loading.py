@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.training import TrainingConfig, config_hash, config_to_dict, differences, load_config
-from parrot_adapters.training.faults import key_paths
-from parrot_adapters.training.rules import RANGES, accumulation_steps, with_recipe_defaults
-from parrot_adapters.training.yaml_text import parse_yaml
+from parrot_adapters.training.config_faults import key_paths
+from parrot_adapters.training.config_rules import RANGES, accumulation_steps, with_recipe_defaults
+from parrot_adapters.training.config_yaml import parse_yaml
 
 RETROFIT = {
     "recipe": "retrofit",
@@ -192,7 +192,7 @@ def test_any_misspelt_key_is_named_with_its_path(data: st.DataObject) -> None:
     letter = data.draw(st.sampled_from("qxz"))
     wrong = f"{key}{letter}"
     values = parse_yaml(yaml.safe_dump(RETROFIT), "text")
-    from parrot_adapters.training.faults import type_faults
+    from parrot_adapters.training.config_faults import type_faults
 
     place = values
     *parents, last = wrong.split(".")
@@ -377,7 +377,7 @@ def test_what_decides_the_weights_decides_the_hash(write: Any) -> None:
 def test_hash_and_differences_agree(options: dict[str, Any]) -> None:
     from dataclasses import replace
 
-    from parrot_adapters.training.config import DataSettings, HostSettings, SourceSettings
+    from parrot_adapters.training.training_config import DataSettings, HostSettings, SourceSettings
 
     base = TrainingConfig("retrofit", "o", HostSettings("h", processor={"a": 1}), DataSettings((SourceSettings("s"),)))
     other = replace(base, host=HostSettings("h", processor=options))
@@ -401,7 +401,7 @@ def test_reading_an_adapterless_configuration_needs_no_model_library(write: Any)
 
 def test_every_setting_is_documented() -> None:
     """The YAML's keys are the fields; each has its line in the docstring of its dataclass."""
-    import parrot_adapters.training.config as module
+    import parrot_adapters.training.training_config as module
 
     for name in module.__all__:
         kind = getattr(module, name)

@@ -14,7 +14,7 @@ from parrot_recipes.train.make_host import make_host
 from PIL import Image
 
 import parrot_adapters as pa
-from parrot_adapters.interop.load_host import load_host
+from parrot_adapters.hosts.load_host import load_host
 
 
 @pytest.fixture

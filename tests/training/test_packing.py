@@ -18,8 +18,8 @@ from training_runs import ToyCollator, ToyData, toy_config, toy_handle, toy_run
 from parrot_adapters.data import Collator, PackedCollator
 from parrot_adapters.data.packing import SEGMENTS
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.interop import packing_check, trainer
-from parrot_adapters.interop.packing import packed_arguments as trainer_arguments
+from parrot_adapters.hosts.packed_rows import packed_arguments as trainer_arguments
+from parrot_adapters.training import packing_check, trainer
 
 ROW = {"llava": 60, "qwen2_5_vl": 30, "internvl": 24}  # tokens: two or three samples
 BATCH = replace(toy_config("").batch, size=8, per_device=4)

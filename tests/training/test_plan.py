@@ -15,13 +15,13 @@ from training_runs import ToyCollator, ToyData, toy_config, toy_handle
 from parrot_adapters.cli import main
 from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.interop.meta_host import attach_to_nothing, held_beside, imagined_batch
-from parrot_adapters.interop.packing import packed_arguments
+from parrot_adapters.hosts.packed_rows import packed_arguments
 from parrot_adapters.training import train
-from parrot_adapters.training.config import BatchSettings, TrainSettings
-from parrot_adapters.training.layouts import heaviest, padding_by_layout
-from parrot_adapters.training.memory import MemoryOfStep, TensorBytes, WithoutWeights, make_fake
+from parrot_adapters.training.memory_estimate import MemoryOfStep, TensorBytes, WithoutWeights, make_fake
+from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout
 from parrot_adapters.training.plan import make_plan, shared_among, step_without_weights
+from parrot_adapters.training.training_config import BatchSettings, TrainSettings
+from parrot_adapters.training.weightless_host import attach_to_nothing, held_beside, imagined_batch
 
 FULL = {"recipe": "stage2", "train": TrainSettings(adapter=True, projector=True, language_model="full")}
 LORA = {"lora": {"r": 2}, "train": TrainSettings(adapter=True, projector=False, language_model="lora")}

@@ -33,7 +33,7 @@ SMALLER = ("adapter.expert_hidden_size=16", "data.max_length=64")
 @pytest.fixture(autouse=True)
 def _no_examples(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Examples are made when a preset is trained; here their names are enough."""
-    monkeypatch.setattr("parrot_adapters.training.loading.example_path", lambda name: None)
+    monkeypatch.setattr("parrot_adapters.training.config_loading.example_path", lambda name: None)
 
 
 def miniature(preset: str) -> Any:

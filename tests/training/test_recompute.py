@@ -10,7 +10,7 @@ from miniatures import FAMILIES, PROMPTS
 from torch.testing import assert_close
 
 import parrot_adapters as pa
-from parrot_adapters.interop.recompute import recompute_activations
+from parrot_adapters.training.recompute import recompute_activations
 
 
 def learning(family: str) -> Any:

@@ -30,7 +30,7 @@ def processes():
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (str(Path(__file__).parents[1]), before) if p)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training_runs", "parrot_adapters.interop.trainer", "peft"])
+    context.set_forkserver_preload(["training_runs", "parrot_adapters.training.trainer", "peft"])
     yield context
     if before is None:
         del os.environ["PYTHONPATH"]
@@ -83,7 +83,7 @@ def until_done(processes, out, moments, **changes):
 
 
 def resumable(out):
-    from parrot_adapters.training.checkpoints import Checkpoints
+    from parrot_adapters.training.whole_checkpoints import Checkpoints
 
     return Checkpoints(out / "checkpoints", 2).newest() is not None or not list(out.glob("checkpoints/step-*/state.pt"))
 

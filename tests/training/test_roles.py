@@ -12,8 +12,14 @@ from torch import nn
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError, HostError
 from parrot_adapters.training import TrainingConfig, assign_roles, parameter_groups, set_trainable
-from parrot_adapters.training.config import DataSettings, HostSettings, OptimSettings, SourceSettings, TrainSettings
-from parrot_adapters.training.roles import ROLES
+from parrot_adapters.training.parameter_roles import ROLES
+from parrot_adapters.training.training_config import (
+    DataSettings,
+    HostSettings,
+    OptimSettings,
+    SourceSettings,
+    TrainSettings,
+)
 
 TIED = ("paligemma", "gemma3", "internvl", "mistral3", "aya_vision", "ovis2", "janus")
 

@@ -252,7 +252,7 @@ def test_what_is_no_number_stops_the_run_and_names_the_batch(tmp_path):
 
 def test_a_trainer_that_does_not_ask_is_refused(tmp_path, monkeypatch):
     """The guard hangs on a method of transformers' that is not public; should it go, the run must not go unwatched."""
-    from parrot_adapters.interop.trainer import ParrotTrainer
+    from parrot_adapters.training.trainer import ParrotTrainer
 
     monkeypatch.delattr(ParrotTrainer, "_get_grad_norm")
     with pytest.raises(TrainingError, match="nothing watches it"):
@@ -261,7 +261,7 @@ def test_a_trainer_that_does_not_ask_is_refused(tmp_path, monkeypatch):
 
 
 def test_an_exploding_loss_keeps_the_last_good_checkpoint(tmp_path):
-    from parrot_adapters.training.guard import PATIENCE
+    from parrot_adapters.training.loss_guard import PATIENCE
 
     class Sour(ToyCollator):
         """From some sample on, answers the model finds impossible."""

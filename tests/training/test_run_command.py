@@ -22,7 +22,7 @@ from shards import write_shard
 import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.data import Collator, open_data
-from parrot_adapters.interop.load_host import load_processor
+from parrot_adapters.hosts.load_host import load_processor
 from parrot_adapters.training import load_config
 
 

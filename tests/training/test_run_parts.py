@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from training_runs import toy_config
 
 from parrot_adapters.errors import ConfigError, TrainingError
-from parrot_adapters.training.checkpoints import Checkpoints, replace_directory
-from parrot_adapters.training.directory import RunDirectory
-from parrot_adapters.training.guard import MARGIN, PATIENCE, WARM_UP, LossGuard
+from parrot_adapters.training.loss_guard import MARGIN, PATIENCE, WARM_UP, LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
-from parrot_adapters.training.signals import stop_requests
+from parrot_adapters.training.run_directory import RunDirectory
+from parrot_adapters.training.stop_signals import stop_requests
+from parrot_adapters.training.whole_checkpoints import Checkpoints, replace_directory
 
 
 class Killed(BaseException):

@@ -14,7 +14,7 @@ from miniatures import FAMILIES
 from training_runs import ToyCollator, ToyData, toy_config, toy_run
 
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.interop.micro_batches import MicroBatches
+from parrot_adapters.training.micro_batches import MicroBatches
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from run_world import make_world, stage, write
 from training_runs import LANGUAGES, ToyCollator, ToyData, toy_config, toy_run
 
 import parrot_adapters as pa
+from parrot_adapters.analysis import RoutingObserver
 from parrot_adapters.cli import main
-from parrot_adapters.seeing import RoutingObserver
-from parrot_adapters.training.routing import samples_to_measure
+from parrot_adapters.training.store_routing_after import samples_to_measure
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +157,7 @@ def test_few_of_each_language_are_measured():
 def test_the_mode_of_every_module_is_as_before():
     from training_runs import toy_handle
 
-    from parrot_adapters.interop.measured_routing import measure_samples
+    from parrot_adapters.analysis.measure_routing import measure_samples
 
     handle = toy_handle(toy_config(""))
     handle.model.train()

@@ -9,10 +9,10 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.cli import main
-from parrot_adapters.config import AdapterConfig
 from parrot_adapters.plugins import manager
-from parrot_adapters.training.config import TrainingConfig
+from parrot_adapters.training.training_config import TrainingConfig
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "recipes" / "WHAT_IF.md").read_text("utf-8")
@@ -53,7 +53,7 @@ def is_setting(key: str) -> bool:
             if parent == "losses":
                 return part in {component.name for component in manager.components("loss")}
             if parent == "learning_rates":
-                from parrot_adapters.training.config import Role
+                from parrot_adapters.training.training_config import Role
 
                 return part in get_args(Role)
             return parent in ("lora", "language_caps", "router_options", "processor")

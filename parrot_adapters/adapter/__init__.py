@@ -1,0 +1,1 @@
+"""An adapter on a host, from config to file: attach, handle, save, load, freeze, grow."""

@@ -1,0 +1,196 @@
+"""Put an adapter on a host: a new one, or (with :func:`assemble`) a layer that is finished already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from parrot_adapters.adapter.bare_save import MODULE_NAME
+from parrot_adapters.adapter.build_layer import build_layer
+from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.handle import Attachment, attachment_of
+from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
+from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.parts import HostParts, find_parts
+from parrot_adapters.plugins import manager
+
+if TYPE_CHECKING:
+    from parrot_adapters.core import AlignmentLayer
+
+__all__ = ["assemble", "attach", "attach_projector", "config_from", "free_host", "make_detector"]
+
+Detector = Callable[[Tensor, Tensor], list[str | None]]
+
+
+def attach(
+    model: Any,
+    config: AdapterConfig | Mapping[str, Any] | None = None,
+    *,
+    processor: Any = None,
+    train_projector: bool = False,
+    lora: Any = None,
+    self_test: Mapping[str, Any] | None = None,
+) -> Attachment:
+    """Attach a new adapter to a vision-language model of transformers.
+
+    With built-in experts the host's outputs do not change by a bit until the adapter is trained.
+
+    Args:
+        model: the host. It keeps its class; a PEFT model is looked through.
+        config: what to attach; None means ``AdapterConfig()``.
+        processor: the host's processor or tokenizer. From its chat template the adapter learns where a user's turn
+            begins and ends, and stores that with the checkpoint; a language detector needs it too.
+        train_projector: let the adapter own the projector's weights: they are made trainable, saved with the
+            adapter, and ``disabled()`` and ``detach()`` give the host its own back.
+        lora: a ``peft.LoraConfig`` (or its arguments) for the host's language model; belongs to the adapter likewise.
+        self_test: inputs of the host with at least one image; :func:`parrot_adapters.self_test` is run on them.
+
+    Returns:
+        The handle. Usable as a context manager that detaches.
+
+    Raises:
+        HostError: not a host with vision, or one the seam cannot reach.
+        AlreadyAttachedError: it carries an adapter.
+        ConfigError: unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
+        SelfTestError: the adapter does not act on this host as it should. Nothing stays attached.
+    """
+    config = config_from(config)
+    parts = free_host(model, config)
+    layer = build_layer(_resolved(config, parts), parts.width)
+    handle = assemble(
+        parts,
+        _resolved(config, parts),
+        layer,
+        chat=_chat(processor),
+        detector=make_detector(config, processor),
+        owns_projector=train_projector,
+        lora=lora,
+    )
+    if train_projector and handle.projector is not None:
+        handle.projector.requires_grad_(True)
+    if self_test is not None:
+        from parrot_adapters.adapter.self_test import self_test as run_self_test
+
+        try:
+            run_self_test(handle, self_test)
+        except BaseException:
+            handle.detach()
+            raise
+    return handle
+
+
+def attach_projector(model: Any, *, processor: Any = None, lora: Any = None, host_options: Any = None) -> Attachment:
+    """Attach the host's own projector as an adapter: stage 1 of PARROT, where no experts are in the way yet.
+
+    The handle owns the projector (trainable, saved, switched and given back as with ``attach(train_projector=True)``)
+    and has no module: ``handle.module`` is None, and the host runs its own code throughout.
+
+    Args:
+        model: the host, as in :func:`attach`.
+        processor: its processor or tokenizer; only kept for the checkpoint.
+        lora: as in :func:`attach`.
+        host_options: fields of the :class:`HostSpec` to override, for example where the projector is.
+
+    Raises:
+        HostError: not a host with vision, or its projector is not where it should be.
+        AlreadyAttachedError: it carries an adapter.
+    """
+    config = AdapterConfig(host_options=dict(host_options or {}))
+    parts = free_host(model, config)
+    handle = assemble(parts, config, None, chat=_chat(processor), owns_projector=True, lora=lora)
+    if handle.projector is not None:
+        handle.projector.requires_grad_(True)
+    return handle
+
+
+def assemble(
+    parts: HostParts,
+    config: AdapterConfig,
+    layer: AlignmentLayer | None,
+    *,
+    chat: ChatFormat,
+    detector: Detector | None = None,
+    owns_projector: bool = False,
+    lora: Any = None,
+) -> Attachment:
+    """Put a finished layer, or none, on a host that was checked to be free."""
+    if layer is not None:
+        layer.to(device=parts.base.get_input_embeddings().weight.device)
+    handle = Attachment(parts, config, layer, chat, detector)
+    if layer is not None:
+        made = [component.factory(handle) for component in manager.components("observer")]
+        handle.watch(*(observer for observer in made if observer is not None))
+    handle.install(owns_projector=owns_projector, lora=lora)
+    return handle
+
+
+def config_from(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:
+    """A configuration from whatever a caller has.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    if config is None:
+        return AdapterConfig()
+    if isinstance(config, Mapping):
+        return AdapterConfig.from_dict(config)
+    if not isinstance(config, AdapterConfig):
+        raise ConfigError(f"config must be an AdapterConfig, not {type(config).__name__}")
+    return config
+
+
+def free_host(model: Any, config: AdapterConfig) -> HostParts:
+    """The parts of a host that carries no adapter.
+
+    Raises:
+        HostError: not a host.
+        AlreadyAttachedError: it carries one.
+    """
+    parts = find_parts(model, config.host_options)
+    # The model with head and the base model inside it are one host.
+    if attachment_of(model) is not None or hasattr(parts.base, MODULE_NAME):
+        raise AlreadyAttachedError(
+            explain(
+                f"this {type(model).__name__} carries an adapter already.",
+                to_do="handle.detach() first; parrot_adapters.attachment_of(model) finds the handle",
+            )
+        )
+    return parts
+
+
+def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
+    """The language detector that a configuration names.
+
+    Raises:
+        ConfigError: it names one, and there is no processor to read text with.
+    """
+    if config.detector is None:
+        return None
+    if processor is None:
+        raise ConfigError(f"detector={config.detector!r} reads text, so attach() needs processor=")
+    tokenizer = getattr(processor, "tokenizer", processor)
+    detector: Detector = manager.find("detector", config.detector, asked_by="AdapterConfig.detector").factory(tokenizer)
+    return detector
+
+
+def _chat(processor: Any) -> ChatFormat:
+    return ChatFormat() if processor is None else ChatFormat.from_processor(processor)
+
+
+def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
+    if config.summary == "auto":
+        summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary
+        config = AdapterConfig.from_dict({**config.to_dict(), "summary": summary})
+    if config.summary == "cls" and not parts.has_cls:
+        missing = "nothing is known of this host's" if parts.spec.cls is None else "this host's tower has none"
+        raise HostError(
+            explain(
+                f"summary='cls' needs the vision tower's CLS token, and {missing}.",
+                given=f"model_type {parts.model_type!r}",
+                to_do="use summary='mean', or install the plugin that knows the family "
+                "(LLaVA: pip install parrot-host-llava)",
+            )
+        )
+    return config

@@ -1,0 +1,48 @@
+"""Auxiliary losses of a training step, from what its forward pass recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from parrot_adapters.errors import ConfigError
+from parrot_adapters.plugins import manager
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from parrot_adapters.core.routing_record import RoutingRecord
+
+__all__ = ["auxiliary_losses"]
+
+
+def auxiliary_losses(
+    log: Sequence[RoutingRecord], scales: Mapping[str, float], options: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Tensor]:
+    """Scaled auxiliary losses, averaged over the records; add them to the training loss.
+
+    Args:
+        log: from ``handle.record_routing(graph=True)`` around the forward pass. Empty (a batch without images) gives
+            no losses.
+        scales: factor of each registered loss, e.g. ``{"load-balancing": 0.01, "router-z": 0.001}``.
+        options: keyword arguments of a loss's factory, by loss name,
+            e.g. ``{"language-supervision": {"experts": {"en": 0, "tr": 1}}}``.
+
+    Returns:
+        float32 scalars by name, the routers' own losses (unscaled, as they made them) included.
+
+    Raises:
+        UnknownNameError: a loss nobody registered.
+        ConfigError: the records carry no graph.
+    """
+    options = options or {}
+    measures = {name: manager.find("loss", name, asked_by="scales").factory(**options.get(name, {})) for name in scales}
+    if log and measures and not any(record.logits.requires_grad for record in log):
+        raise ConfigError("these records carry no gradient; record with handle.record_routing(graph=True)")
+    terms: dict[str, list[Tensor]] = {}
+    for record in log:
+        for name, measure in measures.items():
+            terms.setdefault(name, []).append(scales[name] * measure(record))
+        for name, value in (record.losses or {}).items():
+            terms.setdefault(f"router/{name}", []).append(value)
+    return {name: sum(values[1:], values[0]) / len(values) for name, values in terms.items()}

@@ -1,0 +1,225 @@
+"""Freeze an adapter's routing: the mixture under constant weights is *one* plain expert, and no prompt is needed.
+
+With ``p`` constant, ``sum_e p_e Expert_e(V)`` of bias-free SwiGLU experts is exactly one SwiGLU whose hidden units are
+those of all experts, ``p`` folded into its last projection; with one non-zero weight it is that expert itself. Such an
+adapter treats an image the same whatever is asked, so aligned images can be cached, and exported.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from parrot_adapters.core import Routing, keep_top_k
+from parrot_adapters.core.language_router import find_language
+from parrot_adapters.errors import CheckpointError, ConfigError, explain
+from parrot_adapters.plugins import manager
+
+if TYPE_CHECKING:
+    from parrot_adapters.adapter.config import AdapterConfig
+    from parrot_adapters.adapter.routing_file import StoredRouting
+    from parrot_adapters.core import AlignmentLayer
+
+__all__ = ["Frozen", "fold_experts", "freeze_config", "freeze_routing", "language_weights"]
+
+SAMPLES = 256  # random tokens a conversion is verified on
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the largest output; half precision: below
+HALF_TOLERANCE = 3e-2
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a conversion did.
+
+    Attributes:
+        weights: the constant weights, one per old expert.
+        expert: the registered expert of the new adapter.
+        hidden_size: its hidden size.
+        parameters: of the experts, before and after.
+        difference: largest absolute difference between mixture and fold on random tokens.
+        bound: what was allowed.
+    """
+
+    weights: tuple[float, ...]
+    expert: str
+    hidden_size: int
+    parameters: tuple[int, int]
+    difference: float
+    bound: float
+
+
+def freeze_routing(
+    adapter: str | Path, out: str | Path, *, weights: Sequence[float] | None = None, language: str | None = None
+) -> Frozen:
+    """Make an adapter directory that needs no prompt out of one that does.
+
+    Args:
+        adapter: an adapter directory.
+        out: directory to make.
+        weights: the constant weights, one per expert, normalised to sum to one; ``top_k`` of the adapter is applied.
+            None asks the router for the language's own weights, or, where it goes by what prompts say, takes the mean
+            that was measured and stored with the adapter (:func:`parrot_adapters.store_routing`).
+        language: BCP-47 tag; noted in the result, and what the router is asked for.
+
+    Raises:
+        CheckpointError: ``adapter`` is no adapter, ``out`` exists, or the fold does not equal the mixture.
+        ConfigError: no weights and none to be had, or experts that cannot be folded.
+    """
+    from parrot_adapters.adapter.checkpoint import read_adapter
+    from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
+    from parrot_adapters.adapter.routing_file import stored_routing
+
+    stored = read_adapter(Path(adapter))
+    layer = stored_layer(stored).requires_grad_(False).eval()
+    if weights is None:
+        shares = language_weights(layer, language, stored_routing(adapter))
+    else:
+        shares = _as_weights(weights, layer.num_experts)
+    if layer.top_k is not None:
+        shares = keep_top_k(Routing(shares[None], shares[None]), layer.top_k).weights[0]
+    folded = fold_experts(layer.experts, shares)
+    difference, bound = verify(layer.experts, folded, shares)
+    config = freeze_config(stored.config, folded)
+    done = Frozen(
+        weights=tuple(shares.tolist()),
+        expert=config.expert,
+        hidden_size=config.expert_hidden_size,
+        parameters=(_count(layer.experts), _count(folded)),
+        difference=difference,
+        bound=bound,
+    )
+    how = {
+        "by": "freeze-routing",
+        "language": language,
+        "weights": [round(share, 8) for share in done.weights],
+        "largest_difference_on_random_tokens": difference,
+    }
+    state = {f"experts.{name}": value for name, value in folded.state_dict().items()}
+    write_derived(stored, Path(out), config, state, how)
+    return done
+
+
+def fold_experts(experts: nn.Module, weights: Tensor) -> nn.Module:
+    """The one-expert bank that is the mixture under constant weights, in the dtype of the experts.
+
+    Args:
+        experts: a bank with a method ``folded(weights)``; all built-in ones but ``conditioned-swiglu`` have it.
+        weights: (E,), summing to one.
+
+    Raises:
+        ConfigError: the bank cannot be folded.
+    """
+    fold = getattr(experts, "folded", None)
+    if fold is None:
+        raise ConfigError(
+            explain(
+                f"{type(experts).__name__} cannot be folded into one expert: it has no method folded(weights).",
+                to_do="freeze an adapter with built-in experts, or add the method (see SwiGLUExperts.folded)",
+            )
+        )
+    with torch.random.fork_rng(devices=[]):
+        folded: nn.Module = fold(weights)
+    return folded.to(next(experts.parameters()).dtype).requires_grad_(False).eval()
+
+
+def freeze_config(config: AdapterConfig, folded: nn.Module) -> AdapterConfig:
+    """The config of the frozen adapter: router ``frozen``, one expert, no summary of the host's own, no detector."""
+    names = [c.name for c in manager.components("expert") if c.factory is type(folded)]
+    if not names:
+        raise ConfigError(f"{type(folded).__name__}, which the fold gave, is not a registered expert")
+    return replace(
+        config,
+        router="frozen",
+        router_options={},
+        expert=names[0],
+        expert_options={},
+        num_experts=1,
+        expert_hidden_size=int(getattr(folded, "hidden_size", config.expert_hidden_size)),
+        top_k=None,
+        summary="mean",
+        detector=None,
+    )
+
+
+def language_weights(
+    layer: AlignmentLayer, language: str | None, measured: Mapping[str, StoredRouting] | None = None
+) -> Tensor:
+    """(E,) the weights a router gives a language whatever the prompt says, or else the mean that was measured for it.
+
+    Args:
+        layer: whose router is asked.
+        language: BCP-47 tag; ``tr-TR`` finds ``tr``.
+        measured: by language, for routers that read prompts.
+
+    Raises:
+        ConfigError: the router reads prompts and nothing was measured, or it does not know the language.
+    """
+    measured = measured or {}
+    ask = getattr(layer.router, "language_weights", None)
+    weights: Tensor | None = None if ask is None else ask(language)
+    if weights is not None:
+        return weights.float()
+    if ask is None and (tag := find_language(language, tuple(measured))) is not None:
+        return _as_weights(measured[tag].weights, layer.num_experts)
+    known = ", ".join(measured if ask is None else getattr(layer.router, "tags", ())) or None
+    ways = "give them (--weights 0.1,0.9,...)"
+    if ask is None:
+        what = f"{type(layer.router).__name__} routes by what each prompt says; which constant weights are meant?"
+        if language is not None:
+            what += f" (nothing was measured for {language!r})"
+        ways += (
+            ", measure them once for all (parrot measure-routing ADAPTER --model DIR ...), "
+            "or over prompts of the language here (--prompts FILE --model DIR)"
+        )
+    elif language is None:
+        what, ways = "which language's weights are meant?", f"name it (--language TAG), or {ways}"
+    else:
+        what = f"the router abstains for language {language!r}: it would change nothing."
+        ways = f"name a language it knows, or {ways}"
+    raise ConfigError(explain(what, known=known, to_do=ways))
+
+
+def verify(experts: nn.Module, folded: nn.Module, weights: Tensor) -> tuple[float, float]:
+    """Largest difference between mixture and fold on random tokens, and the bound it was held to.
+
+    Raises:
+        CheckpointError: beyond the bound.
+    """
+    dtype, width = next(experts.parameters()).dtype, int(getattr(experts, "width", 0))
+    tokens = torch.randn(SAMPLES, width, generator=torch.Generator().manual_seed(0))
+    offsets = torch.tensor([0, SAMPLES])
+    mixture, fold = (copy.deepcopy(bank).float() if dtype.itemsize < 4 else bank for bank in (experts, folded))
+    if dtype == torch.float64:
+        tokens = tokens.double()
+    with torch.no_grad():
+        wanted = mixture(tokens, offsets, Routing(weights[None], weights[None].float()))
+        one = torch.ones(1, 1)
+        found = fold(tokens, offsets, Routing(one, one))
+    difference = float((wanted - found).abs().max())
+    bound = TOLERANCE.get(dtype, HALF_TOLERANCE) * float(wanted.abs().max())
+    if not difference <= bound:
+        raise CheckpointError(
+            explain(
+                "the folded expert does not equal the mixture, so nothing was written.",
+                difference=f"{difference:.3g} on {SAMPLES} random tokens, allowed {bound:.3g}",
+                expert=f"{type(experts).__name__} -> {type(folded).__name__}",
+                to_do="a plugin's expert must override folded() where it overrides the forward pass",
+            )
+        )
+    return difference, bound
+
+
+def _as_weights(weights: Sequence[float], num_experts: int) -> Tensor:
+    from parrot_adapters.core.control_routers import known_weights
+
+    return torch.tensor(known_weights(list(weights), None, num_experts))
+
+
+def _count(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

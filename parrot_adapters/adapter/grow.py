@@ -1,0 +1,336 @@
+"""Give a trained adapter experts for new languages, with its answers unchanged until they are trained.
+
+**Routers that weigh all experts.** New logits cannot be appended: softmax would take weight from the old experts. A
+zero expert cannot be appended either: what it takes of the weight, it takes of the answer. What can be done exactly is
+to *split* an expert ``a`` (its parent) into twins ``a, b`` (compare Net2Net, arXiv 1511.05641). Both get the parent's
+row of the gate and half of its prior ``q`` (``weights = softmax(W c + log q)``, ``core/prior.py``), so for any prompt
+
+    exp(w_a c) q_a / 2 + exp(w_a c) q_a / 2 = exp(w_a c) q_a:
+
+the sum over experts, hence every other weight, is what it was, and the twins share the parent's weight ``p_a`` evenly.
+Both get the parent's parameters, and the last projections move apart by a perturbation ``d`` that cancels:
+
+    p_a / 2 (D + d) h(V) + p_a / 2 (D - d) h(V) = p_a D h(V).
+
+So the answer is the same for every prompt and picture, and yet the twins receive different gradients from the first
+step on: they can part, and the loss ``language-supervision`` tells one of them which language is its own. (m children
+of one parent: shares ``1 / (m + 1)``, perturbations of mean zero.) Exact in real numbers; in float32 to rounding.
+
+**``language-id``.** Each language has weights of its own, so nothing needs splitting: the new language is mapped to
+the new expert, which no other language can reach. It starts as a copy of ``parents``, or from scratch, doing nothing.
+
+**Everything else**: ``top_k``, sparse routers, plugins' routers that have no prior. Which k of E experts win depends on
+how many there are, so here the router is left alone: it goes on choosing among the old experts, each of which has
+become a *family* of twins, with a gate of its own for who gets what share of the family's weight
+(``core/grown_router.py``). Nothing that was learned is touched, so this is exact for every router; ``top_k`` counts
+families from now on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from parrot_adapters.adapter.build_layer import build_layer
+from parrot_adapters.adapter.grow_families import with_families
+from parrot_adapters.core.control_routers import LOGIT_FLOOR, FrozenRouter, UniformRouter, known_weights
+from parrot_adapters.core.language_router import LanguageIdRouter, known_languages
+from parrot_adapters.errors import CheckpointError, ConfigError, explain
+from parrot_adapters.plugins import manager
+
+if TYPE_CHECKING:
+    from parrot_adapters.adapter.config import AdapterConfig
+    from parrot_adapters.adapter.handle import Attachment
+    from parrot_adapters.core import AlignmentLayer
+
+__all__ = ["Grown", "grow", "grow_adapter", "grow_state"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which old expert each new one comes from.
+
+    Attributes:
+        owner: old expert behind each expert of the grown bank; the first E are 0..E-1.
+        shares: what part of its owner's weight each gets.
+    """
+
+    owner: tuple[int, ...]
+    shares: tuple[float, ...]
+
+    @classmethod
+    def of(cls, num_experts: int, parents: Sequence[int]) -> Split:
+        """Split ``parents`` (repetitions allowed) of E experts."""
+        owner = (*range(num_experts), *parents)
+        return cls(owner, tuple(1 / owner.count(o) for o in owner))
+
+
+class Grown(NamedTuple):
+    """What :func:`grow_adapter` did: the config, and the largest difference to the old answers on random prompts."""
+
+    config: AdapterConfig
+    difference: float
+
+
+def grow(
+    target: Attachment | AlignmentLayer,
+    num_new: int,
+    *,
+    config: AdapterConfig | None = None,
+    parents: Sequence[int] | None = None,
+    languages: Sequence[str] | None = None,
+    noise: float = 0.1,
+    seed: int = 0,
+) -> AdapterConfig:
+    """Add experts to an attached adapter, or to a bare layer, in place. See the module's docstring for the maths.
+
+    The new parameters are new objects: make the optimizer afterwards.
+
+    Args:
+        target: a handle, or an :class:`AlignmentLayer` together with its ``config``.
+        num_new: how many experts to add.
+        config: of a bare layer; a handle knows its own.
+        parents: the old expert that each new one is split from; None goes through them in order. With
+            ``language-id``, the expert to copy; None starts the new ones from scratch.
+        languages: the new experts' BCP-47 tags. Needed with ``language-id`` only.
+        noise: size of the perturbation that parts twins, relative to the parent's last projection.
+        seed: of the perturbation.
+
+    Returns:
+        The grown config; a handle has it as ``handle.config`` from now on.
+
+    Raises:
+        ConfigError: the expert bank cannot be grown without changing answers, or impossible arguments.
+    """
+    from parrot_adapters.core import AlignmentLayer
+
+    layer = target if isinstance(target, AlignmentLayer) else target.require_module()
+    config = config if isinstance(target, AlignmentLayer) else target.config
+    if config is None:
+        raise ConfigError("a bare layer does not know its config; call grow(layer, n, config=config)")
+    old = dict(layer.named_parameters())
+    grown, state = grow_state(
+        config, layer.state_dict(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
+    )
+    new = build_layer(grown, _width(layer.state_dict(), config))
+    like = next(iter(layer.state_dict().values()))
+    new.to(device=like.device)
+    for name, parameter in new.named_parameters():
+        parameter.data = parameter.data.to(state[name].dtype)
+        parameter.requires_grad_(old[name].requires_grad if name in old else True)
+    new.load_state_dict(state)
+    new.train(layer.training)
+    layer.router, layer.experts = new.router, new.experts
+    layer.num_experts, layer.top_k = new.num_experts, new.top_k
+    if not isinstance(target, AlignmentLayer):
+        target.config = grown
+    return grown
+
+
+def grow_adapter(
+    adapter: str | Path,
+    out: str | Path,
+    num_new: int,
+    *,
+    parents: Sequence[int] | None = None,
+    languages: Sequence[str] | None = None,
+    noise: float = 0.1,
+    seed: int = 0,
+) -> Grown:
+    """As :func:`grow`, from an adapter directory to a new one; verified before anything is written.
+
+    Raises:
+        CheckpointError: ``adapter`` is no adapter, ``out`` exists, or answers changed after all.
+        ConfigError: as :func:`grow`.
+    """
+    from parrot_adapters.adapter.checkpoint import read_adapter
+    from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
+
+    stored = read_adapter(Path(adapter))
+    grown, state = grow_state(
+        stored.config, stored.module_weights(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
+    )
+    difference = verify(stored_layer(stored), stored_layer(replace(stored, config=grown, weights=state)))
+    how = {
+        "by": "grow",
+        "experts_before": stored.config.num_experts,
+        "languages": list(languages or ()),
+        "largest_difference_on_random_prompts": difference,
+    }
+    write_derived(stored, Path(out), grown, state, how)
+    return Grown(grown, difference)
+
+
+@torch.no_grad()
+def verify(old: AlignmentLayer, new: AlignmentLayer) -> float:
+    """Largest difference between the answers of two layers on random pictures and prompts of known languages.
+
+    Raises:
+        CheckpointError: beyond rounding.
+    """
+    generator = torch.Generator().manual_seed(0)
+    weight = next(p for p in old.experts.parameters() if p.ndim == 3)  # (E, F, D)
+    width, dtype = weight.shape[-1], weight.dtype
+    tokens, text = (torch.randn(*shape, width, generator=generator).to(dtype) for shape in ((48,), (8, 6)))
+    offsets, rows = torch.arange(0, 49, 6), torch.arange(8)
+    tags = (*getattr(old.router, "tags", ()), None)
+    wanted, found = (
+        layer.eval()(
+            tokens,
+            offsets,
+            rows,
+            text,
+            torch.ones(8, 6, dtype=torch.bool),
+            cls=text[:, 0],
+            languages=[tags[row % len(tags)] for row in range(8)],
+        ).tokens.float()
+        for layer in (old, new)
+    )
+    difference = float((wanted - found).abs().max())
+    bound = (1e-4 if dtype.itemsize >= 4 else 3e-2) * float(wanted.abs().max())
+    if not difference <= bound:
+        raise CheckpointError(
+            explain(
+                "the grown adapter does not give the old one's answers, so nothing was written.",
+                difference=f"{difference:.3g} on random prompts, allowed {bound:.3g}",
+                to_do="a bank must be a weighted sum, and its per_expert name all parameters with a slice per expert",
+            )
+        )
+    return difference
+
+
+def grow_state(
+    config: AdapterConfig,
+    state: Mapping[str, Tensor],
+    num_new: int,
+    *,
+    parents: Sequence[int] | None = None,
+    languages: Sequence[str] | None = None,
+    noise: float = 0.1,
+    seed: int = 0,
+) -> tuple[AdapterConfig, dict[str, Tensor]]:
+    """As :func:`grow`, on a config and a layer's state dict; neither is changed.
+
+    Returns:
+        The grown config and state dict.
+
+    Raises:
+        ConfigError: as :func:`grow`.
+    """
+    old = config.num_experts
+    if isinstance(num_new, bool) or not isinstance(num_new, int) or num_new < 1:
+        raise ConfigError(f"num_new={num_new!r} must be a whole number of at least 1")
+    for name, given in (("parents", parents), ("languages", languages)):
+        if given is not None and (isinstance(given, str) or len(given) != num_new):
+            raise ConfigError(f"{name}={given!r} must name one for each of the {num_new} new experts")
+    if parents is not None and not all(isinstance(p, int) and 0 <= p < old for p in parents):
+        raise ConfigError(f"parents={list(parents)!r} must be experts of the adapter, 0..{old - 1}")
+    router = manager.find("router", config.router, asked_by="AdapterConfig.router").factory
+    if router is LanguageIdRouter:
+        return _grow_languages(config, dict(state), parents, languages or (), num_new)
+    split = Split.of(old, list(parents) if parents is not None else [i % old for i in range(num_new)])
+    per_expert = _per_expert(config)
+    sparse = config.top_k is not None and config.top_k != old
+    splits: Sequence[str] = getattr(router, "splits", ())
+    if not sparse and (router in (UniformRouter, FrozenRouter) or splits):
+        grown = _grown_config(config, router, split)
+        rows = [f"router.{name}" for name in splits]
+        routed = {n: v[list(split.owner)] if n in rows else v.clone() for n, v in state.items() if _is_router(n)}
+    else:
+        grown, routed = with_families(config, state, split.owner, split.shares, _width(state, config))
+    new = {n: v[list(split.owner)] if n in per_expert else v.clone() for n, v in state.items() if not _is_router(n)}
+    new |= routed
+    if "experts.down" in per_expert:
+        new["experts.down"] = _parted(new["experts.down"], split, noise, seed)
+    return grown, new
+
+
+def _grown_config(config: AdapterConfig, router: Any, split: Split) -> AdapterConfig:
+    """The config with the weight of every split expert shared among its twins."""
+    options = dict(config.router_options)
+    grown = replace(config, num_experts=len(split.owner), top_k=None)
+    if router in (UniformRouter, FrozenRouter):
+        old = known_weights(options.get("weights"), options.get("expert"), config.num_experts)
+        weights = [old[o] * share for o, share in zip(split.owner, split.shares, strict=True)]
+        return replace(grown, router="frozen", router_options={"weights": weights})
+    prior = options.get("prior") or [1.0] * config.num_experts
+    options["prior"] = [prior[o] * share for o, share in zip(split.owner, split.shares, strict=True)]
+    return replace(grown, router_options=options)
+
+
+def _grow_languages(
+    config: AdapterConfig,
+    state: dict[str, Tensor],
+    parents: Sequence[int] | None,
+    languages: Sequence[str],
+    num_new: int,
+) -> tuple[AdapterConfig, dict[str, Tensor]]:
+    """New languages on new experts; old languages cannot reach them."""
+    old = config.num_experts
+    options = dict(config.router_options)
+    known = known_languages(options["languages"], old) if "languages" in options else LanguageIdRouter(1, old).languages
+    if not languages or any(tag in known for tag in languages) or len(set(languages)) != num_new:
+        raise ConfigError(
+            explain(
+                "router 'language-id' grows by languages: name one new tag for each new expert.",
+                given=", ".join(languages) or "none",
+                known=", ".join(known),
+            )
+        )
+    options["languages"] = {**known, **{tag: old + i for i, tag in enumerate(languages)}}
+    grown = replace(config, num_experts=old + num_new, router_options=options)
+    fresh = build_layer(grown, _width(state, config)).state_dict()
+    new = {name: value.clone() for name, value in state.items()}
+    for name in _per_expert(config):
+        if name in state:
+            added = fresh[name][old:] if parents is None else state[name][list(parents)]
+            new[name] = torch.cat([state[name], added.to(state[name])])
+    if (table := state.get("router.table")) is not None:  # (languages, E)
+        wider = torch.cat([table, table.new_full((table.shape[0], num_new), LOGIT_FLOOR)], 1)
+        added = table.new_full((num_new, old + num_new), LOGIT_FLOOR)
+        added[:, old:].fill_diagonal_(0.0)
+        new["router.table"] = torch.cat([wider, added])
+    return grown, new
+
+
+def _parted(down: Tensor, split: Split, noise: float, seed: int) -> Tensor:
+    """(E + n, F, D) copies of the parents' last projections, moved apart by perturbations of mean zero per family."""
+    if not noise or down.dtype.itemsize < 4:  # in half precision the perturbations would not cancel after rounding
+        return down
+    generator = torch.Generator().manual_seed(seed)
+    down = down.clone()
+    for parent in dict.fromkeys(split.owner):
+        family = [e for e, owner in enumerate(split.owner) if owner == parent]
+        if len(family) > 1:
+            size = noise * down[parent].double().square().mean().sqrt().item()
+            apart = size * torch.randn(len(family), *down.shape[1:], generator=generator, dtype=torch.float64)
+            down[family] += (apart - apart.mean(0)).to(down)
+    return down
+
+
+def _is_router(name: str) -> bool:
+    return name.startswith("router.")
+
+
+def _per_expert(config: AdapterConfig) -> list[str]:
+    """Names, in the state dict, of the parameters that have a slice per expert."""
+    bank = manager.find("expert", config.expert, asked_by="AdapterConfig.expert").factory
+    names = getattr(bank, "per_expert", None)
+    if not names:
+        raise ConfigError(
+            explain(
+                f"expert {config.expert!r} does not say which of its parameters belong to single experts.",
+                to_do='declare it on the class: per_expert = ("gate", "up", "down")',
+            )
+        )
+    return [f"experts.{name}" for name in names]
+
+
+def _width(state: Mapping[str, Tensor], config: AdapterConfig) -> int:
+    """D: the first parameter that a bank names in ``per_expert`` is (E, F, D)."""
+    return int(state[_per_expert(config)[0]].shape[-1])

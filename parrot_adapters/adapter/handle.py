@@ -1,0 +1,432 @@
+"""The handle of an adapter on a host: watch it, switch it, save it, take it off.
+
+The host keeps its class and its API. What attaching adds, detaching removes: one submodule (so that ``.to()``,
+``parameters()``, DDP and FSDP see the adapter), the seam's hooks, and an override of ``save_pretrained`` that writes
+the host as it was.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from parrot_adapters.adapter.bare_save import MODULE_NAME, BareSave
+from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.host_attributes import Footprint
+from parrot_adapters.adapter.parameter_report import parameter_report, print_report
+from parrot_adapters.core.routing_record import RoutingRecord, recording
+from parrot_adapters.errors import ConfigError, HostError, explain
+from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.parts import HostParts
+from parrot_adapters.hosts.read_prompt import TextScope
+from parrot_adapters.hosts.seam import NativeSeam, declare_languages, undeclare_languages
+from parrot_adapters.hosts.switched_weights import SwitchedWeights
+
+if TYPE_CHECKING:
+    from parrot_adapters.adapter.added_losses import Objective
+    from parrot_adapters.core import AlignmentLayer
+    from parrot_adapters.hosts.lora import LanguageModelLora
+
+__all__ = ["Attachment", "attachment_of"]
+
+HANDLE_NAME = "_parrot_attachment"
+HOST_PARTS = ("projector", "vision_tower", "language_model")
+
+
+def attachment_of(model: Any) -> Attachment | None:
+    """The handle of the adapter a model carries, or None. A deep copy of a host has a handle of its own."""
+    inner = model.get_base_model() if callable(getattr(model, "get_base_model", None)) else model
+    return inner.__dict__.get(HANDLE_NAME)
+
+
+class Attachment:
+    """An adapter on a host: switch it, watch it, save it, take it off.
+
+    Made by ``attach``, ``attach_projector`` and ``load_adapter``.
+
+    Attributes:
+        model: the host.
+        config: with ``summary`` resolved.
+        parts: where the host's parts are.
+    """
+
+    def __init__(
+        self,
+        parts: HostParts,
+        config: AdapterConfig,
+        layer: AlignmentLayer | None,
+        chat: ChatFormat,
+        detector: Callable[[Tensor, Tensor], list[str | None]] | None,
+    ) -> None:
+        self.parts, self.config, self.chat = parts, config, chat
+        self._layer = layer
+        self._seam: NativeSeam | None = None
+        if layer is not None:
+            self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), detector)
+        self._objective: Objective | None = None
+        self._enabled = True
+        self._switch: SwitchedWeights | None = None
+        self._lora: LanguageModelLora | None = None
+        self._footprint = Footprint(self.model)
+        self._attached = False
+
+    # --- looking -----------------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> Any:
+        """The host."""
+        return self.parts.outer
+
+    @property
+    def module(self) -> AlignmentLayer | None:
+        """The adapter's own module; None where it holds a projector only (``attach_projector``)."""
+        return self._layer
+
+    def require_module(self) -> AlignmentLayer:
+        """The adapter's own module.
+
+        Raises:
+            HostError: it has none.
+        """
+        if self._layer is None:
+            raise HostError(
+                explain(
+                    "this adapter has no module, so nothing is routed: it holds a projector only, as stage 1 makes it.",
+                    to_do="attach(model, AdapterConfig(...)) for an adapter with experts",
+                )
+            )
+        return self._layer
+
+    @property
+    def projector(self) -> nn.Module | None:
+        """The host's projector."""
+        return self.parts.module(self.parts.projector)
+
+    @property
+    def owns_projector(self) -> bool:
+        """Whether the projector's weights are the adapter's: trained, saved and switched with it."""
+        return self._switch is not None
+
+    @property
+    def lora_config(self) -> Any:
+        """A copy of the ``peft.LoraConfig`` of its LoRA; None where it has none."""
+        return None if self._lora is None else copy.deepcopy(self._lora.config)
+
+    @property
+    def active(self) -> bool:
+        """Whether the host currently runs with the adapter."""
+        return self._attached and self._enabled
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Everything that belongs to the adapter: its module, the projector and LoRA where it owns them."""
+        if self._layer is not None:
+            yield from self._layer.parameters()
+        if self._switch is not None:
+            yield from self._switch.module.parameters()
+        if self._lora is not None:
+            yield from self._lora.parameters()
+
+    def parameter_report(self) -> dict[str, dict[str, int]]:
+        """``{part: {"parameters": n, "trainable": m}}`` for adapter, projector, vision tower, language model, rest."""
+        host = {name: self.parts.module(getattr(self.parts, name)) for name in HOST_PARTS}
+        parts = {"adapter": self._layer, "lora": self._lora, **host}
+        return parameter_report(
+            self.model, {name: part.parameters() for name, part in parts.items() if part is not None}
+        )
+
+    def print_trainable_parameters(self) -> None:
+        """Print :meth:`parameter_report` as a table."""
+        what = "its projector" if self._layer is None else f"{self.config.router} x {self.config.expert}"
+        print_report(self.parameter_report(), f"{type(self.model).__name__} with {what}")
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Token ids that are never text: the tokenizer's special ones, the host's placeholders and frames."""
+        return TextScope.of(self.config.text_scope, self.parts, self.chat).special_ids
+
+    # --- switching ---------------------------------------------------------------------------------------------
+
+    def freeze_host(self) -> None:
+        """Stop gradients into everything that is not the adapter's; ``detach()`` restores what was trainable."""
+        mine = {id(p) for p in self.parameters()}
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(id(parameter) in mine)
+
+    def enable(self) -> None:
+        """Run the host with the adapter (projector and LoRA included)."""
+        self._set_active(True)
+
+    def disable(self) -> None:
+        """Run the bare host, bit for bit, until :meth:`enable`."""
+        self._set_active(False)
+
+    @contextmanager
+    def disabled(self) -> Iterator[Attachment]:
+        """The bare host inside the block, its own projector and language model included."""
+        before = self._enabled
+        self._set_active(False)
+        try:
+            yield self
+        finally:
+            if self._attached:  # unless it was detached inside the block
+                self._set_active(before)
+
+    @contextmanager
+    def languages(self, languages: Sequence[str | None]) -> Iterator[None]:
+        """Declare the language of each prompt of the batches inside the block (BCP-47 tags, None for unknown).
+
+        Routers that use languages read them; otherwise they only label :meth:`record_routing`.
+        """
+        if isinstance(languages, str) or not all(tag is None or isinstance(tag, str) for tag in languages):
+            raise ConfigError(f"languages={languages!r} must be one tag or None per prompt, for example ['tr', None]")
+        if self._seam is None:  # nothing is routed, so nobody asks
+            yield
+            return
+        token = declare_languages(self._seam, tuple(languages))
+        try:
+            yield
+        finally:
+            undeclare_languages(token)
+
+    @contextmanager
+    def record_routing(self, *, graph: bool = False) -> Iterator[list[RoutingRecord]]:
+        """Collect a :class:`RoutingRecord` for every pass through the adapter inside the block, in this context only.
+
+        Args:
+            graph: keep the autograd graph, for auxiliary losses.
+        """
+        with recording(id(self if self._seam is None else self._seam), graph=graph) as log:
+            yield log
+
+    @contextmanager
+    def observe(self, observer: Callable[[RoutingRecord], object]) -> Iterator[None]:
+        """Call ``observer`` with a :class:`RoutingRecord` (no graph) after every pass inside the block.
+
+        Unlike :meth:`record_routing` this holds in every thread, and keeps nothing. Plugins offer observers that are
+        there from the start through the hook ``register_observers``.
+        """
+        self.watch(observer)
+        try:
+            yield
+        finally:
+            if self._seam is not None:
+                kept = list(self._seam.observers)
+                kept.remove(observer)
+                self._seam.observers = tuple(kept)
+
+    def watch(self, *observers: Callable[[RoutingRecord], object]) -> None:
+        """Like :meth:`observe`, for as long as the adapter is attached."""
+        if self._seam is not None:
+            self._seam.observers = (*self._seam.observers, *observers)
+
+    # --- training ----------------------------------------------------------------------------------------------
+
+    def add_losses(self, scales: Mapping[str, float], options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """From now on the host's own loss includes auxiliary losses, so that any trainer trains them.
+
+        It holds in training mode when the host computes a loss, that is when it is given labels. Parameters that a
+        batch did not use (a batch without images) get zero gradients instead of none, so that no process of a
+        distributed run waits for another.
+
+        Args:
+            scales: factor of each registered loss, as in :func:`parrot_adapters.auxiliary_losses`; they replace what
+                was set before.
+            options: keyword arguments of a loss's factory, by loss name.
+
+        Raises:
+            UnknownNameError: a loss nobody registered.
+        """
+        from parrot_adapters.adapter.added_losses import Objective
+
+        self._require_attached()
+        if self._objective is not None:
+            self._objective.remove()
+        self._objective = Objective(self, scales, options or {})
+
+    @property
+    def last_losses(self) -> dict[str, Tensor]:
+        """The terms of the last training loss since :meth:`add_losses`, as they entered it; float32 scalars.
+
+        ``"language_model"`` is the host's own. Empty before the first.
+        """
+        return {} if self._objective is None else dict(self._objective.terms)
+
+    def load_projector(self, directory: str | Path) -> None:
+        """Take over the projector of another adapter: what stage 1 made, for stage 2.
+
+        Args:
+            directory: of an adapter that owns its projector, made for the same architecture.
+
+        Raises:
+            HostError: this adapter does not own its projector.
+            CheckpointError: no adapter there, or one without a projector.
+            HostMismatchError: a projector of another shape.
+        """
+        from parrot_adapters.adapter.checkpoint import read_projector
+
+        self._require_projector().set_adapter_weights(read_projector(self, Path(directory)))
+
+    def load_lora(self, directory: str | Path) -> None:
+        """Take over the LoRA weights of another adapter.
+
+        Args:
+            directory: of an adapter with LoRA on the same layers of the same architecture, with the same settings
+                (rank, scale ...; dropout may differ).
+
+        Raises:
+            HostError: this adapter has no LoRA.
+            ConfigError: the LoRA there has other settings; the message names both.
+            CheckpointError: no adapter there, or one without LoRA.
+            HostMismatchError: made for another architecture.
+        """
+        from parrot_adapters.adapter.checkpoint import read_lora
+
+        self._require_attached()
+        if self._lora is None:
+            raise HostError("this adapter has no LoRA; attach with lora=")
+        self._lora.load_state_dict(read_lora(self, self._lora, Path(directory)))
+
+    def merge_lora(self) -> None:
+        """Add the adapter's LoRA to the host's own weights, for good: the adapter no longer has or saves one.
+
+        Raises:
+            HostError: this adapter has no LoRA.
+        """
+        self._require_attached()
+        if self._lora is None:
+            raise HostError("this adapter has no LoRA; attach with lora=")
+        self._lora.merge()
+        self._lora = None
+
+    def merge_projector(self) -> None:
+        """Make the adapter's projector the host's own, for good: the adapter no longer owns or saves one.
+
+        Raises:
+            HostError: this adapter does not own its projector.
+        """
+        self._require_projector().use(adapter=True)
+        self._switch = None
+
+    def detach(self) -> None:
+        """Give the host back as it was, bit for bit. Detaching twice does nothing."""
+        if not self._attached:
+            return
+        self._set_active(False)
+        if self._seam is not None:
+            self._seam.remove()
+        if self._objective is not None:
+            self._objective.remove()
+        if self._lora is not None:
+            self._lora.remove()
+        if self._layer is not None:
+            delattr(self.parts.base, MODULE_NAME)
+        self._footprint.remove()
+        self._attached = False
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.detach()
+
+    # --- storing -----------------------------------------------------------------------------------------------
+
+    def reference_state_dict(self) -> dict[str, Tensor]:
+        """The adapter's weights under the names of released PARROT checkpoints.
+
+        Returns:
+            ``gate.weight`` (E, D), ``experts.{i}.gate_proj.weight`` and ``up_proj`` (F, D), ``down_proj`` (D, F).
+
+        Raises:
+            ConfigError: the adapter is not ``text-guided`` x ``swiglu``, which is all such a checkpoint can hold.
+        """
+        from parrot_adapters.adapter.original_names import to_reference
+
+        return to_reference(self.require_module(), self.config)
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
+
+        Args:
+            directory: created if needed; an adapter already there is replaced, other files stay. At any moment the
+                directory holds the old adapter or the new one, whole.
+
+        Raises:
+            CheckpointError: the directory cannot be written.
+            HostError: the adapter was detached.
+        """
+        from parrot_adapters.adapter.checkpoint import save_adapter
+
+        self._require_attached()
+        save_adapter(self, Path(directory))
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> Any:
+        """Save and upload to the Hugging Face Hub; ``options`` go to ``HfApi.upload_folder``."""
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi()
+        api.create_repo(repo_id, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return api.upload_folder(repo_id=repo_id, folder_path=folder, **options)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def install(self, *, owns_projector: bool, lora: Any) -> None:
+        """Put it on the host; called once, where a handle is made."""
+        host, base = self.model, self.parts.base
+        if owns_projector:
+            if self.projector is None:
+                raise HostError(
+                    explain(
+                        f"no projector found in {type(host).__name__}, so the adapter cannot own it.",
+                        looked_for=", ".join(self.parts.spec.projector),
+                        to_do='name it: AdapterConfig(host_options={"projector": ["path.of.it"]})',
+                    )
+                )
+            self._switch = SwitchedWeights(self.projector)
+        if lora is not None:
+            from parrot_adapters.hosts.lora import LanguageModelLora
+
+            self._lora = LanguageModelLora(self.parts, lora, self.config.seed)
+        # From here on nothing fails: the host gets all of it or, on an error above, none.
+        if self._layer is not None and self._seam is not None:
+            base.add_module(MODULE_NAME, self._layer)
+            self._layer.train(host.training)
+            self._seam.install()
+        prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
+        adapter = {f"{prefix}{name}" for name in ([] if self._layer is None else self._layer.state_dict())}
+        stand_ins = {
+            HANDLE_NAME: self,
+            "save_pretrained": BareSave(self),
+            "_keys_to_ignore_on_save": adapter | set(getattr(host, "_keys_to_ignore_on_save", None) or ()),
+        }
+        self._footprint.put(**stand_ins)
+        self._attached = True
+
+    def _require_attached(self) -> None:
+        if not self._attached:
+            raise HostError("this adapter was detached; attach() or load_adapter() makes a new one")
+
+    def _require_projector(self) -> SwitchedWeights:
+        self._require_attached()
+        if self._switch is None:
+            raise HostError("this adapter does not own its projector; attach with train_projector=True")
+        return self._switch
+
+    def _set_active(self, active: bool) -> None:
+        self._require_attached()
+        self._enabled = active
+        if self._seam is not None:
+            self._seam.enabled = active
+        if self._switch is not None:
+            self._switch.use(adapter=active)
+        if self._lora is not None:
+            self._lora.enable(on=active)

@@ -1,0 +1,73 @@
+"""The weight names of released PARROT checkpoints, to and fro.
+
+Ours                          theirs                               shape there
+``router.gate``               ``gate.weight``                      (E, D)
+``experts.gate[i]``           ``experts.{i}.gate_proj.weight``     (F, D)
+``experts.up[i]``             ``experts.{i}.up_proj.weight``       (F, D)
+``experts.down[i]``           ``experts.{i}.down_proj.weight``     (D, F), ours transposed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.errors import CheckpointError, ConfigError, explain
+
+__all__ = ["from_reference", "to_reference"]
+
+
+def to_reference(layer: nn.Module, config: AdapterConfig) -> dict[str, Tensor]:
+    """A text-guided x swiglu layer's weights under the original's names.
+
+    Raises:
+        ConfigError: another router or expert.
+    """
+    if (config.router, config.expert) != ("text-guided", "swiglu"):
+        raise ConfigError(
+            explain(
+                "only text-guided x swiglu adapters have a form in released PARROT checkpoints.",
+                given=f"router={config.router!r}, expert={config.expert!r}",
+            )
+        )
+    if config.router_options.get("prior") is not None:
+        raise ConfigError("released PARROT checkpoints have no place for a prior over experts (this adapter was grown)")
+    own = {name: value.detach() for name, value in layer.state_dict().items()}
+    state = {"gate.weight": own["router.gate"]}
+    for i in range(config.num_experts):
+        state[f"experts.{i}.gate_proj.weight"] = own["experts.gate"][i]
+        state[f"experts.{i}.up_proj.weight"] = own["experts.up"][i]
+        state[f"experts.{i}.down_proj.weight"] = rearrange(own["experts.down"][i], "f d -> d f")
+    return {name: value.clone() for name, value in state.items()}
+
+
+def from_reference(state: Mapping[str, Tensor], num_experts: int) -> dict[str, Tensor]:
+    """The other way round: a layer's state dict, dtypes kept.
+
+    Args:
+        state: names as above, without the checkpoint's ``model.moe_model.`` prefix.
+        num_experts: E.
+
+    Raises:
+        CheckpointError: weights are missing.
+    """
+
+    def stack(part: str) -> Tensor:
+        names = [f"experts.{i}.{part}.weight" for i in range(num_experts)]
+        missing = [name for name in names if name not in state]
+        if missing:
+            raise CheckpointError(f"the checkpoint lacks {', '.join(missing[:3])} (num_experts={num_experts})")
+        return torch.stack([state[name] for name in names])
+
+    if "gate.weight" not in state:
+        raise CheckpointError("the checkpoint lacks the router, gate.weight")
+    return {
+        "router.gate": state["gate.weight"],
+        "experts.gate": stack("gate_proj"),
+        "experts.up": stack("up_proj"),
+        "experts.down": rearrange(stack("down_proj"), "e d f -> e f d").contiguous(),
+    }

@@ -1,0 +1,124 @@
+"""How an adapter routes each language on average, kept beside its weights.
+
+    observer = RoutingObserver()
+    with observer.watching(handle), handle.languages(...):
+        ...                                                   # a pass over validation data, for example
+    handle.save_pretrained("my-adapter")
+    store_routing("my-adapter", observer.statistics())        # or: parrot measure-routing my-adapter --model ...
+    freeze_routing("my-adapter", "my-adapter-tr", language="tr")
+
+``parrot train`` stores it with every adapter it finishes whose samples say their language.
+
+``routing.json`` names the weights it was measured with by their SHA-256. When the adapter is trained on and saved again
+it no longer counts; the other files know nothing of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parrot_adapters.errors import CheckpointError, ConfigError, explain
+
+if TYPE_CHECKING:
+    from parrot_adapters.core import RoutingStatistics
+
+__all__ = ["StoredRouting", "store_routing", "stored_routing"]
+
+FILE = "routing.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoredRouting:
+    """The mean routing of one language.
+
+    Attributes:
+        weights: (E,) mean weights, after ``top_k``.
+        decisions: how many images (or visual tokens, for a router per token) they are the mean of.
+    """
+
+    weights: tuple[float, ...]
+    decisions: int
+
+
+def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[str, StoredRouting]:
+    """Keep the mean routing of each known language with an adapter.
+
+    Languages stored before for the same weights stay; those of other weights go.
+
+    Args:
+        adapter: an adapter directory, of the very weights that were watched.
+        statistics: of passes whose languages were declared or detected.
+
+    Returns:
+        Everything stored now, by BCP-47 tag.
+
+    Raises:
+        CheckpointError: no adapter there, or it cannot be written to.
+        ConfigError: no language is known, or another number of experts than the adapter's.
+    """
+    directory, digest, experts = _adapter(adapter)
+    measured = {
+        language: StoredRouting(tuple(weights), statistics.counts[language])
+        for language, weights in sorted(statistics.by_language.items())
+        if language
+    }
+    if not measured:
+        raise ConfigError("no language is known of what was routed: declare it with handle.languages([...])")
+    if statistics.num_experts != experts:
+        raise ConfigError(f"routing over {statistics.num_experts} experts is not that of an adapter of {experts}")
+    stored = stored_routing(directory) | measured
+    described = {
+        "format_version": FORMAT_VERSION,
+        "weights_sha256": digest,
+        "languages": {
+            language: {"weights": list(one.weights), "decisions": one.decisions} for language, one in stored.items()
+        },
+    }
+    try:
+        whole = directory / f".{FILE}"  # one name: what a killed process left is written over
+        whole.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        os.replace(whole, directory / FILE)
+    except OSError as error:
+        raise CheckpointError(explain(f"cannot write {directory / FILE}.", because=error)) from error
+    return stored
+
+
+def stored_routing(adapter: str | Path) -> dict[str, StoredRouting]:
+    """The mean routing of each language that was measured with the adapter's weights; empty where none was.
+
+    Raises:
+        CheckpointError: no adapter there, or its ``routing.json`` cannot be understood.
+    """
+    directory, digest, experts = _adapter(adapter)
+    path = directory / FILE
+    if not path.is_file():
+        return {}
+    try:
+        described = json.loads(path.read_text("utf-8"))
+        if described["weights_sha256"] != digest:
+            return {}
+        found = {
+            language: StoredRouting(tuple(map(float, one["weights"])), int(one["decisions"]))
+            for language, one in described["languages"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(explain(f"{path} cannot be understood.", because=repr(error))) from error
+    if any(len(one.weights) != experts for one in found.values()):
+        raise CheckpointError(f"{path} does not hold one weight for each of {experts} experts")
+    return found
+
+
+def _adapter(adapter: str | Path) -> tuple[Path, str, int]:
+    """Directory, digest of the weights, number of experts."""
+    from parrot_adapters.adapter.checkpoint import read_adapter
+
+    directory = Path(adapter)
+    stored = read_adapter(directory)
+    described: Mapping[str, Any] = json.loads((directory / "adapter_config.json").read_text("utf-8"))
+    return directory, str(described["files"]["adapter_model.safetensors"]), stored.config.num_experts

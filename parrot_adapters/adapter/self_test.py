@@ -1,0 +1,148 @@
+"""Does the adapter act on this host as it should? The check for hosts that nobody declared.
+
+The adapter's weights are perturbed for the duration, so that it does something, and four things are looked at:
+it acts in ``forward``; what it does depends on the prompt's text; ``generate`` starts from the very logits that
+``forward`` gives (a seam that is dead inside generate, or routes on other text there, fails here); and switched off,
+the host is itself to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from parrot_adapters.adapter.handle import Attachment, attachment_of
+from parrot_adapters.errors import HostError, SelfTestError, explain
+
+__all__ = ["self_test"]
+
+
+@torch.no_grad()
+def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None = None) -> None:
+    """Check an attached adapter on real inputs of its host.
+
+    Args:
+        model: an attached host, or its handle.
+        inputs: keyword arguments of the host's forward with at least one image, as its processor makes them; no
+            labels. Row 0 must hold text besides the image.
+        tolerance: largest difference allowed between forward's and generate's logits; by default 1% of the
+            adapter's effect in float32, 30% in half precision.
+
+    Raises:
+        HostError: nothing is attached, or the inputs hold no image.
+        SelfTestError: the adapter does not act, ignores the text, differs in generate, or leaves traces when disabled.
+    """
+    handle = model if isinstance(model, Attachment) else attachment_of(model)
+    if handle is None:
+        raise HostError("self_test needs an attached host: call attach(model, ...) first")
+    host = handle.model
+    modes = {module: module.training for module in host.modules()}
+    host.eval()
+    try:
+        with handle.disabled():
+            bare = _logits(host, inputs)
+        with _perturbed(handle.require_module()), _some_language(handle, inputs):
+            _compare(handle, inputs, bare, tolerance)
+            # While the adapter still has something to say: an untrained one that went on would not show.
+            with handle.disabled():
+                if not torch.equal(_logits(host, inputs), bare):
+                    raise _failure(handle, "disabled(), the host does not give the logits it gave before")
+    finally:
+        for module, training in modes.items():  # one by one: a user may have put parts of it in evaluation mode
+            module.training = training
+
+
+def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolerance: float | None) -> None:
+    host = handle.model
+    with handle.record_routing() as log:
+        adapted = _logits(host, inputs)
+    if not log:
+        raise HostError("the inputs hold no image, so there is nothing to test; pass pixel_values as well")
+    moved = (adapted - bare).abs().max().item()
+    if not moved > 0:
+        raise _failure(handle, "the adapter ran, but the host's logits did not change: its visual tokens are not used")
+    if handle.require_module().num_experts > 1 or log[0].weights.shape[-1] > 1:
+        _text_matters(handle, inputs, log[0].logits)
+    if not hasattr(host, "generate"):
+        return
+    made = host.generate(**inputs, max_new_tokens=1, do_sample=False, return_dict_in_generate=True, output_logits=True)
+    gap = (made.logits[0].float() - adapted[:, -1].float()).abs().max().item()
+    # A dead seam is off by the whole effect; rounding is a small part of it.
+    allowed = tolerance if tolerance is not None else (0.01 if bare.dtype == torch.float32 else 0.3) * moved
+    if gap > allowed:
+        raise _failure(
+            handle,
+            f"generate starts from other logits than forward gives: they differ by {gap:.3g}.",
+            allowed=f"{allowed:.3g}",
+            effect_of_the_adapter=f"{moved:.3g}",
+        )
+
+
+def _text_matters(handle: Attachment, inputs: Mapping[str, Any], logits: Tensor) -> None:
+    """Swap every word of the prompt for another; routing must move."""
+    ids = inputs.get("input_ids")
+    if ids is None:
+        return
+    parts = handle.parts
+    fixed = torch.stack([ids == e.token_id for e in parts.encoders.values()]).any(0)
+    fixed |= torch.isin(ids, ids.new_tensor(handle.special_ids))
+    frames = (*handle.chat.user_header, *handle.chat.assistant_header)
+    fixed |= torch.isin(ids, ids.new_tensor(frames or (-1,)))
+    size = parts.base.get_input_embeddings().num_embeddings
+    other = torch.where(fixed, ids, (ids + size // 2).remainder(size))
+    taken = torch.isin(other, ids.new_tensor([e.token_id for e in parts.encoders.values()])) & ~fixed
+    other = torch.where(taken, ids, other)
+    with handle.record_routing() as log:
+        _logits(handle.model, {**inputs, "input_ids": other})
+    if torch.equal(log[0].logits, logits) and _reads_text(handle):
+        raise _failure(handle, "routing stayed the same when the prompt's text changed")
+
+
+def _some_language(handle: Attachment, inputs: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """A router that goes by declared languages abstains without one; declare one it knows."""
+    tags = getattr(handle.require_module().router, "tags", ())
+    rows = next(len(inputs[name]) for name in ("input_ids", "inputs_embeds") if inputs.get(name) is not None)
+    return handle.languages([tags[0]] * rows) if tags else nullcontext()
+
+
+def _reads_text(handle: Attachment) -> bool:
+    """Whether the router is one that looks at text at all; a control that does not is no fault of the host."""
+    from parrot_adapters.core import TextGuidedQKVRouter, TextGuidedRouter
+
+    return isinstance(handle.require_module().router, TextGuidedRouter | TextGuidedQKVRouter)
+
+
+def _logits(host: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
+    out = host(**inputs)
+    logits: Tensor | None = getattr(out, "logits", None)
+    return out.last_hidden_state if logits is None else logits
+
+
+@contextmanager
+def _perturbed(module: nn.Module) -> Iterator[None]:
+    """Noise on every weight, at the scale of the weights themselves, undone on leaving."""
+    kept = {name: p.detach().clone() for name, p in module.named_parameters()}
+    generator = torch.Generator().manual_seed(0)
+    try:
+        for parameter in module.parameters():
+            noise = torch.randn(parameter.shape, generator=generator).to(parameter)
+            parameter.add_(noise * parameter.shape[-1] ** -0.5)
+        yield
+    finally:
+        for name, parameter in module.named_parameters():
+            parameter.copy_(kept[name])
+
+
+def _failure(handle: Attachment, what: str, **facts: object) -> SelfTestError:
+    return SelfTestError(
+        explain(
+            what,
+            host=f"{type(handle.model).__name__} (model_type {handle.parts.model_type!r})",
+            **facts,
+            to_do="this family needs a HostSpec of its own (plugins/README.md), or is not supported by the native seam",
+        )
+    )

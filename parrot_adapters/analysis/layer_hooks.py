@@ -1,0 +1,119 @@
+"""Hooks on an attached layer, for the length of a block: see its tokens, take an expert away, route as told.
+
+They hang on the adapter's modules, never on the host, and other passes of the host meanwhile are changed too: this is
+for looking at a model that nobody else is using.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from parrot_adapters.errors import HostError, explain
+
+if TYPE_CHECKING:
+    from parrot_adapters.adapter.handle import Attachment
+    from parrot_adapters.core import Aligned, Routing
+
+__all__ = ["Pass", "ablated", "next_token_logits", "rerouted", "watched"]
+
+
+class Pass(NamedTuple):
+    """One pass through the layer.
+
+    Attributes:
+        before: (N, D) visual tokens as they came.
+        after: (N, D) as the layer gave them on.
+        offsets: (I + 1,) of the items.
+        rows: (I,) the prompt of each item.
+        routing: what was applied, after ``top_k``.
+        routed: what the router itself answered.
+    """
+
+    before: Tensor
+    after: Tensor
+    offsets: Tensor
+    rows: Tensor
+    routing: Routing
+    routed: Routing
+
+
+@contextmanager
+def watched(handle: Attachment) -> Iterator[list[Pass]]:
+    """Every pass through the layer inside the block."""
+    passes: list[Pass] = []
+    routed: list[Routing] = []
+
+    def keep_routing(module: object, args: tuple[Any, ...], routing: Routing) -> None:
+        routed.append(routing)
+
+    def keep(module: object, args: tuple[Any, ...], result: Aligned) -> None:
+        tokens, offsets, rows, *_ = args
+        if routed:  # a batch without items routes nothing
+            passes.append(Pass(tokens, result.tokens, offsets, rows, result.routing, routed.pop()))
+
+    hooks = [handle.require_module().register_forward_hook(keep)]
+    hooks.insert(0, handle.require_module().router.register_forward_hook(keep_routing))
+    try:
+        yield passes
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def ablated(handle: Attachment, expert: int) -> Iterator[None]:
+    """Without one expert: its weight is zero, and the others keep theirs (what it added is gone, no more)."""
+
+    def remove(module: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        tokens, offsets, routing, *rest = args
+        weights = routing.weights.clone()
+        weights[:, expert] = 0
+        return (tokens, offsets, routing._replace(weights=weights), *rest)
+
+    hook = handle.require_module().experts.register_forward_pre_hook(remove)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def rerouted(handle: Attachment, routing: Routing | Callable[[Routing], Routing]) -> Iterator[None]:
+    """With another routing in place of the router's, before ``top_k``."""
+
+    def replace(module: object, args: tuple[Any, ...], own: Routing) -> Routing:
+        return routing(own) if callable(routing) else routing
+
+    hook = handle.require_module().router.register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def next_token_logits(handle: Attachment, inputs: dict[str, Any]) -> Tensor:
+    """(R, V) float32 logits of the token after each prompt, whichever side is padded.
+
+    Raises:
+        HostError: the host has no language-model head.
+    """
+    with torch.no_grad():
+        out = handle.model(**inputs)
+    logits = getattr(out, "logits", None)
+    if logits is None:
+        raise HostError(
+            explain(
+                f"{type(handle.model).__name__} gives no logits, so its answers cannot be compared.",
+                to_do="attach to the model with its language-model head (for example LlavaForConditionalGeneration)",
+            )
+        )
+    mask = inputs.get("attention_mask")
+    if mask is None or mask.shape[1] != logits.shape[1]:
+        return logits[:, -1].float()
+    last = (torch.arange(mask.shape[1], device=mask.device) * mask).amax(1)  # (R,)
+    return logits[torch.arange(len(last), device=mask.device), last].float()

@@ -1,0 +1,84 @@
+from .answers.evaluation_config import EvaluationConfig as EvaluationConfig
+from .benchmark.benchmarks import (
+    BENCHMARKS as BENCHMARKS,
+)
+from .benchmark.benchmarks import (
+    Benchmark as Benchmark,
+)
+from .benchmark.benchmarks import (
+    benchmark_named as benchmark_named,
+)
+from .benchmark.errors import EvaluationDataError as EvaluationDataError
+from .benchmark.predictions import (
+    Predictions as Predictions,
+)
+from .benchmark.predictions import (
+    read_predictions as read_predictions,
+)
+from .benchmark.prompts import (
+    PROMPT_STYLES as PROMPT_STYLES,
+)
+from .benchmark.prompts import (
+    build_prompt as build_prompt,
+)
+from .benchmark.prompts import (
+    question_options as question_options,
+)
+from .benchmark.protocols import (
+    PROTOCOLS as PROTOCOLS,
+)
+from .benchmark.protocols import (
+    Protocol as Protocol,
+)
+from .benchmark.protocols import (
+    protocol_named as protocol_named,
+)
+from .benchmark.rows import Row as Row
+from .benchmark.subsets import (
+    Subset as Subset,
+)
+from .benchmark.subsets import (
+    find_subsets as find_subsets,
+)
+from .benchmark.subsets import (
+    load_subset as load_subset,
+)
+from .matching.extract_choice import (
+    REFUSED as REFUSED,
+)
+from .matching.extract_choice import (
+    ROBUST as ROBUST,
+)
+from .matching.extract_choice import (
+    extract_choice as extract_choice,
+)
+from .matching.languages import (
+    Language as Language,
+)
+from .matching.languages import (
+    add_language as add_language,
+)
+from .matching.languages import (
+    canonical_language as canonical_language,
+)
+from .matching.languages import (
+    known_languages as known_languages,
+)
+from .matching.languages import (
+    load_languages as load_languages,
+)
+from .scores.score_report import (
+    ScoreReport as ScoreReport,
+)
+from .scores.score_report import (
+    means as means,
+)
+from .scores.score_report import (
+    score_predictions as score_predictions,
+)
+from .scores.subset_score import (
+    SubsetScore as SubsetScore,
+)
+from .scores.subset_score import (
+    score_subset as score_subset,
+)

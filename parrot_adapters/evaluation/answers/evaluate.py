@@ -1,0 +1,236 @@
+"""The work behind ``parrot evaluate``: ask a model every question that has no answer yet, then score them all."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from parrot_adapters.errors import HostError, ParrotError, ParrotWarning, explain
+from parrot_adapters.evaluation.answers.askers import Asker, OptionAsker, ReplyAsker
+from parrot_adapters.evaluation.answers.batching import batches, prefetched, spread
+from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.open_questions import open_questions
+from parrot_adapters.evaluation.answers.processes import this_process, wait_for_others
+from parrot_adapters.evaluation.answers.store import Answer, AnswerStore, answer_key
+from parrot_adapters.evaluation.benchmark.questions import Question, limited, load_questions, load_subsets
+from parrot_adapters.evaluation.benchmark.subsets import Subset
+from parrot_adapters.evaluation.benchmark.tasks import OPEN
+
+__all__ = ["Evaluation", "evaluate"]
+
+CHECKED = 4
+"""Rows on which batches are compared with one by one: the longest, the shortest, and two between."""
+UNKNOWN = 0.1
+"""Share of unknown tokens in the options of a language from which on it is said."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run has asked and was told."""
+
+    config: EvaluationConfig
+    subsets: Mapping[str, Subset]
+    """By language, only the rows asked for."""
+    questions: Sequence[Question]
+    answers: Sequence[Answer]
+    """One for each question."""
+    host: Mapping[str, Any]
+    """The host's identity."""
+    made: int
+    """How many answers this process made; the others were on disk."""
+    batch_size: int
+    """As used: 1 where batches changed answers."""
+
+
+def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress | None = None) -> Evaluation | None:
+    """Ask and collect.
+
+    Args:
+        config: what to ask whom.
+        host: a loaded host in place of ``config.model``.
+        progress: told how many questions are done, of how many.
+
+    Returns:
+        the finished run; None in a process that is not the first of several.
+
+    Raises:
+        ParrotError: the data, the model or the directory of results cannot be used. Answers so far stay on disk.
+    """
+    if config.detector is not None:
+        from parrot_adapters.plugins.plain_text_detector import text_detector
+
+        text_detector(config.detector)  # one that does not exist is better missed now than after the last answer
+    benchmark = config.source
+    subsets = load_subsets(config, benchmark)
+    subsets = {
+        code: replace(subset, rows=tuple(limited(subset.rows, config.limit))) for code, subset in subsets.items()
+    }
+    questions = load_questions(subsets, benchmark, config.prompt_style)
+    if config.task in OPEN:
+        questions = open_questions(config.task, questions, benchmark.name, config.prompt_style)
+    process = this_process()
+    with AnswerStore(Path(config.out) / process.file) as store:
+        if store.unreadable:
+            message = f"{store.path}: {store.unreadable} lines cannot be read (a crash?); those answers are made again"
+            warnings.warn(message, ParrotWarning, stacklevel=2)
+        host = host or _load(config)
+        _warn_of_unknown_text(host, questions)
+        settings = config.answer_settings()
+        keys = [
+            answer_key(question, host.render(question.prompt, len(question.picture_hashes)), host.identity, settings)
+            for question in questions
+        ]
+        mine = [(q, key) for q, key in zip(questions, keys, strict=True) if process.owns(key)]
+        pending = [(question, key) for question, key in mine if key not in store.found]
+        size = _ask(config, host, pending, store, progress, len(mine)) if pending else config.batch_size
+        if process.rank:
+            return None
+        wait_for_others(store, keys)
+        answers = [store.found[key] for key in keys]
+    return Evaluation(config, subsets, questions, answers, dict(host.identity), len(pending), size)
+
+
+def _warn_of_unknown_text(host: Any, questions: Sequence[Question]) -> None:
+    """A tokenizer without a script makes names of it alike; scores there say nothing about the model's languages."""
+    share_of = getattr(host, "unknown_share", None)
+    if share_of is None:  # a host of one's own need not know
+        return
+    by_subset: dict[str, set[str]] = {}
+    for question in questions:
+        by_subset.setdefault(question.subset, set()).update(question.options.values())
+    found = {name: share_of(sorted(texts)) for name, texts in by_subset.items()}
+    if shown := [f"{name} {share:.0%}" for name, share in found.items() if share >= UNKNOWN]:
+        warnings.warn(
+            f"the tokenizer has no tokens for much of the options' text in {', '.join(shown)}: texts that differ only "
+            "there are one to this model",
+            ParrotWarning,
+            stacklevel=3,
+        )
+
+
+def _ask(
+    config: EvaluationConfig,
+    host: Any,
+    pending: Sequence[tuple[Question, str]],
+    store: AnswerStore,
+    progress: Progress | None,
+    total: int,
+) -> int:
+    lengths = host.lengths([question for question, _ in pending])
+    by_length = [pending[i] for i in sorted(range(len(pending)), key=lambda i: -lengths[i])]
+    asker: Asker
+    if config.scoring == "loglik":
+        asker = _option_asker(host, by_length)
+    else:
+        asker = ReplyAsker(host, config.max_new_tokens)
+    size, checked = config.batch_size, list[Answer]()
+    if size > 1 and len(pending) > 1:
+        size, checked = _checked_size(asker, by_length, size)
+    store.add(checked)
+    done = total - len(pending) + len(checked)
+    answered = {answer.key for answer in checked}
+    left = [i for i, (_, key) in enumerate(pending) if key not in answered]
+    kinds = [len(pending[i][0].picture_hashes) for i in left]
+    planned = batches([pending[i] for i in left], [lengths[i] for i in left], size, kinds)
+    if progress:
+        progress(done, total)
+    for batch, encoded in prefetched(planned, lambda batch: asker.encode([q for q, _ in batch])):
+        store.add(asker.answer([q for q, _ in batch], [key for _, key in batch], encoded))
+        done += len(batch)
+        if progress:
+            progress(done, total)
+    return size
+
+
+def _checked_size(asker: Asker, pending: Sequence[tuple[Question, str]], size: int) -> tuple[int, list[Answer]]:
+    """The batch size to use, and the answers made on the way, which were asked one by one."""
+    kind = len(pending[0][0].picture_hashes)
+    sample = spread([pair for pair in pending if len(pair[0].picture_hashes) == kind], min(CHECKED, size))
+    alone = [_answer(asker, [pair])[0] for pair in sample]
+    try:
+        together = _answer(asker, sample)
+    except ParrotError:
+        raise
+    except Exception as error:  # whatever keeps a host from batches; alone it has just worked
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        differ = [a for a, b in zip(alone, together, strict=True) if not asker.same(a, b)]
+        if not differ:
+            return size, alone
+        rows = ", ".join(f"{answer.lang} {answer.index}" for answer in differ)
+        reason = f"answers differ for {len(differ)} of {len(sample)} rows ({rows})"
+    warnings.warn(
+        f"this host does not answer in batches as one by one, so it is asked one by one: {reason}",
+        ParrotWarning,
+        stacklevel=4,
+    )
+    return 1, alone
+
+
+def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionAsker:
+    """With the prompt's cache shared by the options, if that gives what whole prompts give; else as ``generate`` says.
+
+    Raises:
+        HostError: neither way gives what ``generate`` gives.
+    """
+    from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
+
+    whole, shared = (OptionAsker(host, OptionScorer(host, shared=shared)) for shared in (False, True))
+    sample = [pair for pair in spread(pending, 2) if pair[0].options]
+    try:
+        agree = all(whole.same(_answer(whole, [pair])[0], _answer(shared, [pair])[0]) for pair in sample)
+        reason = "its log-likelihoods differ from those of whole prompts"
+    except ParrotError:
+        raise
+    except Exception as error:  # a cache we cannot take rows of, a forward without positions, ...
+        agree, reason = False, f"{type(error).__name__}: {error}"
+    if agree:
+        return shared
+    if all(_as_generated(whole, pair) for pair in sample):
+        message = f"this host cannot share a prompt among its options, so each is computed whole: {reason}"
+        warnings.warn(message, ParrotWarning, stacklevel=4)
+        return whole
+    if all(_as_generated(shared, pair) for pair in sample):
+        message = "this host reads an answer behind its prompt otherwise than generate does, so prompts are kept apart"
+        warnings.warn(message, ParrotWarning, stacklevel=4)
+        return shared
+    raise HostError(
+        explain(
+            "options cannot be scored by log-likelihood: no way to it gives what this host's generate gives.",
+            because=reason,
+            to_do="evaluate it with --scoring generate",
+        )
+    )
+
+
+def _as_generated(asker: OptionAsker, pair: tuple[Question, str]) -> bool:
+    """Does it find an option as likely as ``generate`` does, which is made to write it?"""
+    letter, expected = asker.scorer.as_generated(pair[0])
+    try:
+        [answer] = _answer(asker, [pair])
+    except ParrotError:
+        raise
+    except Exception:  # said by our caller, which saw it first
+        return False
+    return answer.scores is not None and abs(answer.scores["text"][letter] - expected) <= asker.tolerance
+
+
+def _answer(asker: Asker, pairs: Sequence[tuple[Question, str]]) -> list[Answer]:
+    batch = [question for question, _ in pairs]
+    return asker.answer(batch, [key for _, key in pairs], asker.encode(batch))
+
+
+def _load(config: EvaluationConfig) -> Any:
+    from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
+
+    return EvaluationHost.load(
+        config.model,
+        adapter=config.adapter,
+        dtype=config.dtype,
+        device=config.device,
+        processor=config.processor,
+    )

@@ -1,0 +1,129 @@
+"""Which option's text stands in a reply: whole words, the longest option wins, spelling forgiven step by step."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+
+from parrot_adapters.evaluation.matching.text_forms import fold, joined, light
+from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
+
+__all__ = ["find_option", "is_option"]
+
+EDGES = string.punctuation.replace("%", "") + string.whitespace + "。，、！？：；،؛؟।…«»“”‘’"
+LONGEST_ENDING = 7
+
+
+def is_option(reply: str, options: Mapping[str, str], language: str | None) -> str | None:
+    """The one option that the whole reply spells, punctuation around it aside."""
+    for bold in (False, True):
+        forms = _forms(options, language, bold)
+        plain = light(reply, language) if not bold else fold(reply)
+        for said in (plain, _stripped(plain)):
+            same = [letter for letter, form in forms.items() if said and form == said]
+            if same:
+                return same[0] if len(same) == 1 else None
+    return None
+
+
+def find_option(reply: str, options: Mapping[str, str], language: str | None, known: Vocabulary) -> str | None:
+    """The one option whose text stands in the reply, or None where there is none or more than one.
+
+    Exact words are looked for before words without their accents, those before words with an ending or a glued
+    article, and options without their own article last.
+    """
+    bare = {letter: _without_article(text, known) for letter, text in options.items()}
+    for texts, bold, glued in (
+        (options, False, False),
+        (options, True, False),
+        (bare, True, False),
+        (bare, True, True),
+    ):
+        said = fold(reply) if bold else light(reply, language)
+        forms = _forms(texts, language, bold)
+        spans = {letter: _spans(form, said, known if glued else None) for letter, form in forms.items() if form}
+        standing = _outermost(spans)
+        if standing:
+            affirmed = {letter for letter in standing if not _struck_out(said, spans[letter], known)}
+            chosen = affirmed if len(standing) > 1 and affirmed else standing
+            return chosen.pop() if len(chosen) == 1 else None
+    return None
+
+
+def _forms(options: Mapping[str, str], language: str | None, bold: bool) -> dict[str, str]:
+    """The options as they are compared; punctuation around them stays only where it tells two of them apart."""
+    whole = {letter: fold(text) if bold else light(text, language) for letter, text in options.items()}
+    bare = {letter: _stripped(form) for letter, form in whole.items()}
+    return bare if len(set(bare.values())) == len(set(whole.values())) else whole
+
+
+def _stripped(form: str) -> str:
+    """Without punctuation around it; a minus before a number is no punctuation."""
+    bare = form.strip(EDGES)
+    return f"-{bare}" if bare[:1].isdigit() and form.lstrip(EDGES.replace("-", "")).startswith(f"-{bare[0]}") else bare
+
+
+def _without_article(text: str, known: Vocabulary) -> str:
+    first, _, rest = fold(text).partition(" ")
+    return rest if rest and first in known.articles else text
+
+
+def _spans(form: str, said: str, glued: Vocabulary | None) -> list[tuple[int, int]]:
+    """Where ``form`` stands in ``said`` as a word, or with ``glued`` as a word but for a prefix or an ending."""
+    found, start = [], said.find(form)
+    while start >= 0:
+        end = start + len(form)
+        if _opens(said, start, form, glued) and _closes(said, end, form, glued):
+            found.append((start, end))
+        start = said.find(form, start + 1)
+    return found
+
+
+def _opens(said: str, start: int, form: str, glued: Vocabulary | None) -> bool:
+    if start == 0:
+        return True
+    if form[0].isdigit() and said[start - 1] in ".,-":
+        # the 50 in "1.50" and the 3 in "-3" are not the numbers 50 and 3
+        inside = said[start - 1] == "-" and (start == 1 or said[start - 2].isspace())
+        return not (inside or (start > 1 and said[start - 2].isdigit()))
+    if not joined(said[start - 1], form[0]):
+        return True
+    if glued is None or not glued.prefixes:
+        return False
+    word_start = start
+    while word_start > 0 and joined(said[word_start - 1], said[word_start]):
+        word_start -= 1
+    return said[word_start:start] in glued.prefixes
+
+
+def _closes(said: str, end: int, form: str, glued: Vocabulary | None) -> bool:
+    if end == len(said):
+        return True
+    if form[-1].isdigit() and said[end] in ".,":
+        return not (end + 1 < len(said) and said[end + 1].isdigit())
+    if not joined(form[-1], said[end]):
+        return True
+    if glued is None:
+        return False
+    word_end = end + 1
+    while word_end < len(said) and joined(said[word_end - 1], said[word_end]):
+        word_end += 1
+    ending = said[end:word_end]
+    long_enough = len(form) >= (2 if "\uac00" <= form[-1] <= "\ud7a3" else 4)
+    return ending in glued.endings or (glued.suffixing and long_enough and len(ending) <= LONGEST_ENDING)
+
+
+def _outermost(spans: Mapping[str, list[tuple[int, int]]]) -> set[str]:
+    """The options that stand somewhere outside every longer option: "top left" hides "top" and "left"."""
+    every = [span for found in spans.values() for span in found]
+    return {
+        letter
+        for letter, found in spans.items()
+        if any(not any(a <= s and e <= b and (a, b) != (s, e) for a, b in every) for s, e in found)
+    }
+
+
+def _struck_out(said: str, spans: list[tuple[int, int]], known: Vocabulary) -> bool:
+    """True where every mention follows a "not": the red in "not red but blue"."""
+    before = ((said[:start].split() or [""])[-1] for start, _ in spans)
+    return all(word in known.negations for word in before)

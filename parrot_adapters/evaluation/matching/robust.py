@@ -1,0 +1,265 @@
+"""Our own reading of a reply, for every language and script: always reported beside the reference one.
+
+A reply is asked these questions, and the first that has an answer decides: is it a letter and nothing else; is it an
+option's text; what is in the box; what follows "the answer is"; does it begin with a letter; is it a refusal; is a
+letter called "option"; which option's text, or which letter, stands in it? Two answers to one question are none.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from parrot_adapters.evaluation.matching.option_text import find_option, is_option
+from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, tokens
+from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, forget_compiled, vocabulary
+
+__all__ = ["forget_compiled", "robust_choice"]
+
+API_FAILURE = "Failed to obtain answer via API"
+THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+BOX = re.compile(r"\\boxed\s*\{(?:\\(?:text|mathrm|textbf|mathbf)\s*\{)?([^{}]*)\}")
+SENTENCE_END = frozenset(".!?。！？؟।")
+AFTER_LABEL = frozenset(".):]}>,-(、،*|")
+BESIDE_LABEL = frozenset("/&+,、،")
+REACH = 14
+"""A letter is looked for among so many words and signs after "answer"."""
+LAST_CUES = 32
+"""Of a reply that says "answer" over and over, so many mentions are asked, from the end."""
+SENTENCE = 400
+"""A sentence after "answer" is read up to so many characters."""
+
+
+def robust_choice(prediction: str, options: Mapping[str, object], *, language: str | None = None) -> str | None:
+    """The option letter, ``Z`` for a refusal in any known language, or None.
+
+    ``options`` are texts by capital letter. Only spelling is forgiven, never meaning: what is not named is not found.
+    """
+    texts = {letter: str(text) for letter, text in options.items()}
+    return _Reading(prediction, texts, language).choice() if texts else None
+
+
+def _without_thoughts(prediction: str) -> str:
+    """What follows the last closing tag of a thought (the opening one may be in the prompt), or stands before all."""
+    tags = list(THOUGHT.finditer(prediction))
+    closing = [tag for tag in tags if tag[1]]
+    if not closing:
+        return prediction
+    after, before = prediction[closing[-1].end() :], prediction[: tags[0].start()]
+    return next((said for said in (after, before) if said.strip()), prediction)
+
+
+class _Reading:
+    """One reply, its words, and the questions asked of it."""
+
+    def __init__(self, prediction: str, options: dict[str, str], language: str | None) -> None:
+        said = _without_thoughts(prediction)
+        self.raw = said
+        self.text = clean(said)
+        self.tokens = tokens(self.text)
+        self.starts = [t.start for t in self.tokens]
+        self.words = [t for t in self.tokens if t.is_word]
+        self.options = options
+        self.language = language
+        self.known: Vocabulary = vocabulary(language)
+        # Digits name options ("2" is B) only where no option is about numbers.
+        self.counts = not any(c.isdigit() for text in options.values() for c in clean(text))
+
+    def choice(self) -> str | None:
+        if not self.words or API_FAILURE in self.raw:
+            return None
+        return (
+            self._whole()
+            or self._boxed()
+            or self._after_cue()
+            or self._leading()
+            or self._refused()
+            or self._text_after_cue()
+            or self._called_option()
+            or self._anywhere()
+        )
+
+    # -- the questions, in order ------------------------------------------------------------------------------------
+
+    def _whole(self) -> str | None:
+        """The reply is one letter (or another sign for it), or one option's text."""
+        alone = self.words[0].text if len(self.words) == 1 else ""
+        if alone in self.options:
+            return alone
+        return is_option(self.raw, self.options, self.language) or self._label(alone)
+
+    def _boxed(self) -> str | None:
+        boxes = BOX.findall(self.raw)
+        return _Reading(boxes[-1], self.options, self.language)._whole_if_any() if boxes else None
+
+    def _after_cue(self) -> str | None:
+        """The letter after the last "answer is ..." that names one."""
+        named = (self._label_from(end) for _, end in self._cues(self.known.answer))
+        return next((label for label in named if label), None)
+
+    def _leading(self) -> str | None:
+        """A letter at the start, set off by a sign: "B. cat", "b) cat", "**B**". A list of options has several."""
+        starts = [label for label in self._set_off() if label]
+        first = self.tokens.index(self.words[0])
+        label = self._set_off_label(first)
+        return label if label and set(starts) == {label} and not self._contested(first) else None
+
+    def _refused(self) -> str | None:
+        reply, offered = fold(self.raw), [fold(text) for text in self.options.values()]
+        said = (p for p in self.known.refusals if p in reply and not any(p in text for text in offered))
+        return "Z" if next(said, None) else None
+
+    def _text_after_cue(self) -> str | None:
+        """The option's text after the last "answer is ...", up to the end of the sentence."""
+        for _, end in self._cues(self.known.answer):
+            rest = self.text[end : end + SENTENCE].lstrip(" :\n")
+            sentence = re.split(r"[.!?。！？؟](?=\s|$)|\n", rest, maxsplit=1)[0]
+            found = find_option(sentence, self.options, self.language, self.known)
+            if found:
+                return found
+        return None
+
+    def _called_option(self) -> str | None:
+        """The one letter beside a word for "option", before or after it."""
+        named = set()
+        for start, end in self._cues(self.known.option):
+            before, after = bisect_left(self.starts, start) - 1, bisect_left(self.starts, end)
+            if label := self._label_from(end):
+                named.add(None if self._struck_out(after) else label)
+            elif before >= 0 and self.tokens[before].is_word and not self._contested(before):
+                named.add(self._label(self.tokens[before].text, loose=False))
+        named.discard(None)
+        return named.pop() if len(named) == 1 else None
+
+    def _anywhere(self) -> str | None:
+        """The one option whose text is in the reply, or the one letter that is.
+
+        Where they disagree the text is meant: in "A is to the left of B" the letters are things in the picture.
+        """
+        letters = set(self._standing_letters()) or set(self._standing_signs())
+        text = find_option(self.raw, self.options, self.language, self.known)
+        if text or len(letters) == 1:
+            return text or letters.pop()
+        return "Z" if not letters and "Z" in (t.text for t in self.words) else None
+
+    def _cues(self, pattern: re.Pattern[str]) -> list[tuple[int, int]]:
+        """Where the last mentions of a cue start and end, the last one first."""
+        return [cue.span() for cue in deque(pattern.finditer(self.text), maxlen=LAST_CUES)][::-1]
+
+    # -- letters ----------------------------------------------------------------------------------------------------
+
+    def _whole_if_any(self) -> str | None:
+        return self._whole() if self.words else None
+
+    def _label(self, word: str, *, loose: bool = True) -> str | None:
+        """The option a word stands for: "B", and if ``loose`` also "b", "В", "ب", "2"."""
+        if word in self.options or not loose:
+            return word if word in self.options else None
+        upper = word.upper()
+        letter = upper if upper in self.options else self.known.labels.get(upper)
+        if letter is None and self.counts and word.isdecimal() and len(word) == 1 and word != "0":
+            letter = chr(ord("A") + int(word) - 1)
+        return letter if letter in self.options else None
+
+    def _label_from(self, position: int) -> str | None:
+        """The letter that the words from ``position`` lead to, through fillers such as "is the letter"."""
+        skip = False
+        first = bisect_left(self.starts, position)
+        for i, token in enumerate(self.tokens[first : first + REACH], start=first):
+            if not token.is_word:
+                if token.text in SENTENCE_END:
+                    return None
+                continue
+            label = self._label(token.text)
+            if label and not self._is_word_here(i, label):
+                if skip or self._contested(i):
+                    skip = False
+                    continue
+                return label
+            if fold(token.text) in self.known.negations:
+                skip = True
+            elif not self.known.is_filler(token.text) and token.text.upper() not in self.known.words:
+                return None
+        return None
+
+    def _is_word_here(self, i: int, label: str) -> bool:
+        """True where a one-letter word such as "a" or "В" goes with the words after it and is no label."""
+        token = self.tokens[i]
+        following = self._neighbour(i, 1)
+        if token.text.upper() not in self.known.words or following is None or not following.is_word:
+            return False
+        if following.text in self.options:
+            return True
+        if token.text != label:  # lower case, or another script
+            return True
+        if self.known.is_filler(following.text) and fold(following.text) not in self.known.option_words:
+            return fold(following.text) not in ("is", "because")
+        named = find_option(self.text[token.end : token.end + SENTENCE], self.options, self.language, self.known)
+        return named is not None and named != label
+
+    def _standing_letters(self) -> list[str]:
+        """Capital option letters that stand by themselves and are neither words of the language nor struck out."""
+        found = []
+        for i, token in enumerate(self.tokens):
+            if token.text not in self.options or self._struck_out(i):
+                continue
+            following = self._neighbour(i, 1)
+            if token.text in self.known.words and following is not None and following.is_word:
+                shares_line = "\n" not in self.text[token.end : following.start]
+                is_label_word = fold(following.text) in self.known.option_words | self.known.joiners
+                if shares_line and not is_label_word and following.text not in self.options:
+                    continue
+            found.append(token.text)
+        return found
+
+    def _standing_signs(self) -> Iterator[str]:
+        """Signs of other alphabets that stand by themselves and are no words: "Б", "ب"."""
+        for i, token in enumerate(self.tokens):
+            sign = token.text
+            is_capital = sign.upper() == sign and sign not in self.known.words and not sign.isdecimal()
+            if len(sign) != 1 or not is_capital or sign not in self.known.labels or self._struck_out(i):
+                continue
+            label = self._label(sign)
+            if label and not self._contested(i) and not self._contested(i, -1):
+                yield label
+
+    def _set_off(self) -> Iterator[str | None]:
+        """The labels that stand at the start of the reply or of a line or sentence and are set off by a sign."""
+        for i, token in enumerate(self.tokens):
+            if token.is_word and len(token.text) == 1:
+                yield self._set_off_label(i)
+
+    def _set_off_label(self, i: int) -> str | None:
+        token, following = self.tokens[i], self._neighbour(i, 1)
+        if following is None or following.is_word:
+            ends_line = following is not None and "\n" in self.text[token.end : following.start]
+            return self._label(token.text, loose=False) if ends_line or following is None else None
+        if following.text not in AFTER_LABEL:
+            return None
+        label = self._label(token.text)
+        tight = following.text in ".):]" and following.end < len(self.text) and self.text[following.end].isdigit()
+        if label != token.text and (following.text not in ".):]}" or tight):
+            return None
+        return label
+
+    def _contested(self, i: int, step: int = 1) -> bool:
+        """True where another letter stands beside this one: "A or B", "A/B", "A, B"; ``step`` -1 looks back."""
+        label, between, other = self._label(self.tokens[i].text), self._neighbour(i, step), self._neighbour(i, 2 * step)
+        if between is None or other is None or not other.is_word or other.text.upper() != other.text:
+            return False
+        beside = fold(between.text) in self.known.joiners if between.is_word else between.text in BESIDE_LABEL
+        return beside and self._label(other.text) not in (None, label)
+
+    def _struck_out(self, i: int) -> bool:
+        """True after a "not", fillers between: "not A", "não é a letra A"."""
+        for before in reversed(self.tokens[max(0, i - 3) : i]):
+            if fold(before.text) in self.known.negations:
+                return True
+            if not before.is_word or not self.known.is_filler(before.text):
+                return False
+        return False
+
+    def _neighbour(self, i: int, step: int) -> Token | None:
+        return self.tokens[i + step] if 0 <= i + step < len(self.tokens) else None

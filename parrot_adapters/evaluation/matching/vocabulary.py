@@ -1,0 +1,79 @@
+"""The languages' words, compiled once into the patterns the robust matcher asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from parrot_adapters.evaluation.matching.languages import Language, known_languages
+from parrot_adapters.evaluation.matching.text_forms import clean, fold, script
+
+__all__ = ["Vocabulary", "forget_compiled", "vocabulary"]
+
+LONGEST_RUN = 40
+WORD_EDGE = r"[^\W_]"
+
+
+class Vocabulary:
+    """Answer words of every language at once (a model may reply in any); of ``language``, its one-letter words."""
+
+    def __init__(self, language: str | None) -> None:
+        every = known_languages()
+        # A letter such as "A" or "E" is a word in some languages only: ask the row's own, and English.
+        own = list(every.values()) if language is None else [every[c] for c in (language, "en") if c in every]
+        self.answer = _pattern((p for entry in every.values() for p in entry.answer), every.values())
+        self.option = _pattern((p for entry in every.values() for p in entry.option), every.values())
+        self.option_words = _folded(p for entry in every.values() for p in entry.option)
+        self.fillers = _folded(p for entry in every.values() for p in (*entry.fillers, *entry.option))
+        longest_first = sorted(map(re.escape, self.fillers), key=len, reverse=True)
+        self.filler_run = re.compile(f"(?:{'|'.join(longest_first)})+")
+        self.negations = _folded(p for entry in every.values() for p in entry.negations)
+        self.joiners = _folded(p for entry in every.values() for p in entry.joiners)
+        self.refusals = _folded(p for entry in every.values() for p in entry.refusals)
+        self.articles = _folded(p for entry in own for p in entry.articles)
+        self.words = {clean(w).upper() for entry in own for w in entry.words}
+        self.prefixes = _folded(p for entry in own for p in entry.prefixes)
+        self.endings = _folded(p for entry in own for p in entry.endings)
+        self.suffixing = language is None or (language in every and every[language].suffixing)
+        self.labels: dict[str, str] = {}
+        for entry in [*own, *every.values()]:
+            for sign, letter in entry.labels.items():
+                self.labels.setdefault(clean(sign).upper(), letter)
+
+    def is_filler(self, word: str) -> bool:
+        """True for a word, or a run of unspaced words, that may stand between "answer" and its letter."""
+        folded = fold(word)
+        return folded in self.fillers or (len(folded) <= LONGEST_RUN and self.filler_run.fullmatch(folded) is not None)
+
+
+@lru_cache(maxsize=64)
+def vocabulary(language: str | None) -> Vocabulary:
+    """The compiled vocabulary of a language; None where the reply's language is not known."""
+    return Vocabulary(language)
+
+
+def forget_compiled() -> None:
+    """Compile again at the next use: the table of languages changed."""
+    vocabulary.cache_clear()
+
+
+def _folded(phrases: Iterable[str]) -> frozenset[str]:
+    return frozenset(fold(p) for p in phrases if p)
+
+
+def _pattern(phrases: Iterable[str], entries: Iterable[Language]) -> re.Pattern[str]:
+    """Any of the phrases in cleaned text, as whole words where the script writes spaces, glued prefixes allowed."""
+    glued = sorted({clean(p) for entry in entries for p in entry.prefixes}, key=len, reverse=True)
+    before = rf"(?<!{WORD_EDGE})(?:{'|'.join(map(re.escape, glued))})?" if glued else rf"(?<!{WORD_EDGE})"
+    spaced: list[str] = []
+    unspaced: list[str] = []
+    for phrase in sorted({clean(p) for p in phrases}, key=len, reverse=True):
+        words = r"\s+".join(map(re.escape, phrase.split()))
+        (spaced if _is_spaced(phrase) else unspaced).append(words)
+    choices = [rf"{before}(?:{'|'.join(spaced)})(?!{WORD_EDGE})", *unspaced]
+    return re.compile("|".join(choices), re.IGNORECASE)
+
+
+def _is_spaced(phrase: str) -> bool:
+    return script(phrase[0]) not in ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")

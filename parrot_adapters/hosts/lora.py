@@ -1,0 +1,306 @@
+"""Stock LoRA of peft on the host's language model, and only there; put on, taken off and stored with the adapter."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain, suggest
+from parrot_adapters.hosts.parts import HostParts
+
+__all__ = ["LanguageModelLora", "lora_arguments", "mistyped_arguments", "unknown_arguments"]
+
+NAME = "parrot_lm"  # peft's name for this set of LoRA weights; peft looks for it anywhere in a parameter's name
+PEFT_PREFIX = "base_model.model."  # what peft puts before a host's parameter names on disk
+# Settings of LoraConfig that reach beyond layers put beside the host's, or that peft ignores with our targets.
+BEYOND_LAYERS = (
+    "modules_to_save",
+    "layer_replication",
+    "trainable_token_indices",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "layers_to_transform",
+)
+HARMLESS_INITS = (True, False, "gaussian", "orthogonal")  # others (pissa, olora, ...) change the host's weights
+# Settings that say where LoRA came from, how it began and how it trains, not what it computes. Which layers it is on is
+# compared by name, however that was written.
+NOT_COMPUTED = (
+    *("task_type", "peft_type", "peft_version", "auto_mapping", "base_model_name_or_path", "revision"),
+    *("inference_mode", "runtime_config", "lora_dropout", "init_lora_weights"),
+    *("loftq_config", "eva_config", "corda_config", "lora_ga_config"),
+    *("target_modules", "exclude_modules", "layers_pattern"),
+)
+
+
+def lora_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of LoraConfig behind peft's own JSON; fields that a newer peft added are left to its defaults.
+
+    Not ``inference_mode``, which freezes: a loaded adapter can be trained further.
+    """
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    known = {f.name for f in fields(LoraConfig) if f.init}
+    return {k: v for k, v in stored.items() if k in known - {"peft_type", "inference_mode"} and v is not None}
+
+
+def unknown_arguments(given: Mapping[str, Any]) -> dict[str, str]:
+    """The arguments that LoraConfig does not take, each with a suggestion (or an empty string)."""
+    from dataclasses import fields
+
+    from peft import LoraConfig
+
+    known = [f.name for f in fields(LoraConfig) if f.init]
+    return {name: suggest(name, known) for name in given if name not in known}
+
+
+def mistyped_arguments(given: Mapping[str, Any]) -> dict[str, str]:
+    """The plain arguments whose values are none that LoraConfig means (it hardly looks), each with a sentence."""
+    from typing import get_type_hints
+
+    from peft import LoraConfig
+
+    hints = get_type_hints(LoraConfig)
+    found = {}
+    for name, value in given.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if hints.get(name) is bool and not isinstance(value, bool):
+            found[name] = f"must be true or false, given {value!r}"
+        elif name == "r" and not (isinstance(value, int) and number and value >= 1):
+            found[name] = f"must be a whole number of at least 1, given {value!r}"
+        elif name == "lora_alpha" and not number:
+            found[name] = f"must be a number, given {value!r}"
+        elif name == "lora_dropout" and not (number and 0 <= value < 1):
+            found[name] = f"must be a number from 0 to below 1, given {value!r}"
+        elif name in ("target_modules", "exclude_modules") and not _is_names(value):
+            found[name] = f"must be text or a list of texts, given {value!r}"
+    return found
+
+
+def _is_names(value: Any) -> bool:
+    several = isinstance(value, list | tuple | set) and all(isinstance(name, str) for name in value)
+    return value is None or isinstance(value, str) or several
+
+
+class LanguageModelLora:
+    """LoRA layers on a host's language model.
+
+    Args:
+        parts: the host.
+        config: a ``peft.LoraConfig`` or its keyword arguments. ``target_modules`` as a list names layers of the
+            language model; ``None`` or ``"all-linear"`` takes all its linear layers; a string is a regular expression
+            over the host's full module names, as in peft.
+        seed: of the initial weights; the global random state is never touched.
+
+    Raises:
+        ConfigError: the config is not plain LoRA, or its targets lie outside the language model or do not exist.
+        HostError: the host has no known language-model path, or carries peft layers already.
+    """
+
+    def __init__(self, parts: HostParts, config: Any, seed: int = 0) -> None:
+        from peft import LoraConfig, inject_adapter_in_model
+
+        if parts.language_model is None:
+            raise HostError(f"no language model found in {type(parts.outer).__name__}; declare its path in a HostSpec")
+        if any(_lora_layers(parts.outer)):
+            raise HostError("the host carries peft layers already; merge or unload them before attaching LoRA")
+        try:
+            config = LoraConfig(**config) if isinstance(config, Mapping) else copy.deepcopy(config)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(explain("lora cannot be built from these arguments.", peft_says=error)) from error
+        if not isinstance(config, LoraConfig):
+            raise ConfigError(
+                f"lora must be a peft.LoraConfig or a mapping of its arguments, not {type(config).__name__}"
+            )
+        _refuse_what_changes_the_host(config)
+        self.model = parts.outer
+        self.config = config
+        config.target_modules = _targets(parts, config.target_modules)
+        # peft freezes the whole host on injection; what was trainable stays the user's business.
+        trainable = [(p, p.requires_grad) for p in parts.outer.parameters()]
+        try:
+            with torch.random.fork_rng(devices=[]):  # peft draws on the CPU
+                torch.default_generator.manual_seed(seed)
+                inject_adapter_in_model(config, parts.outer, NAME)
+        except BaseException as error:
+            self.remove()  # whatever was put in before it failed
+            if isinstance(error, ValueError):
+                raise ConfigError(explain("lora found nothing to adapt.", peft_says=error)) from error
+            raise
+        finally:
+            for parameter, flag in trainable:
+                parameter.requires_grad_(flag)
+        for _, layer in _lora_layers(parts.outer):  # peft makes dropout that drops, whatever mode the host is in
+            layer.train(layer.get_base_layer().training)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The LoRA weights."""
+        return (parameter for _, parameter in self._named_parameters())
+
+    def enable(self, *, on: bool) -> None:
+        """Switch the layers on or off; off computes the bare layer, bit for bit."""
+        for _, layer in _lora_layers(self.model):
+            flags = [p.requires_grad for p in layer.parameters()]
+            layer.enable_adapters(on)
+            for parameter, flag in zip(layer.parameters(), flags, strict=True):
+                parameter.requires_grad_(flag)
+
+    def remove(self) -> None:
+        """Put the host's own layers back."""
+        for name, layer in list(_lora_layers(self.model)):
+            parent, _, child = name.rpartition(".")
+            setattr(self.model.get_submodule(parent), child, layer.get_base_layer())
+        if hasattr(self.model, "peft_config"):
+            del self.model.peft_config
+
+    @staticmethod
+    def bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A host's state dict without LoRA weights, and under the names it has without LoRA layers."""
+        return {name.replace(".base_layer.", "."): value for name, value in state.items() if ".lora_" not in name}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Weights under the names a standard peft directory uses."""
+        from peft.utils import get_peft_model_state_dict
+
+        found = get_peft_model_state_dict(self.model, adapter_name=NAME, save_embedding_layers=False)
+        return {f"{PEFT_PREFIX}{name}": value.detach() for name, value in found.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load what :meth:`state_dict` gave.
+
+        Raises:
+            CheckpointError: names or shapes differ.
+        """
+        mine = self.state_dict()
+        if mine.keys() != state.keys() or any(mine[k].shape != state[k].shape for k in mine):
+            different = sorted(k for k in mine.keys() | state.keys() if k not in mine or k not in state)
+            raise CheckpointError(explain("llm_lora/ does not fit this host.", differing=different[:5] or "shapes"))
+        with torch.no_grad():
+            for name, parameter in self._named_parameters():
+                stored = f"{PEFT_PREFIX}{name.replace(f'.{NAME}', '')}"
+                # peft stores DoRA's magnitudes without their last level.
+                parameter.copy_(state[stored] if stored in state else state[stored.removesuffix(".weight")])
+
+    def differences(self, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, str]:
+        """In what stored LoRA is another than this: setting -> both values. Empty where its weights fit.
+
+        Args:
+            settings: arguments of LoraConfig (:func:`lora_arguments`).
+            state: its weights, named as :meth:`state_dict` names them.
+        """
+        from peft import LoraConfig
+
+        there, here = LoraConfig(**settings).to_dict(), self.config.to_dict()
+        found = {
+            name: f"there {there.get(name)!r}, here {value!r}"
+            for name, value in here.items()
+            if name not in NOT_COMPUTED and value != there.get(name)
+        }
+        theirs, mine = _layer_names(state), _layer_names(self.state_dict())
+        if theirs != mine:
+            found["target_modules"] = f"there {there['target_modules']!r}, here {here['target_modules']!r}"
+            found |= {
+                f"only_{where}": f"{', '.join(sorted(names)[:3])}{' ...' if len(names) > 3 else ''}"
+                for where, names in (("there", theirs - mine), ("here", mine - theirs))
+                if names
+            }
+        return found
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Add it to the host's own weights, for good, and take the layers off.
+
+        Summed in float32 and rounded once, to the dtype of the host's layer.
+        """
+        for _, layer in _lora_layers(self.model):
+            base = layer.get_base_layer()
+            dtype = base.weight.dtype
+            layer.float()
+            layer.merge(safe_merge=True, adapter_names=[NAME])
+            base.to(dtype)
+        self.remove()
+
+    def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for path, layer in _lora_layers(self.model):
+            for name, parameter in layer.named_parameters():
+                if "lora_" in name:
+                    yield f"{path}.{name}", parameter
+
+    def save_config(self, directory: Path) -> None:
+        """Write peft's own ``adapter_config.json``."""
+        config = copy.deepcopy(self.config)
+        config.inference_mode = True
+        config.base_model_name_or_path = getattr(self.model.config, "_name_or_path", "") or None
+        config.save_pretrained(str(directory))
+
+
+def _layer_names(state: Mapping[str, Tensor]) -> set[str]:
+    return {name.removeprefix(PEFT_PREFIX).partition(".lora_")[0] for name in state}
+
+
+def _refuse_what_changes_the_host(config: Any) -> None:
+    """Only layers beside the host's own can be taken off bit for bit."""
+    beyond = [name for name in BEYOND_LAYERS if getattr(config, name, None)]
+    if config.bias != "none":
+        beyond.append(f"bias={config.bias!r}")
+    if config.init_lora_weights not in HARMLESS_INITS:
+        beyond.append(f"init_lora_weights={config.init_lora_weights!r}")
+    if beyond:
+        raise ConfigError(
+            explain(
+                f"lora with {', '.join(beyond)} cannot be taken off bit for bit, or not be confined to some layers.",
+                to_do="leave it unset; to choose layers, give target_modules as a regular expression over module names",
+                known_init_lora_weights=", ".join(map(str, HARMLESS_INITS)),
+            )
+        )
+
+
+def _targets(parts: HostParts, wanted: Any) -> str:
+    prefix = f"{parts.base_prefix}{parts.language_model}"
+    language_model = parts.module(parts.language_model)
+    assert language_model is not None
+    linear = [name for name, module in language_model.named_modules() if isinstance(module, nn.Linear)]
+    if wanted is None or wanted == "all-linear":
+        suffixes = sorted({name.rpartition(".")[2] for name in linear})
+    elif isinstance(wanted, str):
+        outside = [
+            name
+            for name, _ in parts.outer.named_modules()
+            if re.fullmatch(wanted, name) and not name.startswith(f"{prefix}.")
+        ]
+        if outside:
+            raise ConfigError(
+                explain(
+                    f"lora target_modules={wanted!r} reaches outside the language model.",
+                    outside=", ".join(outside[:3]),
+                    to_do=f"begin the expression with {re.escape(prefix)!r}",
+                )
+            )
+        return wanted
+    else:
+        suffixes = sorted(wanted)
+        missing = [s for s in suffixes if not any(n == s or n.endswith(f".{s}") for n in linear)]
+        if missing:
+            known = sorted({name.rpartition(".")[2] for name in linear})
+            raise ConfigError(
+                explain(
+                    f"lora target {', '.join(missing)} is no linear layer of the language model.",
+                    known=", ".join(known),
+                )
+            )
+    return rf"{re.escape(prefix)}\.(?:.*\.)?(?:{'|'.join(map(re.escape, suffixes))})"
+
+
+def _lora_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in model.named_modules():
+        if isinstance(module, BaseTunerLayer):
+            yield name, module

@@ -1,0 +1,314 @@
+"""The native seam: hand the host its images already aligned, through the argument it has for encoded images.
+
+A transformers host takes ``mm_encoder_outputs={"image": ModelOutput}`` in place of pixels, and ``generate`` itself
+encodes images first and passes them that way. So there are two places to align, and both see the whole prompt:
+
+* ``forward``: a pre-hook on the base model encodes the pixels as generate does, aligns, and passes the outputs on. On
+  decode steps there are none, and the hook returns at once.
+* ``generate``: an override of the one private helper that encodes, on the instance. Aligning here, *once, with the
+  full prompt*, keeps beams, chunked prefill, ``use_cache=False`` and assisted decoding on the right text. The outputs
+  are marked, so that the forward hook leaves them alone.
+
+Wrapping ``get_image_features`` instead would be silently dead inside generate. Everything installed is a bound method
+or a plain object, never a closure: a deep copy of the host gets its own seam, and pickling works where the bare
+host's does.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from parrot_adapters.core import Aligned, AlignmentLayer
+from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
+from parrot_adapters.errors import HostError, explain
+from parrot_adapters.hosts import EncodedImages
+from parrot_adapters.hosts.key_value_cache import given_cache
+from parrot_adapters.hosts.packed_rows import read_apart
+from parrot_adapters.hosts.parts import Encoder, HostParts
+from parrot_adapters.hosts.read_prompt import Prompt, TextScope, read_prompt
+from parrot_adapters.hosts.routing_units import Units, find_units, flatten_features
+
+__all__ = ["NativeSeam"]
+
+GENERATION_HELPER = "_maybe_prepare_encoder_kwargs_for_generation"
+
+Languages = tuple[str | None, ...]
+Detector = Callable[[Tensor, Tensor], list[str | None]]
+
+_labels: ContextVar[Tensor | None] = ContextVar("parrot_labels", default=None)
+_languages: ContextVar[Mapping[int, Languages] | None] = ContextVar("parrot_languages", default=None)
+
+
+class AlreadyAligned:
+    """Mixed into the class of aligned outputs; survives transformers rebuilding them as ``type(output)(**fields)``."""
+
+
+@functools.cache
+def _aligned_class(output_class: Any) -> type:
+    return type(f"Aligned{output_class.__name__}", (AlreadyAligned, output_class), {"__module__": __name__})
+
+
+class NativeSeam:
+    """Connects an :class:`AlignmentLayer` to a host.
+
+    Args:
+        parts: the host.
+        layer: the adapter.
+        scope: which text steers.
+        detector: asked for languages when none were declared.
+    """
+
+    def __init__(
+        self, parts: HostParts, layer: AlignmentLayer, scope: TextScope, detector: Detector | None = None
+    ) -> None:
+        self.parts, self.layer, self.scope, self.detector = parts, layer, scope, detector
+        self.enabled = True
+        self.observers: tuple[Callable[[RoutingRecord], object], ...] = ()
+        self._has_cls = parts.has_cls
+        self._hooks: list[Any] = []
+        self._pixels = tuple(e.pixels for e in parts.encoders.values())
+        self._visual = (*self._pixels, "mm_encoder_outputs")
+
+    def install(self) -> None:
+        """Put the hooks in place."""
+        base, outer = self.parts.base, self.parts.outer
+        self._hooks = [base.register_forward_pre_hook(self.before_forward, with_kwargs=True)]
+        if outer is not base:
+            self._hooks.append(outer.register_forward_pre_hook(self.note_labels, with_kwargs=True))
+        if hasattr(type(outer), GENERATION_HELPER):
+            outer.__dict__[GENERATION_HELPER] = _Override(self, GENERATION_HELPER)
+
+    def remove(self) -> None:
+        """Take every trace of the seam off the host."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        self.parts.outer.__dict__.pop(GENERATION_HELPER, None)
+
+    # --- what the host calls -----------------------------------------------------------------------------------
+
+    def note_labels(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Labels never reach the base model; remember them for its hook, which runs next."""
+        _labels.set(kwargs.get("labels") if self.enabled else None)
+
+    def before_forward(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Replace pixels, or unaligned outputs, by aligned outputs."""
+        if not self.enabled:
+            return None
+        labels = _labels.get()
+        if labels is not None:  # taken by this call, with or without images: they must not wait for the next
+            _labels.set(None)
+        if not args and not any(kwargs.get(name) is not None for name in self._visual):
+            return None  # a decode step, or a prompt without images
+        call = _named(module, args, kwargs)
+        outputs = dict(call.get("mm_encoder_outputs") or {})
+        if not any(out is not None for out in outputs.values()):
+            for modality, encoder in self.parts.encoders.items():
+                if call.get(encoder.pixels) is not None:
+                    outputs[modality] = _encode(module, encoder, call)
+                    call[encoder.pixels] = None
+        if not outputs:
+            return None
+        call["mm_encoder_outputs"] = self.align_outputs(outputs, call, labels)
+        return (), call
+
+    def before_generation(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run inside ``generate``, where it encodes the images; the full prompt is at hand only here."""
+        bound = inspect.signature(original).bind(*args, **kwargs).arguments
+        prompt_tensor, given = bound["inputs_tensor"], dict(bound["model_kwargs"])
+        model_kwargs: dict[str, Any] = original(*args, **kwargs)
+        outputs = model_kwargs.get("mm_encoder_outputs")
+        if not self.enabled or not outputs:
+            return model_kwargs
+        call = {name: value for name, value in given.items() if name not in ("input_ids", "inputs_embeds")}
+        ids = given.get("input_ids")
+        if not prompt_tensor.is_floating_point():
+            call["input_ids"] = prompt_tensor
+        elif ids is not None and ids.shape[-1]:
+            call["input_ids"] = ids
+        else:
+            call["inputs_embeds"] = prompt_tensor
+        cache = given_cache(given)
+        seen = int(cache.get_seq_length()) if cache is not None else 0
+        return model_kwargs | {"mm_encoder_outputs": self.align_outputs(outputs, call, None, seen)}
+
+    # --- aligning ----------------------------------------------------------------------------------------------
+
+    def align_outputs(
+        self, outputs: Mapping[str, Any], call: Mapping[str, Any], labels: Tensor | None, seen: int = 0
+    ) -> dict[str, Any]:
+        """Aligned copies of encoded images; those aligned before pass through. Nothing given is mutated.
+
+        Args:
+            outputs: modality -> ModelOutput.
+            call: the host's arguments, for the prompt.
+            labels: (R, S) or None.
+            seen: leading positions of the prompt that a cache holds already; their images are not among ``outputs``.
+        """
+        pending = {m: o for m, o in outputs.items() if o is not None and not isinstance(o, AlreadyAligned)}
+        if not pending:
+            return dict(outputs)
+        read, labels = read_apart(call, labels)
+        prompt = read_prompt(self.parts, read, self.scope, labels)
+        languages = self._languages(prompt)
+        aligned = {
+            m: self._align(m, out, call, prompt, languages, seen)
+            for m, out in pending.items()
+            if m in self.parts.encoders
+        }
+        return {**outputs, **aligned}
+
+    def _align(
+        self,
+        modality: str,
+        output: Any,
+        call: Mapping[str, Any],
+        prompt: Prompt,
+        languages: Languages | None,
+        seen: int,
+    ) -> Any:
+        spec = self.parts.spec
+        features, restore = flatten_features(getattr(output, spec.feature_attribute))
+        if not features:
+            return output
+        sizes = [len(f) for f in features]
+        placeholders = prompt.placeholders[modality]
+        if seen:
+            placeholders = placeholders.clone()
+            placeholders[:, :seen] = False
+        units = find_units(sizes, placeholders, spec.unit)
+        tokens = torch.cat(features)
+        self._check_width(tokens)
+        units = Units(units.offsets.to(tokens.device), units.rows.to(tokens.device), units.items.to(tokens.device))
+        cls = self._cls(EncodedImages(self.parts.base, modality, output, features, call), units)
+        result = self._run(tokens, units, prompt, cls, languages)
+        self._record(result, units, modality, languages)
+
+        new = copy.copy(output)
+        new.__class__ = _aligned_class(output.__class__)
+        setattr(new, spec.feature_attribute, restore(list(result.tokens.split(sizes))))
+        deepstack = getattr(output, "deepstack_features", None)
+        if deepstack is not None and spec.deepstack == "align":
+            new.deepstack_features = [self._align_layer(layer, units, prompt, cls, languages) for layer in deepstack]
+        return new
+
+    def _align_layer(
+        self, layer: Any, units: Units, prompt: Prompt, cls: Tensor | None, languages: Languages | None
+    ) -> Any:
+        features, restore = flatten_features(layer)
+        tokens = self._run(torch.cat(features), units, prompt, cls, languages).tokens
+        return restore(list(tokens.split([len(f) for f in features])))
+
+    def _run(
+        self, tokens: Tensor, units: Units, prompt: Prompt, cls: Tensor | None, languages: Languages | None
+    ) -> Aligned:
+        # A host spread over devices may make its visual tokens elsewhere than where the adapter lives.
+        weight = next(self.layer.parameters(), tokens)
+        device = weight.device
+        result: Aligned = self.layer(
+            tokens.to(device),
+            units.offsets.to(device),
+            units.rows.to(device),
+            prompt.text.to(device),
+            prompt.steers.to(device),
+            cls=None if cls is None else cls.to(device),
+            token_ids=None if prompt.token_ids is None else prompt.token_ids.to(device),
+            languages=languages,
+        )
+        return result._replace(tokens=result.tokens.to(tokens.device))
+
+    def _cls(self, encoded: EncodedImages, units: Units) -> Tensor | None:
+        find = self.parts.spec.cls
+        found = None if find is None or not self._has_cls else find(encoded)
+        return None if found is None else found[units.items]
+
+    def _check_width(self, tokens: Tensor) -> None:
+        if tokens.shape[-1] != self.parts.width:
+            raise HostError(
+                explain(
+                    f"the host's visual tokens have width {tokens.shape[-1]}, its text {self.parts.width}.",
+                    given=f"model_type {self.parts.model_type!r}",
+                    to_do="declare where this family's visual tokens have the language model's width in a HostSpec",
+                )
+            )
+
+    def _languages(self, prompt: Prompt) -> Languages | None:
+        declared = (_languages.get() or {}).get(id(self))
+        num_rows = prompt.steers.shape[0]
+        if declared is not None:
+            if len(declared) != num_rows:
+                raise HostError(f"{len(declared)} languages were declared for a batch of {num_rows} prompts")
+            return declared
+        if self.detector is not None and prompt.token_ids is not None:
+            return tuple(self.detector(prompt.token_ids, prompt.steers))
+        return None
+
+    def _record(self, result: Aligned, units: Units, modality: str, languages: Languages | None) -> None:
+        logs = recordings_for(id(self))
+        if not logs and not self.observers:
+            return
+        routing = result.routing
+        per_token = routing.routes_tokens(len(units.rows))
+        record = RoutingRecord(
+            weights=routing.weights.float(),
+            logits=routing.logits,
+            rows=units.rows,
+            offsets=units.offsets,
+            unit="token" if per_token else self.parts.spec.unit,
+            modality=modality,
+            active=routing.active,
+            languages=languages,
+            losses=dict(routing.losses) if routing.losses else None,
+            abstain=routing.abstain,
+        )
+        for log, graph in logs:
+            log.append(record if graph else record.detached())
+        for observer in self.observers:
+            observer(record.detached())
+
+
+class _Override:
+    """An instance-level stand-in for a method of the host: no closure, so deepcopy and pickle follow it."""
+
+    def __init__(self, seam: NativeSeam, name: str) -> None:
+        self.seam, self.name = seam, name
+        self.__signature__ = inspect.signature(self.original)
+
+    @property
+    def original(self) -> Callable[..., Any]:
+        outer = self.seam.parts.outer
+        return getattr(type(outer), self.name).__get__(outer)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.seam.before_generation(self.original, *args, **kwargs)
+
+
+def declare_languages(seam: NativeSeam, languages: Languages) -> Any:
+    """Set the languages of the next calls in this context; undo with the returned token."""
+    return _languages.set({**(_languages.get() or {}), id(seam): languages})
+
+
+def undeclare_languages(token: Any) -> None:
+    """Undo :func:`declare_languages`."""
+    _languages.reset(token)
+
+
+def _encode(base: nn.Module, encoder: Encoder, call: Mapping[str, Any]) -> Any:
+    """Encode the pixels exactly as generate does: the encoder's own arguments, by name, where they were given."""
+    given = {name: call[name] for name in encoder.arguments if call.get(name) is not None}
+    return getattr(base, encoder.method)(**given, return_dict=True)
+
+
+def _named(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    names = inspect.signature(type(module).forward).parameters if args else ()
+    return {**dict(zip(list(names)[1:], args, strict=False)), **kwargs}
