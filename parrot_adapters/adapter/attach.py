@@ -14,7 +14,7 @@ from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.parts import HostParts, find_parts
-from parrot_adapters.plugins import manager
+from parrot_adapters.plugins import blaming, manager, shielded
 
 if TYPE_CHECKING:
     from parrot_adapters.core import AlignmentLayer
@@ -120,8 +120,8 @@ def assemble(
         layer.to(device=parts.base.get_input_embeddings().weight.device)
     handle = Attachment(parts, config, layer, chat, detector)
     if layer is not None:
-        made = [component.factory(handle) for component in manager.components("observer")]
-        handle.watch(*(observer for observer in made if observer is not None))
+        made = manager.usable("observer", lambda component: component.factory(handle))
+        handle.watch(*(shielded(observer, component) for component, observer in made if observer is not None))
     handle.install(owns_projector=owns_projector, lora=lora)
     return handle
 
@@ -171,7 +171,9 @@ def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
     if processor is None:
         raise ConfigError(f"detector={config.detector!r} reads text, so attach() needs processor=")
     tokenizer = getattr(processor, "tokenizer", processor)
-    detector: Detector = manager.find("detector", config.detector, asked_by="AdapterConfig.detector").factory(tokenizer)
+    found = manager.find("detector", config.detector, asked_by="AdapterConfig.detector")
+    with blaming(f"{found} could not be made."):
+        detector: Detector = found.factory(tokenizer)
     return detector
 
 
