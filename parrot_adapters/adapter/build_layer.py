@@ -45,6 +45,7 @@ def build_layer(config: AdapterConfig, width: int) -> AlignmentLayer:
             top_k=config.top_k,
             residual_scale=config.residual_scale,
             moe_scale=config.moe_scale,
+            part_names={"summary": str(summary), "router": str(router), "experts": str(expert)},
         )
 
 
