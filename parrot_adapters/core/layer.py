@@ -20,7 +20,7 @@ from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.router_answer import can_be_read, check_form, check_values
 from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
-from parrot_adapters.errors import ConfigError, ParrotError, RoutingError, explain
+from parrot_adapters.errors import ConfigError, ParrotError, RoutingError
 
 __all__ = ["AlignmentLayer", "keep_top_k"]
 

@@ -2,7 +2,7 @@
 
 from parrot_adapters.plugins.components import Component, PluginInfo
 from parrot_adapters.plugins.faults import blaming, passes_through
-from parrot_adapters.plugins.kinds import KINDS
+from parrot_adapters.plugins.kinds import KINDS, group_of
 from parrot_adapters.plugins.metadata import installed
 from parrot_adapters.plugins.plugin_manager import PluginManager, find, load_file, manager, register
 from parrot_adapters.plugins.shield import shielded
@@ -14,6 +14,7 @@ __all__ = [
     "PluginManager",
     "blaming",
     "find",
+    "group_of",
     "installed",
     "load_file",
     "manager",

@@ -25,9 +25,9 @@ def passes_through(error: BaseException) -> bool:
 
 def described(error: BaseException | str) -> str:
     """An error in a line: type and message; the message alone where the library wrote it."""
-    if isinstance(error, str | PluginError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, str | PluginError) else f"{type(error).__name__}: {error}"
+    first, *facts = text.splitlines() or [""]
+    return first + "".join(f" ({' '.join(fact.split())})" for fact in facts if fact.strip())
 
 
 @contextmanager

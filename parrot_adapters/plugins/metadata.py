@@ -19,7 +19,11 @@ def installed() -> list[EntryPoint]:
     """
     everything = entry_points()
     groups = (HOOKS_GROUP, *map(group_of, KINDS))
-    return sorted((point for group in groups for point in everything.select(group=group)), key=lambda p: p.name)
+    return sorted((point for group in groups for point in everything.select(group=group)), key=_name_and_owner)
+
+
+def _name_and_owner(point: EntryPoint) -> tuple[str, str]:
+    return point.name, point.dist.name if point.dist else ""
 
 
 def info_of(point: EntryPoint) -> PluginInfo:

@@ -213,11 +213,12 @@ class PluginManager:
             if text in known:
                 return
             known.append(text)
-        where = plugin.name if plugin.name in str(plugin) else f"{plugin.name} of {plugin}"
         warnings.warn(
             ParrotWarning(
                 explain(
-                    f"the plugin {where} is at fault and left out: {text}",
+                    "a plugin is at fault; that part of it is left out, and everything else goes on.",
+                    plugin=plugin if plugin.name in str(plugin) else f"{plugin.name} of {plugin}",
+                    fault=text,
                     to_do="update or uninstall it, or name it in PARROT_PLUGINS_BLOCK (parrot plugins lists all)",
                 )
             ),
