@@ -51,6 +51,48 @@ def test_they_are_found_and_a_broken_one_breaks_nothing(shop):
 
 def test_components_that_entry_points_name_are_listed_and_a_missing_one_has_failed(shop):
     told = json.loads(parrot(shop, "plugins", "--json").stdout)
+    mine = [c for c in told["components"] if c["distribution"] == "parrot-parts"]
+    assert [(c["kind"], c["name"], c["version"]) for c in mine] == [("expert", "flat", "2.0")]
+    (gone,) = [f for f in told["failures"] if f["distribution"] == "parrot-parts"]
+    assert gone["plugin"] == "gone"
+    assert "expert 'gone' of parrot-parts 2.0 cannot be imported" in gone["error"]
+    assert "AttributeError" in gone["error"]
+
+
+def test_allow_and_block_lists(shop):
+    blocked = parrot(shop, "plugins", PARROT_PLUGINS_BLOCK="Parrot_Router.Bad, clash_router, gone")
+    assert blocked.returncode == 0
+    assert "parrot-router-good" in blocked.stdout
+    assert "left out  bad_router of parrot-router-bad 0.3: blocked by PARROT_PLUGINS_BLOCK" in blocked.stdout
+    assert "left out  gone of parrot-parts 2.0: blocked by PARROT_PLUGINS_BLOCK" in blocked.stdout
+    assert "FAILED" not in blocked.stdout
+    allowed = json.loads(parrot(shop, "plugins", "--json", PARROT_PLUGINS_ALLOW="parrot-router-good").stdout)
+    assert {c["distribution"] for c in allowed["components"]} == {None, "parrot-router-good"}
+    assert {f["error"] for f in allowed["failures"]} == {"not in PARROT_PLUGINS_ALLOW"}
+
+
+def test_clash_of_two_distributions_names_both(shop):
+    done = shop.python("-c", "import parrot_adapters as pa; pa.plugins.find('router', 'third-party')")
+    assert "is registered by parrot-router-clash 0.4 and by parrot-router-good 1.2." in done.stderr
+    assert "PARROT_PLUGINS_BLOCK" in done.stderr
+
+
+def test_table_shows_the_failure_with_its_error_once(shop):
+    done = parrot(shop, "plugins")
+    assert done.returncode == 0
+    assert "FAILED  bad_router of parrot-router-bad 0.3: RuntimeError: built for another torch" in done.stdout
+    assert "third-party" in done.stdout
+    assert done.stderr == "", "the list says it; no warning beside it"
+
+
+def test_installed_reads_metadata_without_importing(shop):
+    probe = (
+        "import sys; from parrot_adapters.cli import main; status = main(['plugins', '--installed', '--json']);"
+        "heavy = {'torch', 'good_router', 'bad_router', 'parts'} & {*sys.modules}; assert not heavy, heavy;"
+        "sys.exit(status)"
+    )
+    done = shop.python("-c", probe)
+    assert done.returncode == 0, done.stderr
     targets = ("bad_router", "clash_router", "good_router", "parts:Linear", "parts:No")
     mine = [p for p in json.loads(done.stdout)["installed"] if p["target"] in targets]
     assert [(p["plugin"], p["offers"], p["distribution"], p["version"]) for p in mine] == [

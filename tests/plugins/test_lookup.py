@@ -46,7 +46,7 @@ def imported(site, router="text-guided", extra=""):
 
 
 def unwanted(modules):
-    rooms = (f"parrot_adapters.{room}" for room in NOT_FOR_A_ROUTER)
+    rooms = tuple(f"parrot_adapters.{room}" for room in NOT_FOR_A_ROUTER)
     libraries = ("parrot_recipes", "transformers", "PIL", "datasets", "pydantic")
     return [module for module in modules if module.startswith((*rooms, *libraries))]
 
