@@ -62,7 +62,8 @@ def check_form(who: str, routing: object, num_items: int, num_tokens: int, num_e
 
 def can_be_read(weights: Tensor) -> bool:
     """Whether values are there to be read now: not while a graph is compiled, exported, traced or captured."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or type(weights) is not Tensor or weights.is_meta:
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined]
+    if torch.compiler.is_compiling() or traced or type(weights) is not Tensor or weights.is_meta:
         return False
     return not (weights.is_cuda and torch.cuda.is_current_stream_capturing())
 
