@@ -89,9 +89,10 @@ def test_the_check_bites_when_the_chat_format_is_forgotten(kit, copied):
 def test_the_check_bites_when_the_fingerprint_samples_other_values(kit, monkeypatch):
     """The host's sizes were chosen so that another arithmetic of the sampled places picks other values."""
 
-    def evenly(start, end, steps):
-        return torch.tensor([start + i * (end - start) // max(steps - 1, 1) for i in range(steps)])
+    def whole_numbers(size, count):
+        count = min(size, count)
+        return torch.tensor([number * (size - 1) // max(count - 1, 1) for number in range(count)])
 
-    monkeypatch.setattr(fingerprint_module.torch, "linspace", evenly)
+    monkeypatch.setattr(fingerprint_module, "sampled_places", whole_numbers)
     with pytest.raises(HostMismatchError, match="other weights"):
         check_golden(kit, GOLDEN / "text-guided")
