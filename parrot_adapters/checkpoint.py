@@ -31,7 +31,7 @@ from parrot_adapters.adapter_files import (
     sha256,
     staging_directory,
 )
-from parrot_adapters.attaching import assemble, config_from, free_host, make_detector
+from parrot_adapters.attaching import assemble, config_from, detached_on_failure, free_host, make_detector
 from parrot_adapters.attachment import Attachment
 from parrot_adapters.build import build_layer
 from parrot_adapters.config import AdapterConfig
@@ -230,14 +230,11 @@ def load_adapter(
         owns_projector=stored.projector is not None,
         lora=stored.lora_config,
     )
-    try:
+    with detached_on_failure(handle):
         if stored.projector is not None and projector is not None:
             projector.load_state_dict(dict(stored.projector))
         if stored.lora is not None and handle._lora is not None:
             handle._lora.load_state_dict(stored.lora)
-    except BaseException:
-        handle.detach()
-        raise
     return handle
 
 
