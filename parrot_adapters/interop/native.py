@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
+from parrot_adapters.interop.adapter_switch import AdapterSwitch
 from parrot_adapters.interop.key_values import given_cache
 from parrot_adapters.interop.packing import read_apart
 from parrot_adapters.interop.parts import Encoder, HostParts
@@ -67,19 +68,29 @@ class NativeSeam:
         parts: the host.
         layer: the adapter.
         scope: which text steers.
+        switch: says whether the adapter takes part in a call.
         detector: asked for languages when none were declared.
     """
 
     def __init__(
-        self, parts: HostParts, layer: AlignmentLayer, scope: TextScope, detector: Detector | None = None
+        self,
+        parts: HostParts,
+        layer: AlignmentLayer,
+        scope: TextScope,
+        switch: AdapterSwitch,
+        detector: Detector | None = None,
     ) -> None:
-        self.parts, self.layer, self.scope, self.detector = parts, layer, scope, detector
-        self.enabled = True
+        self.parts, self.layer, self.scope, self.switch, self.detector = parts, layer, scope, switch, detector
         self.observers: tuple[Callable[[RoutingRecord], object], ...] = ()
         self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
         self._pixels = tuple(e.pixels for e in parts.encoders.values())
         self._visual = (*self._pixels, "mm_encoder_outputs")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the adapter takes part in a call of this context."""
+        return self.switch.on
 
     def install(self) -> None:
         """Put the hooks in place."""

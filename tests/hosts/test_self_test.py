@@ -75,7 +75,7 @@ class DeafSeam(NativeSeam):
 class StubbornSeam(NativeSeam):
     """Goes on when it is switched off."""
 
-    enabled = property(lambda self: True, lambda self, value: None)  # type: ignore[assignment]
+    enabled = property(lambda self: True)  # type: ignore[assignment]
 
 
 class BlindScope(TextScope):
@@ -96,7 +96,8 @@ def with_seam(host: Any, seam: type[NativeSeam], scope: type[TextScope] = TextSc
     handle = pa.attach(host, ADAPTER)
     own = handle._seam
     own.remove()
-    handle._seam = seam(handle.parts, handle.module, scope(own.scope.name, own.scope.chat, own.scope.special_ids))
+    told = scope(own.scope.name, own.scope.chat, own.scope.special_ids)
+    handle._seam = seam(handle.parts, handle.module, told, own.switch)
     handle._seam.install()
     return handle
 
