@@ -35,6 +35,7 @@ from parrot_adapters.interop.measuring import IGNORED, measure, targets_of
 from parrot_adapters.interop.micro_batches import MicroBatches, TrainingData
 from parrot_adapters.interop.packing import packed_arguments, sequence_languages
 from parrot_adapters.interop.packing_check import require_packing
+from parrot_adapters.interop.private_api import require_for_training
 from parrot_adapters.interop.run_callback import RunCallback, tensorboard_callbacks
 from parrot_adapters.interop.run_checkpoint import (
     TRAINER_STATE,
@@ -102,6 +103,7 @@ class ParrotTrainer(Trainer):
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
         tensorboard: Path | None = None,
     ) -> None:
+        require_for_training()
         optimizer = {
             "params": groups,
             "lr": run.optim.learning_rate,
