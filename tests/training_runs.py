@@ -143,7 +143,7 @@ MOMENTS = {  # where a process may be killed: before and after each of these
     "os": ("fsync", "replace"),
     "shutil": ("rmtree",),
     "parrot_adapters.training.checkpoint_files": ("save_tensors",),
-    "parrot_adapters.adapter.checkpoint": ("save_tensors",),
+    "parrot_adapters.adapter.save": ("save_tensors",),
     "torch.optim": ("AdamW.step",),
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from parrot_adapters.adapter.bare_save import MODULE_NAME
+from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.handle import Attachment, attachment_of

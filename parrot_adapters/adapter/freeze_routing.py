@@ -71,7 +71,7 @@ def freeze_routing(
         CheckpointError: ``adapter`` is no adapter, ``out`` exists, or the fold does not equal the mixture.
         ConfigError: no weights and none to be had, or experts that cannot be folded.
     """
-    from parrot_adapters.adapter.checkpoint import read_adapter
+    from parrot_adapters.adapter.stored import read_adapter
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
     from parrot_adapters.adapter.routing_file import stored_routing
 

@@ -148,12 +148,12 @@ def grow_adapter(
         CheckpointError: ``adapter`` is no adapter, ``out`` exists, or answers changed after all.
         ConfigError: as :func:`grow`.
     """
-    from parrot_adapters.adapter.checkpoint import read_adapter
+    from parrot_adapters.adapter.stored import read_adapter
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
 
     stored = read_adapter(Path(adapter))
     grown, state = grow_state(
-        stored.config, stored.module_weights(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
+        stored.config, stored.require_weights(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
     )
     difference = verify(stored_layer(stored), stored_layer(replace(stored, config=grown, weights=state)))
     how = {

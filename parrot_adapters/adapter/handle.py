@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from parrot_adapters.adapter.bare_save import MODULE_NAME, BareSave
+from parrot_adapters.adapter.adapter_files import LORA_CONFIG, PROJECTOR
 from parrot_adapters.adapter.config import AdapterConfig
-from parrot_adapters.adapter.host_attributes import Footprint
+from parrot_adapters.adapter.host_overrides import MODULE_NAME, BareHostSave, HostOverrides
 from parrot_adapters.adapter.parameter_report import parameter_report, print_report
+from parrot_adapters.adapter.save import write_adapter
+from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
+from parrot_adapters.adapter.stored import local_directory, read_adapter, require_same_tensors
 from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.fingerprint import fingerprint
+from parrot_adapters.hosts.hub_name import hub_name
 from parrot_adapters.hosts.parts import HostParts
 from parrot_adapters.hosts.read_prompt import TextScope
 from parrot_adapters.hosts.seam import NativeSeam, declare_languages, undeclare_languages
@@ -72,7 +77,7 @@ class Attachment:
         self._enabled = True
         self._switch: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
-        self._footprint = Footprint(self.model)
+        self._overrides = HostOverrides(self.model)
         self._attached = False
 
     # --- looking -----------------------------------------------------------------------------------------------
@@ -267,9 +272,11 @@ class Attachment:
             CheckpointError: no adapter there, or one without a projector.
             HostMismatchError: a projector of another shape.
         """
-        from parrot_adapters.adapter.checkpoint import read_projector
-
-        self._require_projector().set_adapter_weights(read_projector(self, Path(directory)))
+        self._require_projector()
+        stored = read_adapter(local_directory(directory))
+        weights = stored.require_projector()
+        stored.require_architecture(fingerprint(self.parts))
+        self.take_over(projector=weights, source=stored.directory / PROJECTOR)
 
     def load_lora(self, directory: str | Path) -> None:
         """Take over the LoRA weights of another adapter.
@@ -284,12 +291,44 @@ class Attachment:
             CheckpointError: no adapter there, or one without LoRA.
             HostMismatchError: made for another architecture.
         """
-        from parrot_adapters.adapter.checkpoint import read_lora
+        lora = self._require_lora()
+        stored = read_adapter(local_directory(directory))
+        settings, weights = stored.require_lora()
+        stored.require_architecture(fingerprint(self.parts))
+        if different := lora.differences(settings, weights):
+            raise ConfigError(
+                explain(
+                    f"the LoRA in {directory} is of another kind.",
+                    **different,
+                    to_do=f"set lora to what it was made with ({LORA_CONFIG})",
+                )
+            )
+        self.take_over(lora=weights)
 
-        self._require_attached()
-        if self._lora is None:
-            raise HostError("this adapter has no LoRA; attach with lora=")
-        self._lora.load_state_dict(read_lora(self, self._lora, Path(directory)))
+    def take_over(
+        self,
+        *,
+        projector: Mapping[str, Tensor] | None = None,
+        lora: Mapping[str, Tensor] | None = None,
+        source: Path | None = None,
+    ) -> None:
+        """Replace the adapter's projector or LoRA weights by others of the same names and shapes.
+
+        Args:
+            projector: Tensors by the names they have in the projector's state dict; None leaves it as it is.
+            lora: Tensors by the names they have in a peft directory; None leaves it as it is.
+            source: The file the projector's tensors are from, for the message.
+
+        Raises:
+            HostError: This adapter owns no projector, or has no LoRA.
+            CheckpointError: Other names or shapes.
+        """
+        if projector is not None:
+            switch = self._require_projector()
+            require_same_tensors(switch.module.state_dict(), projector, source or Path(PROJECTOR))
+            switch.set_adapter_weights(projector)
+        if lora is not None:
+            self._require_lora().load_state_dict(lora)
 
     def merge_lora(self) -> None:
         """Add the adapter's LoRA to the host's own weights, for good: the adapter no longer has or saves one.
@@ -297,10 +336,7 @@ class Attachment:
         Raises:
             HostError: this adapter has no LoRA.
         """
-        self._require_attached()
-        if self._lora is None:
-            raise HostError("this adapter has no LoRA; attach with lora=")
-        self._lora.merge()
+        self._require_lora().merge()
         self._lora = None
 
     def merge_projector(self) -> None:
@@ -325,7 +361,7 @@ class Attachment:
             self._lora.remove()
         if self._layer is not None:
             delattr(self.parts.base, MODULE_NAME)
-        self._footprint.remove()
+        self._overrides.remove()
         self._attached = False
 
     def __enter__(self) -> Attachment:
@@ -360,10 +396,46 @@ class Attachment:
             CheckpointError: the directory cannot be written.
             HostError: the adapter was detached.
         """
-        from parrot_adapters.adapter.checkpoint import save_adapter
+        write_adapter(self.snapshot(), Path(directory))
 
+    def snapshot(self) -> AdapterSnapshot:
+        """Everything of the adapter that files hold, as plain values.
+
+        Returns:
+            The snapshot; its tensors are the live ones, not copies.
+
+        Raises:
+            HostError: The adapter was detached.
+        """
         self._require_attached()
-        save_adapter(self, Path(directory))
+        config, parts, switch, lora = self.config, self.parts, self._switch, self._lora
+        return AdapterSnapshot(
+            config=config,
+            chat=self.chat,
+            host=fingerprint(parts, None if switch is None else switch.host_weights()),
+            base_model=hub_name(self.model.config),
+            plugins=plugins_used(config, parts.model_type, parts.plugin, has_layer=self._layer is not None),
+            weights=None if self._layer is None else self._layer.state_dict(),
+            projector=None if switch is None else switch.adapter_weights(),
+            lora_config=None if lora is None else lora.stored_config(),
+            lora=None if lora is None else lora.state_dict(),
+        )
+
+    def bare_state_dict(self, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The host's state dict without any trace of the adapter: no layer, its own projector, no LoRA.
+
+        Args:
+            given: A state dict gathered from the attached host, by a trainer for example; None takes the host's.
+        """
+        parts, switch = self.parts, self._switch
+        with self.disabled():
+            state = dict(self.model.state_dict() if given is None else given)
+        if given is not None and switch is not None:
+            prefix = f"{parts.base_prefix}{parts.projector}."
+            state |= {f"{prefix}{name}": value for name, value in switch.host_weights().items()}
+        layer = f"{parts.base_prefix}{MODULE_NAME}."
+        bare = {name: value for name, value in state.items() if not name.startswith(layer)}
+        return bare if self._lora is None else self._lora.bare_names(bare)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
         """Save and upload to the Hugging Face Hub; ``options`` go to ``HfApi.upload_folder``."""
@@ -405,10 +477,10 @@ class Attachment:
         adapter = {f"{prefix}{name}" for name in ([] if self._layer is None else self._layer.state_dict())}
         stand_ins = {
             HANDLE_NAME: self,
-            "save_pretrained": BareSave(self),
+            "save_pretrained": BareHostSave(self, self._overrides),
             "_keys_to_ignore_on_save": adapter | set(getattr(host, "_keys_to_ignore_on_save", None) or ()),
         }
-        self._footprint.put(**stand_ins)
+        self._overrides.put(**stand_ins)
         self._attached = True
 
     def _require_attached(self) -> None:
@@ -420,6 +492,12 @@ class Attachment:
         if self._switch is None:
             raise HostError("this adapter does not own its projector; attach with train_projector=True")
         return self._switch
+
+    def _require_lora(self) -> LanguageModelLora:
+        self._require_attached()
+        if self._lora is None:
+            raise HostError("this adapter has no LoRA; attach with lora=")
+        return self._lora
 
     def _set_active(self, active: bool) -> None:
         self._require_attached()

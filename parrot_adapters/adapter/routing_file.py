@@ -116,7 +116,7 @@ def stored_routing(adapter: str | Path) -> dict[str, StoredRouting]:
 
 def _adapter(adapter: str | Path) -> tuple[Path, str, int]:
     """Directory, digest of the weights, number of experts."""
-    from parrot_adapters.adapter.checkpoint import read_adapter
+    from parrot_adapters.adapter.stored import read_adapter
 
     directory = Path(adapter)
     stored = read_adapter(directory)

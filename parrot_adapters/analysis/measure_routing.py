@@ -149,7 +149,7 @@ def _records(
         raise MissingDependencyError("measuring routing reads pictures\n  to do  pip install pillow") from error
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    from parrot_adapters.adapter.checkpoint import load_adapter
+    from parrot_adapters.adapter.load import load_adapter
 
     processor = AutoProcessor.from_pretrained(model)
     host = AutoModelForImageTextToText.from_pretrained(model).eval()

@@ -124,7 +124,7 @@ def _import(
         plan = _Plan(reference, source, image_token_id)
         host_bytes = plan.write_host(host, shard_bytes, progress)
         notes += carry_over_settings(source, reference, host, image_token_id)
-        plan.write_adapter(adapter, name=str(destination / "host"))
+        plan.write_adapter(adapter)
         made = WeightFiles(host)
         return ImportReport(
             host=destination / "host",
@@ -193,7 +193,7 @@ class _Plan:
         progress(total, total)
         return written
 
-    def write_adapter(self, directory: Path, *, name: str) -> None:
+    def write_adapter(self, directory: Path) -> None:
         """Save the adapter through the library's own door, attached to a host that has just the weights that count."""
         state = dict(self.files.read(self.adapter))
         broken = [key for key, value in state.items() if not value.isfinite().all()]
@@ -205,7 +205,6 @@ class _Plan:
         layer = build_layer(self.adapter_config, self.config.text_config.hidden_size)
         layer.load_state_dict(from_reference(weights, self.adapter_config.num_experts), assign=True)
         host = _empty_host(self.config)
-        host.config._name_or_path = name
         recognised = {
             key: self._enlarged(value) if target == EMBEDDING else value
             for key, target in self.host.items()

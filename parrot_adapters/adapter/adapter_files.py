@@ -4,7 +4,7 @@
     adapter_model.safetensors    the layer's weights; absent where the adapter holds a projector only
     projector.safetensors        only if the adapter owns the projector
     llm_lora/                    only if it owns LoRA: a standard peft directory
-    README.md                    a model card that says how to load it
+    README.md                    a model card that says how to load it; what its owner adds to it stays
 
 The config holds each file's SHA-256, so damage is recognised before anything is touched. Replacing an adapter is one
 atomic step, the config's: new files first arrive under pending names that contain their hash, the new config makes
@@ -37,6 +37,7 @@ __all__ = [
     "LORA",
     "LORA_CONFIG",
     "LORA_WEIGHTS",
+    "NAMELESS",
     "PEFT_TYPE",
     "PROJECTOR",
     "WEIGHTS",
@@ -59,6 +60,8 @@ CONFIG, WEIGHTS, PROJECTOR, LORA = (
 LORA_WEIGHTS, LORA_CONFIG = f"{LORA}/adapter_model.safetensors", f"{LORA}/adapter_config.json"
 HASHED = (WEIGHTS, PROJECTOR, LORA_WEIGHTS, LORA_CONFIG)
 CARD = "README.md"
+# Stands where the name of a host from the Hub would: other libraries quote it in their errors.
+NAMELESS = "(a host without a name: use parrot_adapters.load_adapter on it)"
 
 
 @contextmanager
