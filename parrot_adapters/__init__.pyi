@@ -7,7 +7,6 @@ from .adapter.attach import (
 )
 from .adapter.auxiliary_losses import auxiliary_losses as auxiliary_losses
 from .adapter.build_layer import build_layer as build_layer
-from .adapter.load import load_adapter as load_adapter
 from .adapter.config import AdapterConfig as AdapterConfig
 from .adapter.expert_sizes import (
     equal_hidden_size as equal_hidden_size,
@@ -23,6 +22,7 @@ from .adapter.handle import (
 from .adapter.handle import (
     attachment_of as attachment_of,
 )
+from .adapter.load import load_adapter as load_adapter
 from .adapter.routing_file import (
     store_routing as store_routing,
 )

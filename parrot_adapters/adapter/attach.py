@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.handle import Attachment, attachment_of
+from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.parts import HostParts, find_parts

@@ -12,16 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.adapter_files import CONFIG, NAMELESS, WEIGHTS, save_tensors, sha256
+from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.errors import CheckpointError, explain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from parrot_adapters.adapter.stored import StoredAdapter
     from parrot_adapters.adapter.config import AdapterConfig
+    from parrot_adapters.adapter.stored import StoredAdapter
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = ["stored_layer", "write_derived"]

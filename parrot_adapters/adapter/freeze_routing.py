@@ -71,9 +71,9 @@ def freeze_routing(
         CheckpointError: ``adapter`` is no adapter, ``out`` exists, or the fold does not equal the mixture.
         ConfigError: no weights and none to be had, or experts that cannot be folded.
     """
-    from parrot_adapters.adapter.stored import read_adapter
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
     from parrot_adapters.adapter.routing_file import stored_routing
+    from parrot_adapters.adapter.stored import read_adapter
 
     stored = read_adapter(Path(adapter))
     layer = stored_layer(stored).requires_grad_(False).eval()

@@ -148,8 +148,8 @@ def grow_adapter(
         CheckpointError: ``adapter`` is no adapter, ``out`` exists, or answers changed after all.
         ConfigError: as :func:`grow`.
     """
-    from parrot_adapters.adapter.stored import read_adapter
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
+    from parrot_adapters.adapter.stored import read_adapter
 
     stored = read_adapter(Path(adapter))
     grown, state = grow_state(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.handle import Attachment, attachment_of
+from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.errors import HostError, SelfTestError, explain
 
 __all__ = ["self_test"]
@@ -40,9 +41,7 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
     if handle is None:
         raise HostError("self_test needs an attached host: call attach(model, ...) first")
     host = handle.model
-    modes = {module: module.training for module in host.modules()}
-    host.eval()
-    try:
+    with evaluation_mode(host):
         with handle.disabled():
             bare = _logits(host, inputs)
         with _perturbed(handle.require_module()), _some_language(handle, inputs):
@@ -51,9 +50,6 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
             with handle.disabled():
                 if not torch.equal(_logits(host, inputs), bare):
                     raise _failure(handle, "disabled(), the host does not give the logits it gave before")
-    finally:
-        for module, training in modes.items():  # one by one: a user may have put parts of it in evaluation mode
-            module.training = training
 
 
 def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolerance: float | None) -> None:
