@@ -25,7 +25,8 @@ OWN_PART = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 # The body of cards written before there were marks.
 UNMARKED = re.compile(
     r"Load this adapter with parrot_adapters \(not with .*?"
-    r"(?:stage 1 of PARROT \(arXiv 2406\.02539\)\.|\| --- \|\n\|[^\n]*\|(?:\n\nDerived from another adapter:\n(?:\n- [^\n]*)+)?)",
+    r"(?:stage 1 of PARROT \(arXiv 2406\.02539\)\.|\| --- \|\n\|[^\n]*\|)"
+    r"(?:\n\nDerived from another adapter:\n(?:\n- [^\n]*)+)?",
     re.DOTALL,
 )
 TAGS = ("parrot", "multilingual", "mixture-of-experts", "adapter")
