@@ -22,13 +22,13 @@ from .adapter.handle import (
 from .adapter.handle import (
     attachment_of as attachment_of,
 )
+from .adapter.language_routing import (
+    read_language_routing as read_language_routing,
+)
+from .adapter.language_routing import (
+    write_language_routing as write_language_routing,
+)
 from .adapter.load import load_adapter as load_adapter
-from .adapter.routing_file import (
-    store_routing as store_routing,
-)
-from .adapter.routing_file import (
-    stored_routing as stored_routing,
-)
 from .adapter.self_test import self_test as self_test
 from .core import (
     Aligned as Aligned,
@@ -57,3 +57,5 @@ from .hosts import (
 )
 from .plugins.examples import Example as Example
 from .plugins.hookspecs import hookimpl as hookimpl
+
+__version__: str

@@ -205,6 +205,11 @@ def test_what_the_library_needs_is_installed_with_it():
     assert "py.typed" not in bitten
 
 
+def test_the_library_says_its_version():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert import_module("parrot_adapters").__version__ == settings["project"]["version"]
+
+
 def test_each_rule_bites():
     handle = "class Handle:\n    def __init__(self):\n        self._lora = None\n    def _close(self): ..."
     assert own_underscore_names(handle) == {"_lora", "_close"}

@@ -120,8 +120,9 @@ def assemble(
         layer.to(device=parts.base.get_input_embeddings().weight.device)
     handle = Attachment(parts, config, layer, chat, detector)
     if layer is not None:
-        made = [component.factory(handle) for component in manager.components("observer")]
-        handle.watch(*(observer for observer in made if observer is not None))
+        for component in manager.components("observer"):
+            if (observer := component.factory(handle)) is not None:
+                handle.add_observer(observer)
     handle.install(owns_projector=owns_projector, lora=lora)
     return handle
 

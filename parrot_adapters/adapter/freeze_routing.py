@@ -23,7 +23,7 @@ from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.config import AdapterConfig
-    from parrot_adapters.adapter.routing_file import StoredRouting
+    from parrot_adapters.adapter.language_routing import LanguageRouting
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = ["Frozen", "fold_experts", "freeze_config", "freeze_routing", "language_weights"]
@@ -64,7 +64,7 @@ def freeze_routing(
         out: directory to make.
         weights: the constant weights, one per expert, normalised to sum to one; ``top_k`` of the adapter is applied.
             None asks the router for the language's own weights, or, where it goes by what prompts say, takes the mean
-            that was measured and stored with the adapter (:func:`parrot_adapters.store_routing`).
+            that was measured and stored with the adapter (:func:`parrot_adapters.write_language_routing`).
         language: BCP-47 tag; noted in the result, and what the router is asked for.
 
     Raises:
@@ -72,13 +72,13 @@ def freeze_routing(
         ConfigError: no weights and none to be had, or experts that cannot be folded.
     """
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
-    from parrot_adapters.adapter.routing_file import stored_routing
+    from parrot_adapters.adapter.language_routing import read_language_routing
     from parrot_adapters.adapter.stored import read_adapter
 
     stored = read_adapter(Path(adapter))
     layer = stored_layer(stored).requires_grad_(False).eval()
     if weights is None:
-        shares = language_weights(layer, language, stored_routing(adapter))
+        shares = language_weights(layer, language, read_language_routing(adapter))
     else:
         shares = _as_weights(weights, layer.num_experts)
     if layer.top_k is not None:
@@ -148,7 +148,7 @@ def freeze_config(config: AdapterConfig, folded: nn.Module) -> AdapterConfig:
 
 
 def language_weights(
-    layer: AlignmentLayer, language: str | None, measured: Mapping[str, StoredRouting] | None = None
+    layer: AlignmentLayer, language: str | None, measured: Mapping[str, LanguageRouting] | None = None
 ) -> Tensor:
     """(E,) the weights a router gives a language whatever the prompt says, or else the mean that was measured for it.
 

@@ -8,12 +8,14 @@ the host as it was.
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from parrot_adapters.adapter.adapter_files import LORA_CONFIG, PROJECTOR
 from parrot_adapters.adapter.config import AdapterConfig
@@ -208,26 +210,23 @@ class Attachment:
         with recording(id(self if self._seam is None else self._seam), graph=graph) as log:
             yield log
 
-    @contextmanager
-    def observe(self, observer: Callable[[RoutingRecord], object]) -> Iterator[None]:
-        """Call ``observer`` with a :class:`RoutingRecord` (no graph) after every pass inside the block.
+    def add_observer(self, observer: Callable[[RoutingRecord], object]) -> RemovableHandle:
+        """Call a function after every pass through the adapter, in every thread; nothing is kept.
 
-        Unlike :meth:`record_routing` this holds in every thread, and keeps nothing. Plugins offer observers that are
-        there from the start through the hook ``register_observers``.
+        Plugins offer observers that are there from the start through the hook ``register_observers``. To collect the
+        records of one block of code use :meth:`record_routing`.
+
+        Args:
+            observer: Function of a :class:`RoutingRecord` without a graph; what it returns is ignored.
+
+        Returns:
+            A handle whose ``remove()`` takes the observer off; as a context manager it does so on leaving. Without
+            either the observer stays as long as the adapter is attached.
         """
-        self.watch(observer)
-        try:
-            yield
-        finally:
-            if self._seam is not None:
-                kept = list(self._seam.observers)
-                kept.remove(observer)
-                self._seam.observers = tuple(kept)
-
-    def watch(self, *observers: Callable[[RoutingRecord], object]) -> None:
-        """Like :meth:`observe`, for as long as the adapter is attached."""
-        if self._seam is not None:
-            self._seam.observers = (*self._seam.observers, *observers)
+        observers = OrderedDict() if self._seam is None else self._seam.observers
+        removable = RemovableHandle(observers)
+        observers[removable.id] = observer
+        return removable
 
     # --- training ----------------------------------------------------------------------------------------------
 

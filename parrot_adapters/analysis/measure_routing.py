@@ -62,7 +62,7 @@ def measure_prompts(
     images: Sequence[str | Path] = (),
     language: str,
 ) -> RoutingStatistics:
-    """As :func:`measure_routing`, as statistics that :func:`parrot_adapters.store_routing` keeps."""
+    """As :func:`measure_routing`, as statistics that :func:`parrot_adapters.write_language_routing` keeps."""
     return RoutingStatistics.of(_records(model, adapter, prompts, images, language))
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -71,7 +72,7 @@ class NativeSeam:
     ) -> None:
         self.parts, self.layer, self.scope, self.detector = parts, layer, scope, detector
         self.enabled = True
-        self.observers: tuple[Callable[[RoutingRecord], object], ...] = ()
+        self.observers: OrderedDict[int, Callable[[RoutingRecord], object]] = OrderedDict()  # in the order added
         self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
         self._pixels = tuple(e.pixels for e in parts.encoders.values())
@@ -273,7 +274,7 @@ class NativeSeam:
         )
         for log, graph in logs:
             log.append(record if graph else record.detached())
-        for observer in self.observers:
+        for observer in tuple(self.observers.values()):  # another thread may add or remove one meanwhile
             observer(record.detached())
 
 

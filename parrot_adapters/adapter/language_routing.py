@@ -1,10 +1,10 @@
 """How an adapter routes each language on average, kept beside its weights.
 
     observer = RoutingObserver()
-    with observer.watching(handle), handle.languages(...):
+    with handle.add_observer(observer), handle.languages(...):
         ...                                                   # a pass over validation data, for example
     handle.save_pretrained("my-adapter")
-    store_routing("my-adapter", observer.statistics())        # or: parrot measure-routing my-adapter --model ...
+    write_language_routing("my-adapter", observer.statistics())  # or: parrot measure-routing my-adapter --model ...
     freeze_routing("my-adapter", "my-adapter-tr", language="tr")
 
 ``parrot train`` stores it with every adapter it finishes whose samples say their language.
@@ -27,14 +27,14 @@ from parrot_adapters.errors import CheckpointError, ConfigError, explain
 if TYPE_CHECKING:
     from parrot_adapters.core import RoutingStatistics
 
-__all__ = ["StoredRouting", "store_routing", "stored_routing"]
+__all__ = ["LanguageRouting", "read_language_routing", "write_language_routing"]
 
 FILE = "routing.json"
 FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class StoredRouting:
+class LanguageRouting:
     """The mean routing of one language.
 
     Attributes:
@@ -46,7 +46,7 @@ class StoredRouting:
     decisions: int
 
 
-def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[str, StoredRouting]:
+def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[str, LanguageRouting]:
     """Keep the mean routing of each known language with an adapter.
 
     Languages stored before for the same weights stay; those of other weights go.
@@ -64,7 +64,7 @@ def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[st
     """
     directory, digest, experts = _adapter(adapter)
     measured = {
-        language: StoredRouting(tuple(weights), statistics.counts[language])
+        language: LanguageRouting(tuple(weights), statistics.counts[language])
         for language, weights in sorted(statistics.by_language.items())
         if language
     }
@@ -72,7 +72,7 @@ def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[st
         raise ConfigError("no language is known of what was routed: declare it with handle.languages([...])")
     if statistics.num_experts != experts:
         raise ConfigError(f"routing over {statistics.num_experts} experts is not that of an adapter of {experts}")
-    stored = stored_routing(directory) | measured
+    stored = read_language_routing(directory) | measured
     described = {
         "format_version": FORMAT_VERSION,
         "weights_sha256": digest,
@@ -89,7 +89,7 @@ def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[st
     return stored
 
 
-def stored_routing(adapter: str | Path) -> dict[str, StoredRouting]:
+def read_language_routing(adapter: str | Path) -> dict[str, LanguageRouting]:
     """The mean routing of each language that was measured with the adapter's weights; empty where none was.
 
     Raises:
@@ -104,7 +104,7 @@ def stored_routing(adapter: str | Path) -> dict[str, StoredRouting]:
         if described["weights_sha256"] != digest:
             return {}
         found = {
-            language: StoredRouting(tuple(map(float, one["weights"])), int(one["decisions"]))
+            language: LanguageRouting(tuple(map(float, one["weights"])), int(one["decisions"]))
             for language, one in described["languages"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
