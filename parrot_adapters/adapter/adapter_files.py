@@ -14,7 +14,6 @@ adapter or the new one, whole. No pickle, in either direction.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from parrot_adapters.digests import file_digest
 from parrot_adapters.errors import CheckpointError, explain
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
     "find_file",
     "read_tensors",
     "save_tensors",
-    "sha256",
     "staging_directory",
 ]
 
@@ -111,11 +110,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 def find_file(path: Path, digest: str) -> Path:
     """The file of that content: under its name, or under its pending one if a save was cut short."""
     pending = _pending(path, str(digest))
-    return pending if pending.is_file() and (not path.is_file() or sha256(path) != digest) else path
+    return pending if pending.is_file() and (not path.is_file() or file_digest(path) != digest) else path
 
 
 def check_file(path: Path, digest: str) -> None:
-    if sha256(path) != digest:
+    if file_digest(path) != digest:
         raise CheckpointError(
             explain(
                 f"{path} is damaged: its contents are not what was saved.",
@@ -141,8 +140,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             )
         )
     return tensors
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

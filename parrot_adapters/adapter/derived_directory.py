@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.adapter.adapter_files import CONFIG, NAMELESS, WEIGHTS, save_tensors, sha256
+from parrot_adapters.adapter.adapter_files import CONFIG, NAMELESS, WEIGHTS, save_tensors
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
+from parrot_adapters.atomic_files import appearing_directory
+from parrot_adapters.digests import file_digest
 from parrot_adapters.errors import CheckpointError, explain
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def write_derived(
         raise CheckpointError(explain(f"{out} exists already.", to_do="name a directory that does not exist"))
     described = json.loads((stored.directory / CONFIG).read_text("utf-8"))
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-saving-", dir=out.parent))
-        try:
+        with appearing_directory(out, existing="refuse") as staging:
             for name in described["files"]:
                 (staging / name).parent.mkdir(exist_ok=True)
                 if name != WEIGHTS:
@@ -78,14 +76,10 @@ def write_derived(
                 "base_model_name_or_path": stored.base_model or NAMELESS,
                 "adapter": config.to_dict(),
                 "plugins": [p for p in described["plugins"] if used.get(p["kind"], p["name"]) == p["name"]],
-                "files": {name: sha256(staging / name) for name in described["files"]},
+                "files": {name: file_digest(staging / name) for name in described["files"]},
                 "derived": dict(how),
             }
             write_card(staging, updated_card(read_card(stored.directory), replace(stored, config=config), how))
             (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            staging.chmod(0o755)
-            os.replace(staging, out)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise CheckpointError(explain(f"cannot write {out}.", because=error)) from error

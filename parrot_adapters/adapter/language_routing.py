@@ -16,12 +16,12 @@ it no longer counts; the other files know nothing of it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.atomic_files import write_json
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -
         },
     }
     try:
-        whole = directory / f".{FILE}"  # one name: what a killed process left is written over
-        whole.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        os.replace(whole, directory / FILE)
+        write_json(directory / FILE, described, indent=2)
     except OSError as error:
         raise CheckpointError(explain(f"cannot write {directory / FILE}.", because=error)) from error
     return stored

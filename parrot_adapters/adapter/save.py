@@ -18,11 +18,11 @@ from parrot_adapters.adapter.adapter_files import (
     PROJECTOR,
     WEIGHTS,
     save_tensors,
-    sha256,
     staging_directory,
 )
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.adapter.snapshot import AdapterSnapshot
+from parrot_adapters.digests import file_digest
 from parrot_adapters.errors import CheckpointError, explain
 
 __all__ = ["write_adapter"]
@@ -69,6 +69,6 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
         "chat_format": snapshot.chat.to_dict(),
         "host": dict(snapshot.host),
         "plugins": [dict(used) for used in snapshot.plugins],
-        "files": {name: sha256(staging / name) for name in HASHED if (staging / name).is_file()},
+        "files": {name: file_digest(staging / name) for name in HASHED if (staging / name).is_file()},
     }
     (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -13,10 +13,7 @@ are the original's.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from torch import Tensor
 from parrot_adapters.adapter.attach import assemble
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.original_names import from_reference, to_reference
+from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.errors import CheckpointError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.parts import find_parts
@@ -117,7 +115,7 @@ def import_reference(
 def _import(
     source: Path, destination: Path, reference: ReferenceConfig, progress: Progress, shard_bytes: int
 ) -> ImportReport:
-    with _appearing(destination) as staging:
+    with appearing_directory(destination, existing="refuse") as staging:
         host, adapter = staging / "host", staging / "adapter"
         host.mkdir()
         image_token_id, notes = carry_over_tokenizer(source, reference, host)
@@ -264,21 +262,6 @@ def _empty_host(config: Any) -> Any:
 
     with torch.device("meta"):
         return LlavaForConditionalGeneration(config)
-
-
-@contextmanager
-def _appearing(directory: Path) -> Iterator[Path]:
-    """A staging directory beside ``directory`` that takes its name at the end, or vanishes."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        yield staging
-        staging.chmod(0o755)
-        if directory.exists():
-            directory.rmdir()  # empty, or this fails
-        os.replace(staging, directory)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _some(names: list[str]) -> str | None:
