@@ -15,7 +15,7 @@ __all__ = ["AdapterConfig"]
 LARGEST = 1e30  # a factor beyond it overflows float32
 
 TEXT_SCOPES = {
-    "first-turn": "text of the first user turn; the same in training and inference, whatever was answered",
+    "first-turn": "the text of the first user turn; the same in training and inference, whatever was answered",
     "reference": "all text that is not a label in training, the whole prompt at inference: the original's behaviour",
 }
 
@@ -25,30 +25,34 @@ class AdapterConfig:
     """Settings of one adapter. Names of routers, experts and summaries are looked up when it is attached.
 
     Args:
-        router: a registered router: ``"text-guided"`` (the paper's), ``"text-guided-qkv"``, ``"per-token"``,
-            ``"top-k"`` (sparse, balanced), ``"language-id"``, the controls ``"visual-only"``, ``"uniform"`` and
-            ``"frozen"``, or a plugin's.
-        expert: a registered expert bank: ``"swiglu"`` (released code), ``"mlp"`` (paper's text),
-            ``"conditioned-swiglu"``, ``"shared-swiglu"``, ``"merged"`` (SMEAR), ``"low-rank"``, or a plugin's.
-        num_experts: E.
-        expert_hidden_size: F, hidden width of one expert. The paper's 4096 suits hosts of width 4096; three matrices
-            of F x width per expert.
-        top_k: experts kept per item, weights renormalised; None keeps all. With 1 the only weight is always one, so the
-            task's loss gives the router no gradient: add a loss on its logits, or use more.
-        residual_scale: factor of the visual tokens as they came.
-        moe_scale: factor of the experts' mixture. The original is ``residual_scale=0.1, moe_scale=1``.
-        summary: a registered visual summary, or ``"auto"``: the host's best (its CLS token, else the mean).
-        text_scope: which text of a prompt the router reads: ``"first-turn"``, or ``"reference"`` for released
-            checkpoints.
-        router_options: keyword arguments of the router's factory, e.g. ``{"normalize": "none"}``.
-        expert_options: keyword arguments of the expert's factory.
-        host_options: fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
+        router: Name of a registered router: ``"text-guided"`` (default, the paper's), ``"text-guided-qkv"``,
+            ``"per-token"``, ``"top-k"`` (sparse, balanced), ``"language-id"``, the controls ``"visual-only"``,
+            ``"uniform"`` and ``"frozen"``, or a plugin's.
+        expert: Name of a registered expert bank: ``"swiglu"`` (default, as in the released code), ``"mlp"`` (as in the
+            paper's text), ``"conditioned-swiglu"``, ``"shared-swiglu"``, ``"merged"`` (SMEAR), ``"low-rank"``, or a
+            plugin's.
+        num_experts: Number of experts E, at least 1 (default 6).
+        expert_hidden_size: Hidden width F of one expert, at least 1. The paper's 4096 (default) suits hosts of width
+            4096; an expert has three matrices of F x width.
+        top_k: Number of experts kept for each item, 1 to E, their weights renormalised; None (default) keeps all. With
+            1 the only weight is always one, so the task's loss gives the router no gradient: add a loss on its logits,
+            or use more.
+        residual_scale: Factor of the visual tokens as they came (default 1).
+        moe_scale: Factor of the experts' mixture (default 1). The original has ``residual_scale=0.1, moe_scale=1``.
+        summary: Name of a registered visual summary, or ``"auto"`` (default): the host's best, its CLS token or else
+            the mean.
+        text_scope: Which text of a prompt the router reads: ``"first-turn"`` (default), or ``"reference"`` as released
+            checkpoints do.
+        router_options: Keyword arguments of the router's factory, for example ``{"normalize": "none"}``.
+        expert_options: Keyword arguments of the expert bank's factory.
+        host_options: Fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
             ``{"deepstack": "align"}``.
-        detector: a registered language detector, asked when no language was declared; None asks nobody.
-        seed: of the adapter's initial weights; the global random state is never touched.
+        detector: Name of a registered language detector, asked for prompts whose language was not declared; None
+            (default) asks nobody.
+        seed: Seed of the adapter's initial weights, 0 (default) to 2**63 - 1; the global random state is never touched.
 
     Raises:
-        ConfigError: unknown names, wrong types or impossible values, all reported together.
+        ConfigError: Unknown names, wrong types or impossible values, all reported together.
     """
 
     router: Annotated[str, Text()] = "text-guided"

@@ -38,8 +38,8 @@ class LanguageRouting:
     """The mean routing of one language.
 
     Attributes:
-        weights: (E,) mean weights, after ``top_k``.
-        decisions: how many images (or visual tokens, for a router per token) they are the mean of.
+        weights: Mean routing weights, E numbers, after ``top_k``.
+        decisions: Number of images that they are the mean of (of visual tokens, for a router that routes each token).
     """
 
     weights: tuple[float, ...]
@@ -47,20 +47,20 @@ class LanguageRouting:
 
 
 def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[str, LanguageRouting]:
-    """Keep the mean routing of each known language with an adapter.
+    """Store the mean routing of each language beside a saved adapter, in ``routing.json``.
 
-    Languages stored before for the same weights stay; those of other weights go.
+    Languages that were stored for the same weights stay; those of other weights go.
 
     Args:
-        adapter: an adapter directory, of the very weights that were watched.
-        statistics: of passes whose languages were declared or detected.
+        adapter: Directory of the adapter, with the very weights that were observed.
+        statistics: Routing statistics of passes whose languages were declared or detected.
 
     Returns:
         Everything stored now, by BCP-47 tag.
 
     Raises:
-        CheckpointError: no adapter there, or it cannot be written to.
-        ConfigError: no language is known, or another number of experts than the adapter's.
+        CheckpointError: There is no adapter, or its directory cannot be written.
+        ConfigError: No language is known, or the statistics are of another number of experts.
     """
     directory, digest, experts = _adapter(adapter)
     measured = {
@@ -88,10 +88,16 @@ def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -
 
 
 def read_language_routing(adapter: str | Path) -> dict[str, LanguageRouting]:
-    """The mean routing of each language that was measured with the adapter's weights; empty where none was.
+    """Read the mean routing of each language that was measured with a saved adapter's present weights.
+
+    Args:
+        adapter: Directory of the adapter.
+
+    Returns:
+        Mean routing by BCP-47 tag; empty where nothing was measured, or only for other weights.
 
     Raises:
-        CheckpointError: no adapter there, or its ``routing.json`` cannot be understood.
+        CheckpointError: There is no adapter, or its ``routing.json`` cannot be understood.
     """
     directory, digest, experts = _adapter(adapter)
     path = directory / FILE

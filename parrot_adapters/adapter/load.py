@@ -27,21 +27,22 @@ __all__ = ["load_adapter"]
 def load_adapter(
     model: Any, directory: str | os.PathLike[str], *, processor: Any = None, strict: bool = False
 ) -> Attachment:
-    """Attach an adapter from disk, or from the Hub when no such directory exists and the name is ``owner/name``.
-
-    Everything is read and checked before the host is touched.
+    """Attach a saved adapter. Everything is read and checked before the host is touched.
 
     Args:
-        model: a host of the kind the adapter was made for.
-        directory: what :meth:`Attachment.save_pretrained` wrote.
-        processor: needed only by an adapter with a language detector.
-        strict: refuse a host of the same architecture with other weights, instead of warning.
+        model: Host of the kind that the adapter was made for.
+        directory: Directory that :meth:`Attachment.save_pretrained` wrote, or a Hub name ``owner/name``.
+        processor: Processor or tokenizer of the host; only an adapter with a language detector needs it.
+        strict: Whether a host of the same architecture with other weights is refused (default: a warning).
+
+    Returns:
+        The handle. As a context manager it detaches on leaving.
 
     Raises:
-        CheckpointError: not an adapter directory, damaged, of a newer format, or holding NaN.
-        HostMismatchError: made for another architecture (or other weights, with ``strict``).
-        PluginError: a plugin it needs is missing.
-        AlreadyAttachedError: the host carries an adapter.
+        CheckpointError: Not an adapter's directory, damaged, of a newer format, or holding NaN.
+        HostMismatchError: The adapter was made for another architecture (or other weights, with ``strict``).
+        PluginError: A plugin that it needs is missing.
+        AlreadyAttachedError: The host carries an adapter.
     """
     stored = read_adapter(local_directory(directory))
     parts = free_host(model, stored.config)
