@@ -47,7 +47,8 @@ HOST_PARTS = ("projector", "vision_tower", "language_model")
 
 def attachment_of(model: Any) -> Attachment | None:
     """The handle of the adapter a model carries, or None. A deep copy of a host has a handle of its own."""
-    inner = model.get_base_model() if callable(getattr(model, "get_base_model", None)) else model
+    inner = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    inner = inner.get_base_model() if callable(getattr(inner, "get_base_model", None)) else inner
     return inner.__dict__.get(HANDLE_NAME)
 
 
@@ -352,16 +353,7 @@ class Attachment:
         if not self._attached:
             return
         self._set_active(False)
-        if self._seam is not None:
-            self._seam.remove()
-        if self._objective is not None:
-            self._objective.remove()
-        if self._lora is not None:
-            self._lora.remove()
-        if self._layer is not None:
-            delattr(self.parts.base, MODULE_NAME)
-        self._overrides.remove()
-        self._attached = False
+        self._take_off()
 
     def __enter__(self) -> Attachment:
         return self
@@ -451,23 +443,21 @@ class Attachment:
     # --- inside ------------------------------------------------------------------------------------------------
 
     def install(self, *, owns_projector: bool, lora: Any) -> None:
-        """Put it on the host; called once, where a handle is made."""
+        """Put it on the host, whole or, where any of it fails, not at all; called once, where a handle is made."""
+        try:
+            self._put_on(owns_projector=owns_projector, lora=lora)
+        except BaseException:
+            self._take_off()
+            raise
+
+    def _put_on(self, *, owns_projector: bool, lora: Any) -> None:
         host, base = self.model, self.parts.base
         if owns_projector:
-            if self.projector is None:
-                raise HostError(
-                    explain(
-                        f"no projector found in {type(host).__name__}, so the adapter cannot own it.",
-                        looked_for=", ".join(self.parts.spec.projector),
-                        to_do='name it: AdapterConfig(host_options={"projector": ["path.of.it"]})',
-                    )
-                )
-            self._switch = SwitchedWeights(self.projector)
+            self._switch = SwitchedWeights(self._trainable_projector())
         if lora is not None:
             from parrot_adapters.hosts.lora import LanguageModelLora
 
             self._lora = LanguageModelLora(self.parts, lora, self.config.seed)
-        # From here on nothing fails: the host gets all of it or, on an error above, none.
         if self._layer is not None and self._seam is not None:
             base.add_module(MODULE_NAME, self._layer)
             self._layer.train(host.training)
@@ -481,6 +471,53 @@ class Attachment:
         }
         self._overrides.put(**stand_ins)
         self._attached = True
+
+    def _take_off(self) -> None:
+        """Undo :meth:`_put_on`, however far it came; the host's own weights are live afterwards."""
+        if self._seam is not None:
+            self._seam.remove()
+        if self._switch is not None:
+            self._switch.use(adapter=False)
+        if self._objective is not None:
+            self._objective.remove()
+        if self._lora is not None:
+            self._lora.remove()
+        if hasattr(self.parts.base, MODULE_NAME):
+            delattr(self.parts.base, MODULE_NAME)
+        self._overrides.remove()
+        self._attached = False
+
+    def _trainable_projector(self) -> nn.Module:
+        """The host's projector, where an adapter can own it.
+
+        Raises:
+            HostError: there is none, or its weights are quantised and cannot be trained.
+        """
+        projector = self.projector
+        if projector is None:
+            raise HostError(
+                explain(
+                    f"no projector found in {type(self.model).__name__}, so the adapter cannot own it.",
+                    looked_for=", ".join(self.parts.spec.projector),
+                    to_do='name it: AdapterConfig(host_options={"projector": ["path.of.it"]})',
+                )
+            )
+        quantised = {
+            name: str(parameter.dtype).removeprefix("torch.")
+            for name, parameter in projector.named_parameters()
+            if not parameter.is_floating_point() or parameter.element_size() < 2
+        }
+        if quantised:
+            raise HostError(
+                explain(
+                    "the projector is quantised, so an adapter cannot own and train it.",
+                    given=", ".join(f"{self.parts.projector}.{name}: {dtype}" for name, dtype in quantised.items()),
+                    to_do=f"load the host with its projector in full, with bitsandbytes for example "
+                    f"BitsAndBytesConfig(..., llm_int8_skip_modules=[{self.parts.projector!r}, 'lm_head']); "
+                    "or attach without train_projector",
+                )
+            )
+        return projector
 
     def _require_attached(self) -> None:
         if not self._attached:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.adapter_files import PROJECTOR, WEIGHTS
-from parrot_adapters.adapter.attach import assemble, free_host, make_detector
+from parrot_adapters.adapter.attach import assemble, detached_on_failure, free_host, make_detector
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.adapter.stored import StoredAdapter, local_directory, read_adapter, require_same_tensors
@@ -75,11 +75,8 @@ def load_adapter(
         owns_projector=stored.projector is not None,
         lora=None if stored.lora_config is None else lora_arguments(stored.lora_config),
     )
-    try:
+    with detached_on_failure(handle):
         handle.take_over(projector=stored.projector, lora=stored.lora, source=stored.directory / PROJECTOR)
-    except BaseException:
-        handle.detach()
-        raise
     return handle
 
 

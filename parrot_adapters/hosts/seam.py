@@ -75,6 +75,7 @@ class NativeSeam:
         self.observers: OrderedDict[int, Callable[[RoutingRecord], object]] = OrderedDict()  # in the order added
         self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
+        self._displaced: dict[str, Any] = {}  # what the host's instance had in place of its class's helper
         self._pixels = tuple(e.pixels for e in parts.encoders.values())
         self._visual = (*self._pixels, "mm_encoder_outputs")
 
@@ -85,14 +86,19 @@ class NativeSeam:
         if outer is not base:
             self._hooks.append(outer.register_forward_pre_hook(self.note_labels, with_kwargs=True))
         if hasattr(type(outer), GENERATION_HELPER):
-            outer.__dict__[GENERATION_HELPER] = _Override(self, GENERATION_HELPER)
+            own = outer.__dict__
+            self._displaced = {name: own[name] for name in (GENERATION_HELPER,) if name in own}
+            own[GENERATION_HELPER] = _Override(self, GENERATION_HELPER)
 
     def remove(self) -> None:
-        """Take every trace of the seam off the host."""
+        """Take every trace of the seam off the host, however far :meth:`install` came."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
-        self.parts.outer.__dict__.pop(GENERATION_HELPER, None)
+        own = self.parts.outer.__dict__
+        if isinstance(own.get(GENERATION_HELPER), _Override):
+            del own[GENERATION_HELPER]
+            own.update(self._displaced)
 
     # --- what the host calls -----------------------------------------------------------------------------------
 
@@ -288,6 +294,8 @@ class _Override:
     @property
     def original(self) -> Callable[..., Any]:
         outer = self.seam.parts.outer
+        if self.name in self.seam._displaced:
+            return self.seam._displaced[self.name]
         return getattr(type(outer), self.name).__get__(outer)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
