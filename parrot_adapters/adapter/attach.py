@@ -137,13 +137,18 @@ def assemble(
     """Put a finished layer, or none, on a host that was checked to be free. Where it fails, the host stays bare."""
     if layer is not None:
         layer.to(device=parts.base.get_input_embeddings().weight.device)
-    handle = Attachment(parts, config, layer, chat, detector)
-    if layer is not None:
-        for component in manager.components("observer"):
-            if (observer := component.factory(handle)) is not None:
-                handle.add_observer(observer)
-    handle.install(owns_projector=owns_projector, lora=lora)
+    handle = Attachment(parts, config, layer, chat, detector, owns_projector=owns_projector, lora=lora)
+    with detached_on_failure(handle):
+        if layer is not None:
+            _add_observers(handle)
     return handle
+
+
+def _add_observers(handle: Attachment) -> None:
+    """Those that plugins offer."""
+    for component in manager.components("observer"):
+        if (observer := component.factory(handle)) is not None:
+            handle.add_observer(observer)
 
 
 def config_from(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:

@@ -70,6 +70,9 @@ class Attachment:
         layer: AlignmentLayer | None,
         chat: ChatFormat,
         detector: Callable[[Tensor, Tensor], list[str | None]] | None,
+        *,
+        owns_projector: bool,
+        lora: Any,
     ) -> None:
         self.parts, self.config, self.chat = parts, config, chat
         self._layer = layer
@@ -82,6 +85,11 @@ class Attachment:
         self._lora: LanguageModelLora | None = None
         self._overrides = HostOverrides(self.model)
         self._attached = False
+        try:
+            self._put_on(owns_projector=owns_projector, lora=lora)
+        except BaseException:
+            self._take_off()
+            raise
 
     # --- looking -----------------------------------------------------------------------------------------------
 
@@ -442,15 +450,8 @@ class Attachment:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def install(self, *, owns_projector: bool, lora: Any) -> None:
-        """Put it on the host, whole or, where any of it fails, not at all; called once, where a handle is made."""
-        try:
-            self._put_on(owns_projector=owns_projector, lora=lora)
-        except BaseException:
-            self._take_off()
-            raise
-
     def _put_on(self, *, owns_projector: bool, lora: Any) -> None:
+        """Put the adapter on the host, whole or, where any of it fails, not at all."""
         host, base = self.model, self.parts.base
         if owns_projector:
             self._switch = SwitchedWeights(self._trainable_projector())
