@@ -14,8 +14,8 @@ from .adapter.expert_sizes import (
 from .adapter.expert_sizes import (
     expert_parameters as expert_parameters,
 )
-from .adapter.freeze_routing import freeze_routing as freeze_routing
-from .adapter.grow import grow as grow
+from .adapter.fold_experts import freeze_routing as freeze_routing
+from .adapter.grow_experts import grow as grow
 from .adapter.handle import (
     Attachment as Attachment,
 )

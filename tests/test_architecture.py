@@ -192,8 +192,8 @@ def test_no_room_imports_one_above_it(graph):
     assert {room_of(module) for module in graph.sources} == set(ORDER)
     assert graph.upward(ORDER) == []
     lazy = "def later():\n    from parrot_adapters.training import train"
-    bitten = planted(graph, "parrot_adapters.hosts.spec", lazy)
-    assert bitten.upward(ORDER) == ["parrot_adapters.hosts.spec imports parrot_adapters.training.run"]
+    bitten = planted(graph, "parrot_adapters.hosts.host_spec", lazy)
+    assert bitten.upward(ORDER) == ["parrot_adapters.hosts.host_spec imports parrot_adapters.training.run"]
 
 
 def test_no_circle_of_files(graph):
@@ -205,7 +205,7 @@ def test_no_circle_of_files(graph):
 
 def test_types_may_look_up(graph):
     typed = "if TYPE_CHECKING:\n    from parrot_adapters.training import train"
-    assert planted(graph, "parrot_adapters.hosts.spec", typed).upward(ORDER) == []
+    assert planted(graph, "parrot_adapters.hosts.host_spec", typed).upward(ORDER) == []
 
 
 def test_contributing_tells_the_order():

@@ -1,4 +1,4 @@
-"""Put an adapter on a host: a new one, or (with :func:`assemble`) a layer that is finished already."""
+"""Put an adapter on a host: a new one, or (with :func:`attach_layer`) a layer that is finished already."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
-from parrot_adapters.hosts.parts import HostParts, find_parts
+from parrot_adapters.hosts.host_parts import HostParts, find_parts
 from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = [
-    "assemble",
+    "as_adapter_config",
     "attach",
+    "attach_layer",
     "attach_projector",
-    "config_from",
     "detached_on_failure",
-    "free_host",
+    "find_unattached_parts",
     "make_detector",
 ]
 
@@ -66,10 +66,10 @@ def attach(
         ConfigError: unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
         SelfTestError: the adapter does not act on this host as it should. Nothing stays attached.
     """
-    config = config_from(config)
-    parts = free_host(model, config)
+    config = as_adapter_config(config)
+    parts = find_unattached_parts(model, config)
     layer = build_layer(_resolved(config, parts), parts.width)
-    handle = assemble(
+    handle = attach_layer(
         parts,
         _resolved(config, parts),
         layer,
@@ -106,8 +106,8 @@ def attach_projector(model: Any, *, processor: Any = None, lora: Any = None, hos
         AlreadyAttachedError: it carries an adapter.
     """
     config = AdapterConfig(host_options=dict(host_options or {}))
-    parts = free_host(model, config)
-    handle = assemble(parts, config, None, chat=_chat(processor), owns_projector=True, lora=lora)
+    parts = find_unattached_parts(model, config)
+    handle = attach_layer(parts, config, None, chat=_chat(processor), owns_projector=True, lora=lora)
     with detached_on_failure(handle):
         if handle.projector is not None:
             handle.projector.requires_grad_(True)
@@ -124,7 +124,7 @@ def detached_on_failure(handle: Attachment) -> Iterator[None]:
         raise
 
 
-def assemble(
+def attach_layer(
     parts: HostParts,
     config: AdapterConfig,
     layer: AlignmentLayer | None,
@@ -151,7 +151,7 @@ def _add_observers(handle: Attachment) -> None:
             handle.add_observer(observer)
 
 
-def config_from(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:
+def as_adapter_config(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:
     """A configuration from whatever a caller has.
 
     Raises:
@@ -166,7 +166,7 @@ def config_from(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConf
     return config
 
 
-def free_host(model: Any, config: AdapterConfig) -> HostParts:
+def find_unattached_parts(model: Any, config: AdapterConfig) -> HostParts:
     """The parts of a host that carries no adapter.
 
     Raises:

@@ -28,14 +28,14 @@ from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
+from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
-from parrot_adapters.hosts.parts import HostParts
 from parrot_adapters.hosts.read_prompt import TextScope
 from parrot_adapters.hosts.seam import NativeSeam, declare_languages, undeclare_languages
 from parrot_adapters.hosts.switched_weights import SwitchedWeights
 
 if TYPE_CHECKING:
-    from parrot_adapters.adapter.added_losses import Objective
+    from parrot_adapters.adapter.added_losses import AddedLosses
     from parrot_adapters.core import AlignmentLayer
     from parrot_adapters.hosts.lora import LanguageModelLora
 
@@ -79,7 +79,7 @@ class Attachment:
         self._seam: NativeSeam | None = None
         if layer is not None:
             self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), detector)
-        self._objective: Objective | None = None
+        self._objective: AddedLosses | None = None
         self._enabled = True
         self._switch: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
@@ -254,12 +254,12 @@ class Attachment:
         Raises:
             UnknownNameError: a loss nobody registered.
         """
-        from parrot_adapters.adapter.added_losses import Objective
+        from parrot_adapters.adapter.added_losses import AddedLosses
 
         self._require_attached()
         if self._objective is not None:
             self._objective.remove()
-        self._objective = Objective(self, scales, options or {})
+        self._objective = AddedLosses(self, scales, options or {})
 
     @property
     def last_losses(self) -> dict[str, Tensor]:
@@ -451,7 +451,7 @@ class Attachment:
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _put_on(self, *, owns_projector: bool, lora: Any) -> None:
-        """Put the adapter on the host, whole or, where any of it fails, not at all."""
+        """Put the adapter on the host; where any of it fails, :meth:`_take_off` undoes it."""
         host, base = self.model, self.parts.base
         if owns_projector:
             self._switch = SwitchedWeights(self._trainable_projector())

@@ -11,14 +11,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.adapter_files import PROJECTOR, WEIGHTS
-from parrot_adapters.adapter.attach import assemble, detached_on_failure, free_host, make_detector
+from parrot_adapters.adapter.attach import attach_layer, detached_on_failure, find_unattached_parts, make_detector
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.adapter.stored import StoredAdapter, local_directory, read_adapter, require_same_tensors
 from parrot_adapters.errors import HostMismatchError, ParrotWarning, PluginError, UnknownNameError, explain
 from parrot_adapters.hosts.fingerprint import fingerprint, weights_differ
+from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.lora import lora_arguments
-from parrot_adapters.hosts.parts import HostParts
 from parrot_adapters.plugins import manager
 
 __all__ = ["load_adapter"]
@@ -45,7 +45,7 @@ def load_adapter(
         AlreadyAttachedError: The host carries an adapter.
     """
     stored = read_adapter(local_directory(directory))
-    parts = free_host(model, stored.config)
+    parts = find_unattached_parts(model, stored.config)
     _require_plugins(stored, parts)
     here = fingerprint(parts)
     stored.require_architecture(here)
@@ -66,7 +66,7 @@ def load_adapter(
     if stored.projector is not None and projector is not None:
         require_same_tensors(projector.state_dict(), stored.projector, stored.directory / PROJECTOR)
     detector = make_detector(stored.config, processor)
-    handle = assemble(
+    handle = attach_layer(
         parts,
         stored.config,
         layer,

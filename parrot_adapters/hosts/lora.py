@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain, suggest
+from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
-from parrot_adapters.hosts.parts import HostParts
 
 __all__ = ["LanguageModelLora", "lora_arguments", "mistyped_arguments", "unknown_arguments"]
 

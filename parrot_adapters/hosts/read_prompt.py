@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.hosts.chat_format import ChatFormat
-from parrot_adapters.hosts.parts import HostParts
+from parrot_adapters.hosts.host_parts import HostParts
 
 __all__ = ["Prompt", "TextScope", "read_prompt"]
 

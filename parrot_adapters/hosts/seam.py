@@ -31,11 +31,11 @@ from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
+from parrot_adapters.hosts.host_parts import Encoder, HostParts
 from parrot_adapters.hosts.key_value_cache import given_cache
 from parrot_adapters.hosts.packed_rows import read_apart
-from parrot_adapters.hosts.parts import Encoder, HostParts
 from parrot_adapters.hosts.read_prompt import Prompt, TextScope, read_prompt
-from parrot_adapters.hosts.routing_units import Units, find_units, flatten_features
+from parrot_adapters.hosts.routing_units import RoutingUnits, find_units, flatten_features
 
 __all__ = ["NativeSeam"]
 
@@ -196,7 +196,9 @@ class NativeSeam:
         units = find_units(sizes, placeholders, spec.unit)
         tokens = torch.cat(features)
         self._check_width(tokens)
-        units = Units(units.offsets.to(tokens.device), units.rows.to(tokens.device), units.items.to(tokens.device))
+        units = RoutingUnits(
+            units.offsets.to(tokens.device), units.rows.to(tokens.device), units.items.to(tokens.device)
+        )
         cls = self._cls(EncodedImages(self.parts.base, modality, output, features, call), units)
         result = self._run(tokens, units, prompt, cls, languages)
         self._record(result, units, modality, languages)
@@ -210,14 +212,14 @@ class NativeSeam:
         return new
 
     def _align_layer(
-        self, layer: Any, units: Units, prompt: Prompt, cls: Tensor | None, languages: Languages | None
+        self, layer: Any, units: RoutingUnits, prompt: Prompt, cls: Tensor | None, languages: Languages | None
     ) -> Any:
         features, restore = flatten_features(layer)
         tokens = self._run(torch.cat(features), units, prompt, cls, languages).tokens
         return restore(list(tokens.split([len(f) for f in features])))
 
     def _run(
-        self, tokens: Tensor, units: Units, prompt: Prompt, cls: Tensor | None, languages: Languages | None
+        self, tokens: Tensor, units: RoutingUnits, prompt: Prompt, cls: Tensor | None, languages: Languages | None
     ) -> Aligned:
         # A host spread over devices may make its visual tokens elsewhere than where the adapter lives.
         weight = next(self.layer.parameters(), tokens)
@@ -234,7 +236,7 @@ class NativeSeam:
         )
         return result._replace(tokens=result.tokens.to(tokens.device))
 
-    def _cls(self, encoded: EncodedImages, units: Units) -> Tensor | None:
+    def _cls(self, encoded: EncodedImages, units: RoutingUnits) -> Tensor | None:
         find = self.parts.spec.cls
         found = None if find is None or not self._has_cls else find(encoded)
         return None if found is None else found[units.items]
@@ -260,7 +262,7 @@ class NativeSeam:
             return tuple(self.detector(prompt.token_ids, prompt.steers))
         return None
 
-    def _record(self, result: Aligned, units: Units, modality: str, languages: Languages | None) -> None:
+    def _record(self, result: Aligned, units: RoutingUnits, modality: str, languages: Languages | None) -> None:
         logs = recordings_for(id(self))
         if not logs and not self.observers:
             return

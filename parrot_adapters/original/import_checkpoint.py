@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.adapter.attach import assemble
+from parrot_adapters.adapter.attach import attach_layer
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.original_names import from_reference, to_reference
 from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.errors import CheckpointError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
-from parrot_adapters.hosts.parts import find_parts
+from parrot_adapters.hosts.host_parts import find_parts
 from parrot_adapters.hosts.weight_files import WeightFiles, write_shards
 from parrot_adapters.original.host_names import (
     ADAPTER_PREFIX,
@@ -212,7 +212,7 @@ class _Plan:
         host.load_state_dict({self.host[key]: value for key, value in recognised.items()}, strict=False, assign=True)
         # Nothing of a host plugin is used, so none shall be asked for when the adapter is loaded.
         parts = replace(find_parts(host), plugin=None)
-        assemble(parts, self.adapter_config, layer, chat=ChatFormat()).save_pretrained(directory)
+        attach_layer(parts, self.adapter_config, layer, chat=ChatFormat()).save_pretrained(directory)
 
     def _enlarged(self, table: Tensor) -> Tensor:
         """An embedding table with rows for the placeholder: the mean of all others."""

@@ -85,7 +85,7 @@ def test_routing_of_other_weights_does_not_count(host, inputs, save_adapter, tmp
 
 
 def test_derived_adapters_start_anew(save_adapter, tmp_path):
-    from parrot_adapters.adapter.grow import grow_adapter
+    from parrot_adapters.adapter.grow_experts import grow_adapter
 
     source = save_adapter(num_experts=3)
     pa.write_language_routing(source, statistics())
