@@ -47,24 +47,28 @@ def attach(
     With built-in experts the host's outputs do not change by a bit until the adapter is trained.
 
     Args:
-        model: the host. It keeps its class; a PEFT model is looked through.
-        config: what to attach; None means ``AdapterConfig()``.
-        processor: the host's processor or tokenizer. From its chat template the adapter learns where a user's turn
-            begins and ends, and stores that with the checkpoint; a language detector needs it too.
-        train_projector: let the adapter own the projector's weights: they are made trainable, saved with the
-            adapter, and ``disabled()`` and ``detach()`` give the host its own back.
-        lora: a ``peft.LoraConfig`` (or its arguments) for the host's language model; belongs to the adapter likewise.
-        self_test: inputs of the host with at least one image; :func:`parrot_adapters.self_test` is run on them.
+        model: Host, a vision-language model of transformers. It keeps its class; a PEFT model is looked through.
+        config: Settings of the adapter, as an :class:`AdapterConfig` or a mapping of its fields; None (default) means
+            ``AdapterConfig()``.
+        processor: Processor or tokenizer of the host. From its chat template the adapter learns where a user's turn
+            begins and ends, which it stores when it is saved; a language detector needs it too. None (default): the
+            whole prompt is routing text where nothing else marks the turn's end.
+        train_projector: Whether the adapter owns the projector's weights (default: no). They are made trainable and
+            saved with the adapter, and ``disabled()`` and ``detach()`` give the host its own back.
+        lora: A ``peft.LoraConfig``, or a mapping of its arguments, for the host's language model; it belongs to the
+            adapter likewise. None (default) for none.
+        self_test: Inputs of the host with at least one image, on which :func:`parrot_adapters.self_test` is run; None
+            (default) runs none.
 
     Returns:
-        The handle. Usable as a context manager that detaches.
+        The handle. As a context manager it detaches on leaving.
 
     Raises:
-        HostError: not a host with vision, one the seam cannot reach, one that was compiled already, or one whose
+        HostError: Not a host with vision, one that the seam cannot reach, one that was compiled already, or one whose
             projector is quantised (with ``train_projector``).
-        AlreadyAttachedError: it carries an adapter.
-        ConfigError: unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
-        SelfTestError: the adapter does not act on this host as it should. Nothing stays attached.
+        AlreadyAttachedError: The host carries an adapter.
+        ConfigError: Unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
+        SelfTestError: The adapter does not act on this host as it should. Nothing stays attached.
     """
     config = as_adapter_config(config)
     parts = find_unattached_parts(model, config)
@@ -95,15 +99,21 @@ def attach_projector(model: Any, *, processor: Any = None, lora: Any = None, hos
     and has no module: ``handle.module`` is None, and the host runs its own code throughout.
 
     Args:
-        model: the host, as in :func:`attach`.
-        processor: its processor or tokenizer; only kept for the checkpoint.
-        lora: as in :func:`attach`.
-        host_options: fields of the :class:`HostSpec` to override, for example where the projector is.
+        model: Host, a vision-language model of transformers.
+        processor: Processor or tokenizer of the host, whose chat format is stored when the adapter is saved; None
+            (default) stores none.
+        lora: A ``peft.LoraConfig``, or a mapping of its arguments, for the host's language model; None (default) for
+            none.
+        host_options: Mapping of fields of the :class:`HostSpec` to override, for example where the projector is; None
+            (default) overrides none.
+
+    Returns:
+        The handle. As a context manager it detaches on leaving.
 
     Raises:
-        HostError: not a host with vision, one that was compiled already, or its projector is quantised or not where
+        HostError: Not a host with vision, one that was compiled already, or its projector is quantised or not where
             it should be.
-        AlreadyAttachedError: it carries an adapter.
+        AlreadyAttachedError: The host carries an adapter.
     """
     config = AdapterConfig(host_options=dict(host_options or {}))
     parts = find_unattached_parts(model, config)

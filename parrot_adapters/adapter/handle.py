@@ -1,4 +1,4 @@
-"""The handle of an adapter on a host: watch it, switch it, save it, take it off.
+"""The handle of an adapter on a host: observe it, switch it, save it, take it off.
 
 The host keeps its class and its API. What attaching adds, detaching removes: one submodule (so that ``.to()``,
 ``parameters()``, DDP and FSDP see the adapter), the seam's hooks, and an override of ``save_pretrained`` that writes
@@ -20,10 +20,11 @@ from torch.utils.hooks import RemovableHandle
 from parrot_adapters.adapter.adapter_files import LORA_CONFIG, PROJECTOR
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.host_overrides import MODULE_NAME, BareHostSave, HostOverrides
+from parrot_adapters.adapter.hub import local_directory, upload_adapter
 from parrot_adapters.adapter.parameter_report import parameter_report, print_report
 from parrot_adapters.adapter.save import write_adapter
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
-from parrot_adapters.adapter.stored import local_directory, read_adapter, require_same_tensors
+from parrot_adapters.adapter.stored import read_adapter, require_same_tensors
 from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
@@ -53,14 +54,15 @@ def attachment_of(model: Any) -> Attachment | None:
 
 
 class Attachment:
-    """An adapter on a host: switch it, watch it, save it, take it off.
+    """The handle of an adapter on a host: observe it, switch it, save it, take it off.
 
-    Made by ``attach``, ``attach_projector`` and ``load_adapter``.
+    ``attach``, ``attach_projector`` and ``load_adapter`` make handles.
 
     Attributes:
-        model: the host.
-        config: with ``summary`` resolved.
-        parts: where the host's parts are.
+        model: The host.
+        config: The adapter's settings, ``summary="auto"`` replaced by what it means on this host.
+        parts: The host, taken apart.
+        chat: The chat format of the host's processor; empty where none was given.
     """
 
     def __init__(
@@ -214,7 +216,7 @@ class Attachment:
         """Collect a :class:`RoutingRecord` for every pass through the adapter inside the block, in this context only.
 
         Args:
-            graph: keep the autograd graph, for auxiliary losses.
+            graph: Whether the records keep the autograd graph, for auxiliary losses (default: no).
         """
         with recording(id(self if self._seam is None else self._seam), graph=graph) as log:
             yield log
@@ -247,12 +249,12 @@ class Attachment:
         distributed run waits for another.
 
         Args:
-            scales: factor of each registered loss, as in :func:`parrot_adapters.auxiliary_losses`; they replace what
-                was set before.
-            options: keyword arguments of a loss's factory, by loss name.
+            scales: Factor of each registered loss by name, for example ``{"load-balancing": 0.01}``; they replace
+                those set before.
+            options: Keyword arguments of a loss's factory by loss name; None (default) for none.
 
         Raises:
-            UnknownNameError: a loss nobody registered.
+            UnknownNameError: No loss of that name is registered.
         """
         from parrot_adapters.adapter.added_losses import AddedLosses
 
@@ -273,12 +275,13 @@ class Attachment:
         """Take over the projector of another adapter: what stage 1 made, for stage 2.
 
         Args:
-            directory: of an adapter that owns its projector, made for the same architecture.
+            directory: Directory, or Hub name, of an adapter that owns its projector and was made for the same
+                architecture.
 
         Raises:
-            HostError: this adapter does not own its projector.
-            CheckpointError: no adapter there, or one without a projector.
-            HostMismatchError: a projector of another shape.
+            HostError: This adapter does not own its projector.
+            CheckpointError: There is no adapter, or one without a projector.
+            HostMismatchError: The adapter there was made for another architecture.
         """
         self._require_projector()
         stored = read_adapter(local_directory(directory))
@@ -290,14 +293,14 @@ class Attachment:
         """Take over the LoRA weights of another adapter.
 
         Args:
-            directory: of an adapter with LoRA on the same layers of the same architecture, with the same settings
-                (rank, scale ...; dropout may differ).
+            directory: Directory, or Hub name, of an adapter with LoRA on the same layers of the same architecture, with
+                the same settings (rank, scale ...; dropout may differ).
 
         Raises:
-            HostError: this adapter has no LoRA.
-            ConfigError: the LoRA there has other settings; the message names both.
-            CheckpointError: no adapter there, or one without LoRA.
-            HostMismatchError: made for another architecture.
+            HostError: This adapter has no LoRA.
+            ConfigError: The LoRA there has other settings; the message names both.
+            CheckpointError: There is no adapter, or one without LoRA.
+            HostMismatchError: The adapter there was made for another architecture.
         """
         lora = self._require_lora()
         stored = read_adapter(local_directory(directory))
@@ -388,12 +391,13 @@ class Attachment:
         """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
 
         Args:
-            directory: created if needed; an adapter already there is replaced, other files stay. At any moment the
-                directory holds the old adapter or the new one, whole.
+            directory: Directory to write, made if needed. An adapter that is there is replaced; other files stay, and so
+                does what its owner wrote in its model card. At any moment the directory holds the old adapter or the
+                new one, whole.
 
         Raises:
-            CheckpointError: the directory cannot be written.
-            HostError: the adapter was detached.
+            CheckpointError: The directory cannot be written.
+            HostError: The adapter was detached.
         """
         write_adapter(self.snapshot(), Path(directory))
 
@@ -437,16 +441,16 @@ class Attachment:
         return bare if self._lora is None else self._lora.bare_names(bare)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
-        """Save and upload to the Hugging Face Hub; ``options`` go to ``HfApi.upload_folder``."""
-        import tempfile
+        """Save the adapter and upload it to the Hugging Face Hub.
 
-        from huggingface_hub import HfApi
+        Args:
+            repo_id: Name of the repository, ``owner/name``; made if needed. Its model card keeps what its owner wrote.
+            options: Further arguments of ``huggingface_hub.HfApi.upload_folder``.
 
-        api = HfApi()
-        api.create_repo(repo_id, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return api.upload_folder(repo_id=repo_id, folder_path=folder, **options)
+        Returns:
+            What ``upload_folder`` returns: the commit.
+        """
+        return upload_adapter(self.snapshot(), repo_id, **options)
 
     # --- inside ------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from parrot_adapters.hosts.fingerprint import structure_differences
 from parrot_adapters.hosts.hub_name import as_hub_name
 from parrot_adapters.hosts.lora import lora_arguments
 
-__all__ = ["StoredAdapter", "local_directory", "read_adapter", "require_same_tensors"]
+__all__ = ["StoredAdapter", "read_adapter", "require_same_tensors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,26 +145,6 @@ def read_adapter(directory: Path) -> StoredAdapter:
         lora=read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
         directory=directory,
     )
-
-
-def local_directory(directory: str | os.PathLike[str]) -> Path:
-    """A directory as it is; a name ``owner/name`` that is none is fetched from the Hub.
-
-    Raises:
-        CheckpointError: The Hub does not give it.
-    """
-    path = Path(directory)
-    if path.exists() or str(directory).count("/") != 1 or str(directory).startswith((".", "/", "~")):
-        return path
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(directory)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise CheckpointError(
-            explain(f"no directory {str(directory)!r}, and the Hub has not given it.", hub_says=error)
-        ) from error
 
 
 def require_same_tensors(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
