@@ -1,7 +1,5 @@
 """What an adapter is made of. Plain data: no torch here, and nothing that JSON cannot hold."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -83,7 +81,7 @@ class AdapterConfig:
             object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> AdapterConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The config behind :meth:`to_dict`.
 
         Raises:

@@ -5,7 +5,6 @@ A field whose type allows None may be None whatever its rules say.
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -113,21 +112,25 @@ class PlainOptions:
 
 def field_rules(owner: type) -> dict[str, tuple[Rule, ...]]:
     """The rules of each field of a dataclass, by name; a field without one has an empty tuple."""
-    return {name: get_args(hint)[1:] if get_origin(hint) is Annotated else () for name, hint in _hints(owner).items()}
+    return {name: _rules(hint) for name, hint in _hints(owner).items()}
 
 
 def field_faults(instance: Any) -> list[str]:
     """What is wrong with the fields of a dataclass instance, one sentence each, in the order of the fields."""
-    found = []
-    for name, rules in field_rules(type(instance)).items():
+    found, hints = [], _hints(type(instance))
+    for name, hint in hints.items():
         value = getattr(instance, name)
-        if value is None and _allows_none(_hints(type(instance))[name]):
+        if value is None and _allows_none(hint):
             continue
+        rules = _rules(hint)
         found += [fault for rule in rules if (fault := rule.fault(name, value, instance)) is not None]
     return found
 
 
-@functools.cache
+def _rules(hint: Any) -> tuple[Rule, ...]:
+    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+
+
 def _hints(owner: type) -> dict[str, Any]:
     hints = get_type_hints(owner, include_extras=True)
     return {f.name: hints[f.name] for f in fields(owner)}

@@ -79,12 +79,12 @@ class Attachment:
     ) -> None:
         self.parts, self.config, self.chat = parts, config, chat
         self._layer = layer
-        self._on = AdapterSwitch()
+        self._switch = AdapterSwitch()
         self._seam: NativeSeam | None = None
         if layer is not None:
-            self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), self._on, detector)
-        self._objective: AddedLosses | None = None
-        self._switch: SwitchedWeights | None = None
+            self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), self._switch, detector)
+        self._added_losses: AddedLosses | None = None
+        self._projector_weights: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
         self._overrides = HostOverrides(self.model)
         self._attached = False
@@ -129,7 +129,7 @@ class Attachment:
     @property
     def owns_projector(self) -> bool:
         """Whether the projector's weights are the adapter's: trained, saved and switched with it."""
-        return self._switch is not None
+        return self._projector_weights is not None
 
     @property
     def lora_config(self) -> Any:
@@ -139,14 +139,14 @@ class Attachment:
     @property
     def active(self) -> bool:
         """Whether a call of the host would run with the adapter, here and now: in this context, at this moment."""
-        return self._attached and self._on.on
+        return self._attached and self._switch.on
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Everything that belongs to the adapter: its module, the projector and LoRA where it owns them."""
         if self._layer is not None:
             yield from self._layer.parameters()
-        if self._switch is not None:
-            yield from self._switch.module.parameters()
+        if self._projector_weights is not None:
+            yield from self._projector_weights.module.parameters()
         if self._lora is not None:
             yield from self._lora.parameters()
 
@@ -197,7 +197,7 @@ class Attachment:
         inside the block as well where the host checkpoints activations.
         """
         self._require_attached()
-        with self._on.left_out():
+        with self._switch.left_out():
             yield self
 
     @contextmanager
@@ -265,9 +265,9 @@ class Attachment:
         from parrot_adapters.adapter.added_losses import AddedLosses
 
         self._require_attached()
-        if self._objective is not None:
-            self._objective.remove()
-        self._objective = AddedLosses(self, scales, options or {})
+        if self._added_losses is not None:
+            self._added_losses.remove()
+        self._added_losses = AddedLosses(self, scales, options or {})
 
     @property
     def last_losses(self) -> dict[str, Tensor]:
@@ -275,7 +275,7 @@ class Attachment:
 
         ``"language_model"`` is the host's own. Empty before the first.
         """
-        return {} if self._objective is None else dict(self._objective.terms)
+        return {} if self._added_losses is None else dict(self._added_losses.terms)
 
     def load_projector(self, directory: str | Path) -> None:
         """Take over the projector of another adapter: what stage 1 made, for stage 2.
@@ -365,7 +365,7 @@ class Attachment:
         projector = self._require_projector()
         projector.use(adapter=True)
         projector.remove()
-        self._switch = None
+        self._projector_weights = None
 
     def detach(self) -> None:
         """Give the host back as it was, bit for bit. Detaching twice does nothing."""
@@ -419,7 +419,7 @@ class Attachment:
             HostError: The adapter was detached.
         """
         self._require_attached()
-        config, parts, switch, lora = self.config, self.parts, self._switch, self._lora
+        config, parts, switch, lora = self.config, self.parts, self._projector_weights, self._lora
         return AdapterSnapshot(
             config=config,
             chat=self.chat,
@@ -438,7 +438,7 @@ class Attachment:
         Args:
             given: A state dict gathered from the attached host, by a trainer for example; None takes the host's.
         """
-        parts, switch = self.parts, self._switch
+        parts, switch = self.parts, self._projector_weights
         state = dict(self.model.state_dict() if given is None else given)
         if switch is not None:
             prefix = f"{parts.base_prefix}{parts.projector}."
@@ -465,7 +465,7 @@ class Attachment:
         """Put the adapter on the host; where any of it fails, :meth:`_take_off` undoes it."""
         host, base = self.model, self.parts.base
         if owns_projector:
-            self._switch = SwitchedWeights(self._trainable_projector(), self._on)
+            self._projector_weights = SwitchedWeights(self._trainable_projector(), self._switch)
         if lora is not None:
             from parrot_adapters.hosts.lora import LanguageModelLora
 
@@ -474,10 +474,10 @@ class Attachment:
             base.add_module(MODULE_NAME, self._layer)
             self._layer.train(host.training)
             self._seam.install()
-        if self._switch is not None:
-            self._switch.install()
+        if self._projector_weights is not None:
+            self._projector_weights.install()
         if self._lora is not None:
-            self._lora.install(self._on)
+            self._lora.install(self._switch)
         prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
         adapter = {f"{prefix}{name}" for name in ([] if self._layer is None else self._layer.state_dict())}
         stand_ins = {
@@ -492,11 +492,11 @@ class Attachment:
         """Undo :meth:`_put_on`, however far it came; the host's own weights are live afterwards."""
         if self._seam is not None:
             self._seam.remove()
-        if self._switch is not None:
-            self._switch.use(adapter=False)
-            self._switch.remove()
-        if self._objective is not None:
-            self._objective.remove()
+        if self._projector_weights is not None:
+            self._projector_weights.use(adapter=False)
+            self._projector_weights.remove()
+        if self._added_losses is not None:
+            self._added_losses.remove()
         if self._lora is not None:
             self._lora.remove()
         if hasattr(self.parts.base, MODULE_NAME):
@@ -542,9 +542,9 @@ class Attachment:
 
     def _require_projector(self) -> SwitchedWeights:
         self._require_attached()
-        if self._switch is None:
+        if self._projector_weights is None:
             raise HostError("this adapter does not own its projector; attach with train_projector=True")
-        return self._switch
+        return self._projector_weights
 
     def _require_lora(self) -> LanguageModelLora:
         self._require_attached()
@@ -554,8 +554,8 @@ class Attachment:
 
     def _set_active(self, active: bool) -> None:
         self._require_attached()
-        self._on.wanted = active
-        if self._switch is not None:
-            self._switch.use(adapter=active)
+        self._switch.wanted = active
+        if self._projector_weights is not None:
+            self._projector_weights.use(adapter=active)
         if self._lora is not None:
             self._lora.enable(on=active)

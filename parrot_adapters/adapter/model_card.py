@@ -13,7 +13,7 @@ from parrot_adapters.errors import ParrotWarning, explain
 from parrot_adapters.hosts.hub_name import as_hub_name
 
 if TYPE_CHECKING:
-    from huggingface_hub import ModelCard, ModelCardData
+    from huggingface_hub import ModelCard
 
     from parrot_adapters.adapter.snapshot import AdapterSnapshot
 
@@ -78,7 +78,7 @@ def updated_card(text: str | None, snapshot: AdapterSnapshot, derived: Mapping[s
     return header + _with_part(card.text, part)
 
 
-def _update(data: ModelCardData, snapshot: AdapterSnapshot) -> None:
+def _update(data: Any, snapshot: AdapterSnapshot) -> None:
     """Set the library's own keys; what the owner says of the base model stands where the adapter knows no better."""
     data.library_name = "parrot_adapters"
     if snapshot.base_model is not None:

@@ -30,15 +30,15 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
     """Check an attached adapter on real inputs of its host.
 
     Args:
-        model: an attached host, or its handle.
-        inputs: mapping of keyword arguments of the host's forward with at least one image, as its processor makes
+        model: An attached host, or its handle.
+        inputs: Mapping of keyword arguments of the host's forward with at least one image, as its processor makes
             them; no labels. Row 0 must hold text besides the image.
-        tolerance: largest difference allowed between forward's and generate's logits; by default 1% of the
-            adapter's effect in float32, 30% in half precision.
+        tolerance: Largest difference allowed between the logits of forward and generate; None (default) for 1 % of the
+            adapter's effect in float32, 30 % in half precision.
 
     Raises:
-        HostError: nothing is attached, or the inputs are no mapping or hold no image.
-        SelfTestError: the adapter does not act, ignores the text though its router declares that it reads it, differs
+        HostError: Nothing is attached, or the inputs are no mapping or hold no image.
+        SelfTestError: The adapter does not act, ignores the text though its router declares that it reads it, differs
             in generate, routes again there, or leaves traces when disabled.
     """
     handle = model if isinstance(model, Attachment) else attachment_of(model)
@@ -175,6 +175,7 @@ def _failure(handle: Attachment, what: str, **facts: object) -> SelfTestError:
             what,
             host=f"{type(handle.model).__name__} (model_type {handle.parts.model_type!r})",
             **facts,
-            to_do="this family needs a HostSpec of its own (plugins/README.md), or is not supported by the native seam",
+            to_do="declare how this family is reached (parrot new host NAME begins a plugin with a HostSpec); "
+            "a family whose forward takes no encoded images cannot be reached",
         )
     )

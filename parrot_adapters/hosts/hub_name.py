@@ -20,7 +20,7 @@ def hub_name(config: Any) -> str | None:
 def as_hub_name(name: Any) -> str | None:
     """A name if it can be one on the Hub (``name`` or ``owner/name``); None for paths, which say nothing elsewhere."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not re-exported
 
     if not isinstance(name, str) or not name or Path(name).exists():
         return None

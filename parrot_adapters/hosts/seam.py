@@ -68,7 +68,7 @@ class NativeSeam:
     Args:
         parts: the host.
         layer: the adapter.
-        scope: which text steers.
+        scope: which text is routing text.
         switch: says whether the adapter takes part in a call.
         detector: asked for languages when none were declared.
     """
@@ -257,7 +257,7 @@ class NativeSeam:
             units.offsets.to(device),
             units.rows.to(device),
             prompt.text.to(device),
-            prompt.steers.to(device),
+            prompt.routing_text.to(device),
             cls=None if cls is None else cls.to(device),
             token_ids=None if prompt.token_ids is None else prompt.token_ids.to(device),
             languages=languages,
@@ -281,13 +281,13 @@ class NativeSeam:
 
     def _languages(self, prompt: Prompt) -> Languages | None:
         declared = (_languages.get() or {}).get(id(self))
-        num_rows = prompt.steers.shape[0]
+        num_rows = prompt.routing_text.shape[0]
         if declared is not None:
             if len(declared) != num_rows:
                 raise HostError(f"{len(declared)} languages were declared for a batch of {num_rows} prompts")
             return declared
         if self.detector is not None and prompt.token_ids is not None:
-            return tuple(self.detector(prompt.token_ids, prompt.steers))
+            return tuple(self.detector(prompt.token_ids, prompt.routing_text))
         return None
 
     def _record(self, result: Aligned, units: RoutingUnits, modality: str, languages: Languages | None) -> None:
