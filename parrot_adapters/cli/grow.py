@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parrot grow",
         description="Add experts for new languages to a trained adapter. Until they are trained, every answer is what "
-        "it was: see parrot_adapters/adapter/grow.py for why.",
+        "it was (python -m pydoc parrot_adapters.adapter.grow_experts says why).",
     )
     parser.add_argument("adapter", metavar="ADAPTER", help="an adapter directory")
     parser.add_argument("out", metavar="OUT", help="the directory to make")
