@@ -18,16 +18,19 @@ __all__ = ["build_layer"]
 
 
 def build_layer(config: AdapterConfig, width: int) -> AlignmentLayer:
-    """The layer a config describes, in float32 on the CPU.
+    """Make the layer that a configuration describes, in float32 on the CPU.
 
     Args:
-        config: ``summary="auto"`` means ``"mean"`` here; an attached host resolves it first.
-        width: D, the language model's hidden size.
+        config: Settings of the adapter; ``summary="auto"`` means ``"mean"`` here, as no host is known.
+        width: Hidden size D of the language model, which visual tokens have too.
+
+    Returns:
+        The layer, its weights initialised from ``config.seed``.
 
     Raises:
-        UnknownNameError: router, expert or summary is not registered.
-        ConfigError: an option its factory does not take.
-        PluginError: a factory failed, or did not return a module.
+        UnknownNameError: Router, expert bank or summary is not registered.
+        ConfigError: An option that a factory does not take.
+        PluginError: A factory failed, or did not return a module.
     """
     router = manager.find("router", config.router, asked_by="AdapterConfig.router")
     expert = manager.find("expert", config.expert, asked_by="AdapterConfig.expert")

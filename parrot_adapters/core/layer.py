@@ -84,7 +84,7 @@ class AlignmentLayer(nn.Module):
             offsets: (I + 1,) int64.
             rows: (I,) int64, the prompt each item belongs to.
             text: (R, S, D) prompt embeddings.
-            text_mask: (R, S) bool, True where a token may steer.
+            text_mask: (R, S) bool, True where a token is routing text.
             cls: (I, D) projected CLS tokens, if the vision tower has them.
             token_ids: (R, S) ids of the text, if known.
             languages: a BCP-47 tag or None per row.

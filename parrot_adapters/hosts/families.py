@@ -5,7 +5,7 @@ Everything else either follows :data:`~parrot_adapters.hosts.DEFAULT_HOST` or co
 
 from __future__ import annotations
 
-from parrot_adapters.hosts.spec import HostSpec
+from parrot_adapters.hosts.host_spec import HostSpec
 
 __all__ = ["BLIP", "FUYU", "GLM_V", "IDEFICS", "LLAMA4", "MLLAMA"]
 

@@ -105,7 +105,8 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
         raise HostError(
             explain(
                 f"{name} is not a transformers model.",
-                to_do="for any other torch model use parrot_adapters.core.AlignmentLayer (README, 'Any model')",
+                to_do="for any other torch model use parrot_adapters.core.AlignmentLayer: python -m pydoc "
+                "parrot_adapters.core.AlignmentLayer shows how",
             )
         )
     spec, plugin = resolve_spec(outer.config.model_type)
