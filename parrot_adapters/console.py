@@ -151,11 +151,12 @@ class Progress:
 
     Args:
         title: what is done, unless a call says so.
-        bars: on a terminal.
+        console: what it is shown on.
+        bars: where that is a terminal.
     """
 
-    def __init__(self, title: str, bars: RichProgress | None = None) -> None:
-        self.title, self.bars = title, bars
+    def __init__(self, title: str, console: Console, bars: RichProgress | None = None) -> None:
+        self.title, self.console, self.bars = title, console, bars
         self.tasks: dict[str, TaskID] = {}
         self.begun, self.next = time.monotonic(), FIRST_LINE
 
@@ -189,7 +190,7 @@ class Progress:
         self.next = passed + max(BETWEEN_LINES, passed / 20)
         of = "" if total is None else f" of {total:,}"
         line = "  ".join(filter(None, (f"{words}: {done:,}{of}", beside, f"{passed:.0f} s")))
-        print(line, file=sys.stderr, flush=True)
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -208,7 +209,7 @@ def progress(
 
     console = console or Console(stderr=True)
     if not console.is_terminal:
-        yield Progress(title)
+        yield Progress(title, console)
         return
     columns = (
         parts.TextColumn("{task.description}", markup=False),
@@ -219,7 +220,7 @@ def progress(
         parts.TimeRemainingColumn(),
     )
     with parts.Progress(*columns, console=console, transient=True) as bars:
-        yield Progress(title, bars)
+        yield Progress(title, console, bars)
 
 
 @contextmanager
