@@ -84,10 +84,15 @@ class Table:
         self.headings, self.rows = list(headings), list(rows)
         self.title, self.caption, self.text = title, caption, text
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RichTable]:
-        blocks = self._blocks(options.max_width)
-        for place, columns in enumerate(blocks):
-            yield self._part(columns, first=place == 0, last=place == len(blocks) - 1)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        if self.title:
+            yield Text(self.title, "bold")
+        for columns in self._blocks(options.max_width):
+            yield self._part(columns)
+        if self.caption:
+            yield Text(self.caption, "dim")
 
     def _blocks(self, width: int) -> list[list[int]]:
         """Columns that fit beside each other, the first one always among them."""
@@ -110,18 +115,11 @@ class Table:
         cells = (row[column] for row in self.rows if row is not None and column < len(row))
         return max([heading, *(Measurement.get(console, console.options, _literal(cell)).maximum for cell in cells)])
 
-    def _part(self, columns: Sequence[int], *, first: bool, last: bool) -> RichTable:
+    def _part(self, columns: Sequence[int]) -> RichTable:
         from rich.box import SIMPLE
         from rich.table import Table
 
-        table = Table(
-            title=_literal(self.title) if first and self.title else None,
-            caption=_literal(self.caption) if last and self.caption else None,
-            title_justify="left",
-            caption_justify="left",
-            box=SIMPLE,
-            padding=(0, 1, 0, 0),
-        )
+        table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
         for column in columns:
             heading = self.headings[column]
             whole = heading not in self.text

@@ -24,12 +24,12 @@ UNIT = ("B", "KiB", "MiB", "GiB", "TiB")
 @argument("overrides", nargs=-1, metavar="[key=value]...", help="replace settings: batch.per_device=4")
 @option("--processes", type=int, metavar="N", help="how many share the run (WORLD_SIZE, else 1)")
 @option("--json", "as_json", is_flag=True, help="print only a JSON document")
-def command(config: str, overrides: tuple[str, ...], processes: int | None, as_json: bool) -> None:
+def command(config: str, overrides: tuple[str, ...], processes: int | None, as_json: bool) -> int:
     """What a training run would do: steps, data, memory; loads no weights.
 
     What trains, on what data, for how many steps, in how much memory: the host's config.json is enough for that.
 
-    Exit code: 0 planned, 2 bad configuration.
+    Exit code: 0 parrot train can start, 2 it would refuse this configuration, or stop at its data.
     """
     from parrot_adapters.training import load_config
 
@@ -46,6 +46,8 @@ def command(config: str, overrides: tuple[str, ...], processes: int | None, as_j
         print_json(plan.to_dict())
     else:
         show(*plan_tables(plan), *(f"note: {note}" for note in plan.notes))
+        show(*(f"problem: {problem}" for problem in plan.problems))
+    return 2 if plan.problems else 0
 
 
 def plan_tables(plan: Plan) -> list[Table]:

@@ -17,7 +17,7 @@ def usable_cores() -> int:
 
 
 def peak_memory() -> int | None:
-    """The largest resident size of this process and its largest child, in MiB; None on Windows, which keeps no count."""
+    """The largest resident size of this process and its largest child, in MiB; None on Windows (no count)."""
     try:
         import resource
     except ImportError:

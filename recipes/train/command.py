@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -52,20 +51,13 @@ def _recipe(config: TrainingConfig) -> TrainingResult:
 
 
 def _require_paths(config: TrainingConfig) -> None:
-    """Find out what is not there before a large host is loaded. A name that is no path may be one of the Hub's."""
-    named = {"host.path": config.host.path, "start_from": config.start_from and os.path.abspath(config.start_from)}
-    for number, source in enumerate(config.data.sources):
-        named[f"data.sources.{number}.path"] = source.path
-        named[f"data.sources.{number}.images"] = source.images
-    missing = {key: path for key, path in named.items() if path and os.path.isabs(path) and not _is_there(path)}
-    if missing:
+    """Find out what is not there before a large host is loaded."""
+    from parrot_adapters.training import missing_paths
+
+    if missing := missing_paths(config):
         width = max(map(len, missing))
         lines = [f"  {key:<{width}}  {path}" for key, path in missing.items()]
         raise ConfigError("\n".join(["the configuration names what does not exist.", *lines]))
-
-
-def _is_there(path: str) -> bool:
-    return os.path.exists(path) or any(sign in path for sign in "*?[{")  # a pattern of files is its reader's business
 
 
 def _in_words(result: TrainingResult) -> str:
