@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -30,8 +30,10 @@ def show(*parts: RenderableType) -> None:
     from rich.console import Console
 
     console = Console()
-    for part in parts:
-        console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
+    with console.capture() as captured:  # rich itself would end the process where a reader has closed the pipe
+        for part in parts:
+            console.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
+    print(captured.get(), end="")
 
 
 def print_json(document: Any) -> None:
@@ -156,7 +158,7 @@ class Progress:
     def __init__(self, title: str, console: Console, bars: RichProgress | None = None) -> None:
         self.title, self.console, self.bars = title, console, bars
         self.tasks: dict[str, TaskID] = {}
-        self.begun, self.next = time.monotonic(), FIRST_LINE
+        self.begun, self.next = monotonic(), FIRST_LINE
 
     def __call__(self, done: int, total: int | None, *, name: str = "", what: str = "", beside: str = "") -> None:
         """Show it.
@@ -182,7 +184,7 @@ class Progress:
             self.bars.remove_task(self.tasks.pop(name))
 
     def _line(self, words: str, done: int, total: int | None, beside: str) -> None:
-        passed = time.monotonic() - self.begun
+        passed = monotonic() - self.begun
         if passed < self.next:
             return
         self.next = passed + max(BETWEEN_LINES, passed / 20)
