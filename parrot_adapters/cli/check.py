@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parrot_adapters.cli.commands import argument, command, device_option, option
+from parrot_adapters.cli.commands import argument, device_option, option, parrot_command
 from parrot_adapters.errors import ConfigError, explain, suggest
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _key_and_value(_: click.Context, __: click.Parameter, texts: tuple[str, ...]
     return found
 
 
-@command("check")
+@parrot_command("check")
 @argument("component", metavar="KIND:NAME", help="for example router:text-guided, expert:swiglu or host:DIR")
 @option(
     "--option",

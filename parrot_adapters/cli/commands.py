@@ -2,9 +2,9 @@
 
 ::
 
-    from parrot_adapters.cli.commands import argument, command, option
+    from parrot_adapters.cli.commands import argument, option, parrot_command
 
-    @command("grow")
+    @parrot_command("grow")
     @argument("adapter", metavar="ADAPTER", help="an adapter directory")
     @option("--experts", type=int, metavar="N", help="how many to add")
     def command(adapter: str, experts: int | None) -> int:
@@ -36,11 +36,11 @@ __all__ = [
     "FunctionCommand",
     "LazyGroup",
     "argument",
-    "command",
     "device_option",
     "exit_codes",
     "json_option",
     "option",
+    "parrot_command",
     "plugin_file_option",
 ]
 
@@ -50,7 +50,7 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_co
 class _FunctionOfWords(click.Command):
     """Called like a function, it does not end the process but returns its exit code."""
 
-    def __call__(self, argv: Sequence[str] = (), /) -> int:  # type: ignore[override]
+    def __call__(self, argv: Sequence[str] = (), /) -> int:
         """Run with these words.
 
         Returns:
@@ -91,7 +91,7 @@ class CommandGroup(_FunctionOfWords, click.Group):
     command_class = Command
 
 
-def command(name: str, **settings: Any) -> Callable[[Callable[..., int | None]], Command]:
+def parrot_command(name: str, **settings: Any) -> Callable[[Callable[..., int | None]], Command]:
     """Make a command of a function whose arguments are its options; the function's docstring is its help."""
     return click.command(name, cls=Command, context_settings=SETTINGS, **settings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parrot_adapters.cli.commands import argument, command, option
+from parrot_adapters.cli.commands import argument, option, parrot_command
 
 if TYPE_CHECKING:
     from parrot_adapters.console import Table
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@command("compare")
+@parrot_command("compare")
 @argument("run_a", metavar="RUN_A", help="the --out of parrot evaluate, or a file of parrot score")
 @argument("run_b", metavar="RUN_B", help="the other one, scored alike")
 @option("--html", metavar="FILE", help="write a page with the questions that flipped")

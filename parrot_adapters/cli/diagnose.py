@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.cli.commands import command, device_option, json_option, option
+from parrot_adapters.cli.commands import device_option, json_option, option, parrot_command
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES
 from parrot_adapters.evaluation.benchmark.prompts import QUESTION_ALONE
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["command", "diagnosis_lines", "diagnosis_tables"]
 
 
-@command("diagnose")
+@parrot_command("diagnose")
 @option("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
 @option("--adapter", required=True, metavar="DIR", help="an adapter made for it")
 @option("--benchmark", default="emoji", metavar="NAME", help=", ".join(BENCHMARKS))

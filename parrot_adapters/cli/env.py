@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from parrot_adapters.cli.commands import command, option
+from parrot_adapters.cli.commands import option, parrot_command
 
 __all__ = ["command"]
 
@@ -24,7 +24,7 @@ PACKAGES = (
 )
 
 
-@command("env")
+@parrot_command("env")
 @option("--json", "as_json", is_flag=True, help="print only a JSON document")
 def command(as_json: bool) -> None:
     """Versions, device and plugins: what to paste into a bug report."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.cli.commands import command, device_option, option
+from parrot_adapters.cli.commands import device_option, option, parrot_command
 from parrot_adapters.cli.score_table import protocol_list
 from parrot_adapters.errors import ConfigError, ParrotWarning, explain
 from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, load_languages, protocol_named
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@command(
+@parrot_command(
     "evaluate",
     epilog=f"{protocol_list()}\n\nA run that was stopped goes on where it was: give the same command again.",
 )

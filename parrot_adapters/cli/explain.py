@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from parrot_adapters.cli.commands import argument, command, device_option, json_option, option
+from parrot_adapters.cli.commands import argument, device_option, json_option, option, parrot_command
 from parrot_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["command", "explanation_tables"]
 FILE = click.Path(path_type=Path)
 
 
-@command(
+@parrot_command(
     "explain",
     epilog="The quickstart's: parrot explain cat.png --model OUT/host --adapter OUT/adapter-mixture --prompt ...",
 )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from parrot_adapters.cli.commands import argument, command, device_option, option
+from parrot_adapters.cli.commands import argument, device_option, option, parrot_command
 from parrot_adapters.cli.measure_routing import read_prompts
 from parrot_adapters.errors import ConfigError
 
 __all__ = ["command"]
 
 
-@command("freeze-routing")
+@parrot_command("freeze-routing")
 @argument("adapter", metavar="ADAPTER", help="an adapter directory")
 @argument("out", metavar="OUT", help="the directory to make")
 @option("--language", metavar="TAG", help="BCP-47 tag, such as tr")

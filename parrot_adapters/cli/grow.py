@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from parrot_adapters.cli.commands import argument, command, option
+from parrot_adapters.cli.commands import argument, option, parrot_command
 from parrot_adapters.errors import ConfigError
 
 __all__ = ["command"]
 
 
-@command("grow")
+@parrot_command("grow")
 @argument("adapter", metavar="ADAPTER", help="an adapter directory")
 @argument("out", metavar="OUT", help="the directory to make")
 @option("--experts", metavar="N", type=int, help="how many to add; else one per --language")

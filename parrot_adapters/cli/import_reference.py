@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parrot_adapters.cli.commands import argument, command, option
+from parrot_adapters.cli.commands import argument, option, parrot_command
 
 if TYPE_CHECKING:
     from parrot_adapters.original.import_checkpoint import ImportReport
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@command("import-reference")
+@parrot_command("import-reference")
 @argument("source", metavar="SRC", help="directory with config.json and safetensors weights")
 @argument("destination", metavar="DST", help="directory to make; must not exist, or be empty")
 @option(

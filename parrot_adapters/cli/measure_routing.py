@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.cli.commands import argument, command, device_option, option
+from parrot_adapters.cli.commands import argument, device_option, option, parrot_command
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import BENCHMARKS
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@command("measure-routing")
+@parrot_command("measure-routing")
 @argument("adapter", metavar="ADAPTER", help="an adapter directory; routing.json is added to it")
 @option("--model", required=True, metavar="DIR_OR_NAME", help="the host it was made for, with its processor")
 @option("--benchmark", default="emoji", metavar="NAME", help=", ".join(BENCHMARKS))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from parrot_adapters.cli.commands import argument, command, option
+from parrot_adapters.cli.commands import argument, option, parrot_command
 
 __all__ = ["command"]
 
 
-@command("new")
+@parrot_command("new")
 @argument("kind", type=click.Choice(["router", "expert", "host"]), metavar="KIND", help="router, expert or host")
 @argument("name", metavar="NAME", help="what users write in a config, such as my-router")
 @option("--out", type=click.Path(path_type=Path), metavar="DIR", help="directory to make; else parrot-KIND-NAME")

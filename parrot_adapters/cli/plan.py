@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parrot_adapters.cli.commands import argument, command, option
+from parrot_adapters.cli.commands import argument, option, parrot_command
 from parrot_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["command", "plan_tables"]
 UNIT = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-@command("plan")
+@parrot_command("plan")
 @argument("config", metavar="CONFIG", help="YAML file of parrot train")
 @argument("overrides", nargs=-1, metavar="[key=value]...", help="replace settings: batch.per_device=4")
 @option("--processes", type=int, metavar="N", help="how many share the run (WORLD_SIZE, else 1)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.cli.commands import command, option
+from parrot_adapters.cli.commands import option, parrot_command
 
 if TYPE_CHECKING:
     from parrot_adapters.plugins import Component, PluginInfo
@@ -15,7 +15,7 @@ __all__ = ["command"]
 INSTALLED = ("plugin", "distribution", "version", "target")
 
 
-@command("plugins")
+@parrot_command("plugins")
 @option("--json", "as_json", is_flag=True, help="print only a JSON document")
 @option("--installed", is_flag=True, help="list plugin distributions from metadata alone, importing none")
 def command(as_json: bool, installed: bool) -> None:

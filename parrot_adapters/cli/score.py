@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parrot_adapters.cli.commands import command, json_option, option
+from parrot_adapters.cli.commands import json_option, option, parrot_command
 from parrot_adapters.cli.score_table import protocol_list, score_table
 from parrot_adapters.evaluation import (
     BENCHMARKS,
@@ -15,7 +15,7 @@ from parrot_adapters.evaluation import (
 __all__ = ["command"]
 
 
-@command("score", epilog=protocol_list())
+@parrot_command("score", epilog=protocol_list())
 @option("--benchmark", required=True, metavar="NAME", help=" or ".join(BENCHMARKS))
 @option("--data", required=True, metavar="DIR", help="directory of MMMB_<language>.tsv files")
 @option(

@@ -24,7 +24,7 @@ import click
 import numpy as np
 
 import parrot_adapters as pa
-from parrot_adapters.cli.commands import argument, command, option
+from parrot_adapters.cli.commands import argument, option, parrot_command
 
 from .errors import RecipeError
 from .presets import NONE, PRESETS, Arm, QuickstartConfig, preset
@@ -328,7 +328,7 @@ def _diagnosed(diagnoses: Sequence[Diagnosis]) -> list[str]:
     ]
 
 
-@command("compare-routers")
+@parrot_command("compare-routers")
 @argument("routers", nargs=-1, required=True, metavar="ROUTER...", help='a name, or NAME={"top_k": 2}')
 @option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="quickstart", help="what to run")
 @option("--seeds", type=int, default=3, metavar="N", help="how many")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parrot_adapters.cli.commands import command, option
+from parrot_adapters.cli.commands import option, parrot_command
 
 from .compute import Compute
 from .errors import RecipeError, require
@@ -300,7 +300,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@command("quickstart")
+@parrot_command("quickstart")
 @option("--out", type=click.Path(path_type=Path), default=Path("parrot-quickstart"), help="where results go")
 @option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="quickstart", help="what to run")
 @option("--seed", type=int, help="of everything random (0)")

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from parrot_adapters.cli.commands import argument, command, option
+from parrot_adapters.cli.commands import argument, option, parrot_command
 from parrot_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@command("train")
+@parrot_command("train")
 @argument("config", metavar="CONFIG", help="YAML file")
 @argument("overrides", nargs=-1, metavar="[key=value]...", help="settings that replace the file's")
 @option("--fresh", is_flag=True, help="start over: remove what a run left in `out`")
