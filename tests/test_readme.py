@@ -67,8 +67,7 @@ def options_of(words: list[str]) -> set[str]:
     command: Any = cli._targets()[words[0]].load()
     while isinstance(command, click.Group) and len(words) > 1 and words[1] in command.commands:
         words, command = words[1:], command.commands[words[1]]
-    params = command.get_params(click.Context(command, **command.context_settings))
-    return {name for parameter in params for name in parameter.opts}
+    return {"--help", "--plugin-file", *(name for parameter in command.params for name in parameter.opts)}
 
 
 def unknown_options(text: str) -> list[str]:
