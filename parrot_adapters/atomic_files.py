@@ -1,40 +1,160 @@
-"""Write a result so that a reader finds the old file or the new one, never half of one."""
+"""Write files and directories whole or not at all: a reader finds the old content or the new one, never half of one.
+
+Everything is written beside its place, flushed to disk, and then renamed into it; whatever fails before that leaves
+nothing behind but what was there. Threads and processes may write the same path at once: the last one stays. What a
+killed process left beside a path is removed by the next write to that path on the same machine.
+"""
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import shutil
+import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["write_bytes", "write_json", "write_text"]
+__all__ = ["appearing_directory", "appearing_file", "flush_to_disk", "write_bytes", "write_json", "write_text"]
 
 
-def write_json(path: str | Path, content: object) -> None:
-    """Write ``content`` as JSON to ``path`` at once: to a file beside it, then into its place."""
-    write_text(path, json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+def write_json(path: str | Path, content: object, *, indent: int | None = 1) -> None:
+    """Write a value as JSON with a line end, non-ASCII letters as they are.
+
+    Args:
+        path: File to write; its directory is made if needed.
+        content: Anything JSON can hold; NaN and infinity raise ValueError.
+        indent: Spaces of each level, None for one line.
+    """
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=indent, allow_nan=False) + "\n")
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path`` at once, in the same way."""
+    """Write text as UTF-8; see :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` at once, in the same way."""
+    """Write bytes to a file, whole or not at all.
+
+    Args:
+        path: File to write; its directory is made if needed.
+        content: Its new content.
+
+    Raises:
+        OSError: The disk is full, the directory cannot be written, or the like; the old file is as it was.
+    """
+    with appearing_file(path) as beside:
+        beside.write_bytes(content)
+
+
+@contextmanager
+def appearing_file(path: str | Path) -> Iterator[Path]:
+    """A path to write a file to, for writers that want a path; on leaving the block the file takes its place.
+
+    Args:
+        path: File that is to appear; its directory is made if needed.
+
+    Yields:
+        A path of the same suffix beside it, where nothing is yet.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    folder = _workplace(path)
     try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~_umask())
+        beside = folder / f"new{path.suffix}"
+        yield beside
+        beside.chmod(0o666 & ~_umask())
+        _flush(beside)
         os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
+        flush_to_disk(path.parent, deep=False)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def appearing_directory(
+    directory: str | Path, *, existing: Literal["replace", "keep", "refuse"] = "replace"
+) -> Iterator[Path]:
+    """A directory to write into; on leaving the block it takes its place.
+
+    Args:
+        directory: Directory that is to appear; its parent is made if needed.
+        existing: What happens to a directory that stands there in the end. ``"replace"``: it goes (a process killed
+            between two renames leaves the old one, the new one, or for that moment none). ``"keep"``: it stays, for
+            caches that several processes may fill with the same. ``"refuse"``: ``OSError``, unless it is empty.
+
+    Yields:
+        An empty directory on the same disk.
+    """
+    directory = Path(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    beside = _workplace(directory)
+    new, old = beside / "new", beside / "old"
+    new.mkdir()
+    try:
+        yield new
+        flush_to_disk(new)
+        if existing == "replace" and directory.exists():
+            os.replace(directory, old)
+        try:
+            os.replace(new, directory)
+        except OSError:
+            if old.exists():
+                os.replace(old, directory)
+            if existing != "keep" or not directory.is_dir():
+                raise
+        flush_to_disk(directory.parent, deep=False)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def flush_to_disk(directory: str | Path, *, deep: bool = True) -> None:
+    """Have the operating system write a directory's entries to disk before returning.
+
+    Args:
+        directory: Directory whose entries are flushed.
+        deep: Whether all files and directories below it are flushed too.
+    """
+    directory = Path(directory)
+    below = sorted(directory.rglob("*")) if deep else []
+    for path in [*(p for p in below if p.is_file()), *(p for p in below if p.is_dir()), directory]:
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():  # Windows cannot open directories, and needs no flush of them
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _workplace(path: Path) -> Path:
+    """A new directory beside a path, its name that of the process; those of processes that are gone are removed."""
+    mark, machine = f".{path.name[:100]}.writing-", socket.gethostname()[:40]
+    for left in path.parent.glob(f"{glob.escape(mark + machine)}-*"):
+        owner = left.name.rsplit("-", 2)[1]
+        if owner.isdigit() and not _runs(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{mark}{machine}-{os.getpid()}-"))
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # signal 0 would end the process there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to somebody else
+        return True
+    return True
 
 
 def _umask() -> int:

@@ -7,7 +7,7 @@ defines it, by the package's ``__init__.py`` or its stub.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,7 +81,7 @@ class ImportGraph:
             return self.home(self.exports[imported][name], name)
         return imported if imported in self.sources else None
 
-    def upward(self, order: list[str]) -> list[str]:
+    def upward(self, order: Sequence[str]) -> list[str]:
         """Arrows from a room to one that stands above it, in words.
 
         Args:

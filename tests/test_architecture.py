@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from import_graph import ImportGraph, room_of
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = (
@@ -25,6 +27,27 @@ PUBLIC = (
     "parrot_adapters.plugins",
     "parrot_adapters.errors",
     "parrot_adapters.plugins.examples",
+)
+# The order of the library's rooms, the ground floor first. A file imports what stands below it or beside it in its own
+# room, at import time or later; never what stands above. CONTRIBUTING.md has the same order, with what each room is.
+ORDER = (
+    "errors",
+    "atomic_files",
+    "digests",
+    "pages",
+    "core",
+    "plugins",
+    "testing",
+    "hosts",
+    "adapter",
+    "original",
+    "data",
+    "evaluation",
+    "analysis",
+    "training",
+    "cli",
+    "__main__",
+    "roof",
 )
 TEST_LIBRARIES = {"hypothesis", "pytest"}
 
@@ -106,32 +129,68 @@ def test_every_file_is_looked_at():
     assert len(python_files("recipes")) >= 10
 
 
-@pytest.mark.parametrize("path", python_files("parrot_adapters/core"), ids=relative)
-def test_core_knows_torch_and_einops_only(path):
-    assert core_violations(path.read_text("utf-8")) == []
+def broken(paths: list[Path], rule: Callable[[str], list[str]]) -> dict[str, list[str]]:
+    """What breaks a rule, by file."""
+    found = {relative(path): rule(path.read_text("utf-8")) for path in paths}
+    return {path: faults for path, faults in found.items() if faults}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=relative)
-def test_only_the_kit_knows_test_libraries(path):
-    if "testing" not in path.parts:
-        assert library_violations(path.read_text("utf-8"), TEST_LIBRARIES) == []
+def test_core_knows_torch_and_einops_only():
+    assert broken(python_files("parrot_adapters/core"), core_violations) == {}
 
 
-@pytest.mark.parametrize("path", LIBRARY, ids=relative)
-def test_nothing_imports_recipes(path):
-    assert recipe_violations(path.read_text("utf-8")) == []
+@pytest.fixture(scope="module")
+def graph() -> ImportGraph:
+    return ImportGraph.of(ROOT / "parrot_adapters")
 
 
-@pytest.mark.parametrize("path", [p for p in python_files("plugins") if "tests" not in p.parts], ids=relative)
-def test_plugins_use_public_names_and_no_recipes(path):
-    source = path.read_text("utf-8")
-    assert public_violations(source) == []
-    assert recipe_violations(source) == []
+def planted(graph: ImportGraph, module: str, line: str) -> ImportGraph:
+    """The library with one more import in one of its files."""
+    return ImportGraph({**graph.sources, module: f"{graph.sources[module]}\n{line}\n"}, graph.exports)
 
 
-@pytest.mark.parametrize("path", python_files("recipes"), ids=relative)
-def test_recipes_use_public_names(path):
-    assert public_violations(path.read_text("utf-8")) == []
+def test_no_room_imports_one_above_it(graph):
+    assert {room_of(module) for module in graph.sources} == set(ORDER)
+    assert graph.upward(ORDER) == []
+    lazy = "def later():\n    from parrot_adapters.training import train"
+    bitten = planted(graph, "parrot_adapters.hosts.spec", lazy)
+    assert bitten.upward(ORDER) == ["parrot_adapters.hosts.spec imports parrot_adapters.training.run"]
+
+
+def test_no_circle_of_files(graph):
+    assert graph.circles() == []
+    lazy = "def later():\n    from parrot_adapters.core.layer import AlignmentLayer"
+    bitten = planted(graph, "parrot_adapters.core.ragged", lazy)
+    assert any({"parrot_adapters.core.layer", "parrot_adapters.core.ragged"} <= set(c) for c in bitten.circles())
+
+
+def test_types_may_look_up(graph):
+    typed = "if TYPE_CHECKING:\n    from parrot_adapters.training import train"
+    assert planted(graph, "parrot_adapters.hosts.spec", typed).upward(ORDER) == []
+
+
+def test_contributing_tells_the_order():
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    told = re.findall(r"^\| `parrot_adapters/(\w+)(?:/|\.py)`", table, re.M)
+    assert told == [room for room in reversed(ORDER) if room not in ("roof", "__main__")]
+
+
+def test_only_the_kit_knows_test_libraries():
+    others = [path for path in LIBRARY if "testing" not in path.parts]
+    assert broken(others, lambda source: library_violations(source, TEST_LIBRARIES)) == {}
+
+
+def test_nothing_imports_recipes():
+    assert broken(LIBRARY, recipe_violations) == {}
+
+
+def test_plugins_use_public_names_and_no_recipes():
+    plugins = [path for path in python_files("plugins") if "tests" not in path.parts]
+    assert broken(plugins, lambda source: public_violations(source) + recipe_violations(source)) == {}
+
+
+def test_recipes_use_public_names():
+    assert broken(python_files("recipes"), public_violations) == {}
 
 
 def unshipped(folder: str, package: str, settings: dict) -> list[str]:

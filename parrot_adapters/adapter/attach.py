@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -14,12 +15,20 @@ from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.parts import HostParts, find_parts
-from parrot_adapters.plugins import manager
+from parrot_adapters.plugins import blaming, manager, shielded
 
 if TYPE_CHECKING:
     from parrot_adapters.core import AlignmentLayer
 
-__all__ = ["assemble", "attach", "attach_projector", "config_from", "free_host", "make_detector"]
+__all__ = [
+    "assemble",
+    "attach",
+    "attach_projector",
+    "config_from",
+    "detached_on_failure",
+    "free_host",
+    "make_detector",
+]
 
 Detector = Callable[[Tensor, Tensor], list[str | None]]
 
@@ -51,7 +60,8 @@ def attach(
         The handle. Usable as a context manager that detaches.
 
     Raises:
-        HostError: not a host with vision, or one the seam cannot reach.
+        HostError: not a host with vision, one the seam cannot reach, one that was compiled already, or one whose
+            projector is quantised (with ``train_projector``).
         AlreadyAttachedError: it carries an adapter.
         ConfigError: unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
         SelfTestError: the adapter does not act on this host as it should. Nothing stays attached.
@@ -68,16 +78,13 @@ def attach(
         owns_projector=train_projector,
         lora=lora,
     )
-    if train_projector and handle.projector is not None:
-        handle.projector.requires_grad_(True)
-    if self_test is not None:
-        from parrot_adapters.adapter.self_test import self_test as run_self_test
+    with detached_on_failure(handle):
+        if train_projector and handle.projector is not None:
+            handle.projector.requires_grad_(True)
+        if self_test is not None:
+            from parrot_adapters.adapter.self_test import self_test as run_self_test
 
-        try:
             run_self_test(handle, self_test)
-        except BaseException:
-            handle.detach()
-            raise
     return handle
 
 
@@ -94,15 +101,27 @@ def attach_projector(model: Any, *, processor: Any = None, lora: Any = None, hos
         host_options: fields of the :class:`HostSpec` to override, for example where the projector is.
 
     Raises:
-        HostError: not a host with vision, or its projector is not where it should be.
+        HostError: not a host with vision, one that was compiled already, or its projector is quantised or not where
+            it should be.
         AlreadyAttachedError: it carries an adapter.
     """
     config = AdapterConfig(host_options=dict(host_options or {}))
     parts = free_host(model, config)
     handle = assemble(parts, config, None, chat=_chat(processor), owns_projector=True, lora=lora)
-    if handle.projector is not None:
-        handle.projector.requires_grad_(True)
+    with detached_on_failure(handle):
+        if handle.projector is not None:
+            handle.projector.requires_grad_(True)
     return handle
+
+
+@contextmanager
+def detached_on_failure(handle: Attachment) -> Iterator[None]:
+    """Leave nothing on the host when the block fails, whatever it was."""
+    try:
+        yield
+    except BaseException:
+        handle.detach()
+        raise
 
 
 def assemble(
@@ -115,13 +134,13 @@ def assemble(
     owns_projector: bool = False,
     lora: Any = None,
 ) -> Attachment:
-    """Put a finished layer, or none, on a host that was checked to be free."""
+    """Put a finished layer, or none, on a host that was checked to be free. Where it fails, the host stays bare."""
     if layer is not None:
         layer.to(device=parts.base.get_input_embeddings().weight.device)
     handle = Attachment(parts, config, layer, chat, detector)
     if layer is not None:
-        made = [component.factory(handle) for component in manager.components("observer")]
-        handle.watch(*(observer for observer in made if observer is not None))
+        made = manager.usable("observer", lambda component: component.factory(handle))
+        handle.watch(*(shielded(observer, component) for component, observer in made if observer is not None))
     handle.install(owns_projector=owns_projector, lora=lora)
     return handle
 
@@ -145,9 +164,12 @@ def free_host(model: Any, config: AdapterConfig) -> HostParts:
     """The parts of a host that carries no adapter.
 
     Raises:
-        HostError: not a host.
+        HostError: not a host, or one that was compiled.
         AlreadyAttachedError: it carries one.
     """
+    inner = model.get_base_model() if callable(getattr(model, "get_base_model", None)) else model
+    for part in (model, inner, getattr(inner, "base_model", None)):
+        _refuse_compiled(part)
     parts = find_parts(model, config.host_options)
     # The model with head and the base model inside it are one host.
     if attachment_of(model) is not None or hasattr(parts.base, MODULE_NAME):
@@ -158,6 +180,21 @@ def free_host(model: Any, config: AdapterConfig) -> HostParts:
             )
         )
     return parts
+
+
+def _refuse_compiled(model: Any) -> None:
+    """Code compiled without the adapter may go on running without it: torch.compile does not watch for new hooks."""
+    wrapped = hasattr(model, "_orig_mod")
+    in_place = getattr(model, "_compiled_call_impl", None) is not None
+    its_forward = hasattr(getattr(model, "forward", None), "_torchdynamo_orig_callable")
+    if wrapped or in_place or its_forward:
+        raise HostError(
+            explain(
+                "the host was compiled before the adapter was attached, so it might run without it.",
+                given=f"{type(getattr(model, '_orig_mod', model)).__name__} after torch.compile",
+                to_do="attach first, compile afterwards: attach(model, ...), then torch.compile(model)",
+            )
+        )
 
 
 def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
@@ -171,7 +208,9 @@ def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
     if processor is None:
         raise ConfigError(f"detector={config.detector!r} reads text, so attach() needs processor=")
     tokenizer = getattr(processor, "tokenizer", processor)
-    detector: Detector = manager.find("detector", config.detector, asked_by="AdapterConfig.detector").factory(tokenizer)
+    found = manager.find("detector", config.detector, asked_by="AdapterConfig.detector")
+    with blaming(f"{found} could not be made."):
+        detector: Detector = found.factory(tokenizer)
     return detector
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from parrot_adapters.adapter.attach import assemble, config_from, free_host, make_detector
+from parrot_adapters.adapter.attach import assemble, config_from, detached_on_failure, free_host, make_detector
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.files import (
@@ -230,14 +230,11 @@ def load_adapter(
         owns_projector=stored.projector is not None,
         lora=stored.lora_config,
     )
-    try:
+    with detached_on_failure(handle):
         if stored.projector is not None and projector is not None:
             projector.load_state_dict(dict(stored.projector))
         if stored.lora is not None and handle._lora is not None:
             handle._lora.load_state_dict(stored.lora)
-    except BaseException:
-        handle.detach()
-        raise
     return handle
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -73,9 +74,12 @@ def _torch() -> dict[str, Any]:
 
 def _plugins() -> dict[str, str]:
     """Every distribution with plugins, and what failed."""
+    from parrot_adapters.errors import ParrotWarning
     from parrot_adapters.plugins import installed, manager
 
-    found = {p.name: f"{p.dist.name} {p.dist.version}" if p.dist else p.value for p in installed()}
-    return found | {
-        info.name: f"{'left out' if info.barred else 'FAILED'}: {info.error}" for info in manager.failures()
-    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParrotWarning)  # said below
+        manager.examine()
+        failures = manager.failures()
+    found = {point.dist.name: point.dist.version for point in installed() if point.dist}
+    return found | {info.name: f"{'left out' if info.barred else 'FAILED'}: {info.error}" for info in failures}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-INSTALLED = ("plugin", "distribution", "version", "target")
+INSTALLED = ("plugin", "offers", "distribution", "version", "target")
 
 
 @parrot_command("plugins")
@@ -26,10 +27,13 @@ def command(as_json: bool, installed: bool) -> None:
     if installed:
         _list_installed(as_json=as_json)
         return
-    from parrot_adapters.plugins import KINDS, manager
+    from parrot_adapters.errors import ParrotWarning
+    from parrot_adapters.plugins import manager
 
-    components = [component for kind in KINDS for component in manager.components(kind)]
-    unusable = manager.failures()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParrotWarning)  # the list of failures says it all
+        components = manager.examine()
+        unusable = manager.failures()
     if as_json:
         from parrot_adapters.console import print_json
 
@@ -40,11 +44,13 @@ def command(as_json: bool, installed: bool) -> None:
 
 def _list_installed(*, as_json: bool) -> None:
     from parrot_adapters.console import Table, print_json, show
-    from parrot_adapters.plugins import installed
+    from parrot_adapters.plugins import KINDS, group_of, installed
 
+    kinds = {group_of(kind): kind for kind in KINDS}
     found = [
         {
             "plugin": point.name,
+            "offers": kinds.get(point.group, "hooks"),
             "target": point.value,
             "distribution": point.dist.name if point.dist else None,
             "version": point.dist.version if point.dist else None,
@@ -56,7 +62,7 @@ def _list_installed(*, as_json: bool) -> None:
     elif found:
         show(Table(INSTALLED, [[p[k] or "" for k in INSTALLED] for p in found], text=INSTALLED))
     else:
-        print("No plugin distribution is installed (entry-point group 'parrot_adapters').")
+        print("No plugin distribution is installed (entry points parrot_adapters, parrot_adapters.routers ...).")
 
 
 def _component(component: Component) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def command(
         load_languages(language_data)
     detect = None
     if detector:
-        from parrot_adapters.plugins.plain_text_detector import text_detector
+        from parrot_adapters.evaluation.matching.plain_text_detector import text_detector
 
         detect = text_detector(detector)
     from parrot_adapters.atomic_files import write_json

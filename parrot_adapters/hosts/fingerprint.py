@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.hosts.parts import HostParts
+from parrot_adapters.hosts.sampled_places import sampled_places
 
 __all__ = ["fingerprint", "structure_differences", "weights_differ"]
 
@@ -32,7 +33,7 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
     module = parts.module(parts.projector)
     weights = dict(projector) if projector is not None else ({} if module is None else module.state_dict())
     embedding = parts.base.get_input_embeddings().weight.detach()
-    rows = torch.linspace(0, embedding.shape[0] - 1, min(SAMPLED_ROWS, embedding.shape[0])).long()
+    rows = sampled_places(embedding.shape[0], SAMPLED_ROWS)
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
@@ -75,7 +76,7 @@ def _language_model(parts: HostParts) -> str | None:
         if value.is_meta or not value.is_floating_point():
             return None
         digest.update(name.replace(".base_layer.", ".").encode())
-        picked = torch.linspace(0, value.numel() - 1, min(SAMPLED_VALUES, value.numel())).long()
+        picked = sampled_places(value.numel(), SAMPLED_VALUES)
         digest.update(_bytes(value.detach().flatten()[picked.to(value.device)]))
     return digest.hexdigest()
 

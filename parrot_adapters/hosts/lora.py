@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain, suggest
+from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
 from parrot_adapters.hosts.parts import HostParts
 
 __all__ = ["LanguageModelLora", "lora_arguments", "mistyped_arguments", "unknown_arguments"]
@@ -126,26 +127,32 @@ class LanguageModelLora:
         # peft freezes the whole host on injection; what was trainable stays the user's business.
         trainable = [(p, p.requires_grad) for p in parts.outer.parameters()]
         try:
-            with torch.random.fork_rng(devices=[]):  # peft draws on the CPU
-                torch.default_generator.manual_seed(seed)
-                inject_adapter_in_model(config, parts.outer, NAME)
+            try:
+                with torch.random.fork_rng(devices=[]):  # peft draws on the CPU
+                    torch.default_generator.manual_seed(seed)
+                    inject_adapter_in_model(config, parts.outer, NAME)
+            finally:
+                for parameter, flag in trainable:
+                    parameter.requires_grad_(flag)
+            for _, layer in _lora_layers(parts.outer):  # peft makes dropout that drops, whatever mode the host is in
+                layer.train(layer.get_base_layer().training)
         except BaseException as error:
             self.remove()  # whatever was put in before it failed
             if isinstance(error, ValueError):
                 raise ConfigError(explain("lora found nothing to adapt.", peft_says=error)) from error
             raise
-        finally:
-            for parameter, flag in trainable:
-                parameter.requires_grad_(flag)
-        for _, layer in _lora_layers(parts.outer):  # peft makes dropout that drops, whatever mode the host is in
-            layer.train(layer.get_base_layer().training)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The LoRA weights."""
         return (parameter for _, parameter in self._named_parameters())
 
+    def install(self, switch: AdapterSwitch) -> None:
+        """Let the layers compute the bare layer, bit for bit, inside the blocks of a switch."""
+        for _, layer in _lora_layers(self.model):
+            BareInBlocks(layer, layer.get_base_layer(), switch).put()
+
     def enable(self, *, on: bool) -> None:
-        """Switch the layers on or off; off computes the bare layer, bit for bit."""
+        """Switch the layers on or off for the whole process; off computes the bare layer, bit for bit."""
         for _, layer in _lora_layers(self.model):
             flags = [p.requires_grad for p in layer.parameters()]
             layer.enable_adapters(on)

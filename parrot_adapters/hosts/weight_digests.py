@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["directory_digest", "json_digest", "weights_digest"]
+from parrot_adapters.digests import file_digest
+
+__all__ = ["directory_digest", "weights_digest"]
 
 CHUNK = 2**22
 PERIOD = 65521
@@ -31,11 +32,6 @@ def weights_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def json_digest(value: object) -> str:
-    """The sha256 of a value's JSON with sorted keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
 def directory_digest(directory: str | Path) -> str:
     """The sha256 of the weights and settings in a directory or, for a Hub name, of its cached copy."""
     folder = Path(directory)
@@ -47,8 +43,7 @@ def directory_digest(directory: str | Path) -> str:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix in (".json", ".safetensors"):
             digest.update(f"{path.relative_to(folder).as_posix()} ".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(file_digest(path)))
     return digest.hexdigest()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.digests import json_digest
 from parrot_adapters.training.training_config import TrainingConfig
 
 __all__ = ["config_hash", "config_to_dict", "differences"]
@@ -41,8 +41,7 @@ def config_hash(config: TrainingConfig) -> str:
     Steps, epochs, ``out``, logging, checkpoints, engine, device, pieces and the number of data workers do not count
     (the arithmetic, ``engine.compute``, does); an adapter setting left out counts as its default written down.
     """
-    text = json.dumps(dict(_deciding(config_to_dict(config))), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_digest(dict(_deciding(config_to_dict(config))))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.data.packing import PackedCollator
 from parrot_adapters.errors import ConfigError, ParrotWarning, TrainingError, explain
 from parrot_adapters.training.config_rules import accumulation_steps, with_recipe_defaults
@@ -31,7 +32,6 @@ from parrot_adapters.training.run_directory import RunDirectory
 from parrot_adapters.training.stop_signals import stop_requests
 from parrot_adapters.training.store_routing_after import keep_routing
 from parrot_adapters.training.training_config import TrainingConfig
-from parrot_adapters.training.whole_checkpoints import replace_directory
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -280,7 +280,7 @@ class _Run:
         if self.main:
             with self._disk_errors():
                 if self.config.train.language_model == "full" or self.config.train.vision_tower:
-                    with replace_directory(self.directory.host) as host:
+                    with appearing_directory(self.directory.host) as host:
                         self._save_host(host)
                 self.handle.save_pretrained(self.directory.adapter)
 

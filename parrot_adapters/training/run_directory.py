@@ -14,14 +14,13 @@ finished.json     when it is done, and after how many steps
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
+from parrot_adapters.atomic_files import write_text
 from parrot_adapters.errors import ConfigError, TrainingError, explain
 from parrot_adapters.training.config_hash import config_hash, config_to_dict, differences
 from parrot_adapters.training.config_yaml import read_yaml
@@ -176,7 +175,7 @@ class RunDirectory:
                     (self.path / name).unlink(missing_ok=True)
             self.checkpoints.clean()
             if not (self.path / CONFIG).exists():
-                write_whole(self.path / CONFIG, _described(self.config))
+                write_text(self.path / CONFIG, _described(self.config))
             self.bad_batch.unlink(missing_ok=True)
         except OSError as error:
             raise TrainingError(explain(f"{self.path} cannot be written.", because=error)) from error
@@ -193,7 +192,7 @@ class RunDirectory:
     def finish(self, steps: int) -> None:
         """Note that the run is done."""
         done = {"steps": steps, "asked": _length(self.config), "hash": config_hash(self.config)}
-        write_whole(self.path / FINISHED, json.dumps(done) + "\n")
+        write_text(self.path / FINISHED, json.dumps(done) + "\n")
 
     def release(self) -> None:
         """Let others have the directory. The operating system does so too when the process ends, however it ends."""
@@ -217,20 +216,6 @@ class RunDirectory:
             raise TrainingError(
                 explain(f"another process is training in {self.path}.", to_do="wait for it, or choose another out")
             ) from None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is, at any moment, the old one or the new one."""
-    pending = path.with_name(f".{path.name}")
-    try:
-        with pending.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(pending, path)
-    finally:
-        with suppress(OSError):
-            pending.unlink(missing_ok=True)
 
 
 def _described(config: TrainingConfig) -> str:

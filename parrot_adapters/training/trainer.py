@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -29,9 +28,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer
 
+from parrot_adapters.atomic_files import write_json
 from parrot_adapters.data.packing import SEGMENTS, PackedCollator
 from parrot_adapters.errors import TrainingError, explain
 from parrot_adapters.hosts.packed_rows import packed_arguments, sequence_languages
+from parrot_adapters.hosts.private_api import require_for_training
 from parrot_adapters.training.batch_measures import IGNORED, measure, targets_of
 from parrot_adapters.training.checkpoint_files import (
     TRAINER_STATE,
@@ -44,7 +45,7 @@ from parrot_adapters.training.loss_guard import PATIENCE, LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
 from parrot_adapters.training.micro_batches import MicroBatches, TrainingData
 from parrot_adapters.training.packing_check import require_packing
-from parrot_adapters.training.run_directory import RunDirectory, write_whole
+from parrot_adapters.training.run_directory import RunDirectory
 from parrot_adapters.training.stop_signals import StopRequest
 from parrot_adapters.training.trained_state import (
     load_optimizer_state,
@@ -102,6 +103,7 @@ class ParrotTrainer(Trainer):
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
         tensorboard: Path | None = None,
     ) -> None:
+        require_for_training()
         optimizer = {
             "params": groups,
             "lr": run.optim.learning_rate,
@@ -293,7 +295,7 @@ class ParrotTrainer(Trainer):
             "identities": gather_object(list(self._identities)),
         }
         if self.is_world_process_zero():
-            write_whole(self.directory.bad_batch, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+            write_json(self.directory.bad_batch, described, indent=2)
         raise TrainingError(
             explain(
                 f"training diverged at step {step}: {wrong}.",

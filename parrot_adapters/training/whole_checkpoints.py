@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Checkpoints", "flush_to_disk", "replace_directory"]
+from parrot_adapters.atomic_files import flush_to_disk
+
+__all__ = ["Checkpoints"]
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"step-(\d{8,})")
@@ -69,7 +71,8 @@ class Checkpoints:
         pending.mkdir(parents=True)
         try:
             yield pending
-            sizes = {p.relative_to(pending).as_posix(): p.stat().st_size for p in _files(pending)}
+            files = (path for path in pending.rglob("*") if path.is_file())
+            sizes = {path.relative_to(pending).as_posix(): path.stat().st_size for path in files}
             (pending / MANIFEST).write_text(json.dumps(sizes, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             flush_to_disk(pending)
             shutil.rmtree(self.path(step), ignore_errors=True)  # an incomplete one of that step
@@ -86,46 +89,6 @@ class Checkpoints:
             return []
         found = [(match, path) for path in self.directory.iterdir() if (match := NAME.fullmatch(path.name))]
         return sorted((int(match[1]), path) for match, path in found)
-
-
-@contextmanager
-def replace_directory(directory: Path) -> Iterator[Path]:
-    """A directory to write into; on leaving it takes the place of ``directory``.
-
-    A process killed in between leaves the old one, the new one, or (for the moment between two renames) none.
-    """
-    pending, leaving = (directory.with_name(f".{directory.name}-{what}") for what in ("saving", "leaving"))
-    for path in (pending, leaving):
-        shutil.rmtree(path, ignore_errors=True)
-    pending.mkdir(parents=True)
-    try:
-        yield pending
-        flush_to_disk(pending)
-        if directory.exists():
-            os.replace(directory, leaving)
-        os.replace(pending, directory)
-        flush_to_disk(directory.parent, deep=False)
-    finally:
-        shutil.rmtree(pending, ignore_errors=True)
-        shutil.rmtree(leaving, ignore_errors=True)
-
-
-def flush_to_disk(directory: Path, *, deep: bool = True) -> None:
-    """Have the operating system write a directory's entries, and (deep) all files below it, before returning."""
-    for path in [*_files(directory), *_directories(directory)] if deep else [directory]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _files(directory: Path) -> list[Path]:
-    return [path for path in directory.rglob("*") if path.is_file()]
-
-
-def _directories(directory: Path) -> list[Path]:
-    return [*(path for path in directory.rglob("*") if path.is_dir()), directory]
 
 
 def _is_complete(path: Path) -> bool:

@@ -46,7 +46,13 @@ def test_env_names_what_a_bug_report_needs(capsys):
 
     assert main(["env"]) == 0
     shown = capsys.readouterr().out
-    for text in (torch.__version__, "transformers", "accelerator", "plugins.sinkhorn", sys.version.split()[0]):
+    for text in (
+        torch.__version__,
+        "transformers",
+        "accelerator",
+        "plugins.parrot-router-sinkhorn",
+        sys.version.split()[0],
+    ):
         assert text in shown
 
 

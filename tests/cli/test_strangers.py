@@ -90,6 +90,8 @@ def test_the_flag_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, capsys:
     for before in ("", None):
         if before is None:
             monkeypatch.delenv("PARROT_PLUGIN_FILE")
+        else:
+            monkeypatch.setenv("PARROT_PLUGIN_FILE", before)
         assert main(["--plugin-file", "mine.py", "plugins", "--installed"]) == 0
         assert main(["plugins", "--installed", "--plugin-file", "mine.py"]) == 0
         assert os.environ.get("PARROT_PLUGIN_FILE") == before

@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training_runs import toy_config
 
+from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.errors import ConfigError, TrainingError
 from parrot_adapters.training.loss_guard import MARGIN, PATIENCE, WARM_UP, LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
 from parrot_adapters.training.run_directory import RunDirectory
 from parrot_adapters.training.stop_signals import stop_requests
-from parrot_adapters.training.whole_checkpoints import Checkpoints, replace_directory
+from parrot_adapters.training.whole_checkpoints import Checkpoints
 
 
 class Killed(BaseException):
@@ -80,10 +81,10 @@ def test_incomplete_ones_are_never_resumed_from_and_removed(tmp_path):
 def test_a_directory_is_replaced_as_a_whole(tmp_path):
     target = tmp_path / "host"
     for text in ("old", "new"):
-        with replace_directory(target) as directory:
+        with appearing_directory(target) as directory:
             (directory / f"{text}.txt").write_text(text)
     assert [path.name for path in target.iterdir()] == ["new.txt"]
-    with pytest.raises(Killed), replace_directory(target) as directory:
+    with pytest.raises(Killed), appearing_directory(target) as directory:
         fail_in(directory, Killed())
     assert [path.name for path in tmp_path.iterdir()] == ["host"]
     assert [path.name for path in target.iterdir()] == ["new.txt"]

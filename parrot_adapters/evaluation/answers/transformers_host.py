@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.data.decode_pictures import as_rgb
+from parrot_adapters.digests import json_digest
 from parrot_adapters.errors import MissingDependencyError, explain
 from parrot_adapters.evaluation.answers.host_protocol import Asked, Reply
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
 from parrot_adapters.hosts.load_host import describe_processor, load_host, plain_config
-from parrot_adapters.hosts.weight_digests import directory_digest, json_digest, weights_digest
+from parrot_adapters.hosts.weight_digests import directory_digest, weights_digest
 
 __all__ = ["EvaluationHost", "Inputs"]
 
