@@ -32,9 +32,9 @@ def command(argv: list[str]) -> int:
 
 
 def _check(asked: argparse.Namespace) -> int:
+    from parrot_adapters.data.settings import SourceSettings
     from parrot_adapters.data.survey import survey
     from parrot_adapters.plugins.examples import example_path
-    from parrot_adapters.training.training_config import SourceSettings
 
     path = str(example_path(asked.file) or asked.file)
     settings = SourceSettings(

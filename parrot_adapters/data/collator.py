@@ -20,7 +20,7 @@ from parrot_adapters.data.decode_videos import Frames, VideoShape, read_frames, 
 from parrot_adapters.data.dialogue import Dialogue, Picture, Turn, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
-from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
+from parrot_adapters.errors import ConfigError, MissingDependencyError, explain, first_line
 
 __all__ = ["IGNORED", "Collator"]
 
@@ -172,20 +172,20 @@ class Collator:
             )
         except ImportError as error:  # not the samples' fault: skipping them would hide it
             raise MissingDependencyError(
-                explain(f"the host's {type(self.processor).__name__} needs a package.", because=_first_line(error))
+                explain(f"the host's {type(self.processor).__name__} needs a package.", because=first_line(error))
             ) from error
         except Exception as error:  # whatever a processor raises
             for number, sample in enumerate(samples):
                 try:
                     self._call([sample.written.text], [sample.pictures], [sample.videos])
                 except Exception as own:
-                    self._refuse(samples.pop(number).dialogue, BadSample("processor", _first_line(own)))
+                    self._refuse(samples.pop(number).dialogue, BadSample("processor", first_line(own)))
                     return None
             raise ConfigError(
                 explain(
                     "the processor takes each sample of a batch, but not the batch.",
                     samples=", ".join(sample.dialogue.identity for sample in samples),
-                    because=_first_line(error),
+                    because=first_line(error),
                     to_do="set batch.per_device to 1 for this host",
                 )
             ) from error
@@ -357,7 +357,3 @@ def _placeholder_ids(processor: Any, config: Any) -> frozenset[int]:
     known = {getattr(part, name, None) for part in (processor, config) for name in fields if part is not None}
     found = {tokenizer.convert_tokens_to_ids(str(token)) for token in written if token} | known
     return frozenset(number for number in found if isinstance(number, int))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -13,14 +13,15 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.data.dialogue import Picture, Stored
+from parrot_adapters.data.dialogue import Picture
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.errors import MissingDependencyError
+from parrot_adapters.data.stored import stored_bytes
+from parrot_adapters.errors import MissingDependencyError, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["as_rgb", "by_number", "picture_size", "read_picture", "stored_bytes"]
+__all__ = ["as_rgb", "by_number", "picture_size", "read_picture"]
 
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 
@@ -37,7 +38,7 @@ def read_picture(picture: Picture) -> Image:
         try:
             return as_rgb(image)
         except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-            raise BadSample("broken-image", f"{_named(picture)}: {_first_line(error)}") from None
+            raise BadSample("broken-image", f"{_named(picture)}: {first_line(error)}") from None
 
 
 def as_rgb(image: Image) -> Image:
@@ -63,27 +64,6 @@ def by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-def stored_bytes(stored: Stored, *, kind: str = "broken-image") -> bytes:
-    """The bytes of a stretch of a file.
-
-    Args:
-        stored: which.
-        kind: of the problem, where they are not there.
-
-    Raises:
-        BadSample: the file is gone or shorter than it was.
-    """
-    try:
-        with open(stored.path, "rb") as file:
-            file.seek(stored.start)
-            data = file.read(stored.size)
-    except OSError as error:
-        raise BadSample(kind, f"{stored}: {error.strerror}") from None
-    if len(data) < stored.size:
-        raise BadSample(kind, f"{stored}: {len(data):,} of {stored.size:,} bytes are there")
-    return data
-
-
 def _opened(picture: Picture) -> Any:
     pillow = _pillow()
     data = picture.data if picture.stored is None else stored_bytes(picture.stored)
@@ -97,9 +77,9 @@ def _opened(picture: Picture) -> Any:
     except (FileNotFoundError, NotADirectoryError):
         raise BadSample("missing-image", _named(picture)) from None
     except pillow.DecompressionBombError as error:
-        raise BadSample("image-too-large", f"{_named(picture)}: {_first_line(error)}") from None
+        raise BadSample("image-too-large", f"{_named(picture)}: {first_line(error)}") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise BadSample("broken-image", f"{_named(picture)}: {_first_line(error)}") from None
+        raise BadSample("broken-image", f"{_named(picture)}: {first_line(error)}") from None
     limit = pillow.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         image.close()
@@ -121,7 +101,3 @@ def _pillow() -> Any:
 
 def _named(picture: Picture) -> str:
     return str(picture.stored) if picture.stored else picture.path or f"{len(picture.data or b''):,} bytes"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

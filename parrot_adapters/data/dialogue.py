@@ -5,27 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Dialogue", "Picture", "Stored", "Turn", "Video"]
+from parrot_adapters.data.stored import Stored
 
-
-@dataclass(frozen=True)
-class Stored:
-    """A stretch of a larger file, such as a member of a tar shard; read when it is needed.
-
-    Attributes:
-        path: of the larger file.
-        start: its first byte.
-        size: in bytes.
-        name: what messages call it.
-    """
-
-    path: str
-    start: int
-    size: int
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.name}"
+__all__ = ["Dialogue", "Picture", "Turn", "Video"]
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from typing import Any
 from parrot_adapters.data.decode_pictures import picture_size, read_picture
 from parrot_adapters.data.decode_videos import video_shape
 from parrot_adapters.data.dialogue import Dialogue, Picture, Video
-from parrot_adapters.data.hf_datasets import is_hub_name
-from parrot_adapters.data.paths import data_files, is_pattern
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.source import Source
+from parrot_adapters.data.samples import IndexedSamples
+from parrot_adapters.data.settings import SourceSettings
+from parrot_adapters.data.sources.data_files import data_files, is_pattern
+from parrot_adapters.data.sources.hub import is_hub_name
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
-from parrot_adapters.training.training_config import SourceSettings
 
 __all__ = ["Finding", "Numbers", "Survey", "survey"]
 
@@ -163,7 +163,7 @@ def survey(
             if progress is not None:
                 progress(f"reading {name}", done, total)
 
-        source = Source(path, settings, found.add, limit=settings.limit, progress=opening)
+        source = IndexedSamples(path, settings, found.add, limit=settings.limit, progress=opening)
         found.files.append((str(path), source.format, source.because))
         sources.append(source)
     _look(found, sources, collator, detect, headers_only, progress)
@@ -172,7 +172,7 @@ def survey(
 
 def _look(
     found: Survey,
-    sources: list[Source],
+    sources: list[IndexedSamples],
     collator: Any,
     detect: Detect | None,
     headers_only: bool,
@@ -252,7 +252,7 @@ class _Pictures:
 
 
 def _examined(
-    sources: list[Source], examine: _Pictures
+    sources: list[IndexedSamples], examine: _Pictures
 ) -> Iterator[tuple[Dialogue, list[tuple[int, int] | BadSample]]]:
     """Every sample with the sizes of its pictures, a few decoded at once."""
     with ThreadPoolExecutor() as pool:

@@ -11,8 +11,17 @@ from torch import Tensor, nn
 from parrot_adapters import core
 from parrot_adapters.adapter.grow_families import GROWN, grown_router
 from parrot_adapters.data import DataFormat
-from parrot_adapters.data.format_choice import FORMATS
+from parrot_adapters.data.formats.caption import CaptionFormat
+from parrot_adapters.data.formats.chat import ChatFormat
+from parrot_adapters.data.formats.llava import LlavaFormat
+from parrot_adapters.data.formats.sharegpt4v import ShareGPT4VFormat
+from parrot_adapters.data.formats.webdataset import WebDatasetFormat
+from parrot_adapters.data.sources.hub import open_by_datasets
+from parrot_adapters.data.sources.json_files import open_json
+from parrot_adapters.data.sources.source import OpenSource
+from parrot_adapters.data.sources.tar_shards import open_shard
 from parrot_adapters.evaluation.benchmark.benchmarks import BENCHMARKS, Benchmark
+from parrot_adapters.evaluation.benchmark.training_format import MmmbFormat, open_table
 from parrot_adapters.hosts import HostSpec
 from parrot_adapters.hosts.families import FAMILIES
 from parrot_adapters.plugins.hookspecs import Register, hookimpl
@@ -81,8 +90,22 @@ def register_benchmarks(register: Register[Benchmark | Callable[[], Benchmark]])
 
 @hookimpl
 def register_data_formats(register: Register[Callable[[], DataFormat]]) -> None:
-    for name, factory in FORMATS.items():
-        register(name, factory)
+    """``auto`` takes the first that recognises a record: the most particular come first."""
+    register("webdataset", WebDatasetFormat)
+    register("sharegpt4v", ShareGPT4VFormat)  # before llava, whose records its own also are
+    register("llava", LlavaFormat)
+    register("chat", ChatFormat)
+    register("mmmb-tsv", MmmbFormat)
+    register("caption", CaptionFormat)
+
+
+@hookimpl
+def register_data_sources(register: Register[OpenSource]) -> None:
+    register(".json", open_json)
+    register(".jsonl", open_json)
+    register(".tsv", open_table)
+    register(".tar", open_shard)
+    register(".parquet", open_by_datasets)
 
 
 def routing_log_file(handle: Attachment) -> object:

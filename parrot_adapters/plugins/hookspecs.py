@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from parrot_adapters.data import DataFormat
+    from parrot_adapters.data.sources.source import OpenSource
     from parrot_adapters.evaluation import Benchmark
     from parrot_adapters.hosts import HostSpec
     from parrot_adapters.plugins.examples import Example
@@ -80,6 +81,11 @@ def register_model_classes(register: Register[Callable[[], object]]) -> None:
 @hookspec
 def register_data_formats(register: Register[Callable[[], DataFormat]]) -> None:
     """``factory()`` -> ``parrot_adapters.data.DataFormat``: how one record of a training file becomes a dialogue."""
+
+
+@hookspec
+def register_data_sources(register: Register[OpenSource]) -> None:
+    """``register(".xyz", opener)``: ``opener(path, streaming=...)`` -> ``parrot_adapters.data.Source``: its records."""
 
 
 @hookspec

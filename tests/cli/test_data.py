@@ -74,7 +74,7 @@ def test_clean_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_lengths_in_tokens_are_the_collators(folder: Path, processor: str, capsys: pytest.CaptureFixture[str]) -> None:
     from parrot_adapters.data import Collator, open_data
-    from parrot_adapters.training.training_config import DataSettings, SourceSettings
+    from parrot_adapters.data.settings import DataSettings, SourceSettings
 
     path = written(folder, [record(0), record(1, answers=3)])
     code, found = checked(capsys, path, "--processor", processor)

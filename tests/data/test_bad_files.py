@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from parrot_adapters.data import Mixture, open_data
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 GOOD = {"id": "g", "conversations": [{"from": "human", "value": "Bu ne? 👩‍👩‍👧"}, {"from": "gpt", "value": "قطة"}]}
 TEXT = json.dumps(GOOD, ensure_ascii=False)

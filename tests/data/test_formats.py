@@ -12,8 +12,8 @@ from random_dialogues import dialogues
 
 import parrot_adapters as pa
 from parrot_adapters.data import DataFormat, Picture, Turn, Video, open_data
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError, PluginError, UnknownNameError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 
 def opened(path, bad_samples="error", **more):
@@ -135,8 +135,8 @@ def test_a_picture_of_a_chat(written, tmp_path, part, expected):
 
 
 def test_bytes_of_a_chat():
-    from parrot_adapters.data.chat import ChatFormat
-    from parrot_adapters.data.format_base import Files
+    from parrot_adapters.data.formats.chat import ChatFormat
+    from parrot_adapters.data.formats.record_files import Files
 
     said = [{"role": "user", "content": [{"type": "image", "bytes": PNG}, {"type": "text", "text": "what?"}]}]
     assert ChatFormat().turns(said, Files(None))[0].parts == (Picture(data=PNG), "what?")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from parrot_adapters.data import Mixture, PackedCollator, Rejects
 from parrot_adapters.data.batch_order import cut, padding
 from parrot_adapters.data.packing import SEGMENTS, balanced, pack, row_sizes, share_out
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 LONGEST = 50
 lengths = st.lists(st.integers(1, LONGEST), min_size=1, max_size=12)

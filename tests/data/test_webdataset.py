@@ -14,10 +14,10 @@ from shards import ANSWER, record, shown, write_shard
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main
-from parrot_adapters.data import Collator, DataFormat, Dialogue, Mixture, Picture, StreamingMixture, Turn, open_data
+from parrot_adapters.data import Collator, DataFormat, Dialogue, Picture, Turn, open_data
 from parrot_adapters.data.decode_pictures import read_picture
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 RED, GREEN, BLUE = (picture(8, 8, shade).data for shade in (0, 128, 255))
 
@@ -166,32 +166,48 @@ def test_a_plugins_format_is_asked_too(tmp_path: Path, request: pytest.FixtureRe
 def test_a_plugins_kind_of_file_is_read_streamed_found_and_checked(
     tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The hook that the library's own shards use."""
-    from parrot_adapters.data.records import LineStream
+    """The hooks that the library's own shards use."""
+    from parrot_adapters.data import ListedRecords
 
     class Pairs(DataFormat):
-        suffixes = (".pairs",)
-
-        def records(self, path: Path) -> Any:
-            return [tuple(line.split("|")) for line in path.read_text().splitlines()]
-
-        def stream(self, path: Path) -> Any:
-            class Split(LineStream):
-                def __iter__(self) -> Any:
-                    return ((number, tuple(line.decode().strip().split("|"))) for number, line in super().__iter__())
-
-            return Split(path)
-
         def recognise(self, record: object) -> str | None:
             return "it is a pair" if isinstance(record, tuple) else None
 
         def turns(self, record: Any, files: Any) -> tuple[Turn, ...]:
             return (Turn("user", (record[0],)), Turn("assistant", (record[1],)))
 
+    class PairsStream:
+        """Lines; the position is how many are done."""
+
+        length = None
+
+        def __init__(self, path: str) -> None:
+            self.lines, self.done = Path(path).read_text().splitlines(), 0
+
+        def __iter__(self) -> Any:
+            while self.done < len(self.lines):
+                self.done += 1
+                yield self.done - 1, tuple(self.lines[self.done - 1].split("|"))
+
+        def state_dict(self) -> dict:
+            return {"done": self.done}
+
+        def load_state_dict(self, state: dict) -> None:
+            self.done = state["done"]
+
+    def open_pairs(path: str, *, streaming: bool) -> Any:
+        if streaming:
+            return PairsStream(path)
+        return ListedRecords([tuple(line.split("|")) for line in Path(path).read_text().splitlines()])
+
     class Plugin:
         @pa.hookimpl
         def register_data_formats(self, register: Any) -> None:
             register("pairs", Pairs)
+
+        @pa.hookimpl
+        def register_data_sources(self, register: Any) -> None:
+            register(".pairs", open_pairs)
 
     name = pa.plugins.register(Plugin(), "pairs-plugin")
     request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
@@ -278,7 +294,7 @@ def flat(lists: list[list[str]]) -> list[str]:
 def test_directories_and_patterns(folder: Path, path: str, streaming: bool) -> None:
     sources = tuple(SourceSettings(str(folder / part), streaming=streaming) for part in path.split("|"))
     made = open_data(DataSettings(sources, bad_samples="skip"), seed=0)
-    assert isinstance(made, StreamingMixture if streaming else Mixture)
+    assert made.seekable is not streaming
     assert sorted(flat(names([[made[one] for one in batch] for batch in made.batches(8, 0)]))) == GOOD
     assert made.rejects.counts() == {"bad-record": 10}
 
@@ -365,7 +381,7 @@ def test_a_stream_goes_on_after_any_sample(folder: Path, epoch: int, at: int) ->
 
 def test_resuming_reads_nothing_before_its_position(folder: Path, tmp_path: Path) -> None:
     """What lies before could be gone."""
-    from parrot_adapters.data.webdataset import TarStream
+    from parrot_adapters.data.sources.tar_shards import TarStream
 
     path = tmp_path / "s.tar"
     path.write_bytes((folder / "s-000.tar").read_bytes())

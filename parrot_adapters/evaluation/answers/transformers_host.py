@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.data.decode_pictures import as_rgb
-from parrot_adapters.errors import MissingDependencyError, explain
+from parrot_adapters.errors import MissingDependencyError, explain, first_line
 from parrot_adapters.evaluation.answers.host_protocol import Asked, Reply
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
 from parrot_adapters.hosts.load_host import describe_processor, load_host, plain_config
@@ -259,9 +259,5 @@ def _opened(picture: bytes, question: Asked) -> Any:
 
 def _unreadable(question: Asked, error: Exception) -> EvaluationDataError:
     return EvaluationDataError(
-        explain("a picture cannot be decoded.", row=f"{question.subset} {question.index}", because=_first_line(error))
+        explain("a picture cannot be decoded.", row=f"{question.subset} {question.index}", because=first_line(error))
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

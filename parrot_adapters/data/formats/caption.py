@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.format_base import DataFormat, Files
-from parrot_adapters.data.llava import listed
+from parrot_adapters.data.formats.data_format import DataFormat
+from parrot_adapters.data.formats.record_fields import listed
+from parrot_adapters.data.formats.record_files import Files
 from parrot_adapters.data.problems import BadSample
 
 __all__ = ["CaptionFormat"]

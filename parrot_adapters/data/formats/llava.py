@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.format_base import DataFormat, Files, role_of, split_at
+from parrot_adapters.data.formats.data_format import DataFormat
+from parrot_adapters.data.formats.placeholders import split_at
+from parrot_adapters.data.formats.record_fields import listed, role_of
+from parrot_adapters.data.formats.record_files import Files
 from parrot_adapters.data.problems import BadSample
 
 __all__ = ["LlavaFormat"]
@@ -53,12 +56,3 @@ def conversation(record: Any, files: Files) -> tuple[Turn, ...]:
         shown = ", ".join(f"{count} more files than {marker}" for marker, count in left.items())
         raise BadSample("placeholder-mismatch", f"there are {shown}")
     return tuple(turns)
-
-
-def listed(record: Mapping[str, Any], *keys: str) -> list[Any]:
-    """What the first of some keys holds, as a list; empty where there is nothing."""
-    for key in keys:
-        value = record.get(key)
-        if value is not None and value != "" and value != []:
-            return list(value) if isinstance(value, list | tuple) else [value]
-    return []

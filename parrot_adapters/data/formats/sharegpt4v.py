@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.format_base import DataFormat, Files
-from parrot_adapters.data.llava import conversation, has_conversations
+from parrot_adapters.data.formats.data_format import DataFormat
+from parrot_adapters.data.formats.llava import conversation, has_conversations
+from parrot_adapters.data.formats.record_files import Files
 
 __all__ = ["SHAREGPT4V_FOLDERS", "ShareGPT4VFormat"]
 
