@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.data.answer_spans import Labelled, find_answers
 from parrot_adapters.data.chat_text import ChatText, Written
 from parrot_adapters.data.decode_pictures import picture_size, read_picture
@@ -22,10 +23,7 @@ from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain, first_line
 
-__all__ = ["IGNORED", "Collator"]
-
-IGNORED = -100
-"""Label of a position that is not learned."""
+__all__ = ["Collator"]
 
 TRIED_SIZES = ((64, 64), (336, 336), (480, 640), (1600, 400))
 """Heights and widths: a processor that gives all of these as many tokens gives every picture as many."""

@@ -199,6 +199,6 @@ def test_padding_of_layouts() -> None:
 
 def test_packing_asks_for_lengths() -> None:
     made = mixture([1])
-    made._lengths = None
+    made._epochs._lengths = None  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="measure"):
         made.batches(2, 0)

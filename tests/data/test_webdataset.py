@@ -16,6 +16,7 @@ import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.data import Collator, DataFormat, Dialogue, Picture, Turn, open_data
 from parrot_adapters.data.decode_pictures import read_picture
+from parrot_adapters.data.passes import StreamedPass
 from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError
 
@@ -315,10 +316,13 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path: Path) -> Non
         assert len(in_order(opened(path, streaming=streaming))) == 1
 
 
+def streamed(folder: Path, seed: int, epoch: int, **more: Any) -> StreamedPass:
+    return StreamedPass(SourceSettings(str(folder), streaming=True, **more), lambda *bad: None, seed=seed, epoch=epoch)
+
+
 def test_shards_come_in_another_order_each_epoch(folder: Path) -> None:
     def first(seed: int, epoch: int, **more: Any) -> tuple[str, ...]:
-        made = opened(folder, "skip", seed, streaming=True, **more)
-        stream = made._streams(epoch)[0]
+        stream = streamed(folder, seed, epoch, **more)
         return tuple(dict.fromkeys(dialogue.source[-7:-4] for dialogue in stream))
 
     orders = {(seed, epoch): first(seed, epoch) for seed in range(3) for epoch in range(3)}
@@ -364,7 +368,7 @@ def test_a_stream_goes_on_after_any_sample(folder: Path, epoch: int, at: int) ->
     """Not only where blocks begin; the number, too, is that of an uninterrupted run, so a reject is written once."""
 
     def stream() -> Any:
-        return opened(folder, "skip", streaming=True)._streams(epoch)[0]
+        return streamed(folder, 0, epoch)
 
     whole = [(d.source, d.number, d.identity) for d in stream()]
     running, before = stream(), []

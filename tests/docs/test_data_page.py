@@ -20,9 +20,8 @@ def first_column(heading: str) -> list[str]:
 
 
 def test_formats() -> None:
-    assert sorted(first_column("Formats")) == sorted(
-        c.name for c in manager.components("data-format") if c.plugin.source == "built in"
-    )
+    built_in = [c.name for c in manager.components("data-format") if c.plugin.source == "built in"]
+    assert sorted(first_column("Formats")) == sorted(built_in)
 
 
 def test_problems() -> None:
