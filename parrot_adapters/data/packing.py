@@ -5,8 +5,9 @@
                  ccc.......
                  ddd.......
 
-A packed batch says whose each position is (:data:`SEGMENTS`); everything else follows from that: positions, who may see
-whom, which text routes which picture (``hosts/packed_rows.py``). It holds the same samples as the batch it is made from.
+A packed batch says whose each position is (:data:`SEGMENTS`); everything else follows from that: positions, who may
+see whom, which text routes which picture (``hosts/packed_rows.py``). It holds the same samples as the batch it is made
+from.
 
 n  samples    R  rows    S  positions
 """

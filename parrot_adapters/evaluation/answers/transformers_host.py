@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from parrot_adapters.data.decode_pictures import as_rgb
+from parrot_adapters.data.decode_pictures import as_rgb, shown_size
 from parrot_adapters.errors import MissingDependencyError, explain, first_line
 from parrot_adapters.evaluation.answers.host_protocol import Asked, Reply
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
@@ -238,8 +238,7 @@ def _pillow() -> Any:
 
 def _size(picture: bytes, question: Asked) -> tuple[int, int]:
     with _opened(picture, question) as image:
-        width, height = image.size
-    return height, width
+        return shown_size(image)
 
 
 def _decoded(picture: bytes, question: Asked) -> Any:
