@@ -38,7 +38,12 @@ def _check(asked: argparse.Namespace) -> int:
 
     path = str(example_path(asked.file) or asked.file)
     settings = SourceSettings(
-        path, format=asked.format, images=asked.images, language=asked.language, limit=asked.limit
+        path,
+        format=asked.format,
+        images=asked.images,
+        language=asked.language,
+        limit=asked.limit,
+        allow_outside=asked.allow_outside,
     )
     collator = None
     if asked.processor is not None:
@@ -53,6 +58,7 @@ def _check(asked: argparse.Namespace) -> int:
             collator=collator,
             detect=detect,
             headers_only=asked.headers_only,
+            strict=asked.strict,
             progress=progress,
         )
     if asked.json:
@@ -88,6 +94,9 @@ def _show(found: Survey, detector: str | None) -> None:
         console.print(f"{Path(path).name}: {form} ({because})", highlight=False, markup=False)
     console.print(_columns(found))
     console.print(_languages(found, detector))
+    if found.unread:
+        counted = ", ".join(f"{name} (in {count:,})" for name, count in found.unread.most_common())
+        console.print(f"fields that are not read: {counted}", highlight=False, markup=False, soft_wrap=True)
     if found.problems:
         for line in _problems(found):
             console.print(line, soft_wrap=True)
@@ -259,6 +268,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-length", type=int, default=2048, metavar="N", help="tokens, with --processor (%(default)s)")
     add("--limit", type=int, metavar="N", help="only the first N good samples")
     add("--headers-only", action="store_true", help="do not decode pictures: quicker, and misses broken ones")
+    add("--strict", action="store_true", help="a field that is not read is a problem of its sample")
+    add("--allow-outside", action="store_true", help="pictures may lie outside of their folder")
     add("--json", action="store_true", help="print everything as JSON")
     get = commands.add_parser("fetch", help="list and download published training data")
     get.add_argument("name", metavar="NAME", help="parrot: what PARROT was trained on")

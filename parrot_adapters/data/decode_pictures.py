@@ -1,8 +1,8 @@
 """Decode pictures as hosts are shown them at inference: as transformers' own loader does, in training and evaluation.
 
 Of an animation the first frame is taken, a photo is turned as its EXIF orientation says, and ``convert("RGB")`` drops
-alpha. 16-bit grey is scaled to 8 bits, where Pillow would clip it to white; floats and 32-bit numbers are refused: nobody
-says which of them is white. A picture that cannot be decoded is a bad sample; nothing is ever put in its place.
+alpha. 16-bit grey is scaled to 8 bits, where Pillow would clip it to white; floats and 32-bit numbers are refused:
+nobody says which is white. A picture that cannot be decoded is a bad sample; nothing is ever put in its place.
 """
 
 from __future__ import annotations

@@ -51,10 +51,12 @@ class Turn:
     Attributes:
         role: who speaks.
         parts: text and pictures in the order in which they are read.
+        learned: whether an answer is to be learned; one that is not is only read by what follows.
     """
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[str | Picture | Video, ...]
+    learned: bool = True
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,9 @@ def open_data(
             raise problem.as_error(source=source, identity=identity)
         kept.add(problem, source=source, number=number, identity=identity)
 
-    opened = {asked: _indexed(asked, on_bad, progress) for asked in settings.sources if not asked.streaming}
+    opened = {
+        asked: _indexed(asked, on_bad, progress, settings.strict) for asked in settings.sources if not asked.streaming
+    }
     sources = [samples for asked in settings.sources for samples in opened.get(asked, ())]
     if not any(asked.streaming for asked in settings.sources):
         return Mixture(sources, settings, seed=seed, rejects=kept)
@@ -64,7 +66,9 @@ def open_data(
         found: list[Pass] = []
         for asked in settings.sources:
             if asked.streaming:
-                found.append(StreamedPass(asked, on_bad, number=len(found), seed=seed, epoch=epoch))
+                found.append(
+                    StreamedPass(asked, on_bad, number=len(found), seed=seed, epoch=epoch, strict=settings.strict)
+                )
             for samples in opened.get(asked, ()):
                 found.append(ShuffledPass(samples, number=len(found), seed=seed, epoch=epoch))
         return found
@@ -190,12 +194,13 @@ class Mixture(Dataset[Dialogue]):
         return self._epochs
 
 
-def _indexed(asked: SourceSettings, on_bad: OnBad, progress: Progress | None) -> list[IndexedSamples]:
+def _indexed(asked: SourceSettings, on_bad: OnBad, progress: Progress | None, strict: bool) -> list[IndexedSamples]:
     """Every file of a source that is not streamed."""
     opened: list[IndexedSamples] = []
     left = asked.limit
     for path in data_files(Path(asked.path)):
-        source = IndexedSamples(path, asked, on_bad, limit=left, progress=progress)
+        source = IndexedSamples(path, asked, on_bad, limit=left, progress=progress, strict=strict)
+        source.warn_of_unread()
         left = None if left is None else left - len(source)
         opened.append(source)
     return opened

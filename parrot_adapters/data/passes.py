@@ -44,18 +44,26 @@ class StreamedPass:
         number: of the source in the mixture.
         seed: of the mixture.
         epoch: from 0.
+        strict: a field that the format does not read makes a bad sample; else it is warned of when it is first seen.
 
     Raises:
         DataError: a file is not there, or is not what its name says.
     """
 
     def __init__(
-        self, settings: SourceSettings, on_bad: OnBad, *, number: int = 0, seed: int = 0, epoch: int = 0
+        self,
+        settings: SourceSettings,
+        on_bad: OnBad,
+        *,
+        number: int = 0,
+        seed: int = 0,
+        epoch: int = 0,
+        strict: bool = False,
     ) -> None:
         self.weight, self._limit, self._taken, self._on_bad = settings.weight, settings.limit, 0, on_bad
         names = list(_names(settings.path))
         self._sources = [open_source(name, streaming=True) for name in names]
-        self._readers = [SampleReader(name, settings) for name in names]
+        self._readers = [SampleReader(name, settings, strict=strict) for name in names]
         self._order = list(range(len(names)))
         if settings.limit is None and len(names) > 1:
             drawn = torch.randperm(len(names), generator=generator(seed, epoch, "shards", number))
@@ -66,7 +74,10 @@ class StreamedPass:
         while self._at < len(self._order):
             reader = self._readers[self._order[self._at]]
             for number, record in self._sources[self._order[self._at]]:
+                seen = len(reader.unread)
                 dialogue = reader.read(number, record, self._on_bad)
+                if len(reader.unread) > seen:
+                    reader.warn_of_unread()
                 if dialogue is None:
                     continue
                 if self._limit is not None and self._taken >= self._limit:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from array import array
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from sys import intern
 from typing import Any
 
 from parrot_adapters.data.dialogue import Dialogue
-from parrot_adapters.data.dialogue_rules import check_turns
+from parrot_adapters.data.dialogue_rules import check_turns, until_last_learned
 from parrot_adapters.data.formats.recognise import Chosen, choose_format, format_named
 from parrot_adapters.data.formats.record_files import Files
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.settings import SourceSettings
+from parrot_adapters.data.sources.hub import cache_folders, is_hub_name
 from parrot_adapters.data.sources.open_source import open_source
 from parrot_adapters.data.sources.source import Source
-from parrot_adapters.errors import DataError, ParrotError, PluginError, explain, first_line
+from parrot_adapters.errors import DataError, ParrotError, ParrotWarning, PluginError, explain, first_line
 
 __all__ = ["IndexedSamples", "OnBad", "SampleReader"]
 
@@ -32,14 +35,20 @@ class SampleReader:
     Args:
         name: of the source: its path, as messages and rejects call it.
         settings: of the source.
+        strict: a field that the format does not read makes a bad sample; else it is warned of and counted.
+
+    Attributes:
+        unread: records that have each field that the format does not read.
 
     Raises:
         UnknownNameError: the format that was asked for is not registered.
     """
 
-    def __init__(self, name: str, settings: SourceSettings) -> None:
-        self.name, self._settings = name, settings
-        self._files = Files(Path(settings.images) if settings.images else Path(name).parent)
+    def __init__(self, name: str, settings: SourceSettings, *, strict: bool = False) -> None:
+        self.name, self._settings, self._strict = name, settings, strict
+        folder = Path(settings.images) if settings.images else Path(name).parent
+        self._files = Files(folder, settings.allow_outside, cache_folders() if is_hub_name(name) else ())
+        self.unread: Counter[str] = Counter()
         self._chosen: Chosen | None = None
         if settings.format != "auto":
             format_named(settings.format)
@@ -80,6 +89,7 @@ class SampleReader:
         try:
             turns = chosen.format.turns(record, self._files)
             language = chosen.format.language(record) or self._settings.language
+            unread = set(chosen.format.unread(record))
         except (BadSample, ParrotError):
             raise
         except Exception as error:  # a plugin's code, whatever it raises
@@ -92,7 +102,17 @@ class SampleReader:
                 )
             ) from error
         check_turns(turns)
-        return Dialogue(self._identity(number, record), self.name, language, turns, number)
+        self.unread.update(unread)
+        if unread and self._strict:
+            raise BadSample("unread-field", f"{', '.join(sorted(unread))}: the format {chosen.name!r} does not read it")
+        return Dialogue(self._identity(number, record), self.name, language, until_last_learned(turns), number)
+
+    def warn_of_unread(self) -> None:
+        """Name the fields that were not read, with counts, if there are any."""
+        if self.unread and not self._strict and self._chosen is not None:
+            counted = ", ".join(f"{field} (in {count:,})" for field, count in self.unread.most_common())
+            text = f"{self.name}: fields that the format {self._chosen.name!r} does not read: {counted}"
+            warnings.warn(f"{text}. If they matter, the run learns something else", ParrotWarning, stacklevel=2)
 
     def _identity(self, number: int, record: Any) -> str:
         """The record's own id, or ``FILE:NUMBER``."""
@@ -114,11 +134,13 @@ class IndexedSamples:
         on_bad: told of each bad sample, in order.
         limit: most samples to take; None for all.
         progress: called with (done, total) now and then.
+        strict: a field that the format does not read makes a bad sample; else it is counted.
 
     Attributes:
         format: name of the format.
         because: how the format was chosen, in words.
         languages: one tag or None for each good sample.
+        unread: records that have each field that the format does not read.
 
     Raises:
         DataError: the file cannot be read, or ``on_bad`` says so.
@@ -132,15 +154,18 @@ class IndexedSamples:
         *,
         limit: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        strict: bool = False,
     ) -> None:
         self.path, self.settings = path, settings
-        self._reader = SampleReader(str(path), settings)
+        self._reader = SampleReader(str(path), settings, strict=strict)
         self._records: Any = open_source(str(path), streaming=False)
         self._total = _length(self._records, path)
         self.format, _, self.because = self._reader.settle(self._first_record())
         self._numbers = array("Q")
         self.languages: list[str | None] = []
         self._find_good(on_bad, limit, progress)
+        self.unread = Counter(self._reader.unread)
+        self.warn_of_unread = self._reader.warn_of_unread
 
     def __len__(self) -> int:
         return len(self._numbers)

@@ -25,6 +25,7 @@ class SourceSettings:
         language: of all samples that do not say their own (BCP-47); None to leave unknown.
         limit: first samples only; None for all.
         streaming: read from beginning to end without an index, for what does not fit on disk.
+        allow_outside: pictures and videos may lie outside of ``images`` (absolute paths, ``../``).
     """
 
     path: str
@@ -34,6 +35,7 @@ class SourceSettings:
     language: str | None = None
     limit: int | None = None
     streaming: bool = False
+    allow_outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class DataSettings:
         sources: the mixture.
         max_length: longest sample in tokens, visual tokens included.
         bad_samples: ``"error"`` stops at the first bad sample, ``"skip"`` counts them and writes ``rejects.jsonl``.
+        strict: a field of a record that its format does not read is an error instead of a warning, unless it is known
+            to change nothing.
         language_caps: most samples of a language per epoch.
         language_temperature: languages are drawn in proportion to ``count ** (1 / temperature)``; 1 leaves the data as
             it is, large values make languages equally frequent.
@@ -58,6 +62,7 @@ class DataSettings:
     sources: tuple[SourceSettings, ...]
     max_length: int = 2048
     bad_samples: Literal["error", "skip"] = "error"
+    strict: bool = False
     language_caps: Mapping[str, int] = field(default_factory=dict)
     language_temperature: float = 1.0
     group_by_length: bool = False

@@ -76,6 +76,7 @@ class Survey:
         pictures: of a sample, of those with any.
         videos: in all.
         widths, heights: of pictures, in pixels.
+        unread: records that have each field that their format does not read and that may change what they mean.
         repeated: samples that share their identity with an earlier one, which is allowed.
         problems: how many samples have each.
         examples: the first of each.
@@ -93,6 +94,7 @@ class Survey:
     videos: int = 0
     widths: Numbers | None = None
     heights: Numbers | None = None
+    unread: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     problems: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Finding]] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class Survey:
                 "height": plain(self.heights),
             },
             "videos": self.videos,
+            "unread_fields": dict(self.unread.most_common()),
             "repeated_identities": self.repeated,
             "problems": {
                 kind: {"count": count, "examples": [vars(found) for found in self.examples[kind]]}
@@ -138,6 +141,7 @@ def survey(
     collator: Any = None,
     detect: Detect | None = None,
     headers_only: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> Survey:
     """Look at every sample of a source.
@@ -147,6 +151,7 @@ def survey(
         collator: a :class:`Collator`, for lengths in tokens and for what only the host's template can refuse.
         detect: hears the language of samples that declare none.
         headers_only: do not decode pictures, which misses broken ones.
+        strict: a field that no format reads is a problem of its sample.
         progress: called with what is being done, how far, and of how much.
 
     Raises:
@@ -163,7 +168,8 @@ def survey(
             if progress is not None:
                 progress(f"reading {name}", done, total)
 
-        source = IndexedSamples(path, settings, found.add, limit=settings.limit, progress=opening)
+        source = IndexedSamples(path, settings, found.add, limit=settings.limit, progress=opening, strict=strict)
+        found.unread.update(source.unread)
         found.files.append((str(path), source.format, source.because))
         sources.append(source)
     _look(found, sources, collator, detect, headers_only, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
@@ -40,6 +41,12 @@ class DataFormat(ABC):
     def language(self, record: Any) -> str | None:
         """The BCP-47 tag that the record declares, if it does."""
         return text_of(record, "language", "lang")
+
+    def unread(self, record: Any) -> Iterable[str]:
+        """Names of the record's fields that the format does not read and that may change what it means: they are
+        warned of with counts, and an error under ``data.strict``. ``message.tool_calls`` is a field of a turn.
+        """
+        return ()
 
     def holding(self, inner: DataFormat) -> DataFormat | None:
         """For a format whose records wrap records of others: itself, reading those in the format that was asked for.

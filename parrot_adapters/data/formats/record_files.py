@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +22,14 @@ class Files:
     """Where the pictures of a source are.
 
     Attributes:
-        folder: what relative paths are relative to.
+        folder: what relative paths are relative to, and what paths may not lead out of.
+        allow_outside: whether they may.
+        caches: other folders that they may lead into.
     """
 
     folder: Path
+    allow_outside: bool = False
+    caches: tuple[Path, ...] = ()
 
     def picture(self, given: object) -> Picture:
         """A picture as files name it: a path, a data URL, bytes, or ``{"path": ..., "bytes": ..., "base64": ...}``.
@@ -89,7 +94,14 @@ class Files:
         elif "://" in given:
             kind = "missing-image" if what == "picture" else "bad-video"
             raise BadSample(kind, f"a {what} is on the network ({given[:80]}); download it first, give its path")
-        return str(self.folder / given)
+        path = self.folder / given
+        if not self.allow_outside and not any(_is_within(path, folder) for folder in (self.folder, *self.caches)):
+            raise BadSample(
+                "outside",
+                f"the {what} {given[:120]} is not in {self.folder}; say where they are (data.sources.images), "
+                "or allow it (data.sources.allow_outside)",
+            )
+        return str(path)
 
 
 def from_base64(text: str) -> bytes:
@@ -102,3 +114,8 @@ def from_base64(text: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadSample("broken-image", f"not base64: {error}; it begins {text[:32]!r}") from None
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """As paths are written: a link inside of the folder is its owner's, wherever it leads."""
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))

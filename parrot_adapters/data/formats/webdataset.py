@@ -13,7 +13,7 @@ names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,15 +22,16 @@ from parrot_adapters.data.decode_pictures import by_number
 from parrot_adapters.data.dialogue import Picture, Turn, Video
 from parrot_adapters.data.formats.data_format import DataFormat
 from parrot_adapters.data.formats.recognise import known_formats, looks_like, recognised_by
-from parrot_adapters.data.formats.record_fields import listed
+from parrot_adapters.data.formats.record_fields import IMAGES, VIDEOS, listed
 from parrot_adapters.data.formats.record_files import Files
+from parrot_adapters.data.formats.unread_fields import unread
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.stored import Stored
 
 __all__ = ["WebDatasetFormat"]
 
-PICTURES = frozenset(["avif", "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp"])
-VIDEOS = frozenset(["avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"])
+PICTURE_SUFFIXES = frozenset(["avif", "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp"])
+VIDEO_SUFFIXES = frozenset(["avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"])
 TEXTS = ("txt", "text", "caption")
 PARTS = ("image", "image_url", "video")  # types of a chat's parts that show something
 NAMES = ("image", "path", "url", "image_url", "video", "frames", "base64", "bytes")
@@ -71,6 +72,12 @@ class WebDatasetFormat(DataFormat):
     def language(self, record: Any) -> str | None:
         content, _ = _content(record)
         return self._format_of(content).language(content)
+
+    def unread(self, record: Any) -> Iterable[str]:
+        content, _ = _content(record)
+        yield from self._format_of(content).unread(content)
+        read = {*PICTURE_SUFFIXES, *VIDEO_SUFFIXES, *TEXTS, "json"}
+        yield from unread({str(n): record[n] for n in record if _suffix(str(n)) not in read}, ("__key__", "__url__"))
 
     def _format_of(self, content: Any) -> DataFormat:
         if self._inner is not None:
@@ -123,9 +130,9 @@ def _content(record: Mapping[str, Any]) -> tuple[Any, _Own]:
     if isinstance(record.get("__problem__"), BadSample):
         raise record["__problem__"]
     names = sorted((str(n) for n in record if not str(n).startswith("__") and record[n] is not None), key=by_number)
-    pictures = {name: _picture(record[name]) for name in names if _suffix(name) in PICTURES}
-    videos = {name: _video(record[name]) for name in names if _suffix(name) in VIDEOS}
-    own = _Own(Path(), str(record["__key__"]), pictures, videos)
+    pictures = {name: _picture(record[name]) for name in names if _suffix(name) in PICTURE_SUFFIXES}
+    videos = {name: _video(record[name]) for name in names if _suffix(name) in VIDEO_SUFFIXES}
+    own = _Own(Path(), key=str(record["__key__"]), pictures=pictures, videos=videos)
     content, caption = _one(record, names, ("json",)), _one(record, names, TEXTS)
     if isinstance(content, list):  # the messages themselves
         content = {"messages": content}
@@ -137,12 +144,12 @@ def _content(record: Mapping[str, Any]) -> tuple[Any, _Own]:
     content = dict(content or {})
     if caption is not None and not content.get("caption"):
         content["caption"] = caption
-    _fill_in(content, ("image", "images"), "<image>", own, pictures)
-    _fill_in(content, ("video", "videos"), "<video>", own, videos)
+    _fill_in(content, IMAGES, "<image>", own, pictures)
+    _fill_in(content, VIDEOS, "<video>", own, videos)
     return content, own
 
 
-def _fill_in(content: dict[str, Any], keys: tuple[str, str], marker: str, own: _Own, files: Mapping[str, Any]) -> None:
+def _fill_in(content: dict[str, Any], keys: tuple[str, ...], marker: str, own: _Own, files: Mapping[str, Any]) -> None:
     """Name the sample's files in a record that names none, or by other names as many."""
     named = listed(content, *keys)
     elsewhere = all(isinstance(name, str) and not name.startswith("data:") for name in named)

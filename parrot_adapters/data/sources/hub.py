@@ -10,7 +10,7 @@ from typing import Any
 from parrot_adapters.data.sources.source import IndexedSource, Source
 from parrot_adapters.errors import DataError, MissingDependencyError, explain, first_line
 
-__all__ = ["HubRecords", "HubStream", "is_hub_name", "open_by_datasets", "read_by_datasets"]
+__all__ = ["HubRecords", "HubStream", "cache_folders", "is_hub_name", "open_by_datasets", "read_by_datasets"]
 
 BUILDERS = {
     ".parquet": "parquet",
@@ -33,6 +33,15 @@ def is_hub_name(path: str) -> bool:
 def read_by_datasets(path: str) -> bool:
     """Whether only ``datasets`` can read it."""
     return is_hub_name(path) or (Path(path).suffix.lower() in ONLY_DATASETS and Path(path).is_file())
+
+
+def cache_folders() -> tuple[Path, ...]:
+    """Where ``datasets`` keeps the files of data sets that it downloaded; none where it is not installed."""
+    try:
+        import datasets
+    except ImportError:
+        return ()
+    return (Path(datasets.config.HF_DATASETS_CACHE), Path(datasets.config.HF_HUB_CACHE))
 
 
 def open_by_datasets(path: str, *, streaming: bool) -> Source:
