@@ -121,20 +121,39 @@ class Collator:
             len(self._tokenize(written.text)) + tokens + self._video_tokens([v for v in shown if isinstance(v, Video)])
         )
 
+    def check(self, dialogue: Dialogue) -> None:
+        """Make the batch of one dialogue, as training will, for what only the processor can refuse.
+
+        Raises:
+            BadSample: it cannot be used.
+            MissingDependencyError: the processor needs a package that is not installed.
+        """
+        sample = self._prepared(dialogue)
+        try:
+            batch = self._call([sample.written.text], [sample.pictures], [sample.videos])
+        except ImportError as error:
+            raise self._lacks_package(error) from error
+        except Exception as error:  # whatever a processor raises
+            raise BadSample("processor", first_line(error)) from None
+        self._answers(sample, batch["input_ids"][0][batch["attention_mask"][0].bool()].tolist())
+
     # --- one sample --------------------------------------------------------------------------------------------
 
     def _read(self, dialogue: Dialogue) -> _Sample | None:
         try:
-            written = self.chat.write(dialogue.turns)
-            plain = self._tokenize(written.text)
-            self._refuse_over_long(len(plain))  # before a picture is decoded
-            shown = [part for turn in dialogue.turns for part in turn.parts]
-            pictures = [read_picture(part) for part in shown if isinstance(part, Picture)]
-            videos = [self._video(part) for part in shown if isinstance(part, Video)]
-            return _Sample(dialogue, written, plain, pictures, videos)
+            return self._prepared(dialogue)
         except BadSample as problem:
             self._refuse(dialogue, problem)
             return None
+
+    def _prepared(self, dialogue: Dialogue) -> _Sample:
+        written = self.chat.write(dialogue.turns)
+        plain = self._tokenize(written.text)
+        self._refuse_over_long(len(plain))  # before a picture is decoded
+        shown = [part for turn in dialogue.turns for part in turn.parts]
+        pictures = [read_picture(part) for part in shown if isinstance(part, Picture)]
+        videos = [self._video(part) for part in shown if isinstance(part, Video)]
+        return _Sample(dialogue, written, plain, pictures, videos)
 
     def _refuse_over_long(self, length: int) -> None:
         if length > self.max_length:
@@ -169,9 +188,7 @@ class Collator:
                 [s.written.text for s in samples], [s.pictures for s in samples], [s.videos for s in samples]
             )
         except ImportError as error:  # not the samples' fault: skipping them would hide it
-            raise MissingDependencyError(
-                explain(f"the host's {type(self.processor).__name__} needs a package.", because=first_line(error))
-            ) from error
+            raise self._lacks_package(error) from error
         except Exception as error:  # whatever a processor raises
             for number, sample in enumerate(samples):
                 try:
@@ -187,6 +204,11 @@ class Collator:
                     to_do="set batch.per_device to 1 for this host",
                 )
             ) from error
+
+    def _lacks_package(self, error: ImportError) -> MissingDependencyError:
+        return MissingDependencyError(
+            explain(f"the host's {type(self.processor).__name__} needs a package.", because=first_line(error))
+        )
 
     def _call(self, texts: list[str], pictures: list[list[Any]], videos: list[list[Frames]]) -> dict[str, Any]:
         options: dict[str, Any] = {"padding": True, "return_tensors": "pt", "padding_side": self.padding_side}

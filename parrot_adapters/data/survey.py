@@ -189,6 +189,7 @@ def _look(
     seen: set[tuple[str, str]] = set()
     columns: dict[str, list[float]] = {name: [] for name in ("answers", "lengths", "pictures", "widths", "heights")}
     examined = _Pictures(headers_only)
+    taken: set[tuple[int, int]] = set()  # sizes of pictures that the processor takes
     for done, (dialogue, looked) in enumerate(_examined(sources, examined), 1):
         found.repeated += (dialogue.source, dialogue.identity) in seen
         seen.add((dialogue.source, dialogue.identity))
@@ -211,6 +212,10 @@ def _look(
             columns["lengths"].append(length := _length(dialogue, collator))
             if collator is not None and length > collator.max_length:
                 raise BadSample("over-long", f"{length} tokens; at most {collator.max_length} are allowed")
+            sizes = {size for size in looked if not isinstance(size, BadSample)}
+            if collator is not None and not headers_only and not sizes <= taken:
+                collator.check(dialogue)
+                taken |= sizes
             found.usable += 1
         except BadSample as problem:
             found.add(problem, dialogue.source, dialogue.number, dialogue.identity)

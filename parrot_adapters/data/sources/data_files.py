@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from parrot_adapters.data.sources.hub import read_by_datasets
-from parrot_adapters.data.sources.open_source import known_suffixes
+from parrot_adapters.data.sources.open_source import known_suffixes, refuse_devices
 from parrot_adapters.errors import DataError, explain
 
 __all__ = ["data_files", "is_pattern"]
@@ -41,6 +41,7 @@ def data_files(path: Path) -> Iterator[Path]:
     if is_pattern(str(path)):
         yield from _matching(str(path))
         return
+    refuse_devices(str(path))
     if not path.is_dir():
         raise DataError(explain("there is no such file or directory of training data.", given=path))
     suffixes = known_suffixes()

@@ -268,6 +268,7 @@ class _Elements:
             try:
                 _, end = DECODER.raw_decode(self._text, self._at)
                 if end < len(self._text) or self._ended:  # else a number could go on
+                    self._size = PIECE
                     return end
             except RecursionError as error:
                 raise self._broken(error) from None
@@ -282,6 +283,7 @@ class _Elements:
             white = WHITE.match(self._text, self._at)
             self._pass(0 if white is None else len(white[0]))
             if self._at < len(self._text):
+                self._size = PIECE
                 return self._text[self._at]
             if self._ended:
                 return ""
@@ -294,10 +296,10 @@ class _Elements:
         self._line += passed.count("\n")
 
     def _more(self) -> None:
-        """Read on; twice as much each time that one element needs it."""
+        """Read on; twice as much each time that one element needs it, so that long ones take linear time."""
         self._text, self._at = self._text[self._at :], 0
-        self._size = self._size * 2 if self._text else PIECE
         piece = self._file.read(self._size)
+        self._size *= 2
         self._ended = not piece
         try:
             self._text += self._utf8.decode(piece, final=self._ended)

@@ -7,10 +7,10 @@ from pathlib import Path
 from parrot_adapters.data.sources.hub import open_by_datasets, read_by_datasets
 from parrot_adapters.data.sources.json_files import open_json
 from parrot_adapters.data.sources.source import OpenSource, Source
-from parrot_adapters.errors import PluginError, explain
+from parrot_adapters.errors import DataError, PluginError, explain
 from parrot_adapters.plugins import manager
 
-__all__ = ["known_suffixes", "open_source"]
+__all__ = ["known_suffixes", "open_source", "refuse_devices"]
 
 
 def open_source(path: str, *, streaming: bool) -> Source:
@@ -25,12 +25,31 @@ def open_source(path: str, *, streaming: bool) -> Source:
         MissingDependencyError: the package that reads it is not installed.
         PluginError: what a plugin registered for this kind of file makes no source, or two plugins claim it.
     """
+    refuse_devices(path)
     suffix = Path(path).suffix.lower()
     if suffix in known_suffixes() and Path(path).is_file():
         return _opened(path, suffix, streaming)
     if read_by_datasets(path):
         return open_by_datasets(path, streaming=streaming)
     return open_json(path, streaming=streaming)
+
+
+def refuse_devices(path: str) -> None:
+    """Refuse what is neither a file nor a directory: whoever opens a pipe may wait for ever.
+
+    Raises:
+        DataError: so it is.
+    """
+    there = Path(path)
+    if there.exists() and not there.is_file() and not there.is_dir():
+        raise DataError(
+            explain(
+                "training data must be a file: it is read more than once, and from the middle.",
+                given=path,
+                what_it_is="a pipe or a device",
+                to_do="write it to a file first",
+            )
+        )
 
 
 def known_suffixes() -> tuple[str, ...]:
