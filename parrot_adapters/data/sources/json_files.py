@@ -152,14 +152,28 @@ def _layout(path: Path) -> Layout:
         if first not in (b"{", b"["):
             begins = repr(first + file.read(59))
             raise DataError(explain("the file is neither a JSON list nor JSON lines.", file=path, begins=begins))
-        file.seek(start)
-        line = file.readline(LONGEST_LINE)
-        more = _after_space_in(file, file.tell()) < file.seek(0, 2)
+        several = _first_line_is_a_record(file, start)
         if first == b"[":
-            return "lines" if more and line.endswith(b"\n") and _is_json(line) else "list"
-        if path.suffix.lower() != ".jsonl" and not (more and _is_json(line)):
+            return "lines" if several else "list"
+        if path.suffix.lower() != ".jsonl" and not several:
             _refuse_one_object(file, start, path)
         return "lines"
+
+
+def _first_line_is_a_record(file: BinaryIO, start: int) -> bool:
+    """Whether a line that begins somewhere is JSON of its own, and more follows it."""
+    end = start
+    file.seek(start)
+    while (piece := file.readline(PIECE)) and end - start <= LONGEST_LINE:
+        end += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    else:
+        return False
+    if _after_space_in(file, end) == file.seek(0, 2):
+        return False
+    file.seek(start)
+    return _is_json(file.read(end - start))
 
 
 def _after_space_in(file: BinaryIO, at: int) -> int:
