@@ -42,6 +42,8 @@ def command() -> None:
 @option("--max-length", type=int, default=2048, metavar="N", help="tokens, with --processor")
 @option("--limit", type=int, metavar="N", help="only the first N good samples")
 @option("--headers-only", is_flag=True, help="do not decode pictures: quicker, and misses broken ones")
+@option("--strict", is_flag=True, help="a field that is not read is a problem of its sample")
+@option("--allow-outside", is_flag=True, help="pictures may lie outside of their folder")
 @option("--json", "as_json", is_flag=True, help="print only a JSON document")
 def check(
     file: str,
@@ -53,6 +55,8 @@ def check(
     max_length: int,
     limit: int | None,
     headers_only: bool,
+    strict: bool,
+    allow_outside: bool,
     as_json: bool,
 ) -> int:
     """Languages, lengths, pictures and problems of training data.
@@ -60,12 +64,14 @@ def check(
     Exit code: 0 clean, 1 problems, 2 bad usage.
     """
     from parrot_adapters.console import print_json, progress
+    from parrot_adapters.data.settings import SourceSettings
     from parrot_adapters.data.survey import survey
     from parrot_adapters.plugins.examples import example_path
-    from parrot_adapters.training.training_config import SourceSettings
 
     path = str(example_path(file) or file)
-    settings = SourceSettings(path, format=form, images=images, language=language, limit=limit)
+    settings = SourceSettings(
+        path, format=form, images=images, language=language, limit=limit, allow_outside=allow_outside
+    )
     collator = None
     if processor is not None:
         from parrot_adapters.data.collator import Collator
@@ -79,6 +85,7 @@ def check(
             collator=collator,
             detect=detect,
             headers_only=headers_only,
+            strict=strict,
             progress=lambda what, done, total: shown(done, total, name=what),
         )
     if as_json:
@@ -113,6 +120,9 @@ def _show(found: Survey, detector: str | None) -> None:
     for path, form, because in found.files:
         show(f"{Path(path).name}: {form} ({because})")
     show(_numbers(found), _languages(found, detector))
+    if found.unread:
+        counted = ", ".join(f"{name} (in {count:,})" for name, count in found.unread.most_common())
+        show(f"fields that are not read: {counted}")
     if found.problems:
         show(*_problems(found))
     broken = found.problems.total()

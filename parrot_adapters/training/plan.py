@@ -254,7 +254,7 @@ def _look_at_data(
     run: TrainingConfig, processor: Any, host_config: Any, notes: list[str]
 ) -> tuple[DataPlan, dict[str, Any] | None]:
     """The mixture, and its heaviest micro-batch (of the samples looked at) as the host takes it."""
-    from parrot_adapters.data import Collator, Mixture, open_data
+    from parrot_adapters.data import Collator, open_data
     from parrot_adapters.data.packing import SEGMENTS, pack
 
     try:
@@ -264,7 +264,7 @@ def _look_at_data(
             raise
         notes.append(f"the data cannot be read: {_said(error)}. Lengths are data.max_length")
         return DataPlan(problem=_said(error)), None
-    if not isinstance(mixture, Mixture):
+    if not mixture.seekable:
         streamed = tuple(SourcePlan(s.path, s.format, None, s.weight) for s in run.data.sources)
         notes.append("streamed data is not counted before it is read")
         return DataPlan(streamed), None
