@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from import_graph import ImportGraph
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = (
@@ -27,6 +28,8 @@ PUBLIC = (
     "parrot_adapters.plugins.examples",
 )
 TEST_LIBRARIES = {"hypothesis", "pytest"}
+INSIDE_EVALUATION = ["benchmark", "matching", "answers", "scores", "reports"]
+"""Subpackages of evaluation, the lowest first: a row is read, its reply is matched, asked for, scored, shown."""
 
 
 def imports(source: str) -> Iterator[tuple[str, str | None]]:
@@ -132,6 +135,24 @@ def test_plugins_use_public_names_and_no_recipes(path):
 @pytest.mark.parametrize("path", python_files("recipes"), ids=relative)
 def test_recipes_use_public_names(path):
     assert public_violations(path.read_text("utf-8")) == []
+
+
+def test_evaluation_goes_one_way():
+    graph = ImportGraph.of(ROOT / "parrot_adapters")
+    assert {
+        path.name for path in (ROOT / "parrot_adapters/evaluation").iterdir() if (path / "__init__.py").exists()
+    } == {*INSIDE_EVALUATION}
+    assert graph.upward_inside("evaluation", INSIDE_EVALUATION) == []
+    assert [circle for circle in graph.circles() if all(m.split(".")[1] == "evaluation" for m in circle)] == []
+
+
+def test_an_arrow_up_inside_evaluation_is_seen():
+    inside = "parrot_adapters.evaluation"
+    graph = ImportGraph.of(ROOT / "parrot_adapters")
+    planted = f"def late():\n    from {inside}.reports.choice_page import write_report\n"
+    sources = {**graph.sources, f"{inside}.matching.robust": graph.sources[f"{inside}.matching.robust"] + planted}
+    bitten = ImportGraph(sources, graph.exports).upward_inside("evaluation", INSIDE_EVALUATION)
+    assert bitten == [f"{inside}.matching.robust imports {inside}.reports.choice_page"]
 
 
 def unshipped(folder: str, package: str, settings: dict) -> list[str]:

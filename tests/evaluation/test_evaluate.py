@@ -364,13 +364,10 @@ def test_an_unknown_detector_is_missed_before_anything_is_asked(config: Evaluati
     assert not Path(config.out).exists()
 
 
-def test_a_language_of_ones_own(
-    config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
-) -> None:
+@pytest.mark.usefixtures("own_languages")
+def test_a_language_of_ones_own(config: EvaluationConfig, tmp_path: Path, capsys) -> None:
     from parrot_adapters.evaluation import known_languages
-    from parrot_adapters.evaluation.matching import language_data
 
-    monkeypatch.setattr(language_data, "LANGUAGES", dict(language_data.LANGUAGES))
     path = tmp_path / "more.json"
     for content, says in (
         (None, "cannot be read as JSON"),

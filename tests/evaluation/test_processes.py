@@ -10,10 +10,10 @@ from evaluation_runs import ScriptedHost
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import EvaluationDataError
+from parrot_adapters.evaluation.answers import processes
 from parrot_adapters.evaluation.answers.evaluate import evaluate
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
 from parrot_adapters.evaluation.answers.processes import this_process
-from parrot_adapters.evaluation.answers import processes
 from parrot_adapters.evaluation.answers.store import AnswerStore
 
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 
 from parrot_adapters.evaluation.matching.option_text import find_option, is_option
 from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, tokens
-from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, forget_compiled, vocabulary
+from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
 
-__all__ = ["forget_compiled", "robust_choice"]
+__all__ = ["robust_choice"]
 
 API_FAILURE = "Failed to obtain answer via API"
 THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)

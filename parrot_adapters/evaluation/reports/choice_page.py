@@ -36,7 +36,7 @@ def write_report(result: RunResult, out: str | Path) -> None:
     scores = {"reference": report.reference, ROBUST: report.robust}
     categories = _categories(result)
     page = render_page(
-        "parrot_adapters.evaluation",
+        __package__,
         "choice.html",
         config=result.run.config,
         origin=flat(result.provenance()),

@@ -24,7 +24,7 @@ def write_comparison(comparison: Comparison, path: str | Path) -> None:
     rows = [*comparison.by_subset.items(), ("all languages", comparison.overall)]
     ends = [abs(end) for _, row in rows for end in (row.interval.low, row.interval.high)]
     page = render_page(
-        "parrot_adapters.evaluation",
+        __package__,
         "comparison.html",
         filters={"p": _p_value},
         a=str(a.path),

@@ -21,7 +21,7 @@ def write_task_report(result: TaskResult, out: str | Path) -> None:
         out: the run's directory.
     """
     page = render_page(
-        "parrot_adapters.evaluation.benchmark.tasks",
+        __package__,
         "open.html",
         config=result.run.config,
         names=result.subsets,

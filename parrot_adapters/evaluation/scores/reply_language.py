@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from parrot_adapters.evaluation.answers.reply_text import without_thoughts
-from parrot_adapters.evaluation.matching.languages import canonical_language, known_languages
+from parrot_adapters.evaluation.matching.languages import known_as, known_languages
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, script, tokens
+from parrot_adapters.language_tags import base_language
 
 __all__ = ["Detector", "Fidelity", "in_script", "language_fidelity"]
 
@@ -116,9 +117,9 @@ def _verdict(text: str | None, language: str, detector: Detector | None) -> bool
     if not verdict or detector is None:
         return verdict
     heard = detector(said)
-    return None if heard is None else canonical_language(heard) == canonical_language(language)
+    return None if heard is None else base_language(heard) == base_language(language)
 
 
 def _scripts(language: str) -> tuple[str, ...]:
-    entry = known_languages().get(canonical_language(language))
-    return entry.scripts if entry else ()
+    known = known_as(language)
+    return known_languages()[known].scripts if known else ()

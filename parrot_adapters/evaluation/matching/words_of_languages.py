@@ -7,7 +7,7 @@ likely ones of Unicode CLDR (``likelySubtags``).
 
 from __future__ import annotations
 
-from parrot_adapters.evaluation.matching.languages import Language
+from parrot_adapters.evaluation.matching.language_words import Language
 
 __all__ = ["LANGUAGES"]
 
