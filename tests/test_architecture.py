@@ -23,6 +23,7 @@ PUBLIC = (
     "parrot_adapters.evaluation",
     "parrot_adapters.analysis",
     "parrot_adapters.pages",
+    "parrot_adapters.statistics",
     "parrot_adapters.plugins",
     "parrot_adapters.errors",
     "parrot_adapters.plugins.examples",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from parrot_adapters.evaluation.scores.comparison import Comparison
+    from parrot_adapters.evaluation.scores.compare_results import Comparison
 
 __all__ = ["command"]
 
@@ -19,7 +19,7 @@ def command(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     from rich.console import Console
 
-    from parrot_adapters.evaluation.scores.comparison import compare_runs, read_run
+    from parrot_adapters.evaluation.scores.compare_results import compare_runs, read_run
 
     comparison = compare_runs(read_run(asked.run_a), read_run(asked.run_b))
     console = Console()
@@ -48,11 +48,12 @@ def _table(comparison: Comparison) -> Table:
     from rich import box
     from rich.table import Table
 
-    content = comparison.a.content
+    result = comparison.a.result
     table = Table(
-        title=f"{content['benchmark']}, protocol {content['protocol']}, in %",
-        caption="95 %: of B - A, bootstrap over questions. only A/B: only that run is right.\n"
-        "p: McNemar takes every unit for itself; perm. swaps whole questions;\n"
+        title=f"{result.benchmark}, protocol {result.protocol}, in %",
+        caption="95 %: of B - A, over questions. only A/B: only that run is right.\n"
+        "p: McNemar takes every unit for itself, so it is given where no question is\n"
+        "asked twice; perm. swaps whole questions, in all languages at once;\n"
         "Holm is perm. made larger for asking in several languages.",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
@@ -71,8 +72,8 @@ def _table(comparison: Comparison) -> Table:
             f"{100 * found.b:.1f}",
             f"{100 * found.interval.estimate:+.1f}",
             f"{100 * found.interval.low:+.0f}..{100 * found.interval.high:+.0f}",
-            f"{found.mcnemar.only_a}/{found.mcnemar.only_b}",
-            _p(found.mcnemar.p),
+            f"{found.flips.lost}/{found.flips.gained}",
+            _p(found.mcnemar.p) if found.mcnemar else "",
             _p(found.permutation),
             _p(comparison.holm[name]) if name in comparison.holm else "",
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from parrot_adapters.evaluation.answers.evaluate import Evaluation
-    from parrot_adapters.evaluation.scores.choice_results import RunResult
+    from parrot_adapters.evaluation.scores.result import Result
 
 __all__ = ["command"]
 
@@ -40,7 +40,8 @@ def command(argv: list[str]) -> int:
     config = _config(asked)
     from parrot_adapters.evaluation.answers.evaluate import evaluate
     from parrot_adapters.evaluation.reports.choice_page import write_report
-    from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
+    from parrot_adapters.evaluation.scores.choice_files import write_results
+    from parrot_adapters.evaluation.scores.score_choices import score_run
 
     with _notes(), _bar() as progress:
         run = evaluate(config, progress=progress)
@@ -48,12 +49,12 @@ def command(argv: list[str]) -> int:
             return 0
         if config.task not in OPEN:
             result = score_run(run)
-            write_results(result, config.out)
-            write_report(result, config.out)
+            write_results(result, run, config.out)
+            write_report(result, run, config.out)
     if config.task in OPEN:
         _finish_task(run)
     else:
-        _show(result)
+        _show(result, run)
     return 0
 
 
@@ -63,30 +64,31 @@ def _finish_task(run: Evaluation) -> None:
 
     from parrot_adapters.cli.task_table import task_table
     from parrot_adapters.evaluation.reports.open_page import write_task_report
-    from parrot_adapters.evaluation.scores.open_results import score_task, write_task_results
+    from parrot_adapters.evaluation.scores.score_open_task import score_items, score_task, write_task_results
 
-    result = score_task(run)
-    write_task_results(result, run.config.out)
-    write_task_report(result, run.config.out)
+    items = score_items(run)
+    result = score_task(run, items)
+    write_task_results(result, items, run.config.out)
+    write_task_report(result, items, run, run.config.out)
     console = Console()
     console.print(task_table(result))
-    for note in result.notes:
+    for note in result.warnings:
         print(f"parrot evaluate: note: {note}", file=sys.stderr)
     _say_where(console, run)
 
 
-def _show(result: RunResult) -> None:
+def _show(result: Result, run: Evaluation) -> None:
     from rich.console import Console
 
     from parrot_adapters.cli.score_table import score_table
 
     console = Console()
-    console.print(score_table(result.report, result.statistics["reference"]))
+    console.print(score_table(result))
     if result.option_scores:
         console.print(_option_table(result))
-    for warning in result.report.warnings:
+    for warning in result.warnings:
         print(f"parrot evaluate: note: {warning}", file=sys.stderr)
-    _say_where(console, result.run)
+    _say_where(console, run)
 
 
 def _say_where(console: Console, run: Evaluation) -> None:
@@ -99,23 +101,23 @@ def _say_where(console: Console, run: Evaluation) -> None:
     )
 
 
-def _option_table(result: RunResult) -> Table:
+def _option_table(result: Result) -> Table:
     """Accuracy by each way to read the options' log-likelihoods."""
     from rich import box
     from rich.table import Table
 
     table = Table(
         title="options by log-likelihood of, in %",
-        caption=f"{result.run.config.option_score} decides above. calibration: expected error over letters",
+        caption=f"{result.option_score} decides above. calibration: expected error over letters",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
     table.add_column("subset", no_wrap=True)
     for heading in (*result.option_scores, "calibration"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name in result.scores:
+    for name in result.subsets:
         values = [by_subset[name] for by_subset in result.option_scores.values()]
-        values.append(result.calibration[name].error if name in result.calibration else None)
+        values.append(result.calibration.get(name))
         shown = ["-" if value is None else f"{100 * value:.2f}" for value in values]
         table.add_row(name, *shown)
     return table

@@ -13,7 +13,6 @@ from parrot_adapters.evaluation import (
     benchmark_named,
     load_languages,
     protocol_named,
-    score_predictions,
 )
 
 __all__ = ["command"]
@@ -31,17 +30,16 @@ def command(argv: list[str]) -> int:
         from parrot_adapters.plugins.plain_text_detector import text_detector
 
         detector = text_detector(asked.detector)
-    report = score_predictions(
+    from parrot_adapters.evaluation import score_predictions  # numpy with it: not for --help
+
+    result = score_predictions(
         asked.data, asked.predictions, protocol, benchmark, detector=detector, detector_name=asked.detector or "script"
     )
     from rich.console import Console
 
-    from parrot_adapters.evaluation.scores.erosion import analyse
-
-    analysis = analyse(report)
-    write_json(asked.json, report.as_json() | {"statistics": analysis.as_json()})
-    Console().print(score_table(report, analysis))
-    for warning in report.warnings:
+    write_json(asked.json, result.as_json())
+    Console().print(score_table(result))
+    for warning in result.warnings:
         print(f"parrot score: note: {warning}", file=sys.stderr)
     return 0
 

@@ -7,36 +7,36 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from parrot_adapters.evaluation.scores.intervals_and_tests import Interval
-    from parrot_adapters.evaluation.scores.open_results import Measure, TaskResult
+    from parrot_adapters.evaluation.scores.result import Measure, Result
+    from parrot_adapters.statistics import Interval
 
 __all__ = ["task_table"]
 
 
-def task_table(result: TaskResult) -> Table:
+def task_table(result: Result) -> Table:
     """Every measure in percent, by language and in the mean."""
     from rich import box
     from rich.table import Table
 
-    config = result.run.config
-    counts = {name: sum(item.question.subset == name for item in result.items) for name in result.subsets}
-    guessed = any(measure.chance for measure in result.measures)
+    measures = result.measures
+    guessed = any(found.chance is not None for measure in measures.values() for found in measure.subsets.values())
     table = Table(
-        title=f"{config.benchmark}, {config.task}, in %",
-        caption="Ranges: 95 %, questions resampled." + (" chance: what guessing would score." if guessed else ""),
+        title=f"{result.benchmark}, {result.task}, in %",
+        caption="Ranges: 95 %, over questions." + (" chance: what guessing would score." if guessed else ""),
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
     table.add_column("subset", no_wrap=True)
     table.add_column("units", justify="right", no_wrap=True)
-    for measure in result.measures:
-        table.add_column(measure.name.replace(" to ", "\nto ").replace(" R@", "\nR@"), justify="right", no_wrap=True)
-    for name, count in counts.items():
-        table.add_row(name, str(count), *(_cell(measure.intervals[name]) for measure in result.measures))
+    for title in measures:
+        table.add_column(title.replace(" to ", "\nto ").replace(" R@", "\nR@"), justify="right", no_wrap=True)
+    for name, score in result.subsets.items():
+        cells = (_cell(measure.subsets[name]) for measure in measures.values())
+        table.add_row(name, str(len(score.hits)), *cells)
     table.add_section()
-    table.add_row("mean", "", *(_cell(measure.macro) for measure in result.measures))
+    table.add_row("mean", "", *(_cell(measure.language_macro) for measure in measures.values()))
     if guessed:
-        table.add_row("chance", "", *(_chance(measure) for measure in result.measures), style="dim")
+        table.add_row("chance", "", *(_chance(measure) for measure in measures.values()), style="dim")
     return table
 
 
@@ -45,5 +45,5 @@ def _cell(interval: Interval) -> str:
 
 
 def _chance(measure: Measure) -> str:
-    values = measure.chance.values()
+    values = [found.chance for found in measure.subsets.values() if found.chance is not None]
     return f"{100 * sum(values) / len(values):.1f}" if values else ""

@@ -21,7 +21,8 @@ from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfi
 from parrot_adapters.evaluation.answers.reply_text import without_thoughts
 from parrot_adapters.evaluation.answers.store import AnswerStore
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
-from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
+from parrot_adapters.evaluation.scores.choice_files import write_results
+from parrot_adapters.evaluation.scores.score_choices import score_run
 
 TOKENS = 6
 
@@ -116,7 +117,7 @@ def test_limit_takes_the_same_questions_with_all_their_passes(
     assert sorted((q.language, q.index) for q in run.questions) == [
         (language, index) for language in ("ar", "en") for index in (0, 1, 1_000_000, 1_000_001)
     ]
-    assert set(score_run(run).scores["MMMB_en"].hits) == {0, 1}
+    assert set(score_run(run).subsets["MMMB_en"].hits) == {0, 1}
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------
@@ -223,8 +224,8 @@ def test_two_runs_cannot_write_to_one_place(config: EvaluationConfig, host: Eval
 def test_every_number_says_where_it_comes_from(config: EvaluationConfig, host: EvaluationHost, data: Path) -> None:
     import hashlib
 
-    result = score_run(evaluate(replace(config, matcher="robust"), host=host), resamples=50)
-    write_results(result, config.out)
+    run = evaluate(replace(config, matcher="robust"), host=host)
+    write_results(score_run(run, resamples=50), run, config.out)
     written = json.loads((Path(config.out) / "results.json").read_text(encoding="utf-8"))
     assert written["protocol"] == "vlmevalkit-2025"
     assert written["matcher"] == "robust"
@@ -257,8 +258,8 @@ def test_every_number_says_where_it_comes_from(config: EvaluationConfig, host: E
 def test_our_predictions_score_as_we_scored_them(
     config: EvaluationConfig, host: EvaluationHost, data: Path, tmp_path: Path
 ) -> None:
-    result = score_run(evaluate(config, host=host), resamples=50)
-    write_results(result, config.out)
+    run = evaluate(config, host=host)
+    write_results(score_run(run, resamples=50), run, config.out)
     out = tmp_path / "scored.json"
     arguments = ["--benchmark", "mmmb", "--protocol", config.protocol, "--data", data, "--json", out]
     assert main(["score", *map(str, arguments), "--predictions", f"{config.out}/predictions.jsonl"]) == 0
