@@ -12,7 +12,7 @@ import tiny_vlm
 
 from parrot_adapters.evaluation.answers.evaluate import Evaluation, evaluate
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
-from parrot_adapters.evaluation.answers.host_protocol import Reply
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.evaluation.reports.choice_page import write_report
 from parrot_adapters.evaluation.scores.choice_files import write_results
@@ -48,14 +48,14 @@ class ScriptedHost:
     def encode(self, asked: Sequence[Question]) -> Sequence[Question]:
         return asked
 
-    def generate(self, asked: Sequence[Question], max_new_tokens: int) -> list[Reply]:
+    def generate(self, asked: Sequence[Question], max_new_tokens: int) -> list[Answer]:
         return [self._reply(question) for question in asked]
 
-    def _reply(self, question: Question) -> Reply:
+    def _reply(self, question: Question) -> Answer:
         chance = random.Random(f"{self.seed} {question.language} {question.index}")
         options = ["A", "A", "B", "C. ثعلب أحمر", RUDE, "I do not know what that is at all"]
         weights = [chance.random() for _ in range(3)] if self.identity["adapter"] else None
-        return Reply(chance.choice(options), True, weights and [w / sum(weights) for w in weights])
+        return Answer(chance.choice(options), True, weights and [w / sum(weights) for w in weights])
 
 
 def run(folder: Path, host: ScriptedHost, **changed: object) -> Scored:

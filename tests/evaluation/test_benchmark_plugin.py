@@ -12,7 +12,7 @@ from evaluation_runs import ScriptedHost, run
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Benchmark, EvaluationDataError, Row, benchmark_named, load_subset
-from parrot_adapters.evaluation.answers.host_protocol import Reply
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.benchmark.tasks import TASKS
 from parrot_adapters.plugins import manager
 
@@ -71,8 +71,8 @@ class Always(ScriptedHost):
         super().__init__(adapter=False)
         self.letter = letter
 
-    def generate(self, asked, max_new_tokens: int) -> list[Reply]:
-        return [Reply(self.letter or q.row.answer, True, None) for q in asked]
+    def generate(self, asked, max_new_tokens: int) -> list[Answer]:
+        return [Answer(self.letter or q.row.answer, True, None) for q in asked]
 
 
 @pytest.mark.usefixtures("circular")

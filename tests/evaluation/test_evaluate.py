@@ -88,7 +88,7 @@ def test_a_host_that_minds_its_neighbours_is_asked_one_by_one(
 ) -> None:
     def neighbourly(inputs, max_new_tokens):
         replies = host.generate(inputs, max_new_tokens)
-        return [reply._replace(text=f"{reply.text} {len(replies)}") for reply in replies]
+        return [replace(reply, prediction=f"{reply.prediction} {len(replies)}") for reply in replies]
 
     broken = Altered(host, generate=neighbourly)
     with pytest.warns(ParrotWarning, match="asked one by one: answers differ for 4 of 4 rows"):
@@ -474,3 +474,24 @@ def test_a_full_disk_keeps_what_is_there(
     (Path(config.out) / "file").write_text("")
     with pytest.raises(EvaluationDataError, match="cannot be written here"):
         evaluate(replace(config, out=f"{config.out}/file"), host=host)
+
+
+# --- what looks like the model's own signs -----------------------------------------------------------------------
+
+
+def test_a_question_about_a_placeholder_is_asked_as_text(
+    config: EvaluationConfig, host: EvaluationHost, tmp_path: Path
+) -> None:
+    token = host.processor.image_token
+    data = tiny_vlm.save_benchmark(tmp_path / "marked", languages=("en",))
+    path = data / "MMMB_en.tsv"
+    head, first, second, *rest = path.read_text("utf-8").splitlines()
+    index, _, *cells = second.split("\t")
+    marked = "\t".join([index, f"What does {token} mean?", *cells])
+    path.write_text("\n".join([head, first, marked, *rest]) + "\n", encoding="utf-8")
+    with pytest.warns(ParrotWarning, match=f"1 questions contain signs .* MMMB_en {index}$"):
+        run = evaluate(replace(config, data=str(data), languages=()), host=host)
+    assert run.made == len(run.questions)
+    [asked] = [question for question in run.questions if token in question.prompt]
+    assert host.render(asked.prompt, 1).count(token) == 1, "the picture's own, and no other"
+    assert host.as_text("no sign at all") == "no sign at all"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.errors import PluginError
-from parrot_adapters.evaluation.answers.host_protocol import Reply
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.matching.languages import known_languages
 from parrot_adapters.evaluation.scores.reply_language import in_script, language_fidelity
 from parrot_adapters.plugins import manager
@@ -111,9 +111,9 @@ def ears() -> Iterator[None]:
 
 
 class Speaker(ScriptedHost):
-    def generate(self, asked, max_new_tokens: int) -> list[Reply]:
+    def generate(self, asked, max_new_tokens: int) -> list[Answer]:
         said = ["The fox is red", "gato grande", "B", "ثعلب أحمر كبير"]
-        return [Reply(said[q.index % 4], True, None) for q in asked]
+        return [Answer(said[q.index % 4], True, None) for q in asked]
 
 
 def test_a_run_reports_it_beside_accuracy(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_reply_is_as_likely_as_generate_found_it(family: str) -> None:
         asked.options = {"A": " ".join(map(str, ids))}
         for shared in (True, False):
             [found] = OptionScorer(host, shared=shared).score([asked], host.encode([asked]))
-            assert found.text["A"] == pytest.approx(expected, abs=2e-4), shared
+            assert found.scores["text"]["A"] == pytest.approx(expected, abs=2e-4), shared
 
 
 @pytest.mark.parametrize("family", HOSTS)
@@ -102,8 +102,10 @@ def test_options_score_as_in_a_plain_loop(family: str) -> None:
         for letter, text in OPTIONS.items():
             expected = naive(host, one, text), naive(host, one, letter)
             for scores in (found, alone, whole):
-                assert (scores.text[letter], scores.letter[letter]) == pytest.approx(expected, abs=2e-4)
-        assert found.tokens == {"A": 3, "B": 1, "C": 5, "D": 2}
+                assert (scores.scores["text"][letter], scores.scores["letter"][letter]) == pytest.approx(
+                    expected, abs=2e-4
+                )
+        assert found.scores["tokens"] == {"A": 3, "B": 1, "C": 5, "D": 2}
 
 
 def test_an_answer_taken_for_a_part_of_the_prompt_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,8 @@ from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Benchmark, EvaluationDataError
 from parrot_adapters.evaluation.answers.evaluate import Evaluation, evaluate
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.open_questions import POOL, pools
-from parrot_adapters.evaluation.answers.store import Answer
 from parrot_adapters.evaluation.reports.open_page import write_task_report
 from parrot_adapters.evaluation.scores.name_match import CharacterF, exactly
 from parrot_adapters.evaluation.scores.result import Result
@@ -77,7 +77,7 @@ class Namer(ScriptedHost):
 
     def _reply(self, question):
         name = question.options[question.row.answer]
-        return super()._reply(question)._replace(text=self.way.format(name), routing=None)
+        return replace(super()._reply(question), prediction=self.way.format(name), routing=None)
 
 
 def scored(run: Evaluation) -> tuple[Evaluation, list[Item], Result]:
@@ -170,7 +170,7 @@ def retrieved(data: Path, out: Path, score) -> tuple[Evaluation, dict[str, objec
         places = {letter: NAMES[q.language].index(text) for letter, text in q.options.items()}
         text = {letter: float(score(q.index, place)) for letter, place in places.items()}
         scores = {"letter": {}, "text": text, "tokens": dict.fromkeys(text, 1.0)}
-        answers.append(Answer("k", q.language, q.index, None, scores=scores))
+        answers.append(Answer(None, scores=scores))
     run = replace(naming, config=asked, questions=questions, answers=answers)
     return run, scored(run)[2].measures
 

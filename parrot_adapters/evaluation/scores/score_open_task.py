@@ -12,8 +12,8 @@ from statistics import fmean
 from parrot_adapters.atomic_files import write_json, write_text
 from parrot_adapters.evaluation.answers.askers import option_values
 from parrot_adapters.evaluation.answers.evaluate import Evaluation
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.reply_text import without_thoughts
-from parrot_adapters.evaluation.answers.store import Answer
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.evaluation.benchmark.tasks import NAMING
 from parrot_adapters.evaluation.scores.choice_result import data_files
