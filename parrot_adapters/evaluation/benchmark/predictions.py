@@ -114,9 +114,9 @@ def _json_lines(path: Path, benchmark: Benchmark) -> Iterable[Mapping[str, objec
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise EvaluationDataError(
-                explain(f"line {number} is not JSON.", file=path, because=error.msg, starts=repr(line[:60]))
+                explain(f"line {number} is not JSON.", file=path, because=error, starts=repr(line[:60]))
             ) from None
         if not isinstance(record, dict):
             raise EvaluationDataError(explain(f"line {number} is not an object.", file=path, starts=repr(line[:60])))
@@ -183,7 +183,7 @@ def _tsv_rows(path: Path) -> list[Mapping[str, object]]:
 def _json_rows(path: Path) -> list[Mapping[str, object]]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise EvaluationDataError(explain("the file is not JSON.", file=path, because=error)) from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise EvaluationDataError(explain("the file is not a list of objects.", file=path))

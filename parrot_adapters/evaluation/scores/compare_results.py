@@ -139,7 +139,7 @@ def _difference(a: Hits, b: Hits, *, resamples: int, permutations: int) -> Diffe
 
 def _md5(run: ReadResult, subset: str) -> str | None:
     file = run.result.data.get(subset)
-    return file and file.md5
+    return file.md5 if file else None
 
 
 def _uneven(a: ReadResult, b: ReadResult, shared: list[str]) -> list[str]:

@@ -89,7 +89,7 @@ def _checked(content: bytes, file: Path) -> Result:
     from pydantic import ValidationError
 
     try:
-        return schema.validate_json(content, strict=True)  # type: ignore[no-any-return]
+        found: Result = schema.validate_json(content, strict=True)
     except ValidationError as error:
         faults = error.errors(include_url=False)
         told = [_told(fault) for fault in faults[:SHOWN]]
@@ -97,6 +97,7 @@ def _checked(content: bytes, file: Path) -> Result:
         raise EvaluationDataError(
             explain("this is not the result of a run.", file=file, because="; ".join(told + more))
         ) from None
+    return found
 
 
 def _told(fault: Any) -> str:

@@ -288,8 +288,10 @@ class Result:
 
     def origin(self) -> dict[str, object]:
         """Return what every number of this run depends on, as plain data."""
-        keys = ("benchmark", "task", "protocol", "mode", "unit", "matcher", "prompt_style", "prompt_sha256")
-        keys += ("generation", "option_score", "think", "limit", "processor", "host", "adapter", "versions")
+        keys = (
+            *("benchmark", "task", "protocol", "mode", "unit", "matcher", "prompt_style", "prompt_sha256"),
+            *("generation", "option_score", "think", "limit", "processor", "host", "adapter", "versions"),
+        )
         files = {"data": {name: asdict(file) for name, file in self.data.items()}}
         return {key: getattr(self, key) for key in keys} | files
 
