@@ -22,6 +22,8 @@ class Language:
     """Phrases that mean "I will not, or cannot, say"."""
     negations: tuple[str, ...] = ()
     """Words before a letter that strike it out: "not" in "not A, but B"."""
+    denials: tuple[str, ...] = ()
+    """Words behind a letter or an option that strike it out: "is wrong", "değil"."""
     joiners: tuple[str, ...] = ()
     """Words that put two letters side by side: "or" in "A or B"."""
     articles: tuple[str, ...] = ()
