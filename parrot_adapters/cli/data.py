@@ -91,8 +91,8 @@ def check(
 def _detector(name: str | None) -> tuple[str | None, Callable[[str], str | None] | None]:
     """The detector asked for, or the first that is installed and works on plain text."""
     from parrot_adapters.console import note
-    from parrot_adapters.plugins import manager
     from parrot_adapters.evaluation.matching.plain_text_detector import text_detector
+    from parrot_adapters.plugins import manager
 
     if name is not None:
         return name, text_detector(name)
