@@ -15,7 +15,7 @@ from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts, find_parts
-from parrot_adapters.plugins import manager
+from parrot_adapters.plugins import blaming, manager, shielded
 
 if TYPE_CHECKING:
     from parrot_adapters.core import AlignmentLayer
@@ -156,9 +156,9 @@ def attach_layer(
 
 def _add_observers(handle: Attachment) -> None:
     """Those that plugins offer."""
-    for component in manager.components("observer"):
-        if (observer := component.factory(handle)) is not None:
-            handle.add_observer(observer)
+    for component, observer in manager.usable("observer", lambda component: component.factory(handle)):
+        if observer is not None:
+            handle.add_observer(shielded(observer, component))
 
 
 def as_adapter_config(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:
@@ -224,7 +224,9 @@ def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
     if processor is None:
         raise ConfigError(f"detector={config.detector!r} reads text, so attach() needs processor=")
     tokenizer = getattr(processor, "tokenizer", processor)
-    detector: Detector = manager.find("detector", config.detector, asked_by="AdapterConfig.detector").factory(tokenizer)
+    found = manager.find("detector", config.detector, asked_by="AdapterConfig.detector")
+    with blaming(f"{found} could not be made."):
+        detector: Detector = found.factory(tokenizer)
     return detector
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.plugins import manager
+from parrot_adapters.plugins import blaming, manager
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ def auxiliary_losses(
         ConfigError: The records carry no gradient.
     """
     options = options or {}
-    measures = {name: manager.find("loss", name, asked_by="scales").factory(**options.get(name, {})) for name in scales}
+    measures = {name: _measure(name, options.get(name, {})) for name in scales}
     if log and measures and not any(record.logits.requires_grad for record in log):
         raise ConfigError("these records carry no gradient; record with handle.record_routing(graph=True)")
     terms: dict[str, list[Tensor]] = {}
@@ -46,3 +46,10 @@ def auxiliary_losses(
         for name, value in (record.losses or {}).items():
             terms.setdefault(f"router/{name}", []).append(value)
     return {name: sum(values[1:], values[0]) / len(values) for name, values in terms.items()}
+
+
+def _measure(name: str, options: Mapping[str, Any]) -> Callable[[RoutingRecord], Tensor]:
+    found = manager.find("loss", name, asked_by="scales")
+    with blaming(f"{found} could not be made.", given=dict(options)):
+        measure: Callable[[RoutingRecord], Tensor] = found.factory(**options)
+    return measure

@@ -134,7 +134,8 @@ def fold_experts(experts: nn.Module, weights: Tensor) -> nn.Module:
 
 def freeze_config(config: AdapterConfig, folded: nn.Module) -> AdapterConfig:
     """The config of the frozen adapter: router ``frozen``, one expert, no summary of the host's own, no detector."""
-    names = [c.name for c in manager.components("expert") if c.factory is type(folded)]
+    banks = manager.usable("expert", lambda component: component.factory)
+    names = [component.name for component, bank in banks if bank is type(folded)]
     if not names:
         raise ConfigError(f"{type(folded).__name__}, which the fold gave, is not a registered expert")
     return replace(

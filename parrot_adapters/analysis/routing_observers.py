@@ -48,7 +48,7 @@ class RoutingObserver:
 class RoutingLogFile:
     """Appends a JSON line per pass: usage per expert and language, entropy, collapse.
 
-    The built-in plugin makes one for every adapter attached while ``PARROT_ROUTING_LOG`` names a file, so that any
+    One is made for every adapter attached while ``PARROT_ROUTING_LOG`` names a file, so that any
     training script can be watched as it is. The file is opened for each line: nothing to close, copies are safe.
     """
 
