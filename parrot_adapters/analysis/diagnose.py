@@ -239,7 +239,7 @@ def _likelihoods(
             more = added if name == "input_ids" else real if name == "attention_mask" else torch.zeros_like(added)
             given[name] = torch.cat([given[name], more.to(value.dtype)], 1)
     given.setdefault("attention_mask", torch.cat([torch.ones_like(_repeated(ids, rows)), real.to(ids.dtype)], 1))
-    # As labels the options do not steer the routing, whatever the text scope.
+    # As labels the options are no routing text, whatever the text scope.
     with handle.languages([language] * rows):
         logits = handle.model(**given, labels=labels).logits[:, ids.shape[1] - 1 : -1].float()  # (O, A, V)
     each = logits.log_softmax(-1).gather(-1, added[..., None]).squeeze(-1).masked_fill(~real, 0.0)

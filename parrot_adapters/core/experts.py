@@ -112,7 +112,7 @@ class SwiGLUExperts(ExpertBank):
 
 
 class ConditionedSwiGLUExperts(SwiGLUExperts):
-    """SwiGLU whose gate also hears the prompt: ``down(silu(gate x + context_gate c) * up x)``.
+    """SwiGLU whose gate also reads the prompt: ``down(silu(gate x + context_gate c) * up x)``.
 
     ``c`` is the routing context. A *single* one of these did better than a mixture of plain experts of equal size in
     the measurements the README reports; ``num_experts=1`` is a sensible setting.
@@ -145,7 +145,7 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
     def folded(self, weights: Tensor) -> ExpertBank:
         raise ConfigError(
             explain(
-                "expert 'conditioned-swiglu' hears each prompt in its gate; no routing makes it prompt-independent.",
+                "expert 'conditioned-swiglu' reads each prompt in its gate; no routing makes it prompt-independent.",
                 to_do="freeze an adapter whose experts see the picture alone (swiglu, mlp, low-rank, shared-swiglu)",
             )
         )

@@ -32,7 +32,7 @@ __all__ = ["GrownRouter"]
 class GrownRouter(nn.Module):
     """Routes among families by ``inner``, and within a family by a gate of its own.
 
-    The gate hears the routing context, or the picture's summary where ``inner`` gives none.
+    The gate reads the routing context, or the picture's summary where ``inner`` gives none.
 
     Args:
         width: D.
@@ -76,9 +76,9 @@ class GrownRouter(nn.Module):
             chosen = keep_top_k(chosen, self.top_k)
         family = torch.tensor(self.families, device=inputs.summary.device)  # (E,)
         with float32_inside(inputs.summary):
-            heard = inputs.summary if chosen.context is None else chosen.context
+            read = inputs.summary if chosen.context is None else chosen.context
             scores = add_log_prior(
-                linear(NORMALIZERS["rms"](heard.float()), self.members.float()), self.prior
+                linear(NORMALIZERS["rms"](read.float()), self.members.float()), self.prior
             )  # (I, E)
             if chosen.routes_tokens(inputs.offsets.numel() - 1):
                 scores = spread(scores, inputs.offsets, inputs.tokens.shape[0])  # (N, E)

@@ -143,7 +143,7 @@ class PluginManager:
                 raise self._unknown(kind, name, asked_by)
             if len(matches) > 1 and not _one_thing(matches):
                 raise _clash(kind, name, matches)
-            matches[0].factory  # noqa: B018 - imported here, so that whoever asked hears of it here
+            matches[0].factory  # noqa: B018 - imported here, so that whoever asked is told of it here
             return matches[0]
 
     def components(self, kind: str) -> list[Component]:

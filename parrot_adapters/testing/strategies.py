@@ -112,7 +112,7 @@ def prompts(
         draw: Hypothesis' own.
         width: D.
         rows: R.
-        empty_prompts: whether rows without any steering token occur.
+        empty_prompts: whether rows without any routing text occur.
         max_text: most S.
         dtype: of the embeddings.
         scales: factor of the values.
@@ -159,7 +159,7 @@ def routing_inputs(
         max_items: most I.
         max_rows: most R.
         empty_items: whether items without tokens occur.
-        empty_prompts: whether prompts without steering text occur.
+        empty_prompts: whether prompts without routing text occur.
         languages: True declares one for every row; None sometimes, for some rows.
         token_ids: True always gives them; None sometimes.
         dtype: of tokens and text. The summary is float32, as the mean of tokens is.

@@ -1,4 +1,4 @@
-"""What a plugin declares about itself, so that the kit knows which promises to hold it to.
+"""What a plugin declares about itself, so that the kit knows which checks to hold it to.
 
 ``None`` means: find out by trying, or do not hold it to either. A factory may carry its declaration as a plain
 mapping in an attribute, ``conformance = {"uses_text": True}``; then ``parrot check`` and ``check_router`` need no more.
