@@ -54,7 +54,7 @@ def test_the_command(tmp_path, capsys):
     host.save_pretrained(tmp_path / "host")
     save_file(FAMILIES["llava"].batch(PROMPTS), inputs)
     assert main(["check", f"host:{tmp_path / 'host'}", "--inputs", str(inputs)]) == 0
-    assert capsys.readouterr().out.count("kept") == 5
+    assert capsys.readouterr().out.count("passed") == 5
     assert main(["check", f"host:{tmp_path / 'host'}"]) == 2
     assert "--inputs FILE.safetensors" in capsys.readouterr().err
     assert main(["check", f"host:{tmp_path / 'host'}", "--inputs", str(tmp_path / "none")]) == 2
