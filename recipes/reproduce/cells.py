@@ -314,7 +314,9 @@ def read_file(key: str, path: Path) -> CellResult:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         answers = tuple(Answer(row[0], row[1], row[2], tuple(row[3]), *row[4:]) for row in found["answers"])
-        rest = {name: found[name] for name in ("parameters", "trained", "rate", "data", "host", "looked", "text", "seconds")}
+        rest = {
+            name: found[name] for name in ("parameters", "trained", "rate", "data", "host", "looked", "text", "seconds")
+        }
         return CellResult(key=key, answers=answers, losses=tuple(found["losses"]), **rest)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RecipeError(f"{path} is damaged ({error}).\n  to do  delete it; the study makes it again") from error

@@ -1,6 +1,6 @@
 """What a remedy does to the rest of the language model: prompts without pictures, before and after.
 
-    B  texts    S  tokens    T  predicted tokens of all texts    W  words of the vocabulary
+B  texts    S  tokens    T  predicted tokens of all texts    W  words of the vocabulary
 """
 
 from __future__ import annotations
