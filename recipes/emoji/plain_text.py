@@ -1,4 +1,4 @@
-"""Text without pictures, in no training of ours: what a remedy does to the rest of the language model is measured on it.
+"""Text without pictures, in no training of ours: on it is measured what a remedy does to the rest of a language model.
 
 Everyday sentences and questions, each in the six languages of the text model. They were written for this recipe, not
 taken from a source, so that nothing has learned them by heart; native speakers are welcome to improve them.

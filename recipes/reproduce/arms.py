@@ -1,8 +1,8 @@
 """The arms, and what each one is there to rule out.
 
 `ARMS` are the first study's: ten ways to spend the same 203,000 parameters on the same pictures. Hidden sizes make all
-adapters equal in size on a host of width 128 (a test counts); no adapter has none. `REMEDIES` join them on real weights:
-what people do instead, at several sizes (`registration_2.py`).
+adapters equal in size on a host of width 128 (a test counts); no adapter has none. `REMEDIES` join them on real
+weights: what people do instead, at several sizes (`registration_2.py`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 | `long` | the same with five text models |
 | `tiny_cpu` | the same code in a minute, for tests; its numbers mean nothing |
 | `pretrained` | real weights (Gemma 3 270M, frozen), seven arms, three seeds; for a GPU (not run yet) |
-| `pretrained_cpu` | remedies on real weights (rules: `registration_2.py`), 100 concepts, not tuned; a cell takes 7 CPU minutes |
+| `pretrained_cpu` | remedies on real weights (`registration_2.py`), 100 concepts, not tuned; for one CPU core |
 | `tiny_remedies` | the same code on the miniature, for tests; its numbers mean nothing |
 """
 
@@ -67,6 +67,7 @@ class StudyConfig:
         name: of the preset.
         base: data and schedules; its arms, seed and rate of stage 2 are the study's to set.
         regimes: name -> (arms, seeds), run in this order.
+        rules: version of the registered rules, 1 or 2.
         first: arms that every seed is run with before any other arm; none of them makes one round of all.
         rates: the projector's rates in stage 2 to begin the choice with; adapters learn at ``base.adapter_rate`` times
             it. A best rate at the edge moves the edge by a factor of two, until the best has neighbours on both sides.
@@ -80,6 +81,7 @@ class StudyConfig:
     name: str
     base: QuickstartConfig
     regimes: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]
+    rules: int = 1
     first: tuple[str, ...] = ()
     rates: tuple[float, ...] = (1e-3, 2e-3)
     tuning_seed: int = 0
@@ -170,6 +172,7 @@ def pretrained_cpu() -> StudyConfig:
         name="pretrained_cpu",
         base=base,
         regimes={gpu.main: (REMEDY_ARMS, (0, 1, 2, 3, 4))},
+        rules=2,
         first=DECIDING,
         rates=(4e-4,),
         compute=compute,
@@ -178,7 +181,7 @@ def pretrained_cpu() -> StudyConfig:
 
 def tiny_remedies() -> StudyConfig:
     few = ("none", "single", "lora-24", "lora-24-at-50", "language-vector", "whole")
-    return replace(tiny_cpu(), name="tiny_remedies", regimes={MAIN: (few, (0,))}, first=DECIDING)
+    return replace(tiny_cpu(), name="tiny_remedies", regimes={MAIN: (few, (0,))}, rules=2, first=DECIDING)
 
 
 PRESETS: Mapping[str, Callable[[], StudyConfig]] = {

@@ -15,7 +15,7 @@ import numpy as np
 from parrot_recipes.emoji.languages import CODES, ENGLISH, OTHERS
 from parrot_recipes.emoji.scores import MEASURES, SPLITS
 
-from . import registration
+from . import registration, registration_2
 from .arms import BY_KEY
 from .intervals import contrast, difference, holm, interaction, over_questions, over_seeds
 from .presets import REGIMES
@@ -57,6 +57,9 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
     """Everything a study found, as plain data."""
     from parrot_recipes.emoji.quickstart import provenance
 
+    from .remedies import remedies
+
+    rules = results.config.rules
     by_regime: dict[str, dict[int, list[CellResult]]] = {}
     for (regime, seed), found in results.cells.items():
         by_regime.setdefault(regime, {})[seed] = found
@@ -65,7 +68,9 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
         "preset": results.config.name,
         "main": results.config.main,
         "compute": asdict(results.config.compute),
+        "rules": rules,
         "registration": registration.__doc__,
+        **({"registration_2": registration_2.__doc__} if rules == 2 else {}),
         "config": results.config.to_dict(),
         "concepts": {split: sum(concept.split == split for concept in concepts) for split in SPLITS},
         "rates": dict(results.rates),
@@ -76,6 +81,7 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
                 "repeats": REGIMES[regime].repeats,
                 "data": {str(seed): results.data[regime, seed] for seed in seeds},
                 **describe_regime(list(seeds.values())),
+                **({"remedies": remedies(list(seeds.values()))} if rules == 2 else {}),
                 "seeds": list(seeds),
             }
             for regime, seeds in by_regime.items()
@@ -153,13 +159,20 @@ def write_results(results: Results, concepts: Sequence[Concept], out: Path) -> d
 
 def markdown(described: Mapping[str, Any]) -> str:
     """The README's tables."""
+    from .remedies import tables
+
     parts = []
     for found in described["regimes"].values():
         count = len(found["seeds"])
-        parts.append(
+        head = (
             f"**{found['title'][0].upper()}{found['title'][1:]}** "
             f"({found['questions']['seen']} pictures, {count} {found['repeats']}{'s' if count > 1 else ''})\n\n"
-            "| arm | en | five others | gain | by seed | naming | in language | repairs |\n"
+        )
+        if "remedies" in found:
+            parts.append(head + tables(found))
+            continue
+        parts.append(
+            f"{head}| arm | en | five others | gain | by seed | naming | in language | repairs |\n"
             "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
             + "".join(_line(arm) for arm in found["arms"].values())
         )
