@@ -38,7 +38,7 @@ import parrot_adapters as pa
 
 from . import language_vector, plugin
 from .arms import arm_named
-from .drift import text_drift
+from .drift import Reading, read_once, read_text, text_drift
 from .looking import look
 
 if TYPE_CHECKING:
@@ -168,10 +168,11 @@ def run_cell(setting: Setting, cell: Cell, path: Path, progress: Progress) -> No
         if done % REPORT_EVERY == 0 or total < REPORT_EVERY or done == total:
             progress(cell.key, what, done, total)
 
+    host.requires_grad_(False)
     training = Training() if arm is None else _train(host, setting, cell, arm, vocabulary, path, tell)
     host.eval()
     trained = time.perf_counter()
-    with cell.compute.autocast():
+    with cell.compute.autocast(), cell.compute.frozen_linears(host):
         answers = evaluate(
             host,
             setting.concepts,
@@ -181,11 +182,7 @@ def run_cell(setting: Setting, cell: Cell, path: Path, progress: Progress) -> No
             progress=lambda done, total: tell("asking", done, total),
         )
     looked = look(host, training.handle, setting) if cell.art == "test" else {}
-    text: dict[str, dict[str, Any]] = {}
-    if cell.art == "test":
-        untouched = load_host(setting.host)
-        cell.compute.place(untouched)
-        text = text_drift(host, untouched, vocabulary)
+    text = text_drift(read_text(host, vocabulary), _untouched(setting, cell)) if cell.art == "test" else {}
     write_cell(
         path,
         {
@@ -203,6 +200,17 @@ def run_cell(setting: Setting, cell: Cell, path: Path, progress: Progress) -> No
         },
     )
     tell("done", 1, 1)
+
+
+def _untouched(setting: Setting, cell: Cell) -> Reading:
+    """How the host after stage 1 reads plain text; read once for all cells of a host."""
+
+    def read() -> Reading:
+        host = load_host(setting.host)
+        cell.compute.place(host)
+        return read_text(host, load_vocabulary(setting.host))
+
+    return read_once(setting.host / f"plain-text-{cell.compute.device}.json", read)
 
 
 @dataclass(frozen=True)
@@ -240,16 +248,17 @@ def _train(
         return Training(handle, beside, sum(sizes), rate, original.data, list(original.losses))
     data = FingerprintedSet(setting.concepts, setting.features, vocabulary, config.multilingual)
     auxiliary = Auxiliary(handle, arm.losses, arm.loss_options) if handle is not None and arm.losses else None
-    losses = train(
-        host,
-        groups,
-        data,
-        config.stage2,
-        config.seed,
-        lambda done, total, _: tell("training", done, total),
-        auxiliary,
-        cell.compute,
-    )
+    with cell.compute.frozen_linears(host):
+        losses = train(
+            host,
+            groups,
+            data,
+            config.stage2,
+            config.seed,
+            lambda done, total, _: tell("training", done, total),
+            auxiliary,
+            cell.compute,
+        )
     if arm.kept:
         _keep_weights(host, path.with_suffix(".safetensors"))
     return Training(handle, beside, sum(sizes), rate, data.fingerprint, _twentieths(losses))

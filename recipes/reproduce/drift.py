@@ -5,8 +5,13 @@ B  texts    S  tokens    T  predicted tokens of all texts    W  words of the voc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
     from parrot_recipes.emoji.tokenizer import Vocabulary
     from transformers import LlavaForConditionalGeneration
 
-__all__ = ["TextDrift", "text_drift"]
+__all__ = ["Reading", "TextDrift", "read_once", "read_text", "text_drift"]
 
 ANSWER_TOKENS = 12  # of a greedy answer
 
@@ -47,26 +52,56 @@ class TextDrift:
         return self.after / self.before - 1
 
 
-@torch.inference_mode()
-def text_drift(
-    trained: LlavaForConditionalGeneration, untouched: LlavaForConditionalGeneration, vocabulary: Vocabulary
-) -> dict[str, dict[str, Any]]:
-    """:class:`TextDrift` of every language, as plain data.
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads and answers plain text, by language.
 
-    Args:
-        trained: with whatever is attached to it; in evaluation mode.
-        untouched: the same host before the training.
-        vocabulary: of both.
+    Attributes:
+        losses: mean next-token loss on the held-out sentences; its exponential is the perplexity.
+        logits: hash of all logits of the sentences.
+        answers: greedy answers to the text-only questions, as token ids.
     """
-    found = {}
+
+    losses: Mapping[str, float]
+    logits: Mapping[str, str]
+    answers: Mapping[str, list[list[int]]]
+
+
+@torch.inference_mode()
+def read_text(host: LlavaForConditionalGeneration, vocabulary: Vocabulary) -> Reading:
+    """Let a host, in evaluation mode and with whatever is attached to it, read and answer plain text."""
+    losses, digests, answers = {}, {}, {}
     for language in CODES:
         ids, mask = _padded([_sentence(vocabulary, text) for text in SENTENCES[language]], vocabulary.pad, "right")
-        targets = ids[:, 1:][mask[:, 1:].bool()]  # (T,)
-        logits = [_logits(host, ids, mask, language) for host in (untouched, trained)]  # (T, W) each
-        before, after = (float(cross_entropy(one, targets.to(one.device)).exp()) for one in logits)
-        replies = [_answers(host, vocabulary, language) for host in (untouched, trained)]
-        same = sum(ours == theirs for ours, theirs in zip(*replies, strict=True)) / len(replies[0])
-        found[language] = asdict(TextDrift(before, after, same, torch.equal(*(one.cpu() for one in logits))))
+        logits = _logits(host, ids, mask, language).cpu()  # (T, W)
+        losses[language] = float(cross_entropy(logits, ids[:, 1:][mask[:, 1:].bool()]))
+        digests[language] = hashlib.sha256(logits.numpy().tobytes()).hexdigest()[:16]
+        answers[language] = _answers(host, vocabulary, language)
+    return Reading(losses, digests, answers)
+
+
+def read_once(path: Path, read: Callable[[], Reading]) -> Reading:
+    """A reading that is kept in a file."""
+    if not path.exists():
+        scratch = path.with_suffix(f".{os.getpid()}.part")
+        scratch.write_text(json.dumps(asdict(read())), encoding="utf-8")
+        os.replace(scratch, path)
+    return Reading(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def text_drift(trained: Reading, untouched: Reading) -> dict[str, dict[str, Any]]:
+    """:class:`TextDrift` of every language, as plain data."""
+    found = {}
+    for language in CODES:
+        replies = list(zip(trained.answers[language], untouched.answers[language], strict=True))
+        found[language] = asdict(
+            TextDrift(
+                before=math.exp(untouched.losses[language]),
+                after=math.exp(trained.losses[language]),
+                agreement=sum(ours == theirs for ours, theirs in replies) / len(replies),
+                identical=trained.logits[language] == untouched.logits[language],
+            )
+        )
     return found
 
 

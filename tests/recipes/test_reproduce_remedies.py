@@ -25,7 +25,7 @@ from parrot_recipes.emoji.workers import Workers
 from parrot_recipes.reproduce import cells, remedies, study
 from parrot_recipes.reproduce.arms import REMEDIES, arm_named, with_sources
 from parrot_recipes.reproduce.cells import CellResult
-from parrot_recipes.reproduce.drift import text_drift
+from parrot_recipes.reproduce.drift import read_once, read_text, text_drift
 from parrot_recipes.reproduce.intervals import over_both, over_questions
 from parrot_recipes.reproduce.language_vector import VectorExperts
 from parrot_recipes.reproduce.presets import MAIN, preset
@@ -79,6 +79,10 @@ def new_host():
     return lambda: build_host(tower, load_text_model())
 
 
+def drift(trained, untouched, vocabulary):
+    return text_drift(read_text(trained, vocabulary), read_text(untouched, vocabulary))
+
+
 def shaken(host, arm, vocabulary):
     """The arm on the host, every trained weight moved."""
     cells.register()
@@ -96,7 +100,7 @@ def shaken(host, arm, vocabulary):
 def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm):
     host = new_host()
     shaken(host, arm, vocabulary)
-    for found in text_drift(host, new_host(), vocabulary).values():
+    for found in drift(host, new_host(), vocabulary).values():
         assert found["identical"]
         assert found["after"] == found["before"]
         assert found["agreement"] == 1
@@ -106,11 +110,23 @@ def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm
 def test_what_acts_on_the_language_model_is_caught(new_host, vocabulary, arm):
     host = new_host()
     shaken(host, arm, vocabulary)
-    found = text_drift(host, new_host(), vocabulary)
+    found = drift(host, new_host(), vocabulary)
     assert list(found) == list(CODES)
     assert not any(one["identical"] for one in found.values())
     assert all(one["after"] != one["before"] for one in found.values())
     assert min(one["agreement"] for one in found.values()) < 1
+
+
+def test_a_reading_is_kept_as_it_is(new_host, vocabulary, tmp_path):
+    times = []
+
+    def read():
+        times.append(1)
+        return read_text(new_host(), vocabulary)
+
+    first = read_once(tmp_path / "text.json", read)
+    assert read_once(tmp_path / "text.json", read) == first == read()
+    assert len(times) == 2  # ours, and the first
 
 
 # --- arms --------------------------------------------------------------------------------------------------------
@@ -175,7 +191,7 @@ def test_merging_back_scales_what_lora_changed(new_host, vocabulary, tmp_path):
     assert not torch.equal(logits(half, vocabulary), logits(trained, vocabulary))
     for name, weight in lora_parameters(half).items():
         assert torch.equal(weight, lora_parameters(trained)[name] * (0.5 if ".lora_B." in name else 1)), name
-    assert all(found["identical"] for found in text_drift(nothing, new_host(), vocabulary).values())
+    assert all(found["identical"] for found in drift(nothing, new_host(), vocabulary).values())
     assert not torch.equal(logits(nothing, vocabulary), logits(new_host(), vocabulary))  # the projector is kept
     with pytest.raises(RecipeError, match=r"(?s)made from the weights of 'lora-24'.*run that arm first"):
         cells._take_weights(half, tmp_path / "elsewhere.safetensors", arm_named("lora-24-at-50").arm)
