@@ -128,8 +128,8 @@ def _option_scores(
     prompt = torch.tensor([vocabulary.prompt(language, visual_tokens)] * len(asked)).to(host.device)  # (Q, P)
     with declared(host, [language] * len(asked)):
         read = host.model(input_ids=prompt, attention_mask=torch.ones_like(prompt), pixel_values=shown, use_cache=True)
-    cache = read.past_key_values
-    cache.batch_repeat_interleave(options)
+    name = "cache" if "cache" in read else "past_key_values"  # before transformers 5.24
+    read[name].batch_repeat_interleave(options)
 
     answers = [
         torch.tensor([*vocabulary.name(concepts[option].names[language]), vocabulary.eos])
@@ -141,7 +141,7 @@ def _option_scores(
     mask = torch.cat([torch.ones(len(targets), prompt.shape[1]).to(answered), answered], 1).long()
     with declared(host, [language] * len(targets)):
         written = host.model(
-            input_ids=targets.where(answered, vocabulary.pad), attention_mask=mask, past_key_values=cache
+            input_ids=targets.where(answered, vocabulary.pad), attention_mask=mask, **{name: read[name]}
         ).last_hidden_state
     first = read.last_hidden_state[:, -1:].repeat_interleave(options, 0)  # what predicts each answer's first token
     hidden = torch.cat([first, written[:, :-1]], 1)  # (Q * 4, A, D)
