@@ -5,7 +5,7 @@
 | `study` | ten arms and three text models in the main regime, five arms in the others; hours on one core |
 | `long` | the same with five text models |
 | `tiny_cpu` | the same code in a minute, for tests; its numbers mean nothing |
-| `pretrained` | real weights (Gemma 3 270M, frozen), seven arms, three seeds; for a GPU (not run yet) |
+| `pretrained` | real weights (Gemma 3 270M), remedies, rates chosen, three seeds; for a GPU (not run yet) |
 | `pretrained_cpu` | remedies on real weights (`registration_2.py`), 100 concepts, not tuned; for one CPU core |
 | `tiny_remedies` | the same code on the miniature, for tests; its numbers mean nothing |
 """
@@ -151,7 +151,9 @@ def pretrained() -> StudyConfig:
     return StudyConfig(
         "pretrained",
         base,
-        {gemma: ((*FEW_ARMS, "conditioned-mixture", "supervised"), (0, 1, 2))},
+        {gemma: ((*REMEDY_ARMS, "picture-only", "conditioned-mixture"), (0, 1, 2))},
+        rules=2,
+        first=DECIDING,
         rates=(2e-4, 4e-4),
         main=gemma,
         compute=Compute("cuda", "bfloat16"),
@@ -172,8 +174,6 @@ def pretrained_cpu() -> StudyConfig:
         name="pretrained_cpu",
         base=base,
         regimes={gpu.main: (REMEDY_ARMS, (0, 1, 2, 3, 4))},
-        rules=2,
-        first=DECIDING,
         rates=(4e-4,),
         compute=compute,
     )
