@@ -7,6 +7,9 @@ import sys
 
 import pytest
 import torch
+from parrot_adapters.evaluation.answers.store.evaluate import evaluate
+from parrot_adapters.evaluation.answers.store.option_scorer import OptionScorer
+from parrot_adapters.evaluation.answers.store.transformers_host import EvaluationHost
 from parrot_recipes.emoji import art, benchmark_files, evaluation, features, host, vision
 from parrot_recipes.emoji.batches import IGNORE, encode_samples
 from parrot_recipes.emoji.concepts import select_concepts
@@ -21,9 +24,6 @@ import parrot_adapters as pa
 from parrot_adapters.analysis.benchmark_samples import benchmark_questions
 from parrot_adapters.errors import ConfigError, ParrotWarning, PluginError
 from parrot_adapters.evaluation import EvaluationConfig
-from parrot_adapters.evaluation.answers.evaluate import evaluate
-from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
-from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.hosts.load_host import load_host, load_model, load_processor
 
 ANIMALS = select_concepts(("animal",), max_words=1, limit=12)
