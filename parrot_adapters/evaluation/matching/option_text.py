@@ -12,6 +12,10 @@ __all__ = ["find_option", "is_option"]
 
 EDGES = string.punctuation.replace("%", "") + string.whitespace + "。，、！？：；،؛؟।…«»“”‘’"
 LONGEST_ENDING = 7
+VOWELS = "aeiouаеиоуыэюяйь"
+SHORTEST_INFLECTED = 4
+LONGEST_INFLECTION = 2
+"""Letters behind a stem; more of them make other words."""
 
 
 def is_option(reply: str, options: Mapping[str, str], language: str | None) -> str | None:
@@ -43,11 +47,36 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
         forms = _forms(texts, language, bold)
         spans = {letter: _spans(form, said, known if glued else None) for letter, form in forms.items() if form}
         standing = _outermost(spans)
+        if standing and known.inflecting and not any(" " in forms[letter] for letter in standing):
+            standing |= inflected_options(reply, options)
         if standing:
-            affirmed = {letter for letter in standing if not _struck_out(said, spans[letter], known)}
+            affirmed = {
+                letter for letter in standing if not spans.get(letter) or not _struck_out(said, spans[letter], known)
+            }
             chosen = affirmed if len(standing) > 1 and affirmed else standing
             return chosen.pop() if len(chosen) == 1 else None
-    return None
+    turned = inflected_options(reply, options) if known.inflecting else set()
+    return turned.pop() if len(turned) == 1 else None
+
+
+def inflected_options(reply: str, options: Mapping[str, str]) -> set[str]:
+    """The options of one word that stand in a reply in any of their forms; none where two options share their stem."""
+    stems = {letter: _stem(_stripped(fold(text))) for letter, text in options.items()}
+    told = {letter: stem for letter, stem in stems.items() if stem}
+    if any(a != b and told[a].startswith(told[b]) for a in told for b in told):
+        return set()
+    words = [word.strip(EDGES) for word in fold(reply).split()]
+    return {
+        letter
+        for letter, stem in told.items()
+        if any(word.startswith(stem) and len(word) - len(stem) <= LONGEST_INFLECTION for word in words)
+    }
+
+
+def _stem(word: str) -> str:
+    """A word without its last vowel; nothing where it is short, or several words."""
+    bare = word.rstrip(VOWELS)
+    return bare if len(word) >= SHORTEST_INFLECTED and len(bare) >= SHORTEST_INFLECTED - 1 and bare.isalpha() else ""
 
 
 def _forms(options: Mapping[str, str], language: str | None, bold: bool) -> dict[str, str]:

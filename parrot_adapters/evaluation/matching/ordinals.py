@@ -38,20 +38,24 @@ def place_named(reply: str, letters: Sequence[str], tag: str | None) -> str | No
         tag: Language of the question.
     """
     language = (tag and known_as(tag)) or "en"
-    pattern, places = _pattern(language, revision())
-    found = {places[next(word for word in match.groups() if word)] for match in pattern.finditer(fold(reply))}
+    named, bare, places = _patterns(language, revision())
+    said = fold(reply)
+    found = {places[next(word for word in match.groups() if word)] for match in named.finditer(said)}
+    if len({places[word] for word in bare.findall(said)}) > 1:  # "the second or the third option"
+        return None
     return letters[found.pop()] if len(found) == 1 and max(found) < len(letters) else None
 
 
 @lru_cache(maxsize=64)
-def _pattern(language: str, revision: int) -> tuple[re.Pattern[str], dict[str, int]]:
+def _patterns(language: str, revision: int) -> tuple[re.Pattern[str], re.Pattern[str], dict[str, int]]:
+    """Places beside a word for "option", places anywhere, and which place each word is."""
     forms = [entry.split("/") for entry in re.split(r"(?<!첫|두|세|네) ", ORDINALS.get(language, ""))]
     places = {fold(form): place for place, several in enumerate(forms) for form in several if form}
     options = [fold(word) for word in known_languages()[language].option] if language in known_languages() else []
     if not places or not options:
-        return re.compile("(?!)"), places
+        return re.compile("(?!)"), re.compile("(?!)"), places
     ordinal, option = _any(places), _any(options)
-    return re.compile(rf"({ordinal})\s*{option}|{option}\s*({ordinal})"), places
+    return re.compile(rf"({ordinal})\s*{option}|{option}\s*({ordinal})"), re.compile(ordinal), places
 
 
 def _any(words: Sequence[str] | dict[str, int]) -> str:

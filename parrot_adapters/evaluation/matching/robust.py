@@ -83,6 +83,7 @@ class _Reading:
             self._whole()
             or self._boxed()
             or self._after_cue()
+            or self._concluded()
             or self._leading()
             or self._refused()
             or self._text_after_cue()
@@ -109,6 +110,10 @@ class _Reading:
         """The letter after the last "answer is ..." that names one."""
         named = (self._label_from(end) for _, end in self._cues(self.known.answer))
         return next((label for label in named if label), None)
+
+    def _concluded(self) -> str | None:
+        """The letter behind the last "therefore": after a list of options this alone is the answer."""
+        return next((label for _, end in self._cues(self.known.conclusion) if (label := self._label_from(end))), None)
 
     def _leading(self) -> str | None:
         """A letter at the start, set off by a sign: "B. cat", "b) cat", "**B**". A list of options has several."""
