@@ -70,7 +70,8 @@ def _patterns(options: tuple[tuple[str, str], ...], known: str | None, revision:
 
 def _any(phrases: Iterable[str], ending: str = "") -> str:
     """Any of some phrases, as whole words where their script writes spaces; the longest first."""
-    spaced, unspaced = [], []
+    spaced: list[str] = []
+    unspaced: list[str] = []
     for phrase in sorted({clean(phrase).strip() for phrase in phrases} - {""}, key=len, reverse=True):
         words = r"\s+".join(map(re.escape, phrase.split()))
         # Korean glues particles to the word before them, so what opens with one opens no word.

@@ -16,7 +16,7 @@ from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of
 from parrot_adapters.evaluation.matching.denials import without_denied
 from parrot_adapters.evaluation.matching.option_text import find_option, is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
-from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, tokens
+from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, script, tokens
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
 
 __all__ = ["robust_choice"]
@@ -216,6 +216,8 @@ class _Reading:
             return False
         if following.text in self.options:
             return True
+        if script(following.text[0]) != script(token.text[0]):  # "Aです": no language goes on in another script
+            return False
         if token.text != label:  # lower case, or another script
             return True
         if self.known.is_filler(following.text) and fold(following.text) not in self.known.option_words:

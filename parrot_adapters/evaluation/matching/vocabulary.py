@@ -37,7 +37,7 @@ class Vocabulary:
         self.prefixes = _folded(p for entry in own for p in entry.prefixes)
         self.endings = _folded(p for entry in own for p in entry.endings)
         self.suffixing = language is None or (language in every and every[language].suffixing)
-        self.inflecting = language in every and every[language].inflecting
+        self.inflecting = language is not None and language in every and every[language].inflecting
         self.labels: dict[str, str] = {}
         for entry in [*own, *every.values()]:
             for sign, letter in entry.labels.items():
