@@ -108,3 +108,10 @@ def test_time_grows_with_the_reply() -> None:
         without_denied("not a the is " * size, FRUIT["en"], "en")
         seconds.append(time.perf_counter() - start)
     assert seconds[1] < 12 * seconds[0] + 0.5
+
+
+def test_short_words_take_short_endings_and_signs_may_be_left_out() -> None:
+    assert extract_choice("Sütü görüyorum.", {"A": "çay", "B": "süt"}, "robust", language="tr") == "B"
+    assert extract_choice("Sütlaçtan yedim.", {"A": "çay", "B": "süt"}, "robust", language="tr") is None
+    assert extract_choice("白", {"A": "白色", "B": "黑色"}, "robust", language="zh") == "A"
+    assert extract_choice("白", {"A": "白色", "B": "白天"}, "robust", language="zh") is None

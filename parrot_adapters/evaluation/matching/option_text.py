@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 
-from parrot_adapters.evaluation.matching.text_forms import fold, joined, light
+from parrot_adapters.evaluation.matching.text_forms import fold, joined, light, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 
 __all__ = ["find_option", "is_option"]
@@ -27,7 +27,15 @@ def is_option(reply: str, options: Mapping[str, str], language: str | None) -> s
             same = [letter for letter, form in forms.items() if said and form == said]
             if same:
                 return same[0] if len(same) == 1 else None
-    return None
+    return _shortened(fold(reply).strip(EDGES), options)
+
+
+def _shortened(said: str, options: Mapping[str, str]) -> str | None:
+    """The one option that a Chinese reply names without its last sign, as in "白" for "白色"."""
+    if not said or script(said[0]) != "CJK":
+        return None
+    longer = [letter for letter, text in options.items() if _stripped(fold(text))[:-1] == said]
+    return longer[0] if len(longer) == 1 else None
 
 
 def find_option(reply: str, options: Mapping[str, str], language: str | None, known: Vocabulary) -> str | None:
@@ -139,7 +147,8 @@ def _closes(said: str, end: int, form: str, glued: Vocabulary | None) -> bool:
         word_end += 1
     ending = said[end:word_end]
     long_enough = len(form) >= (2 if "\uac00" <= form[-1] <= "\ud7a3" else 4)
-    return ending in glued.endings or (glued.suffixing and long_enough and len(ending) <= LONGEST_ENDING)
+    longest = LONGEST_ENDING if long_enough else LONGEST_INFLECTION if len(form) == SHORTEST_INFLECTED - 1 else 0
+    return ending in glued.endings or (glued.suffixing and len(ending) <= longest)
 
 
 def _outermost(spans: Mapping[str, list[tuple[int, int]]]) -> set[str]:
