@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -163,6 +164,12 @@ def _is_oneself(node: ast.expr) -> bool:
     return isinstance(called, ast.Name) and called.id in ("self", "cls", "super")
 
 
+def doubles(paths: list[Path]) -> list[str]:
+    """Names that more than one file has, ``__init__.py`` aside; the command line's files are counted by themselves."""
+    counts = Counter((path.parts[1] == "cli", path.name) for path in paths if path.name != "__init__.py")
+    return sorted({name for (_, name), count in counts.items() if count > 1})
+
+
 def python_files(*folders: str) -> list[Path]:
     return sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py") if "build" not in p.parts)
 
@@ -224,6 +231,14 @@ def test_contributing_tells_the_order():
     table = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     told = re.findall(r"^\| `parrot_adapters/(\w+)(?:/|\.py)`", table, re.M)
     assert told == [room for room in reversed(ORDER) if room not in ("roof", "__main__")]
+
+
+def test_no_two_files_have_one_name():
+    assert doubles([path.relative_to(ROOT) for path in LIBRARY]) == []
+    cli, below = Path("parrot_adapters/cli/explain.py"), Path("parrot_adapters/analysis/explain.py")
+    assert doubles([cli, below]) == [], "files of the command line are named after their commands"
+    assert doubles([cli, below, Path("parrot_adapters/explain.py")]) == ["explain.py"]
+    assert doubles([cli, cli.with_name("groups") / cli.name]) == ["explain.py"]
 
 
 def test_only_the_kit_knows_test_libraries():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from parrot_adapters.adapter.config import AdapterConfig
-    from parrot_adapters.adapter.stored import StoredAdapter
+    from parrot_adapters.adapter.read_adapter_files import StoredAdapter
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = ["stored_layer", "write_derived"]

@@ -77,7 +77,7 @@ def freeze_routing(
     """
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
     from parrot_adapters.adapter.language_routing import read_language_routing
-    from parrot_adapters.adapter.stored import read_adapter
+    from parrot_adapters.adapter.read_adapter_files import read_adapter
 
     stored = read_adapter(Path(adapter))
     layer = stored_layer(stored).requires_grad_(False).eval()
@@ -121,7 +121,7 @@ def require_foldable(adapter: str | Path) -> None:
         ConfigError: its experts cannot be folded into one.
     """
     from parrot_adapters.adapter.derived_directory import stored_layer
-    from parrot_adapters.adapter.stored import read_adapter
+    from parrot_adapters.adapter.read_adapter_files import read_adapter
 
     _fold_evenly(stored_layer(read_adapter(Path(adapter))))
 

@@ -149,7 +149,7 @@ def grow_adapter(
         ConfigError: as :func:`grow`.
     """
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
-    from parrot_adapters.adapter.stored import read_adapter
+    from parrot_adapters.adapter.read_adapter_files import read_adapter
 
     stored = read_adapter(Path(adapter))
     grown, state = grow_state(

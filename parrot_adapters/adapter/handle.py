@@ -20,11 +20,11 @@ from torch.utils.hooks import RemovableHandle
 from parrot_adapters.adapter.adapter_files import LORA_CONFIG, PROJECTOR
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.host_overrides import MODULE_NAME, BareHostSave, HostOverrides
-from parrot_adapters.adapter.hub import local_directory, upload_adapter
+from parrot_adapters.adapter.hub_transfer import local_directory, upload_adapter
 from parrot_adapters.adapter.parameter_report import parameter_report, print_report
+from parrot_adapters.adapter.read_adapter_files import read_adapter, require_same_tensors
 from parrot_adapters.adapter.save import write_adapter
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
-from parrot_adapters.adapter.stored import read_adapter, require_same_tensors
 from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch

@@ -14,8 +14,8 @@ from parrot_adapters.adapter.adapter_files import PROJECTOR, WEIGHTS
 from parrot_adapters.adapter.attach import attach_layer, detached_on_failure, find_unattached_parts, make_detector
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.handle import Attachment
-from parrot_adapters.adapter.hub import local_directory
-from parrot_adapters.adapter.stored import StoredAdapter, read_adapter, require_same_tensors
+from parrot_adapters.adapter.hub_transfer import local_directory
+from parrot_adapters.adapter.read_adapter_files import StoredAdapter, read_adapter, require_same_tensors
 from parrot_adapters.errors import HostMismatchError, ParrotWarning, PluginError, UnknownNameError, explain
 from parrot_adapters.hosts.fingerprint import fingerprint, weights_differ
 from parrot_adapters.hosts.host_parts import HostParts

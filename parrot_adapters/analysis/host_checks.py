@@ -18,7 +18,7 @@ from parrot_adapters.adapter.self_test import self_test
 from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotError, explain
 from parrot_adapters.hosts.load_host import load_model, load_processor
 
-__all__ = ["HostOutcome", "run_host_checks", "load_host_and_inputs"]
+__all__ = ["HostOutcome", "load_host_and_inputs", "run_host_checks"]
 
 SIDE = 336
 PROMPT = "What is in this picture?"

@@ -21,7 +21,7 @@ def check_host(model: str, inputs: Path | None, device: str, *, as_json: bool) -
     """
     from rich.text import Text
 
-    from parrot_adapters.analysis.host_checks import run_host_checks, load_host_and_inputs
+    from parrot_adapters.analysis.host_checks import load_host_and_inputs, run_host_checks
     from parrot_adapters.console import Table, print_json, progress, show, waiting
 
     with waiting("loading the host"):

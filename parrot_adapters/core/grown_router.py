@@ -77,9 +77,7 @@ class GrownRouter(nn.Module):
         family = torch.tensor(self.families, device=inputs.summary.device)  # (E,)
         with float32_inside(inputs.summary):
             read = inputs.summary if chosen.context is None else chosen.context
-            scores = add_log_prior(
-                linear(NORMALIZERS["rms"](read.float()), self.members.float()), self.prior
-            )  # (I, E)
+            scores = add_log_prior(linear(NORMALIZERS["rms"](read.float()), self.members.float()), self.prior)  # (I, E)
             if chosen.routes_tokens(inputs.offsets.numel() - 1):
                 scores = spread(scores, inputs.offsets, inputs.tokens.shape[0])  # (N, E)
             share = within(scores, family)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from parrot_adapters.data.stored import Stored
+from parrot_adapters.data.byte_ranges import Stored
 
 __all__ = ["Dialogue", "Picture", "Turn", "Video"]
 

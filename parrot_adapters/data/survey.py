@@ -17,7 +17,7 @@ from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.samples import IndexedSamples
 from parrot_adapters.data.settings import SourceSettings
 from parrot_adapters.data.sources.data_files import data_files, is_pattern
-from parrot_adapters.data.sources.hub import is_hub_name
+from parrot_adapters.data.sources.hub_datasets import is_hub_name
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
 
 __all__ = ["Finding", "Numbers", "Survey", "survey"]

@@ -9,15 +9,14 @@ with nothing downloaded:
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from parrot_adapters.atomic_files import appearing_directory
+from parrot_adapters.digests import text_digest
 from parrot_adapters.errors import ConfigError, ParrotError, PluginError, explain, suggest
 
 __all__ = ["Example", "cache_directory", "example_path"]
@@ -77,20 +76,14 @@ def _made(name: str) -> Path:
     example = component.factory
     if not isinstance(example, Example):
         raise PluginError(f"example {name!r} of {component.plugin} must be a parrot_adapters.Example")
-    digest = hashlib.sha256(f"{component.plugin.version} {example.key}".encode()).hexdigest()[:12]
+    digest = text_digest(f"{component.plugin.version} {example.key}")[:12]
     folder = cache_directory() / "examples" / f"{name}-{digest}"
     if folder.is_dir():
         return folder
     print(f"making the example {name!r}, once, about {example.seconds} s: {folder}", file=sys.stderr, flush=True)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
-        try:
-            example.make(scratch)
-            scratch.chmod(0o755)
-            _appear(scratch, folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with appearing_directory(folder, existing="keep") as new:  # another process may make the same
+            example.make(new)
     except ParrotError:
         raise
     except Exception as error:  # a plugin's code: whatever went wrong is its fault, and its name belongs to it
@@ -98,11 +91,3 @@ def _made(name: str) -> Path:
             explain(f"the example {name!r} of {component.plugin} could not be made.", because=error, in_=folder.parent)
         ) from error
     return folder
-
-
-def _appear(scratch: Path, folder: Path) -> None:
-    try:
-        os.replace(scratch, folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster, and made the same
-            raise

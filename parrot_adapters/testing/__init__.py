@@ -10,7 +10,8 @@
 
 Batches are drawn by Hypothesis, values included, so a failure shrinks to a smallest batch and replays; nothing here
 touches torch's global random state. Reading order: ``traits``, ``strategies``, ``checks``, ``modules`` and ``copies``
-(checks of any module), ``routers`` (the list, and where each stands), ``experts``, ``batches``.
+(checks of any module), ``checks_of_routers`` (the list, and where each stands), ``checks_of_experts``,
+``batches``.
 """
 
 from parrot_adapters.errors import MissingDependencyError
@@ -23,9 +24,9 @@ except ImportError as error:
     ) from error
 
 from parrot_adapters.testing.checks import Check, Outcome, Skipped, examples, run_checks
-from parrot_adapters.testing.experts import EXPERT_CHECKS, check_expert
+from parrot_adapters.testing.checks_of_experts import EXPERT_CHECKS, check_expert
+from parrot_adapters.testing.checks_of_routers import ROUTER_CHECKS, check_router
 from parrot_adapters.testing.parametrize import expert_checks, router_checks
-from parrot_adapters.testing.routers import ROUTER_CHECKS, check_router
 from parrot_adapters.testing.strategies import (
     ExpertCall,
     expert_calls,

@@ -1,7 +1,7 @@
 """What a check is, how it is run over drawn batches, and how its failure reads.
 
-A check is a function of a *subject* (a factory with its traits) that raises AssertionError when what it checks does not hold.
-The name of the function names the check; the first line of its docstring states the property it checks.
+A check is a function of a *subject* (a factory with its traits) that raises AssertionError where a property
+does not hold. The name of the function names the check; the first line of its docstring states the property.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from parrot_adapters.testing.checks import Check
-from parrot_adapters.testing.experts import EXPERT_CHECKS
-from parrot_adapters.testing.routers import ROUTER_CHECKS
+from parrot_adapters.testing.checks_of_experts import EXPERT_CHECKS
+from parrot_adapters.testing.checks_of_routers import ROUTER_CHECKS
 from parrot_adapters.testing.traits import ExpertTraits, RouterTraits
 
 __all__ = ["expert_checks", "router_checks"]

@@ -44,7 +44,9 @@ def test_a_host_that_never_answers_twice_alike():
 
 
 def test_a_model_without_vision_cannot_carry_an_adapter():
-    found = list(run_host_checks(FAMILIES["llava"].build().model.language_model, {"input_ids": torch.ones(1, 3).long()}))
+    found = list(
+        run_host_checks(FAMILIES["llava"].build().model.language_model, {"input_ids": torch.ones(1, 3).long()})
+    )
     assert [outcome.name for outcome in found] == ["attaches"]
     assert "no vision" in found[0].error
 

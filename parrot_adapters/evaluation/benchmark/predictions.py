@@ -10,7 +10,7 @@ from pathlib import Path
 from parrot_adapters.errors import explain, suggest
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
 from parrot_adapters.evaluation.benchmark.cell_values import is_missing
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.subsets import named
 from parrot_adapters.evaluation.benchmark.tsv import read_tsv
 from parrot_adapters.evaluation.benchmark.xlsx import read_xlsx

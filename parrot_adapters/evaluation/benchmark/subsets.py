@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from parrot_adapters.digests import file_md5
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
 from parrot_adapters.evaluation.benchmark.cell_values import Value
 from parrot_adapters.evaluation.benchmark.circular import rotated_images, rotated_rows
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.image_column import (
     check_references,
     decode_picture,
@@ -164,7 +164,7 @@ def load_subset(
         name,
         language,
         path,
-        _md5(path),
+        file_md5(path),
         tuple(table.columns),
         rows,
         dropped,
@@ -178,11 +178,6 @@ def named(indices: Iterable[object], limit: int = 8) -> str:
     listed = [str(i) for i in indices]
     more = f", ... and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _recased(table: Table, subset: str) -> tuple[Table, list[str]]:

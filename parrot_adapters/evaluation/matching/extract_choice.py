@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.benchmark.cell_values import Value, is_missing
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.protocols import PROTOCOLS, protocol_named
 from parrot_adapters.evaluation.matching.robust import robust_choice
 from parrot_adapters.evaluation.matching.vlmevalkit import reference_choice

@@ -89,7 +89,7 @@ def check_router(factory: Factory, traits: RouterTraits | Mapping[str, Any] | No
             the factory's ``conformance`` mapping, if it has one, and finds out the rest.
 
     Raises:
-        AssertionError: A check failed; the message begins with the name of the failed check and ends with the smallest batch found.
+        AssertionError: A check failed; the message begins with its name and ends with the smallest batch found.
     """
     for check in ROUTER_CHECKS:
         replace(check, traits=traits)(factory)
