@@ -289,7 +289,8 @@ def crossed_interval(values: Floats, *, resamples: int = 2000, level: float = 0.
     narrow). Of one seed the interval is over questions alone, of one question over seeds alone.
 
     Args:
-        values: (T, Q): T seeds, each asked the same Q questions. NaN with NaN ends where it is empty.
+        values: Measurements, (T, Q): T seeds, each asked the same Q questions. NaN, with NaN as both ends, where it is
+            empty.
         resamples: How often both are drawn again.
         level: Share of repetitions in which the interval is to hold the truth.
         seed: Of the draws.
@@ -387,7 +388,7 @@ def holm(probabilities: Mapping[str, float]) -> dict[str, float]:
     """Return p values adjusted for being several (Holm 1979): each so large that "any below 0.05" errs in 5 % of cases.
 
     Args:
-        probabilities: p by name.
+        probabilities: Probability p of each test by its name.
 
     >>> holm({"ar": 0.01, "tr": 0.04, "ru": 0.03})
     {'ar': 0.03, 'tr': 0.06, 'ru': 0.06}

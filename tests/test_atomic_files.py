@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from parrot_adapters.atomic_files import appearing_directory, appearing_file, write_bytes, write_json, write_text
-from parrot_adapters.digests import file_digest, json_digest, short_digest, text_digest
+from parrot_adapters.digests import bytes_digest, file_digest, file_md5, json_digest, short_digest, text_digest
 
 KILLED = """
 import os, signal, sys

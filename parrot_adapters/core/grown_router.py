@@ -36,13 +36,13 @@ class GrownRouter(nn.Module):
 
     Args:
         width: D.
-        inner: router over G families.
-        families: (E,) the family of each expert; every family 0..G - 1 has a member.
-        prior: (E,) constant shares within families; None is all alike.
-        top_k: families kept, weights renormalised; None keeps what ``inner`` chose.
+        inner: Router module over G families.
+        families: Number of each expert's family, (E,), 0 to G - 1; every family has a member.
+        prior: Constant shares of the experts within their families, (E,), positive; None (default) gives all the same.
+        top_k: Number of families kept, their weights renormalised; None (default) keeps what ``inner`` chose.
 
     Raises:
-        ConfigError: impossible ``families``, ``prior`` or ``top_k``.
+        ConfigError: Impossible ``families``, ``prior`` or ``top_k``.
     """
 
     def __init__(

@@ -31,14 +31,15 @@ class AlignmentLayer(nn.Module):
     """Rewrite visual tokens as their prompts ask.
 
     Args:
-        summary: module ``(tokens, offsets, cls) -> (I, D)``.
-        router: module ``RoutingInputs -> Routing``.
-        experts: module ``(tokens, offsets, routing) -> (N, D)``.
-        num_experts: E, what the router must answer with.
-        top_k: keep the k largest weights of each item and renormalise; None keeps all.
-        residual_scale: factor of the tokens as they came.
-        moe_scale: factor of the mixture.
-        part_names: names of summary, router and experts in error messages; by default their classes.
+        summary: Module ``(tokens, offsets, cls) -> (I, D)`` that makes one vector of each item.
+        router: Module ``RoutingInputs -> Routing``.
+        experts: Module ``(tokens, offsets, routing) -> (N, D)``.
+        num_experts: Number of experts E, which the router must answer for.
+        top_k: Number of weights kept for each item, 1 to E, renormalised to sum to one; None (default) keeps all.
+        residual_scale: Factor of the visual tokens as they came (default 1).
+        moe_scale: Factor of the experts' mixture (default 1).
+        part_names: Names of ``summary``, ``router`` and ``experts`` in error messages; None (default) takes their
+            classes.
 
     Raises:
         ConfigError: ``top_k`` outside 1..E.
@@ -80,21 +81,21 @@ class AlignmentLayer(nn.Module):
         """Align a whole batch at once.
 
         Args:
-            tokens: (N, D) visual tokens of all items end to end, any floating dtype.
-            offsets: (I + 1,) int64.
-            rows: (I,) int64, the prompt each item belongs to.
-            text: (R, S, D) prompt embeddings.
-            text_mask: (R, S) bool, True where a token is routing text.
-            cls: (I, D) projected CLS tokens, if the vision tower has them.
-            token_ids: (R, S) ids of the text, if known.
-            languages: a BCP-47 tag or None per row.
+            tokens: Visual tokens of all items end to end, (N, D), of any floating dtype.
+            offsets: Where each item begins, and the last one ends, (I + 1,) int64.
+            rows: Number of the prompt that each item belongs to, (I,) int64.
+            text: Embeddings of the prompts, (R, S, D).
+            text_mask: Mask of the routing text, (R, S) bool, True where a token belongs to it.
+            cls: Projected CLS tokens, (I, D), where the vision tower has them; None (default) otherwise.
+            token_ids: Ids of the prompts' tokens, (R, S) int64; None (default) where they are unknown.
+            languages: BCP-47 tag of each prompt, or None; None (default) where no language is known.
 
         Returns:
             Tokens (N, D) in the dtype they came in, and the :class:`Routing`. One routing per item, shared by all
             its tokens, unless the router routes per token.
 
         Raises:
-            RoutingError: the router answered wrongly (shapes, types; on a CPU and in the first passes elsewhere also
+            RoutingError: The router answered wrongly (shapes, types; on a CPU and in the first passes elsewhere also
                 values that are no shares), the experts returned a wrong shape, or one of the parts failed.
         """
         num_items, dtype = offsets.numel() - 1, self._dtype(tokens)
@@ -180,8 +181,8 @@ def keep_top_k(routing: Routing, k: int) -> Routing:
     """Zero all but the k largest weights of each row and renormalise; k = E returns the routing as it is.
 
     Args:
-        routing: weights (I, E) or (N, E).
-        k: 1..E.
+        routing: Routing with weights (I, E) or (N, E).
+        k: Number of weights kept in each row, 1 to E.
 
     Returns:
         Routing with ``active`` (I, k) or (N, k) set.

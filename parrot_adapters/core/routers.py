@@ -28,15 +28,16 @@ class TextGuidedRouter(nn.Module):
     ``context = softmax(s H^T / sqrt(D)) H``, ``weights = softmax(W context)``.
 
     Args:
-        width: D.
-        num_experts: E.
+        width: Hidden size D of the language model, which visual tokens have too.
+        num_experts: Number of experts E, at least 1.
         normalize: ``"rms"`` (default) RMS-normalises summary and text first; ``"none"`` is the formula as written,
             for released checkpoints. Measured: without it the routing hardly depends on the language, or one expert
             takes every language, depending on the scale of the host's embeddings.
-        prior: (E,) constant shares, ``weights = softmax(W context + log prior)``; None is all alike. See ``prior.py``.
+        prior: Constant shares of the experts, (E,), positive: ``weights = softmax(W context + log prior)``; None
+            (default) gives all the same.
 
     Raises:
-        ConfigError: unknown ``normalize``, impossible ``prior``.
+        ConfigError: Unknown ``normalize``, impossible ``prior``.
     """
 
     conformance: ClassVar[Mapping[str, Any]] = {"uses_text": True, "sparse": False, "stochastic": False}
@@ -60,16 +61,17 @@ class TextGuidedRouter(nn.Module):
 
 
 class TextGuidedQKVRouter(nn.Module):
-    """As :class:`TextGuidedRouter`, with learned query, key and value projections before the attention.
+    """The router of :class:`TextGuidedRouter`, with learned query, key and value projections before the attention.
 
     Args:
-        width: D.
-        num_experts: E.
-        normalize: as for :class:`TextGuidedRouter`.
-        prior: as for :class:`TextGuidedRouter`.
+        width: Hidden size D of the language model, which visual tokens have too.
+        num_experts: Number of experts E, at least 1.
+        normalize: ``"rms"`` (default) RMS-normalises summary and text before the attention; ``"none"`` does not.
+        prior: Constant shares of the experts, (E,), positive, added to the logits as ``log prior``; None (default)
+            gives all the same.
 
     Raises:
-        ConfigError: unknown ``normalize``, impossible ``prior``.
+        ConfigError: Unknown ``normalize``, impossible ``prior``.
     """
 
     conformance: ClassVar[Mapping[str, Any]] = {"uses_text": True, "sparse": False, "stochastic": False}

@@ -26,13 +26,15 @@ class PerTokenRouter(nn.Module):
     per item, read by the summary, for experts that condition on it.
 
     Args:
-        width: D.
-        num_experts: E.
-        normalize: ``"rms"`` or ``"none"``, of tokens, summary and text, as for :class:`TextGuidedRouter`.
-        prior: (E,) constant shares; None is all alike. See ``prior.py``.
+        width: Hidden size D of the language model, which visual tokens have too.
+        num_experts: Number of experts E, at least 1.
+        normalize: ``"rms"`` (default) RMS-normalises tokens, summary and text before the attention; ``"none"`` does
+            not.
+        prior: Constant shares of the experts, (E,), positive, added to the logits as ``log prior``; None (default)
+            gives all the same.
 
     Raises:
-        ConfigError: unknown ``normalize``, impossible ``prior``.
+        ConfigError: Unknown ``normalize``, impossible ``prior``.
     """
 
     conformance: ClassVar[Mapping[str, Any]] = {

@@ -26,12 +26,12 @@ PREFIX = "example:"
 
 @dataclass(frozen=True)
 class Example:
-    """What a plugin can make.
+    """An example that a plugin can make: a small model, or data, for trying things out.
 
     Attributes:
-        make: fills an empty directory.
-        key: names the recipe; when it changes, the example is made again.
-        seconds: it takes about so long.
+        make: Function that fills an empty directory, given as a ``Path``.
+        key: Name of the recipe; when it changes, the example is made again (default empty).
+        seconds: Number of seconds that making it takes, about (default 10).
     """
 
     make: Callable[[Path], object]

@@ -52,11 +52,11 @@ class PluginManager:
     """pluggy's manager with provenance, late import and per-plugin isolation. The library keeps one: :data:`manager`.
 
     Args:
-        entry_points: function that returns the entry points of plugins; the installed ones by default.
-        slow_after: seconds of import after which a plugin is named in a warning.
+        entry_points: Function that returns the entry points of plugins; the installed ones by default.
+        slow_after: Seconds of import after which a plugin is named in a warning.
 
     Attributes:
-        pm: pluggy's own manager, with the plugins whose hooks are in use.
+        pm: The manager of pluggy, with the plugins whose hooks are in use.
     """
 
     def __init__(

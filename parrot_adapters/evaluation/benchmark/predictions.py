@@ -33,8 +33,12 @@ def read_predictions(path: str | Path, benchmark: Benchmark) -> Predictions:
     which, as in ``<model>_MMMB_ar.xlsx``) or of all at once (columns ``SUB_DATASET`` and ``original_index``), its
     columns in any case, as the harness takes them.
 
+    Args:
+        path: Path of the file of replies.
+        benchmark: Benchmark that was asked.
+
     Raises:
-        EvaluationDataError: the file is missing, cannot be read, or says two things about one row.
+        EvaluationDataError: The file is missing, cannot be read, or says two things about one row.
     """
     path = Path(path)
     if not path.is_file():

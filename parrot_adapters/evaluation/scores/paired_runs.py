@@ -21,7 +21,11 @@ class Erosion(Interval):
     """Accuracy lost from English to another language, on the questions asked in both.
 
     Attributes:
-        questions: How many those are.
+        questions: Number of questions asked in both languages.
+        estimate: Accuracy lost, in English minus in the other language, as a fraction.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        level: Share of repetitions in which such an interval holds the truth (default 0.95).
     """
 
     questions: int = 0
