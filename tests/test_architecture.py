@@ -215,6 +215,14 @@ def test_no_circle_of_files(graph):
     assert any({"parrot_adapters.core.layer", "parrot_adapters.core.ragged"} <= set(c) for c in bitten.circles())
 
 
+def test_no_circle_of_recipes():
+    recipes = ImportGraph.of(ROOT / "recipes", "parrot_recipes")
+    assert recipes.circles() == []
+    lazy = "def later():\n    from .quickstart import command"
+    bitten = planted(recipes, "parrot_recipes.emoji.console", lazy)
+    assert ["parrot_recipes.emoji.console", "parrot_recipes.emoji.quickstart"] in bitten.circles()
+
+
 def test_types_may_look_up(graph):
     typed = "if TYPE_CHECKING:\n    from parrot_adapters.training import train"
     assert planted(graph, "parrot_adapters.hosts.host_spec", typed).upward(ORDER) == []
