@@ -57,8 +57,7 @@ UNREAD = {
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_field_that_nothing_reads_is_named_and_counted(tmp_path: Path, field: str, streaming: bool) -> None:
     with pytest.warns(ParrotWarning, match=rf"does not read: {field} \(in {1 if streaming else 2}\)"):
-        made = opened(tmp_path, UNREAD[field], UNREAD[field], streaming=streaming)
-        list(made.batches(2, 0))
+        list(opened(tmp_path, UNREAD[field], UNREAD[field], streaming=streaming).batches(2, 0))
     with pytest.raises(DataError, match=rf"(?s){field}.*unread-field"):
         list(opened(tmp_path, UNREAD[field], strict=True, streaming=streaming).batches(2, 0))
 
@@ -88,7 +87,7 @@ def test_a_system_prompt_beside_the_turns_opens_them_whatever_came_first(tmp_pat
     for records in ((plain, told), (told, plain)):
         made = opened(tmp_path, *records)
         with_it = made[records.index(told)].turns
-        assert [(turn.role, turn.parts) for turn in with_it][0] == ("system", ("Be short.",))
+        assert (with_it[0].role, with_it[0].parts) == ("system", ("Be short.",))
         assert len(made[records.index(plain)].turns) == 2
     assert opened(tmp_path, chat("a", "b", system="Be short."))[0].turns[0].parts == ("Be short.",)
 
