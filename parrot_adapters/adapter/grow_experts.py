@@ -95,8 +95,8 @@ def grow(
         target: Handle of the attached adapter, or an :class:`AlignmentLayer` together with its ``config``.
         num_new: Number of experts to add, at least 1.
         config: Settings of a bare layer; None (default) for a handle, which knows its own.
-        parents: For each new expert, the number of the old expert that it is split from; None (default) goes through
-            the old ones in order. With ``language-id`` it is the expert to copy, and None starts from scratch.
+        parents: Number of the old expert that each new one is split from; None (default) goes through the old ones in
+            order. With ``language-id`` it is the expert to copy, and None starts from scratch.
         languages: BCP-47 tag of each new expert. Needed with ``language-id`` only.
         noise: Size of the perturbation that parts twins, relative to the parent's last projection (default 0.1).
         seed: Seed of the perturbation (default 0).

@@ -48,7 +48,12 @@ HOST_PARTS = ("projector", "vision_tower", "language_model")
 
 
 def attachment_of(model: Any) -> Attachment | None:
-    """The handle of the adapter a model carries, or None. A deep copy of a host has a handle of its own."""
+    """Find the handle of the adapter that a model carries; None where it carries none. A deep copy of a host has a
+    handle of its own.
+
+    Args:
+        model: Host, or a model around it.
+    """
     inner = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     inner = inner.get_base_model() if callable(getattr(inner, "get_base_model", None)) else inner
     return inner.__dict__.get(HANDLE_NAME)

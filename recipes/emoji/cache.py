@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parrot_adapters.atomic_files import appearing_file
 from parrot_adapters.digests import short_digest
-from parrot_adapters.plugins.examples import cache_directory
+from parrot_adapters.examples import cache_directory
 
 __all__ = ["cache_directory", "cached_file"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from .errors import RecipeError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Compute"]
+__all__ = ["Compute", "one_thread", "quiet"]
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,25 @@ class Compute:
         finally:
             for weight, kept in zip(frozen, whole, strict=True):
                 weight.data = kept
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, as in the workers: the number of threads changes the order of sums."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def quiet() -> None:
+    """Progress bars of other libraries would tear ours."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

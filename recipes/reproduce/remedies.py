@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from parrot_recipes.emoji.languages import CODES, ENGLISH
 
+from .answer_arrays import others, shared, values
 from .arms import BY_KEY
 from .intervals import contrast, holm, over_both
 from .registration import METRIC, REFERENCE, SPLIT, verdict
 from .registration_2 import COST, DECIDED, FEWEST_RUNS, PLANNED, TODAY
-from .results import others, shared, values
 
 if TYPE_CHECKING:
     from .cells import CellResult

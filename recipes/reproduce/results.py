@@ -16,18 +16,19 @@ from parrot_recipes.emoji.languages import CODES, ENGLISH, OTHERS
 from parrot_recipes.emoji.scores import MEASURES, SPLITS
 
 from . import registration, registration_2
+from .answer_arrays import others, shared, values
 from .arms import BY_KEY
 from .intervals import contrast, difference, holm, interaction, over_questions, over_seeds
 from .presets import REGIMES
 from .registration import GUIDED_TWICE, METRIC, REFERENCE, SPLIT, TWO_BY_TWO, verdict
 
 if TYPE_CHECKING:
-    from parrot_recipes.emoji.concepts import Concept, Split
+    from parrot_recipes.emoji.concepts import Concept
 
     from .cells import CellResult
-    from .study import Results
+    from .study_results import Results
 
-__all__ = ["COMPARISONS", "describe", "describe_regime", "others", "run", "shared", "values", "write_results"]
+__all__ = ["COMPARISONS", "describe", "describe_regime", "run", "write_results"]
 
 # Pairs of arms and the question that their difference answers.
 COMPARISONS: tuple[tuple[str, str, str], ...] = (
@@ -40,17 +41,6 @@ COMPARISONS: tuple[tuple[str, str, str], ...] = (
     ("language-id", "mixture", "is one fixed expert for each language better than a learned router?"),
     ("uniform", "dense", "six experts, never chosen: are they one dense expert?"),
 )
-
-
-def values(results: Sequence[CellResult], measure: str, split: Split, language: str) -> np.ndarray:
-    """(T, Q) of one language, a row for each seed."""
-    column = CODES.index(language)
-    return np.stack([result.tables[measure, split][:, column] for result in results])
-
-
-def others(results: Sequence[CellResult], measure: str = METRIC, split: Split = SPLIT) -> np.ndarray:
-    """(T, Q): the mean over the languages other than English."""
-    return np.mean([values(results, measure, split, code) for code in OTHERS], 0)
 
 
 def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
@@ -141,12 +131,6 @@ def describe_regime(seeds: Sequence[Sequence[CellResult]]) -> dict[str, Any]:
         "guided_twice": _two_by_two(arms, GUIDED_TWICE),
         "comparisons": _comparisons(arms),
     }
-
-
-def shared(arms: Mapping[str, Mapping[int, CellResult]], *keys: str) -> list[list[CellResult]]:
-    """The results of each arm on the seeds that all of them have, in the order of the seeds."""
-    places = sorted(set.intersection(*(set(arms[key]) for key in keys)))
-    return [[arms[key][place] for place in places] for key in keys]
 
 
 def write_results(results: Results, concepts: Sequence[Concept], out: Path) -> dict[str, Any]:

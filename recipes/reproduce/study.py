@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from parrot_recipes.emoji.pretrained import ACCEPTED
 from .arms import GROUPS, StudyArm, arm_named, with_sources
 from .presets import PRESETS, REGIMES, StudyConfig, preset
 from .registration import REFERENCE
+from .study_results import Results
 
 if TYPE_CHECKING:
     from parrot_recipes.emoji.arms import Setting
@@ -34,26 +35,7 @@ if TYPE_CHECKING:
 
     from .cells import Art, Cell, CellResult
 
-__all__ = ["Results", "Study", "command", "run"]
-
-
-@dataclass
-class Results:
-    """What a study found.
-
-    Attributes:
-        config: what was run.
-        rates: rate of stage 2 of each group of arms.
-        tuning: validation choice accuracy by group and rate, the grounds of ``rates``.
-        cells: (regime, seed) -> results, the host after stage 1 first, then arms in order.
-        data: (regime, seed) -> fingerprint of what all its arms were trained on.
-    """
-
-    config: StudyConfig
-    rates: Mapping[str, float]
-    tuning: Mapping[str, Mapping[float, float]]
-    cells: dict[tuple[str, int], list[CellResult]] = field(default_factory=dict)
-    data: dict[tuple[str, int], str] = field(default_factory=dict)
+__all__ = ["Study", "command", "run"]
 
 
 def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_far: bool = False) -> Results:
@@ -65,8 +47,9 @@ def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_fa
         display: shows progress.
         so_far: train nothing; report what an unfinished study has found.
     """
+    from parrot_recipes.emoji.compute import one_thread
     from parrot_recipes.emoji.console import Display
-    from parrot_recipes.emoji.quickstart import one_thread, require_packages
+    from parrot_recipes.emoji.quickstart import require_packages
     from parrot_recipes.emoji.workers import Workers
 
     from .cells import same_data
@@ -291,7 +274,7 @@ def command(argv: list[str]) -> int:
         config = replace(config, compute=replace(config.compute, device=asked.device))
     if asked.accept_gemma_terms:
         os.environ[ACCEPTED] = "1"
-    from parrot_recipes.emoji.quickstart import quiet
+    from parrot_recipes.emoji.compute import quiet
 
     quiet()
     run(config, asked.out, so_far=asked.so_far)

@@ -36,7 +36,7 @@ def add_language(code: str, language: Language) -> None:
 
     Args:
         code: Language tag.
-        language: Its words.
+        language: Words of the language.
     """
     _ADDED.append((canonical_language(code), language))
 

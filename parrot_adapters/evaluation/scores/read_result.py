@@ -24,8 +24,8 @@ class ReadResult:
     """A result, and where it was read.
 
     Attributes:
-        path: Its file.
-        result: Its content.
+        path: Path of the file that was read.
+        result: Result that the file holds.
     """
 
     path: Path
