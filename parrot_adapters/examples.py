@@ -48,12 +48,15 @@ def cache_directory() -> Path:
 
 
 def example_path(path: str | os.PathLike[str]) -> Path | None:
-    """Where ``example:NAME/FILE`` is, made if need be; None if the path is not of that kind.
+    """Find the file of an example, which is made if need be; None where the path names no example.
+
+    Args:
+        path: Path, or ``example:NAME/FILE``.
 
     Raises:
-        UnknownNameError: no plugin offers an example of that name.
-        ConfigError: the example has no such file.
-        PluginError: it could not be made.
+        UnknownNameError: No plugin offers an example of that name.
+        ConfigError: The example has no such file.
+        PluginError: It could not be made.
     """
     text = os.fspath(path)
     if not text.startswith(PREFIX):

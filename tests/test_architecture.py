@@ -250,6 +250,23 @@ def test_no_two_files_have_one_name():
     assert doubles([cli, cli.with_name("groups") / cli.name]) == ["explain.py"]
 
 
+def named_files(source: str) -> list[str]:
+    """Files of the repository that strings name, docstrings aside: whoever installed the library has none of them."""
+    tree = ast.parse(source)
+    bodies = (node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    docs = {id(below.value) for body in bodies for below in body if isinstance(below, ast.Expr)}
+    texts = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in docs)
+    found = r"\b(?:recipes|plugins|docs|benchmarks)/[\w/.-]+|\b[\w-]+\.md\b"
+    return [name for text in texts if isinstance(text, str) for name in re.findall(found, text) if name != "README.md"]
+
+
+def test_messages_name_no_file_of_the_repository():
+    assert broken(LIBRARY, named_files) == {}
+    assert named_files("raise E(f'see {x} in recipes/WHAT_IF.md')") == ["recipes/WHAT_IF.md"]
+    assert named_files("to_do = 'read WRITING_A_PLUGIN.md'") == ["WRITING_A_PLUGIN.md"]
+    assert named_files("def f():\n    'As docs/glossary.md says.'") == []
+
+
 def test_only_the_kit_knows_test_libraries():
     others = [path for path in LIBRARY if "testing" not in path.parts]
     assert broken(others, lambda source: library_violations(source, TEST_LIBRARIES)) == {}

@@ -388,7 +388,7 @@ def _memory_errors(config: TrainingConfig) -> Iterator[None]:
             explain(
                 "the device ran out of memory.",
                 torch_says=str(error).splitlines()[0],
-                to_do=f"{smaller}engine.gradient_checkpointing=true, or recipes/WHAT_IF.md, 'Out of memory'; "
-                "the run goes on with it from its last checkpoint",
+                to_do=f"{smaller}engine.gradient_checkpointing=true; the run goes on with it from its last "
+                "checkpoint. parrot plan says what the memory is for, train.language_model=lora takes less",
             )
         ) from error
