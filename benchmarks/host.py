@@ -11,29 +11,14 @@ from collections.abc import Callable
 
 import torch
 from harness import arguments, compare, report
-from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
+from small_host import IMAGE, small_llava
+from transformers import LlavaForConditionalGeneration
 
 import parrot_adapters as pa
 
-IMAGE = 999
-
 
 def build(device: str) -> LlavaForConditionalGeneration:
-    torch.manual_seed(0)
-    text = Qwen2Config(
-        vocab_size=1000, hidden_size=384, intermediate_size=1024, num_hidden_layers=8, num_attention_heads=6,
-        num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0,
-    )  # fmt: skip
-    vision = CLIPVisionConfig(
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        image_size=224,
-        patch_size=14,
-    )
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=IMAGE)
-    return LlavaForConditionalGeneration(config).eval().to(device)
+    return small_llava(device, text=(384, 1024, 8, 6), vision=(256, 512, 4, 4), picture=224)
 
 
 def main() -> None:
