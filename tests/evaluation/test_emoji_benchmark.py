@@ -15,7 +15,7 @@ from parrot_adapters.evaluation import EvaluationDataError
 def test_the_emoji_benchmark_is_scored_row_by_row(tmp_path: Path, protocol: str) -> None:
     data = tiny_vlm.save_benchmark(tmp_path / "emoji", questions=8, languages=("en", "ar", "tr"), stem="EMOJI")
     result = run(tmp_path, ScriptedHost(), benchmark="emoji", data=str(data), protocol=protocol)
-    content = result.as_json()
+    content = result.result.as_json()
     assert content["unit"] == "row"
     assert set(content["subsets"]) == {"EMOJI_ar", "EMOJI_en", "EMOJI_tr"}
     assert all(len(subset["hits"]) == 8 for subset in content["subsets"].values())

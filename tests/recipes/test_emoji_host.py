@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from parrot_adapters.evaluation.answers.store.evaluate import evaluate
+from parrot_adapters.evaluation.answers.evaluate import evaluate
 from parrot_adapters.evaluation.answers.store.option_scorer import OptionScorer
 from parrot_adapters.evaluation.answers.store.transformers_host import EvaluationHost
 from parrot_recipes.emoji import art, benchmark_files, evaluation, features, host, vision
