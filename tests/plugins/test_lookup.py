@@ -63,9 +63,8 @@ def test_a_layer_imports_no_data_no_evaluation_no_recipe_and_no_stranger(site):
 
 def test_that_would_be_seen(site):
     """The broken double: something that does import the rooms it should not."""
-    modules = imported(site, extra="pa.plugins.manager.find('data-format', 'webdataset').factory")
-    assert "parrot_adapters.data.formats.webdataset" in unwanted(modules)
-    assert "parrot_adapters.data.tar_samples" in unwanted(modules)
+    modules = imported(site, extra="pa.plugins.manager.find('data-source', '.tar').factory")
+    assert "parrot_adapters.data.sources.tar_shards" in unwanted(modules)
 
 
 def test_a_router_that_metadata_names_imports_its_own_module_alone(site):
