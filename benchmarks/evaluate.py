@@ -25,7 +25,7 @@ from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.evaluation.benchmark.questions import Question, load_questions, load_subsets
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import tiny_vlm  # whole hosts made offline
+from support import tiny_vlm  # whole hosts made offline
 
 TOKENS = 8
 BATCH = 8
@@ -107,7 +107,7 @@ def main() -> None:
 
 def _page(folder: Path, config: EvaluationConfig, host: EvaluationHost) -> dict[str, object]:
     """How long a report of 12,000 questions takes to score and write: answers are scripted, pictures are 640 x 480."""
-    from evaluation_runs import ScriptedHost
+    from support.evaluation_runs import ScriptedHost
 
     from parrot_adapters.evaluation.reports.choice_page import write_report
     from parrot_adapters.evaluation.scores.choice_results import score_run, write_results

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from import_graph import ImportGraph, room_of
+from support.import_graph import ImportGraph, room_of
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = (

@@ -69,7 +69,7 @@ def test_a_family_is_no_model(capsys):
 
 def test_inputs_made_by_the_processor(tmp_path, capsys):
     pytest.importorskip("PIL")
-    import tiny_vlm
+    from support import tiny_vlm
 
     tiny_vlm.save_llava(tmp_path / "host")
     assert main(["check", f"host:{tmp_path / 'host'}"]) == 0

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from chat_processors import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.chat_processors import (
     CHATML,
     CHATML_TOKENS,
     GEMMA,
@@ -25,9 +27,7 @@ from chat_processors import (
     qwen2_vl,
     tokenizer,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from random_dialogues import dialogues, messages, picture
+from support.random_dialogues import dialogues, messages, picture
 
 from parrot_adapters.data import BadSample, Collator, Dialogue, Picture, Turn, Video
 from parrot_adapters.errors import DataError, MissingDependencyError

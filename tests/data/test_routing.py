@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from chat_processors import PATCH, PLAIN, SIDE, TIGHT, llava, qwen2_vl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from miniatures import ADAPTER, awake, lively
-from random_dialogues import dialogues, messages, picture
+from support.chat_processors import PATCH, PLAIN, SIDE, TIGHT, llava, qwen2_vl
+from support.random_dialogues import dialogues, messages, picture
 from torch import Tensor
 from torch.testing import assert_close
 

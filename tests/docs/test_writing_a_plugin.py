@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 
 import pytest
+from support.folders import ROOT
 
 import parrot_adapters as pa
 from parrot_adapters.plugins import hookspecs
 
-ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "plugins" / "WRITING_A_PLUGIN.md"
 TEXT = GUIDE.read_text("utf-8")
 HOOKS = {name: f for name, f in vars(hookspecs).items() if hasattr(f, f"{hookspecs.PROJECT}_spec")}

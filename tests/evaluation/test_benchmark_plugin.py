@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_vlm
-from evaluation_runs import ScriptedHost, run
+from support import tiny_vlm
+from support.evaluation_runs import ScriptedHost, run
 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError

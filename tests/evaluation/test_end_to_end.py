@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny_vlm
 import torch
+from support import tiny_vlm
 
 pytestmark = pytest.mark.slow
 QUESTIONS = 12

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny_vlm
 import torch
+from support import tiny_vlm
+from support.folders import TESTS
 
 from parrot_adapters.cli import main
 from parrot_adapters.errors import ConfigError, ParrotWarning, UnknownNameError
@@ -202,7 +203,7 @@ evaluate(EvaluationConfig(**{config!r}))
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_run_goes_on(config: EvaluationConfig, host: EvaluationHost) -> None:
     call = 1 + 4 + 1 + 2  # four rows one by one, the same together, one batch done, killed in the second
-    program = KILLED.format(tests=str(Path(__file__).parents[1]), config=vars(config), call=call - 1)
+    program = KILLED.format(tests=str(TESTS), config=vars(config), call=call - 1)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False)
     assert done.returncode == -9, done.stderr.decode()
     with AnswerStore(Path(config.out) / "answers.jsonl") as store:

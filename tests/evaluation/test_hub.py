@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import huggingface_hub
 import pytest
-import tiny_vlm
+from support import tiny_vlm
 
 from parrot_adapters.evaluation import BENCHMARKS, EvaluationDataError
 from parrot_adapters.evaluation.benchmark.benchmarks import HUB_DATASET

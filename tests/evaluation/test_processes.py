@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tiny_vlm
-from evaluation_runs import ScriptedHost
+from support import tiny_vlm
+from support.evaluation_runs import ScriptedHost
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import EvaluationDataError

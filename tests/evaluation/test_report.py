@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import tiny_vlm
-from evaluation_runs import RUDE, ScriptedHost, likely_run, page_text, run
 from PIL import Image
+from support import tiny_vlm
+from support.evaluation_runs import RUDE, ScriptedHost, likely_run, page_text, run
 
 from parrot_adapters.errors import ParrotWarning
 from parrot_adapters.evaluation.benchmark.published import published_scores

@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-import tiny_vlm
-from evaluation_runs import ScriptedHost
 from hypothesis import given
 from hypothesis import strategies as st
+from support import tiny_vlm
+from support.evaluation_runs import ScriptedHost
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main

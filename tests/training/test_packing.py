@@ -13,7 +13,7 @@ import pytest
 import torch
 from miniatures import FAMILIES
 from safetensors.torch import load_file
-from training_runs import ToyCollator, ToyData, toy_config, toy_handle, toy_run
+from support.training_runs import ToyCollator, ToyData, toy_config, toy_handle, toy_run
 
 from parrot_adapters.data import Collator, PackedCollator
 from parrot_adapters.data.packing import SEGMENTS
@@ -225,7 +225,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_another(tmp_path, workers):
 
 
 def test_a_batch_that_lost_its_samples_can_be_packed():
-    from chat_processors import llava
+    from support.chat_processors import llava
 
     packed = PackedCollator(Collator(llava()), 20)([])
     assert packed[SEGMENTS].tolist() == [[0] * packed["input_ids"].shape[1]]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from miniatures import FAMILIES
-from training_runs import ToyCollator, ToyData, toy_config, toy_handle
+from support.training_runs import ToyCollator, ToyData, toy_config, toy_handle
 
 from parrot_adapters.cli import main
 from parrot_adapters.data.packing import SEGMENTS, pack

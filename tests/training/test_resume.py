@@ -13,11 +13,11 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from training_runs import run_in_process, toy_config, toy_run
+from support.folders import TESTS
+from support.training_runs import run_in_process, toy_config, toy_run
 
 from parrot_adapters.errors import CheckpointError, ParrotWarning
 
@@ -28,9 +28,9 @@ WHAT = {"steps": 6, "checkpoint__every": 2, "log__every": 3, "checkpoint__keep":
 def processes():
     """Starts processes in which everything is imported already."""
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (str(Path(__file__).parents[1]), before) if p)
+    os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (str(TESTS), before) if p)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training_runs", "parrot_adapters.training.trainer", "peft"])
+    context.set_forkserver_preload(["support.training_runs", "parrot_adapters.training.trainer", "peft"])
     yield context
     if before is None:
         del os.environ["PYTHONPATH"]
@@ -189,7 +189,7 @@ def test_another_number_of_threads_is_said(tmp_path):
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     """Not even under an equal configuration: the host may be another."""
     from miniatures import FAMILIES
-    from training_runs import ToyCollator, ToyData, toy_handle
+    from support.training_runs import ToyCollator, ToyData, toy_handle
 
     from parrot_adapters.training import train
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from miniatures import FAMILIES
-from training_runs import ToyCollator, ToyData, toy_config, toy_handle, toy_run
+from support.training_runs import ToyCollator, ToyData, toy_config, toy_handle, toy_run
 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError, TrainingError

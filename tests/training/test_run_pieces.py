@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from miniatures import FAMILIES
-from training_runs import ToyCollator, ToyData, toy_config, toy_run
+from support.training_runs import ToyCollator, ToyData, toy_config, toy_run
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.training.micro_batches import MicroBatches

@@ -9,8 +9,8 @@ import json
 
 import pytest
 import torch
-from run_world import answers, losses, make_world, stage, write
 from safetensors.torch import load_file
+from support.run_world import answers, losses, make_world, stage, write
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main

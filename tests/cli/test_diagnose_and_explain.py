@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("PIL", reason="reads pictures")
 
-import tiny_vlm
 import torch
+from support import tiny_vlm
 
 import parrot_adapters as pa
 from parrot_adapters.analysis.benchmark_samples import (

@@ -10,13 +10,14 @@ import pytest
 import transformers
 import yaml
 from miniatures import FAMILIES, tower
-from real_architectures import ARCHITECTURES
+from support.folders import ROOT
+from support.real_architectures import ARCHITECTURES
 
 import parrot_adapters as pa
 from parrot_adapters.training import assign_roles, load_config, parameter_groups, set_trainable
 from parrot_adapters.training.plan import make_plan
 
-FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "train"
+FOLDER = ROOT / "recipes" / "train"
 PRESETS = {path.stem: path for path in sorted(FOLDER.rglob("*.yaml"))}
 TRAINED = {
     "tiny_cpu": {"adapter", "projector"},

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import tiny_vlm
-
 from parrot_adapters.evaluation.answers.evaluate import evaluate
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
 from parrot_adapters.evaluation.answers.host_protocol import Reply
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.evaluation.reports.choice_page import write_report
 from parrot_adapters.evaluation.scores.choice_results import RunResult, score_run, write_results
+from support import tiny_vlm
 
 RUDE = "</script><script>alert(1)</script> <b>A</b> & \u2028"
 

@@ -24,9 +24,10 @@ from parrot_adapters.training.training_config import (
     SourceSettings,
     TrainSettings,
 )
+from support.folders import ROOT
 
 LANGUAGES = ("en", "tr", "ru")
-RECIPES = Path(__file__).parents[1] / "recipes" / "train"
+RECIPES = ROOT / "recipes" / "train"
 
 
 @dataclass(frozen=True)

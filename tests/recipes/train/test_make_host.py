@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import chat_processors
 import pytest
 import torch
 import transformers
@@ -12,6 +11,7 @@ from miniatures import FAMILIES, tower
 from parrot_recipes.train.command import command
 from parrot_recipes.train.make_host import make_host
 from PIL import Image
+from support import chat_processors
 
 import parrot_adapters as pa
 from parrot_adapters.hosts.load_host import load_host

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from reference_checkpoint import FIXTURE, VISUAL_TOKENS, VOCABULARY, check_oracle, edit, load, shard
 from safetensors.torch import load_file, save_file
+from support.reference_checkpoint import FIXTURE, VISUAL_TOKENS, VOCABULARY, check_oracle, edit, load, shard
 
 from parrot_adapters.errors import CheckpointError
 from parrot_adapters.original.import_checkpoint import import_reference

@@ -132,7 +132,7 @@ def test_measuring_refuses(save_adapter, capsys, arguments, message):
 
 def test_measured_on_a_benchmark_or_on_prompts(tmp_path, capsys):
     pytest.importorskip("PIL")
-    import tiny_vlm
+    from support import tiny_vlm
 
     from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import chat_processors
 import numpy as np
 import torch
 import transformers
-from chat_processors import CHATML, CHATML_TOKENS, PATCH, SIDE, llama, tokenizer
 from miniatures import MROPE, MROPE3, lively, siglip, text, tower
+
+from support import chat_processors
+from support.chat_processors import CHATML, CHATML_TOKENS, PATCH, SIDE, llama, tokenizer
 
 # Pictures and videos where they are spoken of, an end token behind the answer (as LLaVA-OneVision's).
 TAGGED = (

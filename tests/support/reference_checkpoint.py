@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import parrot_adapters as pa
+from support.folders import FIXTURES
 
-FIXTURE = Path(__file__).parent / "fixtures" / "parrot_reference_tiny"
+FIXTURE = FIXTURES / "parrot_reference_tiny"
 EXPECTED = load_file(FIXTURE / "expected.safetensors")
 CASES = json.loads((FIXTURE / "expected.json").read_text("utf-8"))
 VOCABULARY, VISUAL_TOKENS, IMAGE = 311, 17, 311  # the placeholder is the one row more

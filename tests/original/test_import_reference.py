@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference_checkpoint import (
+from safetensors.torch import load_file, save_file
+from support.reference_checkpoint import (
     CASES,
     EXPECTED,
     FIXTURE,
@@ -28,7 +29,6 @@ from reference_checkpoint import (
     load,
     prompt,
 )
-from safetensors.torch import load_file, save_file
 
 from parrot_adapters.cli import main
 from parrot_adapters.original.import_checkpoint import import_reference

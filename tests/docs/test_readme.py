@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import transformers
 from miniatures import FAMILIES
+from support.folders import ROOT
 
 from parrot_adapters import cli
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 

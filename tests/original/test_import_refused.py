@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference_checkpoint import FIXTURE, PREFIX, edit, shard
 from safetensors.torch import load_file, save_file
+from support.reference_checkpoint import FIXTURE, PREFIX, edit, shard
 
 from parrot_adapters.errors import CheckpointError
 from parrot_adapters.original import import_checkpoint as importing

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-import chat_processors
 import torch
 import transformers
 from miniatures import lively
@@ -15,6 +14,7 @@ from PIL import Image
 import parrot_adapters as pa
 from parrot_adapters.data import Collator, open_data
 from parrot_adapters.training import load_config
+from support import chat_processors
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 200)}
 WORDS = {"en": ("red", "green", "blue"), "tr": ("kirmizi", "yesil", "mavi"), "ru": ("красный", "зелёный", "синий")}

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
+from support.folders import ROOT
 
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.cli import main
 from parrot_adapters.plugins import manager
 from parrot_adapters.training.training_config import TrainingConfig
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "recipes" / "WHAT_IF.md").read_text("utf-8")
 CODE = re.findall(r"`([^`\n]+)`", PAGE.replace("```", ""))
 WANTED = (

@@ -11,13 +11,13 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import chat_processors
 import pytest
 import torch
 import transformers
 from PIL import Image
-from run_world import ADAPTER, FAMILIES, STAGE1, answers, losses, make_world, stage, write
-from shards import write_shard
+from support import chat_processors
+from support.run_world import ADAPTER, FAMILIES, STAGE1, answers, losses, make_world, stage, write
+from support.shards import write_shard
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main

@@ -15,7 +15,7 @@ from parrot_adapters.cli import main
 from parrot_adapters.hosts.load_host import load_host
 
 pillow = pytest.importorskip("PIL.Image", reason="reads a picture")
-import tiny_vlm  # noqa: E402
+from support import tiny_vlm  # noqa: E402
 
 
 @pytest.fixture(scope="module")
