@@ -9,25 +9,24 @@ from typing import Any
 
 import pytest
 from support import adapters
-from support.tiny_llava import build_llava, two_prompts
 from torch import Tensor
 
 
 @pytest.fixture(scope="session")
 def make_host() -> Callable[..., Any]:
     """``make_host(width=16, dtype=torch.float32, seed=0)``."""
-    return build_llava
+    return adapters.tiny_host
 
 
 @pytest.fixture
 def host() -> Any:
-    return build_llava()
+    return adapters.tiny_host()
 
 
 @pytest.fixture(scope="session")
 def inputs() -> dict[str, Tensor]:
     """Two prompts of one image each."""
-    return two_prompts()
+    return adapters.two_prompts()
 
 
 @pytest.fixture(scope="session")

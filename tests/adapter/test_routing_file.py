@@ -13,6 +13,7 @@ from parrot_adapters.analysis import RoutingObserver
 from parrot_adapters.cli import main
 from parrot_adapters.core import RoutingStatistics
 from parrot_adapters.errors import CheckpointError, ConfigError
+from parrot_adapters.testing import save_small_host
 
 
 def record(weights, languages):
@@ -132,12 +133,12 @@ def test_measuring_refuses(save_adapter, capsys, arguments, message):
 
 def test_measured_on_a_benchmark_or_on_prompts(tmp_path, capsys):
     pytest.importorskip("PIL")
-    from support import tiny_vlm
+    from support import benchmark_files
 
     from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 
-    tiny_vlm.save_llava(tmp_path / "host")
-    tiny_vlm.save_benchmark(tmp_path, questions=2, languages=("en", "ar"))
+    save_small_host(tmp_path / "host")
+    benchmark_files.save_benchmark(tmp_path, questions=2, languages=("en", "ar"))
     loaded = EvaluationHost.load(str(tmp_path / "host"), device="cpu")
     with pa.attach(loaded.model, {"num_experts": 3, "expert_hidden_size": 8}, processor=loaded.processor) as handle:
         with torch.no_grad():

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.adapters import save_random_adapter
-from support.tiny_llava import build_llava
+from support.adapters import save_random_adapter, tiny_host
 
 
 @pytest.fixture
 def host() -> Any:
-    return build_llava()
+    return tiny_host()
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+from parrot_adapters.testing import byte_tokenizer, save_small_host
+
 pytest.importorskip("PIL", reason="reads pictures")
 
 import torch
-from support import tiny_vlm
+from support import benchmark_files
 
 import parrot_adapters as pa
 from parrot_adapters.analysis.benchmark_samples import (
@@ -30,9 +32,9 @@ from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("seeing")
-    tiny_vlm.save_llava(folder / "host")
-    tiny_vlm.save_benchmark(folder, languages=("en", "ar", "tr"))
-    tiny_vlm.save_benchmark(folder / "otherwise", languages=("en",), size=(16, 20))  # the same, otherwise drawn
+    save_small_host(folder / "host")
+    benchmark_files.save_benchmark(folder, languages=("en", "ar", "tr"))
+    benchmark_files.save_benchmark(folder / "otherwise", languages=("en",), size=(16, 20))  # the same, otherwise drawn
     loaded = EvaluationHost.load(str(folder / "host"), device="cpu")
     handle = pa.attach(loaded.model, {"num_experts": 3, "expert_hidden_size": 16}, processor=loaded.processor)
     with torch.no_grad():
@@ -86,7 +88,7 @@ def test_a_second_view_and_categories(saved, options, tmp_path, capsys):
     assert kept["category_chance"] == 0.5
     assert main([*argv, "--second-view", str(saved)]) == 2
     assert "its own picture" in capsys.readouterr().err
-    tiny_vlm.save_benchmark(tmp_path / "few", questions=2, languages=("en",), size=(16, 20))
+    benchmark_files.save_benchmark(tmp_path / "few", questions=2, languages=("en",), size=(16, 20))
     assert main([*argv, "--second-view", str(tmp_path / "few")]) == 2
     assert "MMMB_tr 2" in capsys.readouterr().err
 
@@ -97,7 +99,7 @@ class ByScript(torch.nn.Module):
     def __init__(self, width, num_experts):
         super().__init__()
         self.num_experts = num_experts
-        self.letters = [tiny_vlm.tokenizer().convert_tokens_to_ids(letter) for letter in "abcdefghijklmnopqrstuvwxyz"]
+        self.letters = [byte_tokenizer().convert_tokens_to_ids(letter) for letter in "abcdefghijklmnopqrstuvwxyz"]
 
     def forward(self, inputs):
         latin = (torch.isin(inputs.token_ids, torch.tensor(self.letters)) & inputs.text_mask).any(1)[inputs.rows]

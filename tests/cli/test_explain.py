@@ -6,22 +6,20 @@ import json
 import re
 
 import pytest
-from miniatures import ADAPTER, BOS, FAMILIES, Image, awake
+from miniatures import ADAPTER, awake
 
 import parrot_adapters as pa
-from parrot_adapters.analysis.explain import PromptInputs, explain
-from parrot_adapters.analysis.explanation_page import explanation_page, explanation_png
 from parrot_adapters.cli import main
 from parrot_adapters.hosts.load_host import load_host
+from parrot_adapters.testing import byte_tokenizer, save_small_host
 
 pillow = pytest.importorskip("PIL.Image", reason="reads a picture")
-from support import tiny_vlm  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain")
-    tiny_vlm.save_llava(folder / "host")
+    save_small_host(folder / "host")
     host, processor = load_host(str(folder / "host"), device="cpu")
     awake(pa.attach(host, ADAPTER, processor=processor)).save_pretrained(folder / "adapter")
     pillow.new("RGBA", (20, 12), (200, 30, 30, 128)).save(folder / "red.png")
@@ -54,7 +52,7 @@ def test_tables_page_figure_and_numbers(saved, tmp_path, capsys):
 
 def test_hosts_without_image_processor_are_told_what_is_missing(saved, tmp_path, capsys):
     load_host(str(saved / "host"), device="cpu")[0].save_pretrained(tmp_path)
-    tiny_vlm.tokenizer().save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
     assert main([*arguments(saved), "--model", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "no image processor" in said
@@ -80,18 +78,3 @@ def test_unreadable_picture(saved, tmp_path, capsys):
     argv[1] = str(tmp_path / "not.png")
     assert main(argv) == 2
     assert "picture cannot be read" in capsys.readouterr().err
-
-
-def test_what_prompts_say_cannot_become_markup(handle):
-    pytest.importorskip("jinja2")
-    evil = "<script>alert(1)</script>"
-    found = explain(handle, [PromptInputs(evil, FAMILIES["llava"].batch([[BOS, Image(0), 20]]))], decode=lambda _: evil)
-    page = explanation_page(found)
-    assert evil not in page
-    assert "&lt;script&gt;" in page
-
-
-def test_one_prompt_draws(handle):
-    pytest.importorskip("matplotlib")
-    found = explain(handle, [PromptInputs("a", FAMILIES["llava"].batch([[BOS, Image(0), 20]]))])
-    assert len(explanation_png(found)) > 1000

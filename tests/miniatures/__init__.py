@@ -18,7 +18,7 @@ import torch
 
 from miniatures import fixed_size, in_rows, llava_like, own_size, qwen_like
 from miniatures.configs import text, tower
-from miniatures.family import Family, lively
+from miniatures.family import Family
 from miniatures.prompts import ASSISTANT, BOS, END_TURN, FIRST_WORD, IMAGE, PROMPTS, SYSTEM, TURN, USER, Image, Video
 from miniatures.writing import tokenizer
 
@@ -38,7 +38,6 @@ __all__ = [
     "Image",
     "Video",
     "awake",
-    "lively",
     "text",
     "tokenizer",
     "tower",

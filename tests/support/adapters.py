@@ -1,4 +1,4 @@
-"""Adapters that do something, and two looks at a host: every bit, and every trace."""
+"""A tiny LLaVA, adapters that do something, and two looks at a host: every bit, and every trace."""
 
 from __future__ import annotations
 
@@ -12,8 +12,23 @@ import torch
 from torch import Tensor, nn
 
 import parrot_adapters as pa
+from parrot_adapters.testing import small_llava
+from parrot_adapters.testing.small_host import IMAGE
 
+TOKENS = 4  # of a picture of 8 x 8 pixels
 LORA = {"r": 2, "target_modules": ["q_proj", "v_proj"], "lora_dropout": 0.0}
+
+
+def tiny_host(width: int = 16, dtype: torch.dtype = torch.float32, seed: int = 0) -> Any:
+    return small_llava(text={"hidden_size": width}, vision={"image_size": 8}, dtype=dtype, seed=seed)
+
+
+def two_prompts() -> dict[str, Tensor]:
+    """Two prompts of one image each."""
+    image = [IMAGE] * TOKENS
+    ids = torch.tensor([[11, 12, *image, 13, 14], [15, *image, 16, 17, 18]])
+    pixels = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels}
 
 
 @torch.no_grad()

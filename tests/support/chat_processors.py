@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models
+
+from parrot_adapters.testing import byte_tokenizer
 
 SIDE, PATCH = 16, 4
 
@@ -68,40 +70,11 @@ CHATML_TOKENS = ("<pad>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|v
 LLAMA_TOKENS = ("<pad>", "<s>", "</s>", "<image>")
 
 
-def tokenizer(
-    specials: Sequence[str], merges: Sequence[tuple[str, str]] = (), *, bos: bool = False, **named: Any
-) -> Any:
-    """A byte-level tokenizer.
-
-    Args:
-        specials: control tokens, ids from 0.
-        merges: pairs that become one token.
-        bos: put the first token in front by itself.
-        named: ``pad_token`` and so on.
-    """
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*specials, *letters, *(a + b for a, b in merges)]
-    backend = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, list(merges)))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(list(specials))
-    if bos:
-        from tokenizers.processors import TemplateProcessing
-
-        token = named["bos_token"]
-        backend.post_processor = TemplateProcessing(
-            single=f"{token} $A", special_tokens=[(token, specials.index(token))]
-        )
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", clean_up_tokenization_spaces=False, **named
-    )
-
-
 def llama(*more: str, merges: Sequence[tuple[str, str]] = (), bos: bool = True) -> Any:
-    return tokenizer(
+    return byte_tokenizer(
         (*LLAMA_TOKENS, *more),
         merges,
-        bos=bos,
+        add_bos=bos,
         bos_token="<s>",
         eos_token="</s>",
         extra_special_tokens={"image_token": "<image>"},
@@ -179,7 +152,7 @@ class _WithoutVideos(transformers.Qwen2VLProcessor):
 def qwen2_vl(template: str = CHATML) -> Any:
     return _WithoutVideos(
         transformers.Qwen2VLImageProcessorPil(patch_size=PATCH, min_pixels=64, max_pixels=1024, merge_size=2),
-        tokenizer((*CHATML_TOKENS, "<|video_pad|>", "<|endoftext|>"), eos_token="<|im_end|>"),
+        byte_tokenizer((*CHATML_TOKENS, "<|video_pad|>", "<|endoftext|>"), eos_token="<|im_end|>"),
         chat_template=template,
     )
 
@@ -190,7 +163,9 @@ def gemma3() -> Any:
     newlines = [("Ċ", "Ċ"), ("ĊĊ", "Ċ"), ("ĊĊ", "ĊĊ")]  # as its vocabulary has them
     return transformers.Gemma3Processor(
         transformers.Gemma3ImageProcessorPil(size={"height": SIDE, "width": SIDE}),
-        tokenizer(special, newlines, bos=True, bos_token="<bos>", eos_token="<eos>", extra_special_tokens=names),
+        byte_tokenizer(
+            special, newlines, add_bos=True, bos_token="<bos>", eos_token="<eos>", extra_special_tokens=names
+        ),
         image_seq_length=4,
         chat_template=GEMMA,
     )

@@ -13,7 +13,7 @@ from parrot_adapters.evaluation.answers.host_protocol import Reply
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.evaluation.reports.choice_page import write_report
 from parrot_adapters.evaluation.scores.choice_results import RunResult, score_run, write_results
-from support import tiny_vlm
+from support import benchmark_files
 
 RUDE = "</script><script>alert(1)</script> <b>A</b> & \u2028"
 
@@ -49,7 +49,7 @@ class ScriptedHost:
 def run(folder: Path, host: ScriptedHost, **changed: object) -> RunResult:
     data = folder / "data"
     if not data.exists():
-        tiny_vlm.save_benchmark(data, questions=30)
+        benchmark_files.save_benchmark(data, questions=30)
     settings = {
         "model": "scripted",
         "benchmark": "mmmb",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 import transformers
-from miniatures import lively
 from PIL import Image
 
 import parrot_adapters as pa
 from parrot_adapters.data import Collator, open_data
+from parrot_adapters.testing import lively_weights, small_llava
 from parrot_adapters.training import load_config
 from support import chat_processors
 
@@ -40,12 +40,7 @@ TOWER = {
 
 def llava():
     processor = chat_processors.llava()
-    config = transformers.LlavaConfig(
-        text_config={"model_type": "llama", "vocab_size": len(processor.tokenizer), **TEXT},
-        vision_config={"model_type": "clip_vision_model", **TOWER},
-        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
-    )
-    return transformers.LlavaForConditionalGeneration(config), processor
+    return small_llava(text={"vocab_size": len(processor.tokenizer)}), processor
 
 
 def gemma3():
@@ -102,7 +97,7 @@ def make_world(folder: Path, families: Iterable[str] = FAMILIES) -> Path:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model, processor = FAMILIES[family]()
-            lively(model)
+            lively_weights(model)
         model.save_pretrained(folder / family)
         processor.save_pretrained(folder / family)
     return folder

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from miniatures import MROPE, MROPE3, lively, siglip, text, tower
+from miniatures import MROPE, MROPE3, siglip, text, tower
 
+from parrot_adapters.testing import byte_tokenizer, lively_weights
 from support import chat_processors
-from support.chat_processors import CHATML, CHATML_TOKENS, PATCH, SIDE, llama, tokenizer
+from support.chat_processors import CHATML, CHATML_TOKENS, PATCH, SIDE, llama
 
 # Pictures and videos where they are spoken of, an end token behind the answer (as LLaVA-OneVision's).
 TAGGED = (
@@ -38,7 +39,7 @@ def _qwen_processor(images: str, videos: str, processor: str, **sampling: Any) -
         **sampling,
     )
     return getattr(transformers, processor)(
-        made, tokenizer(QWEN_TOKENS, eos_token="<|im_end|>"), moving, chat_template=CHATML
+        made, byte_tokenizer(QWEN_TOKENS, eos_token="<|im_end|>"), moving, chat_template=CHATML
     )
 
 
@@ -182,7 +183,7 @@ def build(name: str) -> tuple[Any, Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model, processor = HOSTS[name]()
-        lively(model)
+        lively_weights(model)
     return model.eval(), processor
 
 

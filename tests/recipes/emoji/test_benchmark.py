@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import tiny_vlm
+from support import benchmark_files
 from support.evaluation_runs import ScriptedHost, page_text, run
 
 from parrot_adapters.evaluation import EvaluationDataError
@@ -13,7 +13,7 @@ from parrot_adapters.evaluation import EvaluationDataError
 
 @pytest.mark.parametrize("protocol", ["paper-2024", "vlmevalkit-2026"])
 def test_the_emoji_benchmark_is_scored_row_by_row(tmp_path: Path, protocol: str) -> None:
-    data = tiny_vlm.save_benchmark(tmp_path / "emoji", questions=8, languages=("en", "ar", "tr"), stem="EMOJI")
+    data = benchmark_files.save_benchmark(tmp_path / "emoji", questions=8, languages=("en", "ar", "tr"), stem="EMOJI")
     result = run(tmp_path, ScriptedHost(), benchmark="emoji", data=str(data), protocol=protocol)
     content = result.as_json()
     assert content["unit"] == "row"
@@ -27,6 +27,6 @@ def test_missing_files_say_how_to_make_them(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(EvaluationDataError, match="parrot emoji export"):
         run(tmp_path, ScriptedHost(), benchmark="emoji", data=str(tmp_path / "empty"))
-    data = tiny_vlm.save_benchmark(tmp_path / "emoji", stem="EMOJI")
+    data = benchmark_files.save_benchmark(tmp_path / "emoji", stem="EMOJI")
     with pytest.raises(EvaluationDataError, match=r"EMOJI_sw\.tsv \(written by: parrot emoji export"):
         run(tmp_path, ScriptedHost(), benchmark="emoji", data=str(data), languages=("sw",))

@@ -11,10 +11,10 @@ from miniatures import FAMILIES, tower
 from parrot_recipes.train.command import command
 from parrot_recipes.train.make_host import make_host
 from PIL import Image
-from support import chat_processors
 
 import parrot_adapters as pa
 from parrot_adapters.hosts.load_host import load_host
+from parrot_adapters.testing import byte_tokenizer
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def parts(tmp_path: Path) -> Path:
         tmp_path / "text"
     )
     # Of bytes: transformers reads every Qwen2 tokenizer as one of bytes, and roles must not be unknown words.
-    words = chat_processors.tokenizer(["<pad>", "<s>", "</s>"], bos_token="<s>", eos_token="</s>")
+    words = byte_tokenizer(["<pad>", "<s>", "</s>"], bos_token="<s>", eos_token="</s>")
     words.save_pretrained(tmp_path / "text")
     transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**{**tower(), "image_size": 16})).save_pretrained(
         tmp_path / "tower"

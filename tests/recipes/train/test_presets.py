@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import transformers
 import yaml
-from miniatures import FAMILIES, tower
+from miniatures import FAMILIES
 from support.folders import ROOT
 from support.real_architectures import ARCHITECTURES
 
 import parrot_adapters as pa
+from parrot_adapters.testing import small_llava
 from parrot_adapters.training import assign_roles, load_config, parameter_groups, set_trainable
 from parrot_adapters.training.plan import make_plan
 
@@ -43,10 +44,7 @@ def miniature(preset: str) -> Any:
         return FAMILIES["qwen2_5_vl"].config()
     if not preset.startswith("parrot"):
         return FAMILIES["llava"].config()
-    text = FAMILIES["llava_onevision"].config().text_config  # a Qwen2
-    return transformers.LlavaConfig(
-        text_config=text, vision_config=tower(), image_token_index=3, vision_feature_select_strategy="full"
-    )
+    return small_llava(text={"model_type": "qwen2"}, vision_feature_select_strategy="full").config
 
 
 def load(preset: str, *more: str) -> Any:
