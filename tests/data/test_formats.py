@@ -190,7 +190,7 @@ def test_any_dialogue_survives_a_chat_file(dialogue, whole, tmp_path):
 
 
 def test_mmmb(tmp_path):
-    from support.tiny_vlm import picture, save_benchmark
+    from support.benchmark_files import picture, save_benchmark
 
     from parrot_adapters.evaluation import build_prompt
 
@@ -207,7 +207,7 @@ def test_mmmb(tmp_path):
 
 
 def test_a_directory_is_all_its_files(tmp_path):
-    from support.tiny_vlm import save_benchmark
+    from support.benchmark_files import save_benchmark
 
     save_benchmark(tmp_path, questions=3, languages=("tr", "ar"))
     mixture = opened(tmp_path, limit=4)
@@ -271,7 +271,10 @@ def test_a_format_that_lacks_a_method_names_it_and_its_plugin(written, request):
 
     name = pa.plugins.register(Plugin(), "half-plugin")
     request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
-    with pytest.raises(PluginError, match=r"(?s)'half' of half-plugin.*turns"):
+    with (
+        pytest.warns(pa.ParrotWarning, match="half-plugin"),
+        pytest.raises(PluginError, match=r"(?s)'half' of half-plugin.*turns"),
+    ):
         opened(written([llava("a", "b")]), format="half")
 
 
@@ -283,5 +286,19 @@ def test_a_plugin_that_offers_something_else_is_told_so(written, request):
 
     name = pa.plugins.register(Plugin(), "odd-plugin")
     request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
-    with pytest.raises(PluginError, match="is none"):
+    with pytest.warns(pa.ParrotWarning, match="odd-plugin"), pytest.raises(PluginError, match="is none"):
         opened(written([llava("a", "b")]), format="odd")
+
+
+def test_a_bad_format_of_a_plugin_stops_no_other(written, request):
+    class Plugin:
+        @pa.hookimpl
+        def register_data_formats(self, register):
+            register("odd", dict)
+
+    name = pa.plugins.register(Plugin(), "odd-plugin")
+    request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
+    with pytest.warns(pa.ParrotWarning, match=r"plugin +odd-plugin \(registered\)"):
+        mixture = opened(written([llava("a", "b")]))
+    assert mixture.sources[0].format == "llava"
+    assert any(info.name == "odd-plugin" for info in pa.plugins.manager.failures())
