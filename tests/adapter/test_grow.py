@@ -16,6 +16,8 @@ from parrot_adapters.core import offsets_from_lengths
 from parrot_adapters.errors import CheckpointError, ConfigError
 from parrot_adapters.testing import RouterTraits, router_checks
 
+pytestmark = pytest.mark.conformance
+
 D = 6
 ROUTERS = ("text-guided", "text-guided-qkv", "per-token", "visual-only", "uniform", "frozen")
 EXPERTS = ("swiglu", "mlp", "low-rank", "shared-swiglu", "merged", "conditioned-swiglu")

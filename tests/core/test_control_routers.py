@@ -20,6 +20,8 @@ from parrot_adapters.core import (
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.testing import RouterTraits, check_router
 
+pytestmark = pytest.mark.conformance
+
 PRIOR = (1.0, 0.5, 0.25, 2.0)
 
 

@@ -12,6 +12,8 @@ from parrot_adapters.core import AlignmentLayer, LanguageIdRouter, MeanSummary, 
 from parrot_adapters.errors import ConfigError, RoutingError
 from parrot_adapters.testing import RouterTraits, check_router
 
+pytestmark = pytest.mark.conformance
+
 D, E = 8, 4
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn.functional import rms_norm
 from torch.testing import assert_close
@@ -9,6 +10,8 @@ from torch.testing import assert_close
 from parrot_adapters import AdapterConfig, build_layer
 from parrot_adapters.core import PerTokenRouter, TextGuidedRouter
 from parrot_adapters.testing import RouterTraits, check_router
+
+pytestmark = pytest.mark.conformance
 
 
 def test_equals_a_loop_over_tokens(batch):

@@ -14,6 +14,8 @@ from parrot_adapters.core import TextGuidedRouter, TopKRouter
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.testing import RouterTraits, check_router
 
+pytestmark = pytest.mark.conformance
+
 D, E = 8, 4
 
 
