@@ -12,16 +12,22 @@ from miniatures import ADAPTER, FAMILIES, PROMPTS, Family, awake
 
 import parrot_adapters as pa
 
-# What every family must pass in the default run; families whose code is a twin of another's run the rest as slow tests.
+# The default run: what every family must pass, and everything on one family of each kind. The rest runs as slow tests.
 ALWAYS = (
     "test_attaching_changes_nothing",
     "test_self_test_passes",
-    "test_each_image_reads_its_own_rows_text",
-    "test_greedy",
-    "test_disabled_and_detached_are_the_bare_host",
-    "test_gradients_reach_the_adapter_alone",
     "test_which_hosts_keep_packed_samples_apart",
 )
+KINDS = {
+    "llava": "as many visual tokens for each picture, a plain decoder",
+    "llava_next": "tiles: as many tokens as the picture's size asks for",
+    "qwen3_vl": "packed patches, features of deep layers, positions in three dimensions",
+    "gemma3": "token types that say what is a picture, attention windows",
+    "ovis2": "a projector that is part of the tower, indicator tokens",
+    "fuyu": "no tower at all",
+    "idefics3": "pictures in the rows of their prompts",
+    "lfm2_vl": "pictures of their own size in one padded batch, a decoder that convolves",
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -30,10 +36,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "family" not in metafunc.fixturenames or any("family" in str(mark.args[0]) for mark in marks):
         return
     names = getattr(metafunc.module, "ONLY", FAMILIES)
-    late = metafunc.function.__name__ not in ALWAYS
+    always = metafunc.function.__name__ in ALWAYS
     metafunc.parametrize(
         "family",
-        [pytest.param(n, marks=pytest.mark.slow if late and FAMILIES[n].twin else ()) for n in names],
+        [pytest.param(name, marks=() if always or name in KINDS else pytest.mark.slow) for name in names],
         indirect=True,
     )
 

@@ -89,9 +89,8 @@ def test_lively_weights_leave_norms_alone():
 WITHOUT_HYPOTHESIS = """
 import sys
 sys.modules["hypothesis"] = None
-from parrot_adapters.testing import small_llava
+from parrot_adapters.testing import save_small_host, small_llava
 from parrot_adapters.errors import MissingDependencyError
-small_llava()
 assert "pytest" not in sys.modules
 try:
     from parrot_adapters.testing import check_router
