@@ -1,7 +1,7 @@
 """Shared by all tests, those of the plugins too: offline, one thread per process, and how many cases are drawn.
 
-Two profiles of Hypothesis: ``quick``, unless told, and ``--hypothesis-profile thorough``, which the slow tier runs on the
-same tests. They count for the conformance kit as well.
+Two profiles of Hypothesis: ``quick``, unless told, and ``--hypothesis-profile thorough``, which the slow tier runs on
+the same tests. They count for the conformance kit as well.
 """
 
 from __future__ import annotations

@@ -30,12 +30,7 @@ def parameter_report(model: nn.Module, parts: Mapping[str, Iterable[nn.Parameter
 
 def print_report(report: Mapping[str, Mapping[str, int]], title: str) -> None:
     """Print it as a table."""
-    from rich.console import Console
-    from rich.table import Table
+    from parrot_adapters.console import Table, show
 
-    table = Table("part", title=title)
-    for column in ("parameters", "trainable"):
-        table.add_column(column, justify="right")
-    for part, counts in report.items():
-        table.add_row(part, f"{counts['parameters']:,}", f"{counts['trainable']:,}")
-    Console().print(table)
+    rows = [(part, f"{counts['parameters']:,}", f"{counts['trainable']:,}") for part, counts in report.items()]
+    show(Table(("part", "parameters", "trainable"), rows, title=title))

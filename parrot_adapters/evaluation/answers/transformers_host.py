@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from parrot_adapters.data.decode_pictures import as_rgb
+from parrot_adapters.data.decode_pictures import as_rgb, shown_size
 from parrot_adapters.digests import json_digest
-from parrot_adapters.errors import MissingDependencyError, explain
+from parrot_adapters.errors import MissingDependencyError, explain, first_line
 from parrot_adapters.evaluation.answers.host_protocol import Asked, Reply
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
 from parrot_adapters.hosts.load_host import describe_processor, load_host, plain_config
@@ -239,8 +239,7 @@ def _pillow() -> Any:
 
 def _size(picture: bytes, question: Asked) -> tuple[int, int]:
     with _opened(picture, question) as image:
-        width, height = image.size
-    return height, width
+        return shown_size(image)
 
 
 def _decoded(picture: bytes, question: Asked) -> Any:
@@ -260,9 +259,5 @@ def _opened(picture: bytes, question: Asked) -> Any:
 
 def _unreadable(question: Asked, error: Exception) -> EvaluationDataError:
     return EvaluationDataError(
-        explain("a picture cannot be decoded.", row=f"{question.subset} {question.index}", because=_first_line(error))
+        explain("a picture cannot be decoded.", row=f"{question.subset} {question.index}", because=first_line(error))
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

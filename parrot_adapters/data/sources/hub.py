@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from parrot_adapters.errors import DataError, MissingDependencyError, explain
+from parrot_adapters.data.sources.source import IndexedSource, Source
+from parrot_adapters.errors import DataError, MissingDependencyError, explain, first_line
 
-__all__ = ["HubRecords", "HubStream", "is_hub_name", "read_by_datasets"]
+__all__ = ["HubRecords", "HubStream", "cache_folders", "is_hub_name", "open_by_datasets", "read_by_datasets"]
 
 BUILDERS = {
     ".parquet": "parquet",
@@ -34,7 +35,30 @@ def read_by_datasets(path: str) -> bool:
     return is_hub_name(path) or (Path(path).suffix.lower() in ONLY_DATASETS and Path(path).is_file())
 
 
-class HubRecords(Sequence[Any]):
+def cache_folders() -> tuple[Path, ...]:
+    """Where ``datasets`` keeps the files of data sets that it downloaded; none where it is not installed."""
+    try:
+        import datasets
+    except ImportError:
+        return ()
+    return (Path(datasets.config.HF_DATASETS_CACHE), Path(datasets.config.HF_HUB_CACHE))
+
+
+def open_by_datasets(path: str, *, streaming: bool) -> Source:
+    """The records of a file or a data set of the Hub.
+
+    Args:
+        path: a file, a directory or a Hub name; a name is downloaded, unless it is streamed.
+        streaming: spare the index.
+
+    Raises:
+        DataError: it cannot be loaded.
+        MissingDependencyError: ``datasets`` is not installed.
+    """
+    return HubStream(path) if streaming else HubRecords(path)
+
+
+class HubRecords(IndexedSource):
     """Records by number, of a data set on disk (``datasets`` maps its files into memory).
 
     Args:
@@ -46,6 +70,7 @@ class HubRecords(Sequence[Any]):
     """
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self._data = _load(path, streaming=False)
         for name, feature in self._data.features.items():
             if (encoded := _encoded(feature)) != feature:
@@ -54,7 +79,7 @@ class HubRecords(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._data)
 
-    def __getitem__(self, number: Any) -> Any:
+    def __getitem__(self, number: int) -> Any:
         return self._data[number]
 
 
@@ -68,6 +93,8 @@ class HubStream:
         DataError: it cannot be loaded.
         MissingDependencyError: ``datasets`` is not installed.
     """
+
+    length = None
 
     def __init__(self, path: str) -> None:
         self._path, self._data, self._done = path, _load(path, streaming=True).decode(False), 0
@@ -131,7 +158,7 @@ def _unreadable(path: str, error: Exception) -> DataError:
         explain(
             "a data set cannot be read.",
             source=path,
-            because=(str(error).strip() or type(error).__name__).splitlines()[0],
+            because=first_line(error),
             to_do="is the name right, and the Hub within reach? A local path must exist",
         )
     )

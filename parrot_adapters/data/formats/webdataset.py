@@ -7,92 +7,34 @@
 A picture that a record names is looked for among the sample's own files, never on disk. A record that names none gets
 them all, in the order of their numbers; one that names as many as there are, by names they had elsewhere, likewise.
 
-A sample is the mapping that WebDataset's own tools make: ``__key__``, and the files by what follows the key in their
-names. So the samples of a Hub data set, which ``datasets`` reads, mean the same.
-
-The shards themselves are read by the standard library's ``tarfile`` (``shards.py``): a position is a byte, one bad
-sample costs one sample, and pictures are read where they are decoded. ``datasets`` reads local shards too,
-but asks the first five samples for the same files, drops a file that only later samples have, and ends at the first
-broken JSON; package ``webdataset`` keeps no position (its issues 177 and 271).
+A record is the mapping that WebDataset's own tools make: ``__key__``, and the files by what follows the key in their
+names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from parrot_adapters.data.decode_pictures import by_number, stored_bytes
-from parrot_adapters.data.dialogue import Picture, Stored, Turn, Video
-from parrot_adapters.data.format_base import DataFormat, Files
-from parrot_adapters.data.llava import listed
+from parrot_adapters.data.decode_pictures import by_number
+from parrot_adapters.data.dialogue import Picture, Turn, Video
+from parrot_adapters.data.formats.data_format import DataFormat
+from parrot_adapters.data.formats.recognise import known_formats, looks_like, recognised_by
+from parrot_adapters.data.formats.record_fields import IMAGES, VIDEOS, listed
+from parrot_adapters.data.formats.record_files import Files
+from parrot_adapters.data.formats.unread_fields import unread
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.records import BOM, Records, RecordStream, parse_record
-from parrot_adapters.data.tar_samples import TarSample, check_shard, samples
-from parrot_adapters.errors import DataError, explain
+from parrot_adapters.data.stored import Stored
 
-__all__ = ["TarRecords", "TarStream", "WebDatasetFormat"]
+__all__ = ["WebDatasetFormat"]
 
-PICTURES = frozenset(["avif", "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp"])
-VIDEOS = frozenset(["avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"])
+PICTURE_SUFFIXES = frozenset(["avif", "bmp", "gif", "jfif", "jpe", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp"])
+VIDEO_SUFFIXES = frozenset(["avi", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "webm"])
 TEXTS = ("txt", "text", "caption")
-TEXT_LIMIT = 1 << 26  # bytes of a record; more is no record
 PARTS = ("image", "image_url", "video")  # types of a chat's parts that show something
 NAMES = ("image", "path", "url", "image_url", "video", "frames", "base64", "bytes")
-
-
-class TarRecords(Sequence[Any]):
-    """The samples of a shard by number. Headers are read once, to find where samples begin: 8 bytes a sample.
-
-    Args:
-        path: of the shard.
-
-    Raises:
-        DataError: the file is missing, empty, compressed or no tar file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        check_shard(path)
-        self.path = path
-        self._begins = [sample.begin for sample in samples(path)]
-
-    def __len__(self) -> int:
-        return len(self._begins)
-
-    def __getitem__(self, number: Any) -> Any:
-        found = next(samples(self.path, self._begins[number]), None)
-        if found is None:
-            raise DataError(explain("a file changed while it was read.", file=self.path, sample=f"number {number}"))
-        return _record(found, self.path)
-
-
-class TarStream:
-    """The samples of a shard one after the other; the position is a byte.
-
-    Args:
-        path: of the shard.
-
-    Raises:
-        DataError: as :class:`TarRecords`.
-    """
-
-    def __init__(self, path: Path) -> None:
-        check_shard(path)
-        self._path, self._done, self._at = path, 0, 0
-
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        for sample in samples(self._path, self._at):
-            self._done, self._at = self._done + 1, sample.end
-            yield self._done - 1, sample.problem if not sample.key else _record(sample, self._path)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where it is."""
-        return {"done": self._done, "at": self._at}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        self._done, self._at = state["done"], state["at"]
 
 
 class WebDatasetFormat(DataFormat):
@@ -102,17 +44,9 @@ class WebDatasetFormat(DataFormat):
         inner: the format of their records; None to recognise each.
     """
 
-    suffixes = (".tar",)
-
     def __init__(self, inner: DataFormat | None = None) -> None:
         self._inner = inner
-        self._known: tuple[DataFormat, ...] = ()
-
-    def records(self, path: Path) -> Records:
-        return TarRecords(path)
-
-    def stream(self, path: Path) -> RecordStream:
-        return TarStream(path)
+        self._known: dict[str, DataFormat] = {}
 
     def holding(self, inner: DataFormat) -> DataFormat:
         return WebDatasetFormat(inner)
@@ -139,17 +73,21 @@ class WebDatasetFormat(DataFormat):
         content, _ = _content(record)
         return self._format_of(content).language(content)
 
-    def _format_of(self, content: Any) -> DataFormat:
-        from parrot_adapters.data.format_choice import known_formats, looks_like
+    def unread(self, record: Any) -> Iterable[str]:
+        content, _ = _content(record)
+        yield from self._format_of(content).unread(content)
+        read = {*PICTURE_SUFFIXES, *VIDEO_SUFFIXES, *TEXTS, "json"}
+        yield from unread({str(n): record[n] for n in record if _suffix(str(n)) not in read}, ("__key__", "__url__"))
 
+    def _format_of(self, content: Any) -> DataFormat:
         if self._inner is not None:
             return self._inner
         if not self._known:
-            self._known = tuple(f for f in known_formats().values() if not isinstance(f, WebDatasetFormat))
-        for known in self._known:
-            if known.recognise(content):
-                return known
-        raise BadSample("bad-record", f"no data format recognises the sample's record: {looks_like(content)}")
+            self._known = {name: f for name, f in known_formats().items() if not isinstance(f, WebDatasetFormat)}
+        found = recognised_by(content, self._known)
+        if found is None:
+            raise BadSample("bad-record", f"no data format recognises the sample's record: {looks_like(content)}")
+        return found.format
 
 
 @dataclass(frozen=True)
@@ -183,31 +121,6 @@ class _Own(Files):
         return f"the sample's own files are {', '.join(among)}" if among else "the sample has no such files"
 
 
-def _record(sample: TarSample, path: Path) -> dict[str, Any]:
-    """The sample as a mapping; its record is parsed, pictures stay where they are."""
-    if not sample.key:
-        raise sample.problem or BadSample("bad-record", "")
-    made: dict[str, Any] = {"__key__": sample.key, "__url__": str(path)}
-    if sample.problem is not None:
-        made["__problem__"] = sample.problem
-    for name, stored in sample.files.items():
-        made[name] = _text(stored) if _suffix(name) in ("json", *TEXTS) else stored
-    return made
-
-
-def _text(stored: Stored) -> Any:
-    """A record or a caption, or the :class:`BadSample` that it is."""
-    if stored.size > TEXT_LIMIT:
-        return BadSample("bad-record", f"{stored.name} has {stored.size:,} bytes; {TEXT_LIMIT:,} are allowed")
-    try:
-        text = stored_bytes(stored, kind="bad-record").removeprefix(BOM)
-        return parse_record(text) if _suffix(stored.name) == "json" else text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return BadSample("not-utf8", f"{stored.name}, byte {error.start}: {error.reason}")
-    except BadSample as problem:
-        return BadSample(problem.kind, f"{stored.name}: {problem.reason}")
-
-
 def _content(record: Mapping[str, Any]) -> tuple[Any, _Own]:
     """The sample's record, with the sample's files where it names none, and these files.
 
@@ -217,9 +130,9 @@ def _content(record: Mapping[str, Any]) -> tuple[Any, _Own]:
     if isinstance(record.get("__problem__"), BadSample):
         raise record["__problem__"]
     names = sorted((str(n) for n in record if not str(n).startswith("__") and record[n] is not None), key=by_number)
-    pictures = {name: _picture(record[name]) for name in names if _suffix(name) in PICTURES}
-    videos = {name: _video(record[name]) for name in names if _suffix(name) in VIDEOS}
-    own = _Own(Path(), str(record["__key__"]), pictures, videos)
+    pictures = {name: _picture(record[name]) for name in names if _suffix(name) in PICTURE_SUFFIXES}
+    videos = {name: _video(record[name]) for name in names if _suffix(name) in VIDEO_SUFFIXES}
+    own = _Own(Path(), key=str(record["__key__"]), pictures=pictures, videos=videos)
     content, caption = _one(record, names, ("json",)), _one(record, names, TEXTS)
     if isinstance(content, list):  # the messages themselves
         content = {"messages": content}
@@ -231,12 +144,12 @@ def _content(record: Mapping[str, Any]) -> tuple[Any, _Own]:
     content = dict(content or {})
     if caption is not None and not content.get("caption"):
         content["caption"] = caption
-    _fill_in(content, ("image", "images"), "<image>", own, pictures)
-    _fill_in(content, ("video", "videos"), "<video>", own, videos)
+    _fill_in(content, IMAGES, "<image>", own, pictures)
+    _fill_in(content, VIDEOS, "<video>", own, videos)
     return content, own
 
 
-def _fill_in(content: dict[str, Any], keys: tuple[str, str], marker: str, own: _Own, files: Mapping[str, Any]) -> None:
+def _fill_in(content: dict[str, Any], keys: tuple[str, ...], marker: str, own: _Own, files: Mapping[str, Any]) -> None:
     """Name the sample's files in a record that names none, or by other names as many."""
     named = listed(content, *keys)
     elsewhere = all(isinstance(name, str) and not name.startswith("data:") for name in named)

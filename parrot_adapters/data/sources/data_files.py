@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from parrot_adapters.data.format_choice import reading_suffixes
-from parrot_adapters.data.hf_datasets import read_by_datasets
+from parrot_adapters.data.sources.hub import read_by_datasets
+from parrot_adapters.data.sources.open_source import known_suffixes, refuse_devices
 from parrot_adapters.errors import DataError, explain
 
 __all__ = ["data_files", "is_pattern"]
@@ -41,9 +41,10 @@ def data_files(path: Path) -> Iterator[Path]:
     if is_pattern(str(path)):
         yield from _matching(str(path))
         return
+    refuse_devices(str(path))
     if not path.is_dir():
         raise DataError(explain("there is no such file or directory of training data.", given=path))
-    suffixes = reading_suffixes()
+    suffixes = known_suffixes()
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes and file.is_file())
     if not found:
         raise DataError(explain("the directory holds no training data.", given=path, looked_for=", ".join(suffixes)))

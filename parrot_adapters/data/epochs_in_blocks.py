@@ -1,8 +1,8 @@
-"""A mixture with sources that are streamed: what does not fit on disk, or has no end in sight.
+"""Epochs of sources of which at least one does not know its length: what does not fit on disk, or has no end in sight.
 
-Streams are read in their own order, in blocks; a block is shuffled, cut into micro-batches and dealt out. So every
+Sources are read in their own order, in blocks; a block is shuffled, cut into micro-batches and dealt out. So every
 sample comes once an epoch. The global order follows from (seed, epoch) and is the same for any number of processes, all
-of which read the whole stream and take their share. A run resumes from where the streams were when a block began.
+of which read the whole stream and take their share. A run resumes from where the sources were when a block began.
 
 What needs to know the whole beforehand is refused: temperature over languages. Weights say how sources are interleaved;
 they do not repeat a stream or cut it short.
@@ -17,39 +17,35 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from parrot_adapters.data.batch_order import POOL, cut
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.epoch_sampling import generator
+from parrot_adapters.data.passes import Pass
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.rejects import Rejects
-from parrot_adapters.data.stream import Stream
+from parrot_adapters.data.settings import DataSettings
 from parrot_adapters.errors import ConfigError, DataError, explain
-from parrot_adapters.training.training_config import DataSettings
 
-__all__ = ["StreamOrder", "StreamingMixture"]
+__all__ = ["BlockOrder", "EpochsInBlocks", "OpenPasses"]
 
-OpenStreams = Callable[[int], Sequence[Stream]]
-"""Epoch -> the streams of all sources at their beginning."""
+OpenPasses = Callable[[int], Sequence[Pass]]
+"""Epoch -> a pass through each source, at its beginning."""
 
 
-class StreamingMixture(Dataset[Dialogue]):
-    """Samples in the order in which they are read. A batch sampler hands out dialogues instead of indices::
-
-        DataLoader(mixture, batch_sampler=mixture.batches(8, epoch=0), collate_fn=collator)
+class EpochsInBlocks:
+    """The epochs of a mixture that is read from beginning to end. A batch lists the dialogues themselves.
 
     Args:
-        streams: opens the sources.
-        settings: what was asked for.
+        passes: opens the sources.
+        settings: of the mixture.
         seed: of interleaving and shuffling.
-        rejects: samples that are skipped.
 
     Raises:
         ConfigError: a setting needs to know the whole data set.
     """
 
-    def __init__(self, streams: OpenStreams, settings: DataSettings, *, seed: int, rejects: Rejects) -> None:
+    def __init__(self, passes: OpenPasses, settings: DataSettings, *, seed: int) -> None:
         if settings.language_temperature != 1.0:
             raise ConfigError(
                 explain(
@@ -57,57 +53,41 @@ class StreamingMixture(Dataset[Dialogue]):
                     to_do="leave it at 1 (data.language_caps work), or do not stream",
                 )
             )
-        self.settings, self.seed, self.rejects = settings, seed, rejects
-        self._streams = streams
+        self.settings, self.seed = settings, seed
+        self._passes = passes
         self._length: Callable[[Dialogue], int] | None = None
 
     def __getitem__(self, dialogue: Dialogue) -> Dialogue:
         return dialogue
 
     def __getstate__(self) -> dict[str, Any]:  # worker processes are handed dialogues and open nothing
-        return self.__dict__ | {"_streams": None, "_length": None}
+        return self.__dict__ | {"_passes": None, "_length": None}
+
+    @property
+    def measured(self) -> bool:
+        """Whether it is known how tokens are counted."""
+        return self._length is not None
 
     def measure(self, length: Callable[[Dialogue], int], progress: object = None) -> None:
-        """Say how tokens are counted, for grouping, packing and token budgets: a stream is measured as it is read."""
+        """Say how tokens are counted: a stream is measured as it is read."""
         self._length = length
 
-    def batches(self, micro_batch: int, epoch: int, *, rank: int = 0, world: int = 1, skip: int = 0) -> StreamOrder:
-        """One process's micro-batches of an epoch.
-
-        Args:
-            micro_batch: most samples of one.
-            epoch: from 0.
-            rank: this process.
-            world: number of processes.
-            skip: micro-batches of this process that are done; the stream is read up to there, which
-                :meth:`StreamOrder.load_state_dict` spares.
-
-        Raises:
-            ConfigError: grouping, packing or a token budget was asked for, and :meth:`measure` was not called.
-        """
-        settings = self.settings
-        asked = settings.group_by_length or settings.packing or settings.token_budget is not None
-        if asked and self._length is None:
-            raise ConfigError(
-                explain(
-                    "samples can only be counted in tokens once it is known how.",
-                    to_do="mixture.measure(collator.length)",
-                )
-            )
-        return StreamOrder(self, micro_batch, epoch, rank=rank, world=world, skip=skip)
+    def batches(self, micro_batch: int, epoch: int, *, rank: int, world: int, skip: int) -> BlockOrder:
+        """One process's micro-batches of an epoch; see :meth:`parrot_adapters.data.Mixture.batches`."""
+        return BlockOrder(self, micro_batch, epoch, rank=rank, world=world, skip=skip)
 
     def blocks(self, micro_batch: int, epoch: int, start: Position) -> Iterator[tuple[Position, list[list[Dialogue]]]]:
         """The epoch's blocks from a position on: where each begins, and its micro-batches in global order."""
-        streams = self._streams(epoch)
-        for stream, state in zip(streams, start.streams, strict=bool(start.streams)):
-            stream.load_state_dict(state)
-        reading = [iter(stream) for stream in streams]
+        passes = self._passes(epoch)
+        for one, state in zip(passes, start.streams, strict=bool(start.streams)):
+            one.load_state_dict(state)
+        reading = [iter(one) for one in passes]
         here = copy.deepcopy(start)
-        here.open = here.open or [True] * len(streams)
+        here.open = here.open or [True] * len(passes)
         while any(here.open):
-            here.streams = [copy.deepcopy(stream.state_dict()) for stream in streams]
+            here.streams = [copy.deepcopy(one.state_dict()) for one in passes]
             begun = copy.deepcopy(here)
-            block = self._block(reading, [stream.weight for stream in streams], here, micro_batch * POOL, epoch)
+            block = self._block(reading, [one.weight for one in passes], here, micro_batch * POOL, epoch)
             if not block:
                 break
             made = self._cut(block, micro_batch, epoch, here.block)
@@ -174,17 +154,17 @@ class Position:
     languages: Counter[str | None] = field(default_factory=Counter)
 
 
-class StreamOrder(Sampler[list[Dialogue]]):
-    """One process's micro-batches of one epoch, each a list of dialogues. Made by :meth:`StreamingMixture.batches`.
+class BlockOrder(Sampler[list[Dialogue]]):
+    """One process's micro-batches of one epoch, each a list of dialogues. Made by :meth:`EpochsInBlocks.batches`.
 
     It may run ahead of what is trained on, as data loaders with workers make it; :meth:`state_dict` is told how far
     training got.
     """
 
     def __init__(
-        self, mixture: StreamingMixture, micro_batch: int, epoch: int, *, rank: int, world: int, skip: int
+        self, epochs: EpochsInBlocks, micro_batch: int, epoch: int, *, rank: int, world: int, skip: int
     ) -> None:
-        self._mixture, self._micro_batch, self._epoch = mixture, micro_batch, epoch
+        self._epochs, self._micro_batch, self._epoch = epochs, micro_batch, epoch
         self._rank, self._world, self.skip = rank, world, skip
         self._known: list[Position] = [Position()]
 
@@ -194,7 +174,7 @@ class StreamOrder(Sampler[list[Dialogue]]):
         self._known = [start]
         turn: list[list[Dialogue]] = []  # micro-batches of all processes
         number = start.batches
-        for begun, batches in self._mixture.blocks(self._micro_batch, self._epoch, start):
+        for begun, batches in self._epochs.blocks(self._micro_batch, self._epoch, start):
             if begun.batches > self._known[-1].batches:
                 self._known.append(begun)
             for batch in batches:

@@ -10,12 +10,13 @@ AIDC-AI/Parrot-dataset) are translations of these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.format_base import DataFormat, Files
-from parrot_adapters.data.llava import conversation, has_conversations
+from parrot_adapters.data.formats.data_format import DataFormat
+from parrot_adapters.data.formats.llava import conversation, has_conversations, unread_in_conversation
+from parrot_adapters.data.formats.record_files import Files
 
 __all__ = ["SHAREGPT4V_FOLDERS", "ShareGPT4VFormat"]
 
@@ -35,6 +36,7 @@ class ShareGPT4VFormat(DataFormat):
         return "it has 'conversations' and 'system'" if isinstance(record.get("system"), str) else None
 
     def turns(self, record: Any, files: Files) -> tuple[Turn, ...]:
-        turns = conversation(record, files)
-        system = record.get("system")
-        return (Turn("system", (system.strip(),)), *turns) if isinstance(system, str) and system.strip() else turns
+        return conversation(record, files)
+
+    def unread(self, record: Any) -> Iterable[str]:
+        return unread_in_conversation(record)

@@ -3,8 +3,8 @@
     000123.json   000123.0.jpg   000123.1.jpg      key 000123, files json, 0.jpg, 1.jpg
 
 The standard library's ``tarfile`` reads the headers, and nothing else is read here: contents stay in the shard until
-somebody wants them (:class:`parrot_adapters.data.Stored`), and nothing is written to disk, so the names of members are
-only names. A sample's position is the byte at which its first header begins.
+somebody wants them (:class:`parrot_adapters.data.stored.Stored`), and nothing is written to disk, so the names of
+members are only names. A sample's position is the byte at which its first header begins.
 
 A shard may be damaged, or meant to do harm. Whatever does not read as it should becomes a bad sample with the reason.
 What follows a header that cannot be read is lost, and that is said too.
@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from parrot_adapters.data.dialogue import Stored
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.errors import DataError, explain
+from parrot_adapters.data.stored import Stored
+from parrot_adapters.errors import DataError, explain, first_line
 
 __all__ = ["TarSample", "check_shard", "readable", "samples"]
 
@@ -159,7 +159,7 @@ def _members(file: BinaryIO, size: int, at: int) -> Iterator[tuple[int, int, tar
     except _Broken:
         raise
     except Exception as error:  # a hostile header can make tarfile raise anything
-        raise _Broken(f"what follows is no tar header: {_first_line(error)}") from None
+        raise _Broken(f"what follows is no tar header: {first_line(error)}") from None
     file.seek(at)
     block = file.read(BLOCK)
     if not block:
@@ -223,7 +223,3 @@ class _Guarded:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
