@@ -6,6 +6,7 @@ the same tests. They count for the conformance kit as well.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -33,3 +34,9 @@ def _cases_of_the_conformance_kit(request: pytest.FixtureRequest) -> Iterator[No
 
     with examples(CONFORMANCE_CASES[request.config.getoption("hypothesis_profile") or "quick"]):
         yield
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not go through it at every run of a trainer, which calls it."""
+    gc.collect()
+    gc.freeze()

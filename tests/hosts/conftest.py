@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from miniatures import ADAPTER, FAMILIES, PROMPTS, Family, awake
+from miniatures import ADAPTER, FAMILIES, KINDS, PROMPTS, Family, awake
 
 import parrot_adapters as pa
 
@@ -18,16 +18,6 @@ ALWAYS = (
     "test_self_test_passes",
     "test_which_hosts_keep_packed_samples_apart",
 )
-KINDS = {
-    "llava": "as many visual tokens for each picture, a plain decoder",
-    "llava_next": "tiles: as many tokens as the picture's size asks for",
-    "qwen3_vl": "packed patches, features of deep layers, positions in three dimensions",
-    "gemma3": "token types that say what is a picture, attention windows",
-    "ovis2": "a projector that is part of the tower, indicator tokens",
-    "fuyu": "no tower at all",
-    "idefics3": "pictures in the rows of their prompts",
-    "lfm2_vl": "pictures of their own size in one padded batch, a decoder that convolves",
-}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -174,16 +174,12 @@ def test_a_full_disk(processes, uninterrupted, tmp_path):
     assert files.keys() == wanted.keys()
 
 
-def test_another_number_of_threads_is_said(tmp_path):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        toy_run(toy_config(tmp_path, steps=2))
-        torch.set_num_threads(2)
-        with pytest.warns(ParrotWarning, match="1 threads, this run goes on with 2"):
-            toy_run(toy_config(tmp_path, steps=4))
-    finally:
-        torch.set_num_threads(before)
+def test_another_number_of_threads_is_said(tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    toy_run(toy_config(tmp_path, steps=2))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.warns(ParrotWarning, match="1 threads, this run goes on with 2"):
+        toy_run(toy_config(tmp_path, steps=4))
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):

@@ -18,6 +18,7 @@ from PIL import Image
 from support import chat_processors
 from support.run_world import ADAPTER, FAMILIES, STAGE1, answers, losses, make_world, stage, write
 from support.shards import write_shard
+from support.tiers import late_unless
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main
@@ -39,8 +40,10 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", ["lora", "full"])
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    late_unless([("llava", "lora"), ("idefics3", "full")], [(f, kind) for f in FAMILIES for kind in ("lora", "full")]),
+)
 def test_both_stages_and_retrofit(world, tmp_path, family, kind, capsys):
     """Stage 1, stage 2 on its projector, and an adapter for what came out of that."""
     first = write(world, tmp_path, "one", STAGE1, family)
