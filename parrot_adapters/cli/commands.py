@@ -31,6 +31,7 @@ from click import argument, option
 from parrot_adapters.errors import UnknownNameError, suggest
 
 __all__ = [
+    "SETTINGS",
     "Command",
     "CommandGroup",
     "FunctionCommand",

@@ -8,7 +8,7 @@ from parrot_adapters.cli.commands import argument, option, parrot_command
 
 if TYPE_CHECKING:
     from parrot_adapters.console import Table
-    from parrot_adapters.evaluation.scores.comparison import Comparison
+    from parrot_adapters.evaluation.scores.compare_results import Comparison
 
 __all__ = ["command"]
 
@@ -23,7 +23,7 @@ def command(run_a: str, run_b: str, html: str | None) -> None:
     Exit code: 0 done, 1 the runs cannot be compared, 2 bad usage.
     """
     from parrot_adapters.console import note, show, waiting
-    from parrot_adapters.evaluation.scores.comparison import compare_runs, read_run
+    from parrot_adapters.evaluation.scores.compare_results import compare_runs, read_run
 
     with waiting("comparing"):
         comparison = compare_runs(read_run(run_a), read_run(run_b))
@@ -42,7 +42,7 @@ def command(run_a: str, run_b: str, html: str | None) -> None:
 def _table(comparison: Comparison) -> Table:
     from parrot_adapters.console import Table
 
-    content = comparison.a.content
+    result = comparison.a.result
     rows: list[list[str] | None] = [
         [
             name,
@@ -51,8 +51,8 @@ def _table(comparison: Comparison) -> Table:
             f"{100 * found.b:.1f}",
             f"{100 * found.interval.estimate:+.1f}",
             f"{100 * found.interval.low:+.0f}..{100 * found.interval.high:+.0f}",
-            f"{found.mcnemar.only_a}/{found.mcnemar.only_b}",
-            _p(found.mcnemar.p),
+            f"{found.flips.lost}/{found.flips.gained}",
+            _p(found.mcnemar.p) if found.mcnemar else "",
             _p(found.permutation),
             _p(comparison.holm[name]) if name in comparison.holm else "",
         ]
@@ -61,9 +61,10 @@ def _table(comparison: Comparison) -> Table:
     return Table(
         ("subset", "units", "A", "B", "B - A", "95 %", "only A/B", "McNemar", "perm.", "Holm"),
         [*rows[:-1], None, rows[-1]],
-        title=f"{content['benchmark']}, protocol {content['protocol']}, in %",
-        caption="95 %: of B - A, bootstrap over questions. only A/B: only that run is right.\n"
-        "p: McNemar takes every unit for itself; perm. swaps whole questions;\n"
+        title=f"{result.benchmark}, protocol {result.protocol}, in %",
+        caption="95 %: of B - A, over questions. only A/B: only that run is right.\n"
+        "p: McNemar takes every unit for itself, so it is given where no question is\n"
+        "asked twice; perm. swaps whole questions, in all languages at once;\n"
         "Holm is perm. made larger for asking in several languages.",
     )
 

@@ -47,9 +47,9 @@ def command(as_json: bool) -> None:
     for name, value in found.items():
         if isinstance(value, dict):
             for key, one in value.items():
-                print(f"{f'{name}.{key}':<28}{'not installed' if one is None else one}")
+                print(f"{f'{name}.{key}':<40}{'not installed' if one is None else one}")
         else:
-            print(f"{name:<28}{value}")
+            print(f"{name:<40}{value}")
 
 
 def _version(package: str) -> str | None:

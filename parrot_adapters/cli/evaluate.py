@@ -25,7 +25,7 @@ from parrot_adapters.evaluation.benchmark.tasks import CHOICE, OPEN, TASKS
 if TYPE_CHECKING:
     from parrot_adapters.console import Table
     from parrot_adapters.evaluation.answers.evaluate import Evaluation
-    from parrot_adapters.evaluation.scores.choice_results import RunResult
+    from parrot_adapters.evaluation.scores.result import Result
 
 __all__ = ["command"]
 
@@ -88,14 +88,15 @@ def _finish_task(run: Evaluation) -> None:
     from parrot_adapters.cli.task_table import task_table
     from parrot_adapters.console import note, show, waiting
     from parrot_adapters.evaluation.reports.open_page import write_task_report
-    from parrot_adapters.evaluation.scores.open_results import score_task, write_task_results
+    from parrot_adapters.evaluation.scores.score_open_task import score_items, score_task, write_task_results
 
     with waiting("scoring"):
-        result = score_task(run)
-        write_task_results(result, run.config.out)
-        write_task_report(result, run.config.out)
+        items = score_items(run)
+        result = score_task(run, items)
+        write_task_results(result, items, run.config.out)
+        write_task_report(result, items, run, run.config.out)
     show(task_table(result))
-    for text in result.notes:
+    for text in result.warnings:
         note("evaluate", text)
 
 
@@ -104,33 +105,34 @@ def _finish_choice(run: Evaluation) -> None:
     from parrot_adapters.cli.score_table import score_table
     from parrot_adapters.console import note, show, waiting
     from parrot_adapters.evaluation.reports.choice_page import write_report
-    from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
+    from parrot_adapters.evaluation.scores.choice_files import write_results
+    from parrot_adapters.evaluation.scores.score_choices import score_run
 
     with waiting("scoring"):
         result = score_run(run)
-        write_results(result, run.config.out)
-        write_report(result, run.config.out)
-    show(score_table(result.report, result.statistics["reference"]))
+        write_results(result, run, run.config.out)
+        write_report(result, run, run.config.out)
+    show(score_table(result))
     if result.option_scores:
         show(_option_table(result))
-    for text in result.report.warnings:
+    for text in result.warnings:
         note("evaluate", text)
 
 
-def _option_table(result: RunResult) -> Table:
+def _option_table(result: Result) -> Table:
     """Accuracy by each way to read the options' log-likelihoods."""
     from parrot_adapters.console import Table
 
     rows = []
-    for name in result.scores:
+    for name in result.subsets:
         values = [by_subset[name] for by_subset in result.option_scores.values()]
-        values.append(result.calibration[name].error if name in result.calibration else None)
+        values.append(result.calibration.get(name))
         rows.append([name, *("-" if value is None else f"{100 * value:.2f}" for value in values)])
     return Table(
         ("subset", *result.option_scores, "calibration"),
         rows,
         title="options by log-likelihood of, in %",
-        caption=f"{result.run.config.option_score} decides above. calibration: expected error over letters",
+        caption=f"{result.option_score} decides above. calibration: expected error over letters",
     )
 
 

@@ -9,7 +9,6 @@ from parrot_adapters.evaluation import (
     benchmark_named,
     load_languages,
     protocol_named,
-    score_predictions,
 )
 
 __all__ = ["command"]
@@ -51,16 +50,14 @@ def command(
         detect = text_detector(detector)
     from parrot_adapters.atomic_files import write_json
     from parrot_adapters.console import note, print_json, show, waiting
-    from parrot_adapters.evaluation.scores.erosion import analyse
+    from parrot_adapters.evaluation import score_predictions  # numpy with it: not for --help
 
     with waiting("scoring"):
-        report = score_predictions(data, predictions, by, of, detector=detect, detector_name=detector or "script")
-        analysis = analyse(report)
-    result = report.as_json() | {"statistics": analysis.as_json()}
+        result = score_predictions(data, predictions, by, of, detector=detect, detector_name=detector or "script")
     if json_file == "-":
-        print_json(result)
+        print_json(result.as_json())
     else:
-        write_json(json_file, result)
-        show(score_table(report, analysis))
-    for warning in report.warnings:
+        write_json(json_file, result.as_json())
+        show(score_table(result))
+    for warning in result.warnings:
         note("score", warning)

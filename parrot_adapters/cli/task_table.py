@@ -9,32 +9,32 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from parrot_adapters.console import Table
-    from parrot_adapters.evaluation.scores.intervals_and_tests import Interval
-    from parrot_adapters.evaluation.scores.open_results import Measure, TaskResult
+    from parrot_adapters.evaluation.scores.result import Measure, Result
+    from parrot_adapters.statistics import Interval
 
 __all__ = ["task_table"]
 
 
-def task_table(result: TaskResult) -> Table:
+def task_table(result: Result) -> Table:
     """Every measure in percent, by language and in the mean."""
     from rich.text import Text
 
     from parrot_adapters.console import Table
 
-    config, measures = result.run.config, result.measures
-    counts = {name: sum(item.question.subset == name for item in result.items) for name in result.subsets}
-    guessed = any(measure.chance for measure in measures)
+    measures = result.measures
+    guessed = any(found.chance is not None for measure in measures.values() for found in measure.subsets.values())
     rows: list[Sequence[str | Text] | None] = [
-        (name, str(count), *(_cell(measure.intervals[name]) for measure in measures)) for name, count in counts.items()
+        (name, str(len(score.hits)), *(_cell(measure.subsets[name]) for measure in measures.values()))
+        for name, score in result.subsets.items()
     ]
-    rows += [None, ("mean", "", *(_cell(measure.macro) for measure in measures))]
+    rows += [None, ("mean", "", *(_cell(measure.language_macro) for measure in measures.values()))]
     if guessed:
-        rows.append((Text("chance", "dim"), "", *(Text(_chance(measure), "dim") for measure in measures)))
+        rows.append((Text("chance", "dim"), "", *(Text(_chance(measure), "dim") for measure in measures.values())))
     return Table(
-        ("subset", "units", *(m.name.replace(" to ", "\nto ").replace(" R@", "\nR@") for m in measures)),
+        ("subset", "units", *(title.replace(" to ", "\nto ").replace(" R@", "\nR@") for title in measures)),
         rows,
-        title=f"{config.benchmark}, {config.task}, in %",
-        caption="Ranges: 95 %, questions resampled." + (" chance: what guessing would score." if guessed else ""),
+        title=f"{result.benchmark}, {result.task}, in %",
+        caption="Ranges: 95 %, over questions." + (" chance: what guessing would score." if guessed else ""),
     )
 
 
@@ -47,5 +47,5 @@ def _cell(interval: Interval) -> Text:
 
 
 def _chance(measure: Measure) -> str:
-    values = measure.chance.values()
+    values = [found.chance for found in measure.subsets.values() if found.chance is not None]
     return f"{100 * sum(values) / len(values):.1f}" if values else ""

@@ -162,7 +162,11 @@ def byte_tokenizer(
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    standard: dict[str, Any] = {"bos_token": "<bos>", "eos_token": "<eos>", "extra_special_tokens": {"image_token": "<image>"}}
+    standard: dict[str, Any] = {
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+        "extra_special_tokens": {"image_token": "<image>"},
+    }
     named = named or standard
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*special_tokens, *letters, *(left + right for left, right in merges)]

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Compared", "command", "compare_routers", "router_arm"]
 
-RESAMPLES = 2000
 DIAGNOSED = 20  # pictures, each in every language
 MEASURES = ("choice", "naming")
 
@@ -101,8 +100,9 @@ def compare_routers(
     if len({arm.key for arm in arms}) < len(arms):
         raise RecipeError(f"a router is named twice: {', '.join(arm.key for arm in arms)}")
     from .arms import run_arm
+    from .compute import one_thread
     from .console import Display
-    from .quickstart import Clock, one_thread, prepare, require_packages, stage1
+    from .quickstart import Clock, prepare, require_packages, stage1
     from .workers import Workers
 
     require_packages()
@@ -187,19 +187,13 @@ def diagnose_adapter(setting: Setting, key: str, directory: Path, progress: Prog
     return found
 
 
-def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
-    """Mean of (T, Q) values; the interval holds 95% of resamples of seeds *and* questions (coarse with three seeds)."""
+def estimate(values: np.ndarray) -> Estimate:
+    """Mean of (T, Q) values; the interval is over other seeds *and* questions (coarse with three seeds)."""
+    from parrot_adapters.statistics import crossed_interval
+
     from .scores import Estimate
 
-    if values.size == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    seeds, questions = values.shape
-    drawn_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds  # (R, T)
-    drawn = rng.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES) / questions  # (R, Q)
-    means = np.einsum("rt,tq,rq->r", drawn_seeds, values, drawn)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(float(values.mean()), float(low), float(high))
+    return Estimate.of(crossed_interval(values))
 
 
 def values_of(row: Compared, measure: str, split: str) -> np.ndarray:
@@ -341,8 +335,9 @@ def command(routers: tuple[str, ...], name: str, seeds: int, out: Path) -> None:
     if seeds < 1:
         raise RecipeError(f"--seeds must be at least 1, not {seeds}")
     arms = [router_arm(text) for text in routers]
+    from .compute import quiet
     from .console import Display
-    from .quickstart import provenance, quiet
+    from .quickstart import provenance
 
     quiet()
     display = Display()

@@ -19,6 +19,7 @@ from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.sources.hub import HubStream
 from parrot_adapters.data.sources.source import ListedRecords, Source
 from parrot_adapters.errors import DataError
+from parrot_adapters.language_tags import TAG, canonical_language
 
 __all__ = ["MmmbFormat", "open_table"]
 
@@ -97,7 +98,5 @@ class _Rows(Sequence[Any]):
 
 def _named(path: Path) -> tuple[str, str | None]:
     """Stem and language of a file's name; a name without a language is all stem."""
-    from parrot_adapters.evaluation.matching.languages import canonical_language
-
-    found = re.fullmatch(r"(.+)_([a-z]{2,3}(?:-[a-z]+)?)", path.stem, re.IGNORECASE | re.ASCII)
+    found = re.fullmatch(rf"(.+)_({TAG})", path.stem, re.IGNORECASE | re.ASCII)
     return (found[1], canonical_language(found[2])) if found else (path.stem, None)

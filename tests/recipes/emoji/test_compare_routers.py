@@ -17,6 +17,7 @@ def out(tmp_path_factory):
     return tmp_path_factory.mktemp("routers")
 
 
+@pytest.mark.slow
 def test_the_command(out, capsys, monkeypatch):
     monkeypatch.setattr(compare, "DIAGNOSED", 3)
     argv = [

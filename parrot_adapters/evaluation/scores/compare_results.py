@@ -2,58 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.rows import PASS
 from parrot_adapters.evaluation.benchmark.subsets import named
-from parrot_adapters.evaluation.scores.intervals_and_tests import (
-    Flips,
-    Interval,
-    McNemar,
-    clustered_interval,
-    flips,
-    holm,
-    mcnemar,
-    paired_permutation,
-)
+from parrot_adapters.evaluation.scores.paired_runs import Flips, McNemar, flips, mcnemar, paired_permutation
+from parrot_adapters.evaluation.scores.read_result import ReadResult, read_run
+from parrot_adapters.statistics import Interval, clustered_difference, holm
 
-__all__ = ["Comparison", "Difference", "ScoredRun", "compare_runs", "read_run"]
+__all__ = ["Comparison", "Difference", "ReadResult", "compare_runs", "read_run"]
 
-OVERALL = "overall"
-MUST_MATCH = ("protocol", "benchmark", "matcher", "unit")
+MUST_MATCH = ("protocol", "mode", "benchmark", "task", "matcher", "unit")
 SETTINGS = ("prompt_style", "generation", "option_score", "think", "limit", "processor", "host", "adapter", "versions")
-
-
-@dataclass(frozen=True)
-class ScoredRun:
-    """A run of ``parrot evaluate``, or a result of ``parrot score``."""
-
-    path: Path
-    content: Mapping[str, Any]
-    hits: Mapping[str, Mapping[int, int]]
-    """By subset and unit."""
-
-    def rows(self) -> dict[tuple[str, int], dict[str, str]]:
-        """Prompts, choices and replies by subset and row, where the run has them."""
-        path = self.path.parent / "rows.csv"
-        if self.path.name != "results.json" or not path.is_file():
-            return {}
-        before = csv.field_size_limit(sys.maxsize)
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                return {(row["subset"], int(row["index"])): row for row in csv.DictReader(file)}
-        except (KeyError, ValueError, csv.Error) as error:
-            raise EvaluationDataError(explain("a run's rows cannot be read.", file=path, because=error)) from None
-        finally:
-            csv.field_size_limit(before)
 
 
 class Difference(NamedTuple):
@@ -64,7 +28,8 @@ class Difference(NamedTuple):
     b: float
     interval: Interval
     """Of B minus A, resampling whole questions."""
-    mcnemar: McNemar
+    mcnemar: McNemar | None
+    """None where several units ask one question: the test takes units for independent."""
     permutation: float
     """Two-sided p, swapping the runs question by question."""
     flips: Flips
@@ -74,8 +39,8 @@ class Difference(NamedTuple):
 class Comparison:
     """Two runs side by side."""
 
-    a: ScoredRun
-    b: ScoredRun
+    a: ReadResult
+    b: ReadResult
     by_subset: Mapping[str, Difference]
     overall: Difference
     holm: Mapping[str, float]
@@ -87,39 +52,14 @@ class Comparison:
     warnings: tuple[str, ...]
 
 
-def read_run(path: str | Path) -> ScoredRun:
-    """Read a run's directory, its ``results.json``, or the output of ``parrot score``.
-
-    Raises:
-        EvaluationDataError: there is no result, or it cannot be read.
-    """
-    place = Path(path)
-    file = place / "results.json" if place.is_dir() else place
-    if not file.is_file():
-        raise EvaluationDataError(
-            explain("there is no result here.", given=place, to_do="give the --out of a finished parrot evaluate")
-        )
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        hits = {
-            name: {int(unit): int(hit) for unit, hit in subset["hits"].items()}
-            for name, subset in content["subsets"].items()
-        }
-        content["protocol"], content["benchmark"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        because = f"{type(error).__name__}: {error}"
-        raise EvaluationDataError(explain("this is not the result of a run.", file=file, because=because)) from None
-    return ScoredRun(file, content, hits)
-
-
-def compare_runs(a: ScoredRun, b: ScoredRun, *, resamples: int = 2000, permutations: int = 9999) -> Comparison:
+def compare_runs(a: ReadResult, b: ReadResult, *, resamples: int = 2000, permutations: int = 9999) -> Comparison:
     """Compare two runs on the units both have.
 
     Raises:
         EvaluationDataError: they were scored differently, on different questions, or share none.
     """
     for key in MUST_MATCH:
-        one, other = a.content.get(key), b.content.get(key)
+        one, other = getattr(a.result, key), getattr(b.result, key)
         if one != other:
             raise EvaluationDataError(
                 explain(
@@ -128,12 +68,13 @@ def compare_runs(a: ScoredRun, b: ScoredRun, *, resamples: int = 2000, permutati
                     to_do="evaluate one of them again with the other's settings; its answers are kept, and only scored",
                 )
             )
-    shared = [name for name in a.hits if name in b.hits and set(a.hits[name]) & set(b.hits[name])]
+    hits_a, hits_b = _hits(a), _hits(b)
+    shared = [name for name in hits_a if name in hits_b and set(hits_a[name]) & set(hits_b[name])]
     if not shared:
         raise EvaluationDataError(
             explain(
                 "the runs have no question in common.",
-                **{str(a.path): ", ".join(a.hits), str(b.path): ", ".join(b.hits)},
+                **{str(a.path): ", ".join(hits_a), str(b.path): ", ".join(hits_b)},
             )
         )
     altered = [name for name in shared if _md5(a, name) != _md5(b, name)]
@@ -145,7 +86,7 @@ def compare_runs(a: ScoredRun, b: ScoredRun, *, resamples: int = 2000, permutati
             )
         )
     pooled_a, pooled_b = (
-        {(name, unit): float(hit) for name in shared for unit, hit in run.hits[name].items()} for run in (a, b)
+        {(name, unit): float(hit) for name in shared for unit, hit in hits[name].items()} for hits in (hits_a, hits_b)
     )
     how = {"resamples": resamples, "permutations": permutations}
     by_subset = {name: _difference(_of(pooled_a, name), _of(pooled_b, name), **how) for name in shared}
@@ -155,9 +96,13 @@ def compare_runs(a: ScoredRun, b: ScoredRun, *, resamples: int = 2000, permutati
         by_subset,
         _difference(pooled_a, pooled_b, **how),
         holm({name: found.permutation for name, found in by_subset.items()}),
-        {key: (a.content.get(key), b.content.get(key)) for key in SETTINGS if a.content.get(key) != b.content.get(key)},
         {
-            name: tuple(u for u, hit in sorted(a.hits[name].items()) if b.hits[name].get(u, hit) != hit)
+            key: (getattr(a.result, key), getattr(b.result, key))
+            for key in SETTINGS
+            if getattr(a.result, key) != getattr(b.result, key)
+        },
+        {
+            name: tuple(u for u, hit in sorted(hits_a[name].items()) if hits_b[name].get(u, hit) != hit)
             for name in shared
         },
         tuple(_uneven(a, b, shared)),
@@ -165,6 +110,10 @@ def compare_runs(a: ScoredRun, b: ScoredRun, *, resamples: int = 2000, permutati
 
 
 Hits = Mapping[tuple[str, int], float]
+
+
+def _hits(run: ReadResult) -> dict[str, Mapping[int, int]]:
+    return {name: score.hits for name, score in run.result.subsets.items()}
 
 
 def _of(hits: Hits, subset: str) -> Hits:
@@ -181,25 +130,27 @@ def _difference(a: Hits, b: Hits, *, resamples: int, permutations: int) -> Diffe
         len(units),
         sum(one.values()) / len(units),
         sum(other.values()) / len(units),
-        clustered_interval(gained, list(clusters.values()), resamples=resamples),
-        mcnemar(one, other),
+        clustered_difference(gained, list(clusters.values()), resamples=resamples),
+        mcnemar(one, other) if len({*clusters.values()}) == len(units) else None,
         paired_permutation(one, other, clusters=clusters, resamples=permutations),
         flips(one, other),
     )
 
 
-def _md5(run: ScoredRun, subset: str) -> object:
-    return run.content.get("data", {}).get(subset, {}).get("md5")
+def _md5(run: ReadResult, subset: str) -> str | None:
+    file = run.result.data.get(subset)
+    return file.md5 if file else None
 
 
-def _uneven(a: ScoredRun, b: ScoredRun, shared: list[str]) -> list[str]:
+def _uneven(a: ReadResult, b: ReadResult, shared: list[str]) -> list[str]:
     found = []
     for run, other in ((a, b), (b, a)):
-        alone = [name for name in run.hits if name not in other.hits]
+        ours, theirs = _hits(run), _hits(other)
+        alone = [name for name in ours if name not in theirs]
         if alone:
             found.append(f"only {run.path} has {', '.join(alone)}: not compared")
         for name in shared:
-            extra = sorted(set(run.hits[name]) - set(other.hits[name]))
+            extra = sorted(set(ours[name]) - set(theirs[name]))
             if extra:
                 found.append(f"{name}: {len(extra)} units are only in {run.path}, not compared: {named(extra)}")
     return found

@@ -7,7 +7,7 @@ likely ones of Unicode CLDR (``likelySubtags``).
 
 from __future__ import annotations
 
-from parrot_adapters.evaluation.matching.languages import Language
+from parrot_adapters.evaluation.matching.language_words import Language
 
 __all__ = ["LANGUAGES"]
 
@@ -41,7 +41,12 @@ LANGUAGES: dict[str, Language] = {
             "I can't assist | unable to determine | I cannot see the image | I can't see the image |"
             "I don't see any image | no image was provided | I do not know | I don't know"
         ),
-        negations=_("not | isn't | never | neither | nor"),
+        negations=_("not | isn't | aren't | never | neither | nor | no"),
+        denials=_(
+            "is wrong | are wrong | is incorrect | are incorrect | is not | isn't | are not | "
+            "aren't | is not correct | is false | is not it"
+        ),
+        conclusions=_("therefore | thus | hence | in conclusion | in summary"),
         joiners=_("or | and | nor"),
         articles=_("the | a | an"),
         words=_("A | I"),
@@ -60,7 +65,9 @@ LANGUAGES: dict[str, Language] = {
             "无法提供 | 无法识别 | 无法查看 | 看不到图 | 抱歉，我 |"
             "很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
         ),
-        negations=_("不是 | 不选 | 并非 | 非"),
+        negations=_("不是 | 不选 | 并非 | 非 | 不应选 | 没有"),
+        denials=_("不对 | 是错的 | 错误 | 不正确 | 是错误的 | 都不对 | 都错"),
+        conclusions=_("因此 | 所以 | 综上 | 综上所述"),
         joiners=_("或 | 或者 | 和 | 与 | 还是"),
         articles=_("一个 | 一只 | 一条 | 一张"),
         labels=_labels("甲 乙 丙 丁 戊 | 一 二 三 四 五"),
@@ -79,6 +86,12 @@ LANGUAGES: dict[str, Language] = {
             "sinto muito, mas | não sei"
         ),
         negations=_("não | nem | nunca"),
+        denials=_(
+            "está errada | está errado | estão erradas | estão errados | não | é incorreta | "
+            "é falsa | incorreta | errada"
+        ),
+        conclusions=_("portanto | logo | em conclusão"),
+        inflecting=True,
         joiners=_("ou | e"),
         articles=_("o | a | os | as | um | uma | uns | umas"),
         words=_("A | E | O | É | À"),
@@ -96,6 +109,8 @@ LANGUAGES: dict[str, Language] = {
             "لا أستطيع | لا يمكنني | لا يمكن تحديد | لا استطيع | عذرا | آسف | أعتذر | غير قادر على | لا أعرف | تعذر علي"
         ),
         negations=_("ليس | ليست | لا"),
+        denials=_("خطأ | خاطئ | خاطئة | غير صحيح | غير صحيحة | ليس | ليست"),
+        conclusions=_("لذلك | إذن | بالتالي"),
         joiners=_("أو | و | أم"),
         labels=_labels("أ ب ج د ه | ا ب ت ث"),
         prefixes=_("ال | و | ب | ل | ك | ف | وال | بال | لل | كال | فال"),
@@ -114,6 +129,8 @@ LANGUAGES: dict[str, Language] = {
             "yanıtlayamıyorum | belirleyemiyorum | maalesef | yardımcı olamam | göremiyorum | bilmiyorum"
         ),
         negations=_("değil"),
+        denials=_("değil | değildir | yanlış | yanlıştır | hatalı"),
+        conclusions=_("bu nedenle | dolayısıyla | sonuç olarak"),
         joiners=_("veya | ya da | ve | yahut"),
         articles=_("bir"),
         words=_("O | E"),
@@ -133,6 +150,9 @@ LANGUAGES: dict[str, Language] = {
             "к сожалению, я | не могу дать ответ | не могу увидеть | не вижу изображения | я не знаю | простите, "
         ),
         negations=_("не | ни | неверно"),
+        denials=_("неверно | неверен | неправильно | неправильный | не подходит | не является | ошибочен"),
+        conclusions=_("следовательно | поэтому | итак | таким образом"),
+        inflecting=True,
         joiners=_("или | и | либо"),
         words=_("А | В | И | С | К | О | У | Я"),
         labels=_labels("А Б С Д Е | А В С Г Е"),
@@ -147,6 +167,8 @@ LANGUAGES: dict[str, Language] = {
             "分かりません | 判断できません | 申し訳ありません | すみません"
         ),
         negations=_("ではなく"),
+        denials=_("ではなく | ではありません | ではない | じゃない | じゃなくて | は間違い | は誤り | は違います"),
+        conclusions=_("したがって | よって"),
         joiners=_("または | か | と"),
         labels=_labels("ア イ ウ エ オ"),
     ),
@@ -156,6 +178,12 @@ LANGUAGES: dict[str, Language] = {
         option=_("선택지 | 보기 | 번"),
         fillers=_("은 | 는 | 선택지 | 보기 | 올바른 | 가장"),
         refusals=_("대답할 수 없습니다 | 답변할 수 없습니다 | 알 수 없습니다 | 죄송합니다 | 답할 수 없습니다"),
+        denials=_(
+            "가 아니라 | 이 아니라 | 가 아닙니다 | 이 아닙니다 | 가 아니고 | 이 아니고 | 가 아니다 |"
+            "이 아니다 | 는 틀렸습니다 | 은 틀렸습니다 |"
+            "는 아닙니다 | 은 아닙니다"
+        ),
+        conclusions=_("따라서 | 그러므로"),
         joiners=_("또는 | 와 | 과"),
         labels=_labels("가 나 다 라 마 | ㄱ ㄴ ㄷ ㄹ ㅁ"),
         suffixing=True,
@@ -169,6 +197,9 @@ LANGUAGES: dict[str, Language] = {
             "no puedo responder | no puedo determinar | no puedo ayudar | lo siento, | no es posible determinar"
         ),
         negations=_("no | ni"),
+        denials=_("está mal | es incorrecta | es incorrecto | no es | es falsa"),
+        conclusions=_("por lo tanto | por tanto"),
+        inflecting=True,
         joiners=_("o | y | u"),
         articles=_("el | la | los | las | un | una | unos | unas"),
         words=_("A | E | O | Y"),
@@ -181,6 +212,8 @@ LANGUAGES: dict[str, Language] = {
         fillers=_("est | la | le | correcte | bonne | option | lettre | serait | à | cette | question | finale | ma"),
         refusals=_("je ne peux pas | je ne suis pas en mesure | désolé, | impossible de déterminer | je ne sais pas"),
         negations=_("pas | non | ni"),
+        denials=_("est faux | est fausse | est incorrecte | n'est pas | est incorrect"),
+        conclusions=_("donc"),
         joiners=_("ou | et"),
         articles=_("le | la | les | un | une | des | l'"),
         words=_("A | À | Y"),
@@ -196,6 +229,8 @@ LANGUAGES: dict[str, Language] = {
             "ich kann nicht | kann ich nicht | tut mir leid | nicht beantworten | nicht bestimmen | ich weiß es nicht"
         ),
         negations=_("nicht | kein | keine"),
+        denials=_("ist falsch | ist nicht richtig | ist es nicht | sind falsch"),
+        conclusions=_("daher | deshalb | folglich"),
         joiners=_("oder | und"),
         articles=_("der | die | das | ein | eine | einen | einem"),
     ),
@@ -206,6 +241,9 @@ LANGUAGES: dict[str, Language] = {
         fillers=_("è | la | il | corretta | giusta | opzione | lettera | sarebbe | a | questa | domanda"),
         refusals=_("non posso rispondere | non posso determinare | mi dispiace, | non è possibile determinare"),
         negations=_("non | né"),
+        denials=_("è sbagliata | è sbagliato | è errata | non è"),
+        conclusions=_("quindi | pertanto"),
+        inflecting=True,
         joiners=_("o | e"),
         articles=_("il | lo | la | i | gli | le | un | uno | una | l'"),
         words=_("A | E | È | I | O"),
@@ -216,6 +254,7 @@ LANGUAGES: dict[str, Language] = {
         option=_("گزینه | گزینهٔ | حرف"),
         fillers=_("صحیح | درست | گزینه | گزینهٔ | این | سوال | برابر | با | است"),
         refusals=_("نمی‌توانم | متأسفم | متاسفم | نمی‌دانم"),
+        denials=_("غلط است | نادرست است | نیست"),
         joiners=_("یا | و"),
         labels=_labels("الف ب ج د ه | ا ب ج د"),
     ),
@@ -226,6 +265,8 @@ LANGUAGES: dict[str, Language] = {
         fillers=_("adalah | yang | benar | tepat | pilihan | opsi | huruf | ialah | untuk | pertanyaan | ini"),
         refusals=_("tidak dapat menjawab | tidak bisa menjawab | tidak dapat menentukan | maaf,"),
         negations=_("bukan | tidak"),
+        denials=_("salah | adalah salah"),
+        conclusions=_("jadi | oleh karena itu"),
         joiners=_("atau | dan"),
         articles=_("sebuah | seekor | seorang"),
     ),
@@ -235,6 +276,7 @@ LANGUAGES: dict[str, Language] = {
         option=_("विकल्प | अक्षर"),
         fillers=_("है | सही | विकल्प | का | इस | प्रश्न | होगा | अक्षर"),
         refusals=_("उत्तर नहीं दे सकता | जवाब नहीं दे सकता | क्षमा करें | माफ़ करें | निर्धारित नहीं | मुझे नहीं पता"),
+        denials=_("गलत है | नहीं है"),
         joiners=_("या | और"),
         labels=_labels("क ख ग घ ङ | अ ब स द"),
     ),

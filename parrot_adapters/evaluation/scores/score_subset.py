@@ -7,7 +7,6 @@ accuracies are the plain means of units, over all of them and by category, broad
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
@@ -16,8 +15,9 @@ from parrot_adapters.evaluation.benchmark.protocols import Protocol
 from parrot_adapters.evaluation.benchmark.rows import PASS, Row
 from parrot_adapters.evaluation.benchmark.subsets import Subset, named
 from parrot_adapters.evaluation.matching.extract_choice import REFUSED, ROBUST, extract_choice
+from parrot_adapters.evaluation.scores.result import Hit, SubsetScore
 
-__all__ = ["ABBREVIATIONS", "SubsetScore", "score_subset"]
+__all__ = ["ABBREVIATIONS", "score_subset"]
 
 ABBREVIATIONS = {
     "coarse_perception": "CP",
@@ -28,28 +28,6 @@ ABBREVIATIONS = {
     "attribute_reasoning": "AR",
 }
 """The harness prints the six broad categories of MMBench by these names, and so do we."""
-
-
-@dataclass(frozen=True)
-class SubsetScore:
-    """One language's result. Accuracies are fractions."""
-
-    overall: float | None
-    """None where nothing was scored."""
-    category: Mapping[str, float]
-    l2_category: Mapping[str, float]
-    split: Mapping[str, float]
-    """Empty where the file has no splits."""
-    choices: Mapping[int, str | None]
-    """Row index to option letter, ``Z`` for a refusal, None for not found."""
-    hits: Mapping[int, int]
-    """Unit to 1 or 0; a circular unit goes by its base row's index."""
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def not_found(self) -> float | None:
-        """The share of replies in which no choice was found."""
-        return fmean(choice is None for choice in self.choices.values()) if self.choices else None
 
 
 def score_subset(
@@ -63,11 +41,11 @@ def score_subset(
     """Score the replies to one language's questions.
 
     Args:
-        subset: the questions.
-        predictions: replies by row index. Rows without one are left out, as in the harness, and named in a warning;
+        subset: Questions of one language.
+        predictions: Replies by row index. Rows without one are left out, as in the harness, and named in a warning;
             so are replies to rows that the file does not have.
-        protocol: what one unit is, and how the reference matcher reads.
-        benchmark: which benchmark this is.
+        protocol: What one unit is, and how the reference matcher reads.
+        benchmark: Benchmark the questions are of.
         matcher: ``reference`` (the protocol's) or ``robust``.
     """
     rows = sorted((row for row in subset.rows if row.index in predictions), key=lambda row: row.index)
@@ -88,7 +66,9 @@ def score_subset(
     else:
         units, not_found = _circular_units(rows, protocol), None
     right = {row.index: row.answer is not None and (choices[row.index] or not_found) == row.answer for row in rows}
-    hits = {unit: int(all(right[row.index] for row in group)) for unit, (_, group) in units.items()}
+    hits: dict[int, Hit] = {
+        unit: 1 if all(right[row.index] for row in group) else 0 for unit, (_, group) in units.items()
+    }
     bases = [(base, hits[unit]) for unit, (base, _) in units.items()]
     return SubsetScore(
         overall=fmean(hits.values()) if hits else None,
@@ -110,7 +90,7 @@ def _circular_units(rows: Sequence[Row], protocol: Protocol) -> dict[int, tuple[
     return {row.index: (row, group) for key, group in groups.items() for row in group if row.index == key}
 
 
-def _means(bases: Sequence[tuple[Row, int]], label: Callable[[Row], str | None]) -> dict[str, float]:
+def _means(bases: Sequence[tuple[Row, Hit]], label: Callable[[Row], str | None]) -> dict[str, float]:
     groups: dict[str, list[int]] = {}
     for row, hit in bases:
         name = label(row)
