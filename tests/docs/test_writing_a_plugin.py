@@ -66,6 +66,7 @@ def test_links_lead_somewhere():
         assert "://" in path or (GUIDE.parent / path).exists(), path
 
 
+@pytest.mark.conformance
 def test_all_python_runs(request):
     for name in ("my-plugin", "my-tower"):
         request.addfinalizer(lambda name=name: pa.plugins.manager.unregister(name))
