@@ -229,6 +229,21 @@ def test_types_may_look_up(graph):
     assert planted(graph, "parrot_adapters.hosts.host_spec", typed).upward(ORDER) == []
 
 
+def unmirrored(folders: set[str], rooms: set[str]) -> set[str]:
+    """Folders of tests that are no room's, and rooms that have no folder of tests."""
+    shared = {"support", "miniatures", "fixtures", "gpu", "docs", "recipes"}
+    return (folders - shared) ^ rooms
+
+
+def test_tests_mirror_the_rooms():
+    folders, rooms = (
+        {path.parent.name for path in (ROOT / root).glob(f"*/{pattern}")}
+        for root, pattern in (("tests", "*.py"), ("parrot_adapters", "__init__.py"))
+    )
+    assert unmirrored(folders, rooms) == set()
+    assert unmirrored(folders | {"attic"}, rooms | {"cellar"}) == {"attic", "cellar"}
+
+
 def test_contributing_tells_the_order():
     table = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     told = re.findall(r"^\| `parrot_adapters/(\w+)(?:/|\.py)`", table, re.M)
