@@ -100,7 +100,17 @@ def test_every_entry_of_the_table_leads_to_something_of_its_kind(kind, site):
 
 def test_the_table_has_every_kind_that_the_library_offers():
     assert set(BUILT_IN) <= set(KINDS)
-    assert {"router", "expert", "summary", "loss", "host", "observer", "benchmark", "data-format", "data-source"} == set(BUILT_IN)
+    assert {
+        "router",
+        "expert",
+        "summary",
+        "loss",
+        "host",
+        "observer",
+        "benchmark",
+        "data-format",
+        "data-source",
+    } == set(BUILT_IN)
 
 
 def test_groups_have_names_that_packaging_allows():
