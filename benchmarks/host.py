@@ -11,14 +11,22 @@ from collections.abc import Callable
 
 import torch
 from harness import arguments, compare, report
-from small_host import IMAGE, small_llava
 from transformers import LlavaForConditionalGeneration
 
 import parrot_adapters as pa
+from parrot_adapters.testing import small_llava
+
+IMAGE = 999
 
 
 def build(device: str) -> LlavaForConditionalGeneration:
-    return small_llava(device, text=(384, 1024, 8, 6), vision=(256, 512, 4, 4), picture=224)
+    text = {"model_type": "qwen2", "vocab_size": 1000, "hidden_size": 384, "intermediate_size": 1024}
+    vision = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
+    return small_llava(
+        text=text | {"num_hidden_layers": 8, "num_attention_heads": 6},
+        vision=vision | {"image_size": 224, "patch_size": 14},
+        image=IMAGE,
+    ).to(device)
 
 
 def main() -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 import torch
 from harness import arguments, compare, report, spread_of
-from small_host import IMAGE, PAD, small_llava
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
@@ -22,13 +21,23 @@ import parrot_adapters as pa
 from parrot_adapters.data.batch_order import cut, padding
 from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.hosts.packed_rows import packed_arguments
+from parrot_adapters.testing import small_llava
 
-VISUAL, LONGEST = 64, 512
+IMAGE, PAD, VISUAL, LONGEST = 999, 0, 64, 512
 SAMPLES, MICRO_BATCH = 32, 8
 
 
 def build(device: str) -> LlavaForConditionalGeneration:
-    return small_llava(device, text=(192, 512, 4, 4), vision=(64, 128, 2, 2), picture=112).train()
+    text = {"model_type": "qwen2", "vocab_size": 1000, "hidden_size": 192, "intermediate_size": 512}
+    return (
+        small_llava(
+            text=text | {"num_hidden_layers": 4},
+            vision={"hidden_size": 64, "intermediate_size": 128, "image_size": 112, "patch_size": 14},
+            image=IMAGE,
+        )
+        .train()
+        .to(device)
+    )
 
 
 def lengths(generator: torch.Generator) -> Tensor:
