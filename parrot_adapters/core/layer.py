@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.core.layer_experts import LayerExperts
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
@@ -29,14 +30,17 @@ class AlignmentLayer(nn.Module):
     Args:
         summary: module ``(tokens, offsets, cls) -> (I, D)``.
         router: module ``RoutingInputs -> Routing``.
-        experts: module ``(tokens, offsets, routing) -> (N, D)``.
+        experts: module ``(tokens, offsets, routing) -> (N, D)``; None leaves the tokens as they come, and the routing is
+            for ``layer_experts`` alone.
         num_experts: E, what the router must answer with.
         top_k: keep the k largest weights of each item and renormalise; None keeps all.
         residual_scale: factor of the tokens as they came.
         moe_scale: factor of the mixture.
+        layer_experts: experts inside the layers of the model that reads the tokens, mixed by the same routing. They are
+            kept here and run there; :func:`token_weights` turns the routing into what they need.
 
     Raises:
-        ConfigError: ``top_k`` outside 1..E.
+        ConfigError: ``top_k`` outside 1..E, or no experts anywhere.
     """
 
     def __init__(
@@ -44,16 +48,19 @@ class AlignmentLayer(nn.Module):
         *,
         summary: nn.Module,
         router: nn.Module,
-        experts: nn.Module,
+        experts: nn.Module | None,
         num_experts: int,
         top_k: int | None = None,
         residual_scale: float = 1.0,
         moe_scale: float = 1.0,
+        layer_experts: LayerExperts | None = None,
     ) -> None:
         super().__init__()
         if top_k is not None and not 1 <= top_k <= num_experts:
             raise ConfigError(f"top_k={top_k} must lie between 1 and num_experts={num_experts} (None keeps all)")
-        self.summary, self.router, self.experts = summary, router, experts
+        if experts is None and layer_experts is None:
+            raise ConfigError("an AlignmentLayer needs experts, at the projector or inside the layers")
+        self.summary, self.router, self.experts, self.layer_experts = summary, router, experts, layer_experts
         self.num_experts, self.top_k = num_experts, top_k
         self.residual_scale, self.moe_scale = residual_scale, moe_scale
 
@@ -88,7 +95,7 @@ class AlignmentLayer(nn.Module):
         Raises:
             RoutingError: the router or the experts returned a wrong shape.
         """
-        num_items, dtype = offsets.numel() - 1, self._dtype(tokens)
+        num_items = offsets.numel() - 1
         if num_items == 0:
             nothing = tokens.new_zeros(0, self.num_experts, dtype=torch.float32)
             return Aligned(self._tied(tokens), Routing(nothing, nothing))
@@ -107,7 +114,13 @@ class AlignmentLayer(nn.Module):
         routing = self._checked(routed, num_items, tokens.shape[0])
         if self.top_k is not None:
             routing = keep_top_k(routing, self.top_k)
-        mixed = self.experts(tokens.to(dtype), offsets, routing)
+        return Aligned(self._mixed(tokens, offsets, routing), routing)
+
+    def _mixed(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
+        """(N, D) -> (N, D)"""
+        if self.experts is None:
+            return tokens
+        mixed = self.experts(tokens.to(self._dtype(self.experts, tokens)), offsets, routing)
         if not isinstance(mixed, Tensor):
             raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
         if mixed.shape != tokens.shape:
@@ -115,18 +128,19 @@ class AlignmentLayer(nn.Module):
         # The residual never leaves the host's dtype, so the identity is exact whatever the adapter's dtype.
         aligned = self.residual_scale * tokens + (self.moe_scale * mixed).to(tokens.dtype)
         if routing.abstain is not None:
-            per_token = routing.routes_tokens(num_items)
+            per_token = routing.routes_tokens(offsets.numel() - 1)
             untouched = routing.abstain if per_token else spread(routing.abstain, offsets, tokens.shape[0])  # (N,)
             aligned = torch.where(untouched[:, None], tokens, aligned)
-        return Aligned(aligned, routing)
+        return aligned
 
     def _tied(self, tokens: Tensor) -> Tensor:
         """No tokens at all, with every parameter in their graph: no rank of a distributed run waits for another."""
         trained = [p.flatten()[:0].to(tokens.dtype).sum() for p in self.parameters() if p.requires_grad]
         return tokens + torch.stack(trained).sum() if trained and torch.is_grad_enabled() else tokens
 
-    def _dtype(self, tokens: Tensor) -> torch.dtype:
-        floating = (p.dtype for p in self.experts.parameters() if p.is_floating_point())
+    @staticmethod
+    def _dtype(experts: nn.Module, tokens: Tensor) -> torch.dtype:
+        floating = (p.dtype for p in experts.parameters() if p.is_floating_point())
         return next(floating, tokens.dtype)
 
     def _checked(self, routing: object, num_items: int, num_tokens: int) -> Routing:
