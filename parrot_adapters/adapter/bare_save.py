@@ -42,13 +42,13 @@ def bare_state_dict(attachment: Attachment, given: Mapping[str, Tensor] | None =
     """A host's state dict without any trace of the adapter.
 
     Args:
-        attachment: the adapter, disabled, so that the host's own weights are live.
+        attachment: the adapter, on or off.
         given: a state dict gathered from the attached host (by a trainer); None takes the host's.
     """
     parts = attachment.parts
     adapter = f"{parts.base_prefix}{MODULE_NAME}."
     state = dict(attachment.model.state_dict() if given is None else given)
-    if given is not None and attachment._switch is not None:
+    if attachment._switch is not None:
         prefix = f"{parts.base_prefix}{parts.projector}."
         state |= {f"{prefix}{name}": value for name, value in attachment._switch.host_weights().items()}
     bare = {name: value for name, value in state.items() if not name.startswith(adapter)}

@@ -21,6 +21,7 @@ from parrot_adapters.adapter.host_attributes import Footprint
 from parrot_adapters.adapter.parameter_report import parameter_report, print_report
 from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, explain
+from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.parts import HostParts
 from parrot_adapters.hosts.read_prompt import TextScope
@@ -66,11 +67,11 @@ class Attachment:
     ) -> None:
         self.parts, self.config, self.chat = parts, config, chat
         self._layer = layer
+        self._on = AdapterSwitch()
         self._seam: NativeSeam | None = None
         if layer is not None:
-            self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), detector)
+            self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), self._on, detector)
         self._objective: Objective | None = None
-        self._enabled = True
         self._switch: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
         self._footprint = Footprint(self.model)
@@ -120,8 +121,8 @@ class Attachment:
 
     @property
     def active(self) -> bool:
-        """Whether the host currently runs with the adapter."""
-        return self._attached and self._enabled
+        """Whether a call of the host would run with the adapter, here and now: in this context, at this moment."""
+        return self._attached and self._on.on
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Everything that belongs to the adapter: its module, the projector and LoRA where it owns them."""
@@ -159,23 +160,28 @@ class Attachment:
             parameter.requires_grad_(id(parameter) in mine)
 
     def enable(self) -> None:
-        """Run the host with the adapter (projector and LoRA included)."""
+        """Run the host with the adapter (projector and LoRA included), in the whole process.
+
+        A block of :meth:`disabled` that is open stays bare until it ends.
+        """
         self._set_active(True)
 
     def disable(self) -> None:
-        """Run the bare host, bit for bit, until :meth:`enable`."""
+        """Run the bare host, bit for bit, until :meth:`enable`: in the whole process, in every thread."""
         self._set_active(False)
 
     @contextmanager
     def disabled(self) -> Iterator[Attachment]:
-        """The bare host inside the block, its own projector and language model included."""
-        before = self._enabled
-        self._set_active(False)
-        try:
+        """The bare host inside the block, its own projector and language model included, in this context only.
+
+        Other threads, and other tasks of asyncio, go on with the adapter; a thread started inside the block is
+        another one. Blocks may nest, overlap and end in any order. ``host.state_dict()`` is the bare host's inside,
+        too; ``handle.projector`` keeps the adapter's weights, since other threads run them. Run ``backward()``
+        inside the block as well where the host checkpoints activations.
+        """
+        self._require_attached()
+        with self._on.left_out():
             yield self
-        finally:
-            if self._attached:  # unless it was detached inside the block
-                self._set_active(before)
 
     @contextmanager
     def languages(self, languages: Sequence[str | None]) -> Iterator[None]:
@@ -310,7 +316,9 @@ class Attachment:
         Raises:
             HostError: this adapter does not own its projector.
         """
-        self._require_projector().use(adapter=True)
+        projector = self._require_projector()
+        projector.use(adapter=True)
+        projector.remove()
         self._switch = None
 
     def detach(self) -> None:
@@ -382,7 +390,7 @@ class Attachment:
     def _put_on(self, *, owns_projector: bool, lora: Any) -> None:
         host, base = self.model, self.parts.base
         if owns_projector:
-            self._switch = SwitchedWeights(self._trainable_projector())
+            self._switch = SwitchedWeights(self._trainable_projector(), self._on)
         if lora is not None:
             from parrot_adapters.hosts.lora import LanguageModelLora
 
@@ -391,6 +399,10 @@ class Attachment:
             base.add_module(MODULE_NAME, self._layer)
             self._layer.train(host.training)
             self._seam.install()
+        if self._switch is not None:
+            self._switch.install()
+        if self._lora is not None:
+            self._lora.install(self._on)
         prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
         adapter = {f"{prefix}{name}" for name in ([] if self._layer is None else self._layer.state_dict())}
         stand_ins = {
@@ -407,6 +419,7 @@ class Attachment:
             self._seam.remove()
         if self._switch is not None:
             self._switch.use(adapter=False)
+            self._switch.remove()
         if self._objective is not None:
             self._objective.remove()
         if self._lora is not None:
@@ -460,9 +473,7 @@ class Attachment:
 
     def _set_active(self, active: bool) -> None:
         self._require_attached()
-        self._enabled = active
-        if self._seam is not None:
-            self._seam.enabled = active
+        self._on.wanted = active
         if self._switch is not None:
             self._switch.use(adapter=active)
         if self._lora is not None:

@@ -1,13 +1,15 @@
 """Does the adapter act on this host as it should? The check for hosts that nobody declared.
 
-The adapter's weights are perturbed for the duration, so that it does something, and four things are looked at:
-it acts in ``forward``; what it does depends on the prompt's text; ``generate`` starts from the very logits that
-``forward`` gives (a seam that is dead inside generate, or routes on other text there, fails here); and switched off,
-the host is itself to the bit.
+The adapter's weights are perturbed for the duration, so that it does something, and five things are looked at:
+it acts in ``forward``; what it does depends on the prompt's text, where its router declares that it reads text;
+``generate`` starts from the very logits that ``forward`` gives (a seam that is dead inside generate, or routes on other
+text there, fails here); without a cache, too, ``generate`` routes once, on the prompt, and not again on what it wrote;
+and switched off, the host is itself to the bit.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.errors import HostError, SelfTestError, explain
+from parrot_adapters.plugins import manager
 
 __all__ = ["self_test"]
 
@@ -27,18 +30,27 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
 
     Args:
         model: an attached host, or its handle.
-        inputs: keyword arguments of the host's forward with at least one image, as its processor makes them; no
-            labels. Row 0 must hold text besides the image.
+        inputs: mapping of keyword arguments of the host's forward with at least one image, as its processor makes
+            them; no labels. Row 0 must hold text besides the image.
         tolerance: largest difference allowed between forward's and generate's logits; by default 1% of the
             adapter's effect in float32, 30% in half precision.
 
     Raises:
-        HostError: nothing is attached, or the inputs hold no image.
-        SelfTestError: the adapter does not act, ignores the text, differs in generate, or leaves traces when disabled.
+        HostError: nothing is attached, or the inputs are no mapping or hold no image.
+        SelfTestError: the adapter does not act, ignores the text though its router declares that it reads it, differs
+            in generate, routes again there, or leaves traces when disabled.
     """
     handle = model if isinstance(model, Attachment) else attachment_of(model)
     if handle is None:
         raise HostError("self_test needs an attached host: call attach(model, ...) first")
+    if not isinstance(inputs, Mapping):
+        raise HostError(
+            explain(
+                "self_test needs inputs of the host: a mapping of its forward's arguments with at least one image.",
+                given=type(inputs).__name__,
+                to_do='for example inputs = processor(text=prompt, images=picture, return_tensors="pt")',
+            )
+        )
     host = handle.model
     modes = {module: module.training for module in host.modules()}
     host.eval()
@@ -65,7 +77,7 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
     moved = (adapted - bare).abs().max().item()
     if not moved > 0:
         raise _failure(handle, "the adapter ran, but the host's logits did not change: its visual tokens are not used")
-    if handle.require_module().num_experts > 1 or log[0].weights.shape[-1] > 1:
+    if _declares_text(handle) and handle.require_module().num_experts > 1:
         _text_matters(handle, inputs, log[0].logits)
     if not hasattr(host, "generate"):
         return
@@ -79,6 +91,20 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
             f"generate starts from other logits than forward gives: they differ by {gap:.3g}.",
             allowed=f"{allowed:.3g}",
             effect_of_the_adapter=f"{moved:.3g}",
+        )
+    _routed_once(handle, inputs, len(log))
+
+
+def _routed_once(handle: Attachment, inputs: Mapping[str, Any], passes: int) -> None:
+    """Two tokens without a cache: the second step sees the whole row again, and must not route on the first's word."""
+    with handle.record_routing() as log:
+        handle.model.generate(**inputs, max_new_tokens=2, min_new_tokens=2, do_sample=False, use_cache=False)
+    if len(log) != passes:
+        raise _failure(
+            handle,
+            "generate without a cache does not route once, on the prompt, as forward does.",
+            passes_through_the_adapter=f"{len(log)} for two tokens; forward takes {passes}",
+            because="transformers no longer calls the private method that encodes images, or this host has its own",
         )
 
 
@@ -98,8 +124,12 @@ def _text_matters(handle: Attachment, inputs: Mapping[str, Any], logits: Tensor)
     other = torch.where(taken, ids, other)
     with handle.record_routing() as log:
         _logits(handle.model, {**inputs, "input_ids": other})
-    if torch.equal(log[0].logits, logits) and _reads_text(handle):
-        raise _failure(handle, "routing stayed the same when the prompt's text changed")
+    if torch.equal(log[0].logits, logits):
+        raise _failure(
+            handle,
+            "routing stayed the same when the prompt's text changed, though the router declares uses_text.",
+            router=handle.config.router,
+        )
 
 
 def _some_language(handle: Attachment, inputs: Mapping[str, Any]) -> AbstractContextManager[None]:
@@ -109,11 +139,17 @@ def _some_language(handle: Attachment, inputs: Mapping[str, Any]) -> AbstractCon
     return handle.languages([tags[0]] * rows) if tags else nullcontext()
 
 
-def _reads_text(handle: Attachment) -> bool:
-    """Whether the router is one that looks at text at all; a control that does not is no fault of the host."""
-    from parrot_adapters.core import TextGuidedQKVRouter, TextGuidedRouter
+def _declares_text(handle: Attachment) -> bool:
+    """Whether the router says that it reads text; a control that does not, and one that says nothing, are no fault.
 
-    return isinstance(handle.require_module().router, TextGuidedRouter | TextGuidedQKVRouter)
+    A declaration stands on the router or, where a function makes it, on that function.
+    """
+    says: Any = handle.require_module().router
+    if not hasattr(says, "conformance"):
+        says = manager.find("router", handle.config.router, asked_by="AdapterConfig.router").factory
+    while isinstance(says, functools.partial) and not hasattr(says, "conformance"):
+        says = says.func
+    return getattr(says, "conformance", {}).get("uses_text") is True
 
 
 def _logits(host: nn.Module, inputs: Mapping[str, Any]) -> Tensor:

@@ -11,7 +11,8 @@ With ``U = 0`` and even priors each member gets the same share; so twins of one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,12 @@ class GrownRouter(nn.Module):
             raise ConfigError(f"top_k={top_k!r} must lie between 1 and {count}, the number of families")
         self.prior, self.top_k, self.inner = known_prior(prior, len(self.families)), top_k, inner
         self.members = nn.Parameter(torch.zeros(len(self.families), width))  # (E, D)
+
+    @property
+    def conformance(self) -> Mapping[str, Any]:
+        """It reads the prompt where ``inner`` does."""
+        inner: Mapping[str, Any] = getattr(self.inner, "conformance", {})
+        return {"uses_text": inner["uses_text"]} if "uses_text" in inner else {}
 
     def forward(self, inputs: RoutingInputs) -> Routing:
         chosen: Routing = self.inner(inputs)

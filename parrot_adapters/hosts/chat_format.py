@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from parrot_adapters.errors import ConfigError, explain
+
 __all__ = ["ChatFormat"]
 
 FIRST_WORDS = ("one", "2", "the", "in", "What", "图")
@@ -32,8 +34,19 @@ class ChatFormat:
 
         The template is rendered with and without the generation prompt, and with several messages: what differs is
         content, what stays is frame.
+
+        Raises:
+            ConfigError: it is neither.
         """
         tokenizer = getattr(processor, "tokenizer", processor)
+        if not hasattr(tokenizer, "all_special_ids"):
+            raise ConfigError(
+                explain(
+                    "processor must be a processor or tokenizer of transformers.",
+                    given=f"{type(processor).__name__} {str(processor)[:80]!r}",
+                    to_do="for example processor=AutoProcessor.from_pretrained(name)",
+                )
+            )
         template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
         special = tuple(sorted({*tokenizer.all_special_ids, *_added_special_ids(tokenizer)}))
         if not template:

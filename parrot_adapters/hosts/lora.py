@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain, suggest
+from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
 from parrot_adapters.hosts.parts import HostParts
 
 __all__ = ["LanguageModelLora", "lora_arguments", "mistyped_arguments", "unknown_arguments"]
@@ -145,8 +146,13 @@ class LanguageModelLora:
         """The LoRA weights."""
         return (parameter for _, parameter in self._named_parameters())
 
+    def install(self, switch: AdapterSwitch) -> None:
+        """Let the layers compute the bare layer, bit for bit, inside the blocks of a switch."""
+        for _, layer in _lora_layers(self.model):
+            BareInBlocks(layer, layer.get_base_layer(), switch).put()
+
     def enable(self, *, on: bool) -> None:
-        """Switch the layers on or off; off computes the bare layer, bit for bit."""
+        """Switch the layers on or off for the whole process; off computes the bare layer, bit for bit."""
         for _, layer in _lora_layers(self.model):
             flags = [p.requires_grad for p in layer.parameters()]
             layer.enable_adapters(on)

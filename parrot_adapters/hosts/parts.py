@@ -11,6 +11,7 @@ from torch import nn
 
 from parrot_adapters.errors import HostError, PluginError, explain
 from parrot_adapters.hosts import DEFAULT_HOST, HostSpec
+from parrot_adapters.hosts.private_api import require_for_hosts
 from parrot_adapters.plugins import Component, PluginInfo, manager
 
 __all__ = ["HostParts", "find_parts", "resolve_spec"]
@@ -134,6 +135,7 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
                 to_do="use transformers >= 5.20; if that is what you have, this family is not supported yet",
             )
         )
+    require_for_hosts()
     spec = spec.override(host_options or {})
     encoders = dict(_encoders(base, spec))
     if "image" not in encoders:

@@ -4,7 +4,9 @@ A transformers host takes ``mm_encoder_outputs={"image": ModelOutput}`` in place
 encodes images first and passes them that way. So there are two places to align, and both see the whole prompt:
 
 * ``forward``: a pre-hook on the base model encodes the pixels as generate does, aligns, and passes the outputs on. On
-  decode steps there are none, and the hook returns at once.
+  decode steps there are none, and the hook returns at once. Labels never reach the base model by themselves; a
+  pre-hook on the outer model adds them to its arguments under a name of ours, which every host passes on to its base
+  model, where they are taken off again.
 * ``generate``: an override of the one private helper that encodes, on the instance. Aligning here, *once, with the
   full prompt*, keeps beams, chunked prefill, ``use_cache=False`` and assisted decoding on the right text. The outputs
   are marked, so that the forward hook leaves them alone.
@@ -30,6 +32,7 @@ from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
+from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.key_value_cache import given_cache
 from parrot_adapters.hosts.packed_rows import read_apart
 from parrot_adapters.hosts.parts import Encoder, HostParts
@@ -39,11 +42,13 @@ from parrot_adapters.hosts.routing_units import Units, find_units, flatten_featu
 __all__ = ["NativeSeam"]
 
 GENERATION_HELPER = "_maybe_prepare_encoder_kwargs_for_generation"
+# The argument in which the outer model's call hands its labels to the base model's: they travel with the call itself,
+# so that the call after one that failed, another host and another thread never see them.
+LABELS = "parrot_labels"
 
 Languages = tuple[str | None, ...]
 Detector = Callable[[Tensor, Tensor], list[str | None]]
 
-_labels: ContextVar[Tensor | None] = ContextVar("parrot_labels", default=None)
 _languages: ContextVar[Mapping[int, Languages] | None] = ContextVar("parrot_languages", default=None)
 
 
@@ -63,14 +68,19 @@ class NativeSeam:
         parts: the host.
         layer: the adapter.
         scope: which text steers.
+        switch: says whether the adapter takes part in a call.
         detector: asked for languages when none were declared.
     """
 
     def __init__(
-        self, parts: HostParts, layer: AlignmentLayer, scope: TextScope, detector: Detector | None = None
+        self,
+        parts: HostParts,
+        layer: AlignmentLayer,
+        scope: TextScope,
+        switch: AdapterSwitch,
+        detector: Detector | None = None,
     ) -> None:
-        self.parts, self.layer, self.scope, self.detector = parts, layer, scope, detector
-        self.enabled = True
+        self.parts, self.layer, self.scope, self.switch, self.detector = parts, layer, scope, switch, detector
         self.observers: tuple[Callable[[RoutingRecord], object], ...] = ()
         self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
@@ -78,12 +88,19 @@ class NativeSeam:
         self._pixels = tuple(e.pixels for e in parts.encoders.values())
         self._visual = (*self._pixels, "mm_encoder_outputs")
 
+    @property
+    def enabled(self) -> bool:
+        """Whether the adapter takes part in a call of this context."""
+        return self.switch.on
+
     def install(self) -> None:
         """Put the hooks in place."""
         base, outer = self.parts.base, self.parts.outer
+        if outer is not base:
+            _require_further_arguments(outer)
         self._hooks = [base.register_forward_pre_hook(self.before_forward, with_kwargs=True)]
         if outer is not base:
-            self._hooks.append(outer.register_forward_pre_hook(self.note_labels, with_kwargs=True))
+            self._hooks.append(outer.register_forward_pre_hook(self.pass_labels, with_kwargs=True))
         if hasattr(type(outer), GENERATION_HELPER):
             own = outer.__dict__
             self._displaced = {name: own[name] for name in (GENERATION_HELPER,) if name in own}
@@ -101,19 +118,30 @@ class NativeSeam:
 
     # --- what the host calls -----------------------------------------------------------------------------------
 
-    def note_labels(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Labels never reach the base model; remember them for its hook, which runs next."""
-        _labels.set(kwargs.get("labels") if self.enabled else None)
+    def pass_labels(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Hand the labels of a call on to the base model; see :data:`LABELS`."""
+        labels = kwargs.get("labels")
+        if labels is None and args:
+            labels = _named(module, args, {}).get("labels")
+        return None if labels is None or not self.enabled else (args, {**kwargs, LABELS: labels})
 
     def before_forward(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Replace pixels, or unaligned outputs, by aligned outputs."""
+        labels = kwargs.get("labels") if self.parts.outer is self.parts.base else None
+        if LABELS in kwargs:  # taken off whatever follows: what is inside the base model knows no such argument
+            labels = kwargs[LABELS]
+            kwargs = {name: value for name, value in kwargs.items() if name != LABELS}
+        return self._aligned_call(module, args, kwargs, labels) or (args, kwargs)
+
+    def _aligned_call(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], labels: Tensor | None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if not self.enabled:
             return None
-        labels = _labels.get()
-        if labels is not None:  # taken by this call, with or without images: they must not wait for the next
-            _labels.set(None)
         if not args and not any(kwargs.get(name) is not None for name in self._visual):
             return None  # a decode step, or a prompt without images
         call = _named(module, args, kwargs)
@@ -309,6 +337,17 @@ def declare_languages(seam: NativeSeam, languages: Languages) -> Any:
 def undeclare_languages(token: Any) -> None:
     """Undo :func:`declare_languages`."""
     _languages.reset(token)
+
+
+def _require_further_arguments(outer: nn.Module) -> None:
+    if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(type(outer).forward).parameters.values()):
+        raise HostError(
+            explain(
+                f"{type(outer).__name__}.forward takes no further keyword arguments (**kwargs), so labels cannot be "
+                "passed on to the base model, where the adapter reads the prompt.",
+                to_do="attach to the base model, or let forward take **kwargs and hand them to the base model",
+            )
+        )
 
 
 def _encode(base: nn.Module, encoder: Encoder, call: Mapping[str, Any]) -> Any:

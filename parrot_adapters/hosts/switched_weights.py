@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from parrot_adapters.errors import HostError, explain
+from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
 
 __all__ = ["SwitchedWeights"]
 
@@ -13,23 +19,55 @@ __all__ = ["SwitchedWeights"]
 class SwitchedWeights:
     """Keeps a module's own weights while an adapter's are live, and the other way round.
 
-    Weights are swapped in place: parameters keep their identity, so optimizers and wrappers keep working.
+    Weights are swapped in place: parameters keep their identity, so optimizers and wrappers keep working. Inside a
+    block of the switch nothing is swapped, as other contexts go on with the adapter: there a twin of the module, which
+    has the host's own weights, answers in its place.
 
     Args:
-        module: its present weights are the host's own; the adapter's start as a copy of them.
+        module: its present weights are the host's own; the adapter's start as a copy of them. Nothing is put on it
+            before :meth:`install`.
+        switch: of the adapter.
+
+    Raises:
+        HostError: the module has no forward of its own (a list of modules), so nothing could answer in its place.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
+    def __init__(self, module: nn.Module, switch: AdapterSwitch) -> None:
+        if type(module).forward is nn.Module.forward:
+            raise HostError(
+                explain(
+                    f"the adapter cannot own a {type(module).__name__}: the host calls what is in it, never itself.",
+                    to_do='name one module that is called: AdapterConfig(host_options={"projector": ["path.of.it"]})',
+                )
+            )
+        self.module, self.switch = module, switch
         self.adapter_live = True
-        self._resting = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self._twin = _without_hooks(module)
+        self._resting = {name: value.detach() for name, value in self._twin.state_dict().items()}
+        self._stand_in = BareInBlocks(module, self._answer_bare, switch)
+        self._hooks: list[Any] = []
+
+    def install(self) -> None:
+        """Let calls and state dicts inside a block of the switch be those of the bare host."""
+        self._stand_in.put()
+        self._hooks = [
+            self.module.register_state_dict_post_hook(functools.partial(self._bare_state)),
+            self.module.register_load_state_dict_pre_hook(self._refuse_in_block),
+        ]
+
+    def remove(self) -> None:
+        """Take off what :meth:`install` put on the module; the weights that are live stay."""
+        self._stand_in.remove()
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
 
     @torch.no_grad()
     def use(self, *, adapter: bool) -> None:
-        """Make the adapter's weights live, or the host's own."""
+        """Make the adapter's weights live, or the host's own, for the whole process."""
         if adapter == self.adapter_live:
             return
-        for name, live in self.module.state_dict().items():
+        for name, live in self._live().items():
             leaving = live.detach().clone()
             live.copy_(self._resting[name])
             self._resting[name] = leaving
@@ -43,7 +81,7 @@ class SwitchedWeights:
     def set_adapter_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Replace the adapter's set, whichever is live; names and shapes must be the module's."""
         if self.adapter_live:
-            for name, live in self.module.state_dict().items():
+            for name, live in self._live().items():
                 live.copy_(weights[name])
         else:
             self._resting = {name: weights[name].to(value) for name, value in self._resting.items()}
@@ -53,6 +91,52 @@ class SwitchedWeights:
         return self._set(live=not self.adapter_live)
 
     def _set(self, *, live: bool) -> dict[str, Tensor]:
-        present = {name: value.detach() for name, value in self.module.state_dict().items()}
+        present = {name: value.detach() for name, value in self._live().items()}
         # The host may have been moved or cast meanwhile; its own weights go along.
         return present if live else {name: value.to(present[name]) for name, value in self._resting.items()}
+
+    def _live(self) -> dict[str, Tensor]:
+        """What the module holds at this moment, inside a block, too."""
+        return {name: value for name, value in _tensors(self.module) if name in self._resting}
+
+    # --- inside a block ------------------------------------------------------------------------------------------
+
+    def _answer_bare(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.adapter_live:
+            return self._stand_in.own(*args, **kwargs)
+        self._twin_follows()
+        return self._twin(*args, **kwargs)
+
+    def _twin_follows(self) -> None:
+        """Bring the twin to where the module is by now; the host's own weights stay as precise as they came."""
+        if self._twin.training != self.module.training:
+            self._twin.train(self.module.training)
+        live = dict(_tensors(self.module))
+        for name, mine in _tensors(self._twin):
+            value = self._resting.get(name, mine).to(live[name])
+            if mine.data_ptr() != value.data_ptr():
+                mine.data = value
+
+    def _bare_state(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+        if self.adapter_live and self.switch.left_out_here:
+            state.update({f"{prefix}{name}": value for name, value in self.host_weights().items()})
+
+    def _refuse_in_block(self, *ignored: Any) -> None:
+        if self.adapter_live and self.switch.left_out_here:
+            raise HostError(
+                explain(
+                    "weights cannot be loaded into the projector inside disabled(): other threads run the adapter's.",
+                    to_do="load them outside the block, or between handle.disable() and handle.enable()",
+                )
+            )
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def _without_hooks(module: nn.Module) -> nn.Module:
+    """A deep copy that has none of the module's hooks: what they hang on is no part of it."""
+    hooks = [kept for part in module.modules() for name, kept in vars(part).items() if "_hooks" in name]
+    return copy.deepcopy(module, {id(kept): type(kept)() for kept in hooks if isinstance(kept, dict)})

@@ -32,6 +32,7 @@ from parrot_adapters.atomic_files import write_json
 from parrot_adapters.data.packing import SEGMENTS, PackedCollator
 from parrot_adapters.errors import TrainingError, explain
 from parrot_adapters.hosts.packed_rows import packed_arguments, sequence_languages
+from parrot_adapters.hosts.private_api import require_for_training
 from parrot_adapters.training.batch_measures import IGNORED, measure, targets_of
 from parrot_adapters.training.checkpoint_files import (
     TRAINER_STATE,
@@ -102,6 +103,7 @@ class ParrotTrainer(Trainer):
         progress: Callable[[int, int, Mapping[str, Any]], None] | None = None,
         tensorboard: Path | None = None,
     ) -> None:
+        require_for_training()
         optimizer = {
             "params": groups,
             "lr": run.optim.learning_rate,

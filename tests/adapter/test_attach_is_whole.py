@@ -131,6 +131,9 @@ class Unfit(torch.nn.Module):
         super().__init__()
         self.inner = inner
 
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.inner(features)
+
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         raise Injected
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+import textwrap
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import pytest
 import torch
 import transformers
 from miniatures import ADAPTER, FAMILIES, IMAGE, PROMPTS, Family, lively, text, tower
+from transformers.generation import GenerationMixin, utils
 
 import parrot_adapters as pa
-from parrot_adapters.errors import AlreadyAttachedError, HostError, PlaceholderError, SelfTestError
+from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, PlaceholderError, SelfTestError
 from parrot_adapters.hosts.read_prompt import TextScope
-from parrot_adapters.hosts.seam import NativeSeam
+from parrot_adapters.hosts.seam import GENERATION_HELPER, NativeSeam
 from parrot_adapters.plugins import builtins
 
 ONLY = ["llava", "qwen3_vl", "gemma3"]
@@ -75,7 +78,7 @@ class DeafSeam(NativeSeam):
 class StubbornSeam(NativeSeam):
     """Goes on when it is switched off."""
 
-    enabled = property(lambda self: True, lambda self, value: None)  # type: ignore[assignment]
+    enabled = property(lambda self: True)  # type: ignore[assignment]
 
 
 class BlindScope(TextScope):
@@ -96,7 +99,8 @@ def with_seam(host: Any, seam: type[NativeSeam], scope: type[TextScope] = TextSc
     handle = pa.attach(host, ADAPTER)
     own = handle._seam
     own.remove()
-    handle._seam = seam(handle.parts, handle.module, scope(own.scope.name, own.scope.chat, own.scope.special_ids))
+    told = scope(own.scope.name, own.scope.chat, own.scope.special_ids)
+    handle._seam = seam(handle.parts, handle.module, told, own.switch)
     handle._seam.install()
     return handle
 
@@ -246,3 +250,123 @@ def test_blip_is_rightly_refused(monkeypatch) -> None:
 
 def test_there_are_plenty_of_families() -> None:
     assert len(FAMILIES) >= 25
+
+
+# --- what a router declares, and what it does -----------------------------------------------------------------------
+
+
+class Picture(torch.nn.Module):
+    """Goes by the picture alone, and says nothing about it."""
+
+    def __init__(self, width: int, num_experts: int) -> None:
+        super().__init__()
+        self.score = torch.nn.Linear(width, num_experts)
+
+    def forward(self, inputs: pa.RoutingInputs) -> pa.Routing:
+        logits = self.score(inputs.summary)
+        return pa.Routing(logits.softmax(-1), logits)
+
+
+class Deaf(Picture):
+    """Declares that it reads the prompt, and does not."""
+
+    conformance: ClassVar[dict[str, Any]] = {"uses_text": True}
+
+
+class Control(Picture):
+    conformance: ClassVar[dict[str, Any]] = {"uses_text": False}
+
+
+def deaf_by_function(width: int, num_experts: int) -> Picture:
+    return Picture(width, num_experts)
+
+
+deaf_by_function.conformance = {"uses_text": True}  # type: ignore[attr-defined]
+STRANGERS = {
+    "deaf": Deaf,
+    "deaf-by-function": deaf_by_function,
+    "deaf-by-partial": functools.partial(Deaf),
+    "silent": Picture,
+    "control": Control,
+}
+
+
+@pytest.fixture
+def strangers() -> Iterator[None]:
+    class Plugin:
+        @pa.hookimpl
+        def register_routers(self, register: Any) -> None:
+            for name, factory in STRANGERS.items():
+                register(name, factory)
+
+    name = pa.plugins.register(Plugin(), name="strangers")
+    yield
+    pa.plugins.manager.unregister(name)
+
+
+@pytest.mark.parametrize("router", [name for name in STRANGERS if name.startswith("deaf")])
+def test_a_router_that_declares_text_and_ignores_it_fails(host, inputs, strangers, router: str) -> None:
+    with pytest.raises(SelfTestError, match=f"declares uses_text(.|\n)*{router}"):
+        pa.self_test(pa.attach(host, ADAPTER | {"router": router}), inputs)
+
+
+@pytest.mark.parametrize("router", ["silent", "control", "visual-only", "text-guided", "top-k", "per-token"])
+def test_what_is_declared_is_what_is_asked(host, inputs, strangers, router: str) -> None:
+    pa.self_test(pa.attach(host, ADAPTER | {"router": router}), inputs)
+
+
+@pytest.mark.parametrize("router", ["top-k", "per-token", "text-guided-qkv"])
+def test_every_router_that_declares_text_is_held_to_it(host, inputs, router: str) -> None:
+    """Once, only two classes were."""
+    handle = pa.attach(host, ADAPTER | {"router": router})
+    own = handle._seam.scope
+    handle._seam.scope = BlindScope(own.name, own.chat, own.special_ids)
+    with pytest.raises(SelfTestError, match="declares uses_text"):
+        pa.self_test(handle, inputs)
+
+
+def test_a_grown_router_declares_what_the_one_inside_does() -> None:
+    from parrot_adapters.core.grown_router import GrownRouter
+
+    assert GrownRouter(4, Deaf(4, 2), [0, 1, 1]).conformance == {"uses_text": True}
+    assert GrownRouter(4, Control(4, 2), [0, 1, 1]).conformance == {"uses_text": False}
+    assert GrownRouter(4, Picture(4, 2), [0, 1, 1]).conformance == {}
+
+
+# --- the private helper in generate ---------------------------------------------------------------------------------
+
+
+def test_half_a_seam_fails_the_self_test(host, inputs) -> None:
+    """The first logits are right; only the later ones, without a cache, are not."""
+    with pytest.raises(SelfTestError, match="does not route once"):
+        pa.self_test(with_seam(host, HalfSeam), inputs)
+
+
+def test_a_helper_that_generate_no_longer_calls_fails_the_self_test(host, inputs, monkeypatch) -> None:
+    """As after a release that encodes images elsewhere: ours is still there, and nobody asks it."""
+    renamed = "_prepare_encoders_elsewhere"
+    handle = pa.attach(host, ADAPTER)
+    source = textwrap.dedent(inspect.getsource(GenerationMixin.generate)).replace(GENERATION_HELPER, renamed)
+    assert renamed in source
+    scope = vars(utils).copy()
+    exec("from __future__ import annotations\n" + source, scope)
+    monkeypatch.setattr(GenerationMixin, renamed, getattr(GenerationMixin, GENERATION_HELPER), raising=False)
+    monkeypatch.setattr(GenerationMixin, "generate", scope["generate"])
+    with pytest.raises(SelfTestError, match="does not route once"):
+        pa.self_test(handle, inputs)
+
+
+@pytest.mark.parametrize("given", ["a processor", torch.nn.Linear(1, 1), [1, 2], None])
+def test_inputs_that_are_none_are_refused_shortly(attached, given: Any) -> None:
+    with pytest.raises(HostError, match="mapping of its forward's arguments") as refused:
+        pa.self_test(attached, given)
+    assert type(given).__name__ in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("given", ["llava-hf/llava-1.5-7b-hf", 3, torch.nn.Linear(1, 1)])
+def test_a_processor_that_is_none_is_refused_shortly(host, given: Any) -> None:
+    with pytest.raises(ConfigError, match="processor must be") as refused:
+        pa.attach(host, ADAPTER, processor=given)
+    assert len(str(refused.value)) < 500
+    assert pa.attachment_of(host) is None
