@@ -14,6 +14,7 @@ from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.layer_sites import find_linear_layers, linear_features
 from parrot_adapters.hosts.parts import HostParts, find_parts
 from parrot_adapters.plugins import manager
 
@@ -27,6 +28,7 @@ __all__ = [
     "config_from",
     "detached_on_failure",
     "free_host",
+    "layer_features",
     "make_detector",
 ]
 
@@ -68,7 +70,7 @@ def attach(
     """
     config = config_from(config)
     parts = free_host(model, config)
-    layer = build_layer(_resolved(config, parts), parts.width)
+    layer = build_layer(_resolved(config, parts), parts.width, layer_features(parts, config))
     handle = assemble(
         parts,
         _resolved(config, parts),
@@ -195,6 +197,19 @@ def _refuse_compiled(model: Any) -> None:
                 to_do="attach first, compile afterwards: attach(model, ...), then torch.compile(model)",
             )
         )
+
+
+def layer_features(parts: HostParts, config: AdapterConfig) -> dict[str, tuple[int, int]] | None:
+    """The linear layers of a host that get experts, by path, and what they map; None where the config wants none.
+
+    Raises:
+        ConfigError: names or numbers of layers that the host does not have.
+        HostError: its language model is no list of layers.
+    """
+    if config.placement == "projector":
+        return None
+    found = find_linear_layers(parts, config.layer_modules, config.layers)
+    return {path: linear_features(linear) for path, linear in found.items()}
 
 
 def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:

@@ -13,7 +13,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from parrot_adapters.adapter.attach import assemble, config_from, detached_on_failure, free_host, make_detector
+from parrot_adapters.adapter.attach import (
+    assemble,
+    config_from,
+    detached_on_failure,
+    free_host,
+    layer_features,
+    make_detector,
+)
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.files import (
@@ -215,7 +222,7 @@ def load_adapter(
         warnings.warn(message, ParrotWarning, stacklevel=2)
     layer = None
     if stored.weights is not None:
-        layer = build_layer(stored.config, parts.width)
+        layer = build_layer(stored.config, parts.width, layer_features(parts, stored.config))
         _load_exactly(layer, stored.weights, stored.directory / WEIGHTS)
     projector = parts.module(parts.projector)
     if stored.projector is not None and projector is not None:

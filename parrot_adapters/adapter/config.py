@@ -13,6 +13,8 @@ __all__ = ["AdapterConfig"]
 
 LARGEST = 1e30  # a factor beyond it overflows float32
 
+PLACEMENTS = ("projector", "layers", "both")
+
 TEXT_SCOPES = {
     "first-turn": "text of the first user turn; the same in training and inference, whatever was answered",
     "reference": "all text that is not a label in training, the whole prompt at inference: the original's behaviour",
@@ -39,9 +41,18 @@ class AdapterConfig:
         summary: a registered visual summary, or ``"auto"``: the host's best (its CLS token, else the mean).
         text_scope: which text steers: ``"first-turn"``, or ``"reference"`` for released checkpoints.
         router_options: keyword arguments of the router's factory, e.g. ``{"normalize": "none"}``.
-        expert_options: keyword arguments of the expert's factory.
+        expert_options: keyword arguments of the expert's factory. For experts inside the layers: ``{"shared_rank": r}``
+            puts an expert of rank r beside the routed ones that every visual token gets, and ``{"layer_scale": s}`` is
+            the factor of their sum, LoRA's ``alpha / rank`` (default 2).
         host_options: fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
             ``{"deepstack": "align"}``.
+        placement: where experts stand: ``"projector"`` (default), between vision and language model; ``"layers"``,
+            inside the language model's linear layers, as low-rank experts that act on visual tokens only; or
+            ``"both"``, with one routing. Text-only prompts run the host's untouched weights wherever the experts stand.
+        layer_rank: rank r of each expert at each linear layer, at least 1 (default 8).
+        layer_modules: names of the linear layers that get experts, as the host calls them, by default
+            ``["q_proj", "k_proj", "v_proj", "o_proj"]``; ``"self_attn.q_proj"`` names it by the end of its path.
+        layers: numbers of the decoder layers that get experts, counted from 0, or ``"all"`` (default).
         detector: a registered language detector, asked when no language was declared; None asks nobody.
         seed: of the adapter's initial weights; the global random state is never touched.
 
@@ -62,6 +73,10 @@ class AdapterConfig:
     expert_options: Mapping[str, Any] = field(default_factory=dict)
     host_options: Mapping[str, Any] = field(default_factory=dict)
     detector: str | None = None
+    placement: str = "projector"
+    layer_rank: int = 8
+    layer_modules: list[str] = field(default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj"])
+    layers: str | list[int] = "all"
     seed: int = 0
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
@@ -73,6 +88,9 @@ class AdapterConfig:
         problems = list(self._problems())
         if problems:
             raise ConfigError("AdapterConfig cannot be built:\n  " + "\n  ".join(problems))
+        for name in ("layer_modules", "layers"):
+            if not isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, list(getattr(self, name)))
         for name in ("router_options", "expert_options", "host_options"):
             # A copy of its own, in the form JSON gives back (tuples become lists), so that a round trip is exact.
             object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
@@ -92,7 +110,8 @@ class AdapterConfig:
         return asdict(self)
 
     def _problems(self) -> list[str]:
-        found = []
+        found: list[str] = []
+        found += _placement_problems(self)
         for name in ("router", "expert", "summary", "text_scope", "detector"):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "detector" and value is None):
@@ -125,6 +144,39 @@ def _reject_unknown(values: Mapping[str, object]) -> None:
     unknown = [f"{key!r}.{suggest(str(key), known)}" for key in values if key not in known]
     if unknown:
         raise ConfigError(explain(f"unknown adapter setting {', '.join(unknown)}", known=", ".join(known)))
+
+
+def _placement_problems(config: AdapterConfig) -> list[str]:
+    found = []
+    if config.placement not in PLACEMENTS:
+        found.append(f"placement={config.placement!r} is unknown. Known: {', '.join(PLACEMENTS)}")
+    if not _is_int(config.layer_rank) or config.layer_rank < 1:
+        found.append(f"layer_rank={config.layer_rank!r} must be a whole number of at least 1")
+    names: object = config.layer_modules
+    if (
+        isinstance(names, str)
+        or not isinstance(names, list | tuple)
+        or not names
+        or not all(_is_name(n) for n in names)
+    ):
+        found.append(f"layer_modules={names!r} must be a list of names")
+    layers: object = config.layers
+    if layers != "all" and not (
+        isinstance(layers, list | tuple) and layers and all(_is_int(n) and n >= 0 for n in layers)
+    ):
+        found.append(f"layers={layers!r} must be 'all' or a list of numbers of decoder layers, counted from 0")
+    if config.placement == "layers":
+        found += [
+            f"{name}={getattr(config, name)!r} acts on experts at the projector, and placement='layers' has none "
+            "(inside the layers it is expert_options={'layer_scale': ...})"
+            for name in ("residual_scale", "moe_scale")
+            if getattr(config, name) != 1
+        ]
+    return found
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _option_problems(name: str, options: object) -> list[str]:

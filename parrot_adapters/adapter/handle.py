@@ -23,6 +23,7 @@ from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.layer_sites import LayerSites, find_linear_layers
 from parrot_adapters.hosts.parts import HostParts
 from parrot_adapters.hosts.read_prompt import TextScope
 from parrot_adapters.hosts.seam import NativeSeam, declare_languages, undeclare_languages
@@ -70,12 +71,19 @@ class Attachment:
         self._on = AdapterSwitch()
         self._seam: NativeSeam | None = None
         if layer is not None:
-            self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), self._on, detector)
+            scope = TextScope.of(config.text_scope, parts, chat)
+            self._seam = NativeSeam(parts, layer, scope, self._on, detector, self._sites(layer))
         self._objective: Objective | None = None
         self._switch: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
         self._footprint = Footprint(self.model)
         self._attached = False
+
+    def _sites(self, layer: AlignmentLayer) -> LayerSites | None:
+        if layer.layer_experts is None:
+            return None
+        linear = find_linear_layers(self.parts, self.config.layer_modules, self.config.layers)
+        return LayerSites(self.parts, layer.layer_experts, linear)
 
     # --- looking -----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``summaries``, ``losses``, ``ragged``,
 ``weights``; then the other routers (``control_routers``, ``topk_router``, ``token_router``, ``language_router``, with
-``prior``, ``grown_router``) and expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``); ``layer_experts`` for a model's own layers.
+``prior``, ``grown_router``) and expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``), and
+``layer_experts``, which stand inside a model's own layers.
 """
 
 from parrot_adapters.core.control_routers import FrozenRouter, UniformRouter, VisualOnlyRouter

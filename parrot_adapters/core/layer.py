@@ -30,8 +30,8 @@ class AlignmentLayer(nn.Module):
     Args:
         summary: module ``(tokens, offsets, cls) -> (I, D)``.
         router: module ``RoutingInputs -> Routing``.
-        experts: module ``(tokens, offsets, routing) -> (N, D)``; None leaves the tokens as they come, and the routing is
-            for ``layer_experts`` alone.
+        experts: module ``(tokens, offsets, routing) -> (N, D)``; None leaves the tokens as they come, and the
+            routing is for ``layer_experts`` alone.
         num_experts: E, what the router must answer with.
         top_k: keep the k largest weights of each item and renormalise; None keeps all.
         residual_scale: factor of the tokens as they came.

@@ -1,9 +1,9 @@
 """Low-rank experts inside a model's linear layers, for its visual tokens only. Letters: ``types.py``.
 
-    y_n <- y_n + scale * (B_0 A_0 x_n + sum_e p_ie B_e A_e x_n)        n a visual token of item i, y = W x + b as before
+    y_n <- y_n + scale * (B_0 A_0 x_n + sum_e p_ie B_e A_e x_n)        n a visual token of item i, y = W x + b
 
-``p`` is the routing of the item, the one that also mixes the experts at the projector; ``B_0 A_0`` is the shared expert,
-where there is one. A weighted sum of low-rank maps is *one* low-rank map whose hidden units are scaled by the weights,
+``p`` is the routing of the item, which also mixes the experts at the projector; ``B_0 A_0`` is the shared expert, where
+there is one. A weighted sum of low-rank maps is *one* low-rank map whose hidden units are scaled by the weights,
 so all experts run as one matmul to K = r_0 + E r units and one back, over visual tokens alone. Which tokens are visual,
 and which layers have experts, is for others to say (``parrot_adapters.hosts``); here is the arithmetic.
 
@@ -127,7 +127,7 @@ class LayerExperts(nn.Module):
         return torch.cat([weights[:, :1].expand(-1, self.shared_rank), routed], 1)
 
     def folded(self, weights: Tensor) -> LayerExperts:
-        """One expert that is the mixture under constant weights, exactly: rank r_0 + e r for the e experts with a weight.
+        """One expert that is the mixture under constant weights, exactly: rank r_0 + e r for e experts with a weight.
 
         Args:
             weights: (E,).

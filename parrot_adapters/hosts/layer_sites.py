@@ -17,7 +17,7 @@ from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.parts import HostParts
 from parrot_adapters.hosts.visual_tokens import CHECKPOINT, recomputed_with_visual_tokens, visual_tokens
 
-__all__ = ["LayerSites", "decoder_layers", "find_linear_layers"]
+__all__ = ["LayerSites", "decoder_layers", "find_linear_layers", "linear_features"]
 
 
 def decoder_layers(parts: HostParts) -> tuple[str, nn.ModuleList]:
@@ -88,7 +88,7 @@ def find_linear_layers(parts: HostParts, names: Sequence[str], layers: str | Seq
     return found
 
 
-def features(linear: Any) -> tuple[int, int]:
+def linear_features(linear: Any) -> tuple[int, int]:
     """(in_features, out_features) of a linear layer."""
     return int(linear.in_features), int(linear.out_features)
 

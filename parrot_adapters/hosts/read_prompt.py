@@ -15,7 +15,7 @@ from torch import Tensor
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.parts import HostParts
 
-__all__ = ["Prompt", "TextScope", "read_prompt"]
+__all__ = ["Prompt", "TextScope", "find_placeholders", "read_prompt"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +124,20 @@ def read_prompt(parts: HostParts, call: Mapping[str, Any], scope: TextScope, lab
         labels = None
     steers = scope.select(~any_placeholder & real, ids, labels)
     return Prompt(text, steers, placeholders, token_ids)
+
+
+def find_placeholders(parts: HostParts, call: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Modality -> (R, S) bool, where the visual tokens of a call go.
+
+    Args:
+        parts: the host.
+        call: the arguments of its forward; ``input_ids`` or ``inputs_embeds``.
+    """
+    token_ids = {modality: encoder.token_id for modality, encoder in parts.encoders.items()}
+    ids: Tensor | None = call.get("input_ids")
+    if ids is None or not ids.numel():
+        ids = _recognise(call["inputs_embeds"], parts.base.get_input_embeddings(), tuple(token_ids.values()))
+    return {modality: ids.eq(token_id) for modality, token_id in token_ids.items()}
 
 
 def _recognise(embeds: Tensor, embedding: Any, wanted: tuple[int, ...]) -> Tensor:

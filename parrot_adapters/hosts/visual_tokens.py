@@ -2,7 +2,8 @@
 
 The call stands in a context variable from the moment the base model is entered until it is left, whatever happens in
 between; so two threads, or two hosts, never see each other's. Layers whose activations are recomputed in the backward
-pass run again when the call is over, in whatever thread autograd uses: :class:`CarriesVisualTokens` takes the call along.
+pass run again when the call is over, in whatever thread autograd uses;
+:class:`CarriesVisualTokens` takes the call along.
 
 R  rows    S  positions    N  visual tokens of the call    K  hidden units of one layer's experts
 """
@@ -67,10 +68,9 @@ def enter_call(owner: object, tokens: VisualTokens | None) -> None:
         owner: Whose call; :func:`leave_call` names it again.
         tokens: None for text only.
     """
-    calls = tuple(call for call in _CALLS.get() if call.owner is not owner)
+    calls = _CALLS.get()
     if tokens is not None or calls:
-        calls = (*calls, _Call(owner, tokens))
-    _CALLS.set(calls)
+        _CALLS.set((*(call for call in calls if call.owner is not owner), _Call(owner, tokens)))
 
 
 def leave_call(owner: object) -> None:

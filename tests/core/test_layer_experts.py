@@ -140,8 +140,7 @@ def test_names_are_those_of_the_layers_and_of_no_host_layer() -> None:
     """peft finds layers by the ends of their names; ours end otherwise."""
     experts = LayerExperts({"layers.0.self_attn.q_proj": (4, 4)}, 2, 1, shared_rank=1)
     assert sorted(experts.state_dict()) == [
-        f"layers.0.self_attn.q_proj_experts.{name}"
-        for name in ("compress", "down", "shared_compress", "shared_down")
+        f"layers.0.self_attn.q_proj_experts.{name}" for name in ("compress", "down", "shared_compress", "shared_down")
     ]
     assert not any(name.endswith("q_proj") or isinstance(m, nn.Linear) for name, m in experts.named_modules())
 
