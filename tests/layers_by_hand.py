@@ -72,9 +72,12 @@ class SlowHost:
             place = stack.get_submodule(parent)
             setattr(place, name, SlowLinear(getattr(place, name), expert, layers, self.told))
 
-    @torch.no_grad()
-    def logits(self, inputs: dict[str, Any]) -> Tensor:
-        with self.handle.record_routing() as log:
+    def logits(self, inputs: dict[str, Any], *, graph: bool = False) -> Tensor:
+        with torch.set_grad_enabled(graph):
+            return self._logits(inputs, graph)
+
+    def _logits(self, inputs: dict[str, Any], graph: bool) -> Tensor:
+        with self.handle.record_routing(graph=graph) as log:
             kept = {}
             hook = self.handle.model.base_model.register_forward_pre_hook(
                 lambda module, args, kwargs: kept.update(kwargs["mm_encoder_outputs"]), with_kwargs=True

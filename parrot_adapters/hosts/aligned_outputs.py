@@ -102,4 +102,6 @@ def _bits_of(weights: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _weights_in(columns: Tensor) -> Tensor:
     """The reverse of :func:`_bits_of`."""
-    return columns.float() if columns.dtype == torch.float64 else columns.contiguous().view(torch.float32)
+    if columns.dtype == torch.float64:
+        return columns.float()
+    return columns.clone(memory_format=torch.contiguous_format).view(torch.float32)  # at the start of a storage

@@ -138,10 +138,11 @@ class NativeSeam:
         if LABELS in kwargs:  # taken off whatever follows: what is inside the base model knows no such argument
             labels = kwargs[LABELS]
             kwargs = {name: value for name, value in kwargs.items() if name != LABELS}
-        aligned = self._aligned_call(module, args, kwargs, labels)
+        enabled = self.enabled
+        call = self._aligned_call(module, args, kwargs, labels) if enabled else self._bare_call(module, args, kwargs)
         if self.sites is not None:
-            enter_call(self, None if aligned is None else self._visual_tokens(aligned[1]))
-        return aligned or (args, kwargs)
+            enter_call(self, self._visual_tokens(call[1]) if enabled and call is not None else None)
+        return call or (args, kwargs)
 
     def after_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """The layers have run, or failed: what they had to know of this call goes."""
@@ -150,8 +151,6 @@ class NativeSeam:
     def _aligned_call(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], labels: Tensor | None
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        if not self.enabled:
-            return None if self.sites is None else self._bare_call(module, args, kwargs)
         if not args and not any(kwargs.get(name) is not None for name in self._visual):
             return None  # a decode step, or a prompt without images
         call = _named(module, args, kwargs)
@@ -170,6 +169,8 @@ class NativeSeam:
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """The adapter was switched off inside ``generate``: the host gets no columns that it does not know."""
+        if self.sites is None:
+            return None
         call = _named(module, args, kwargs)
         outputs = call.get("mm_encoder_outputs") or {}
         if not any(isinstance(output, AlreadyAligned) for output in outputs.values()):
