@@ -7,7 +7,6 @@ from .adapter.attach import (
 )
 from .adapter.auxiliary_losses import auxiliary_losses as auxiliary_losses
 from .adapter.build_layer import build_layer as build_layer
-from .adapter.checkpoint import load_adapter as load_adapter
 from .adapter.config import AdapterConfig as AdapterConfig
 from .adapter.expert_sizes import (
     equal_hidden_size as equal_hidden_size,
@@ -15,20 +14,21 @@ from .adapter.expert_sizes import (
 from .adapter.expert_sizes import (
     expert_parameters as expert_parameters,
 )
-from .adapter.freeze_routing import freeze_routing as freeze_routing
-from .adapter.grow import grow as grow
+from .adapter.fold_experts import freeze_routing as freeze_routing
+from .adapter.grow_experts import grow as grow
 from .adapter.handle import (
     Attachment as Attachment,
 )
 from .adapter.handle import (
     attachment_of as attachment_of,
 )
-from .adapter.routing_file import (
-    store_routing as store_routing,
+from .adapter.language_routing import (
+    read_language_routing as read_language_routing,
 )
-from .adapter.routing_file import (
-    stored_routing as stored_routing,
+from .adapter.language_routing import (
+    write_language_routing as write_language_routing,
 )
+from .adapter.load import load_adapter as load_adapter
 from .adapter.self_test import self_test as self_test
 from .core import (
     Aligned as Aligned,
@@ -57,3 +57,5 @@ from .hosts import (
 )
 from .plugins.examples import Example as Example
 from .plugins.hookspecs import hookimpl as hookimpl
+
+__version__: str

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from import_graph import ImportGraph, room_of
+from torch import nn
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = (
@@ -28,6 +29,7 @@ PUBLIC = (
     "parrot_adapters.errors",
     "parrot_adapters.plugins.examples",
 )
+NAMED_TUPLE = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}  # public, despite their names
 # The order of the library's rooms, the ground floor first. A file imports what stands below it or beside it in its own
 # room, at import time or later; never what stands above. CONTRIBUTING.md has the same order, with what each room is.
 ORDER = (
@@ -112,6 +114,43 @@ def _exports(module: str, name: str) -> bool:
     return name in import_module(module).__all__ or f"{module}.{name}" in PUBLIC
 
 
+def own_underscore_names(source: str) -> set[str]:
+    """Underscore names that a file defines: functions, classes, variables, and attributes that it sets on ``self``."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return {name for name in found if is_private(name)}
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in NAMED_TUPLE
+
+
+def reaches(source: str, defined: set[str]) -> list[str]:
+    """Underscore names of the library that a file reads although it does not define them.
+
+    Args:
+        source: Python text.
+        defined: underscore names that other files of the library define; those of other libraries are none of this.
+    """
+    foreign = defined - own_underscore_names(source)
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names if alias.name in foreign]
+        elif isinstance(node, ast.Attribute) and node.attr in foreign and not _is_oneself(node.value):
+            found.append(ast.unparse(node))
+    return found
+
+
+def _is_oneself(node: ast.expr) -> bool:
+    called = node.func if isinstance(node, ast.Call) else node
+    return isinstance(called, ast.Name) and called.id in ("self", "cls", "super")
+
+
 def python_files(*folders: str) -> list[Path]:
     return sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py") if "build" not in p.parts)
 
@@ -153,8 +192,8 @@ def test_no_room_imports_one_above_it(graph):
     assert {room_of(module) for module in graph.sources} == set(ORDER)
     assert graph.upward(ORDER) == []
     lazy = "def later():\n    from parrot_adapters.training import train"
-    bitten = planted(graph, "parrot_adapters.hosts.spec", lazy)
-    assert bitten.upward(ORDER) == ["parrot_adapters.hosts.spec imports parrot_adapters.training.run"]
+    bitten = planted(graph, "parrot_adapters.hosts.host_spec", lazy)
+    assert bitten.upward(ORDER) == ["parrot_adapters.hosts.host_spec imports parrot_adapters.training.run"]
 
 
 def test_no_circle_of_files(graph):
@@ -166,7 +205,7 @@ def test_no_circle_of_files(graph):
 
 def test_types_may_look_up(graph):
     typed = "if TYPE_CHECKING:\n    from parrot_adapters.training import train"
-    assert planted(graph, "parrot_adapters.hosts.spec", typed).upward(ORDER) == []
+    assert planted(graph, "parrot_adapters.hosts.host_spec", typed).upward(ORDER) == []
 
 
 def test_contributing_tells_the_order():
@@ -193,6 +232,15 @@ def test_recipes_use_public_names():
     assert broken(python_files("recipes"), public_violations) == {}
 
 
+def test_no_file_reaches_into_another():
+    files = [p for p in python_files("parrot_adapters", "plugins", "recipes") if "tests" not in p.parts]
+    sources = {relative(path): path.read_text("utf-8") for path in files}
+    defined = {name for source in sources.values() for name in own_underscore_names(source)}
+    defined -= set(dir(nn.Module()))  # torch's own, though a subclass may set one
+    found = {path: reached for path, source in sources.items() if (reached := reaches(source, defined))}
+    assert found == {}
+
+
 def unshipped(folder: str, package: str, settings: dict) -> list[str]:
     """Files below a folder that an installed package would lack: no package is named for them, or no pattern."""
     root = ROOT / folder
@@ -216,7 +264,20 @@ def test_what_the_library_needs_is_installed_with_it():
     assert "py.typed" not in bitten
 
 
+def test_the_library_says_its_version():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert import_module("parrot_adapters").__version__ == settings["project"]["version"]
+
+
 def test_each_rule_bites():
+    handle = "class Handle:\n    def __init__(self):\n        self._lora = None\n    def _close(self): ..."
+    assert own_underscore_names(handle) == {"_lora", "_close"}
+    reader = "from handle import _close\ndef save(handle):\n    return handle._lora, handle.model._modules"
+    assert reaches(reader, {"_lora", "_close"}) == ["handle._close", "handle._lora"]
+    assert (
+        reaches("class A(B):\n    def f(self):\n        return self._lora, super()._close()", {"_lora", "_close"}) == []
+    )
+    assert reaches(handle + "\ndef also(handle):\n    return handle._lora", {"_lora"}) == []
     assert core_violations("def f():\n    from transformers import AutoModel") == ["transformers"]
     assert core_violations("import pluggy") == ["pluggy"]
     assert core_violations("from parrot_adapters.plugins import find") == ["parrot_adapters.plugins"]

@@ -143,7 +143,7 @@ MOMENTS = {  # where a process may be killed: before and after each of these
     "os": ("fsync", "replace"),
     "shutil": ("rmtree",),
     "parrot_adapters.training.checkpoint_files": ("save_tensors",),
-    "parrot_adapters.adapter.checkpoint": ("save_tensors",),
+    "parrot_adapters.adapter.save": ("save_tensors",),
     "torch.optim": ("AdamW.step",),
 }
 
@@ -196,16 +196,16 @@ def forget_what_is_whole() -> None:
 
 def gradients_in_any_order() -> None:
     """A double of the objective whose zeros are the newest part of the graph, so that backward comes to them first."""
-    from parrot_adapters.adapter.added_losses import Objective, _with_loss
+    from parrot_adapters.adapter.added_losses import AddedLosses, _with_loss
 
-    makes, ends = Objective._zero_of_everything, Objective.after_forward
-    Objective._zero_of_everything = lambda self: 0.0
+    makes, ends = AddedLosses._zero_of_everything, AddedLosses.after_forward
+    AddedLosses._zero_of_everything = lambda self: 0.0
 
     def after_forward(self: Any, host: Any, args: Any, kwargs: Any, output: Any) -> Any:
         output = ends(self, host, args, kwargs, output) or output
         return _with_loss(output, output["loss"] + makes(self))
 
-    Objective.after_forward = after_forward
+    AddedLosses.after_forward = after_forward
 
 
 BROKEN = {"whole": forget_what_is_whole, "order": gradients_in_any_order}

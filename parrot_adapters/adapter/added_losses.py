@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
     from parrot_adapters.core.routing_record import RoutingRecord
 
-__all__ = ["Objective"]
+__all__ = ["AddedLosses"]
 
 IGNORED = -100  # the label of tokens that are not learned
 
 
-class Objective:
+class AddedLosses:
     """Adds to the loss of an attached host from the moment it is made until :meth:`remove`.
 
     Args:

@@ -1,4 +1,4 @@
-"""Put an adapter on a host: a new one, or (with :func:`assemble`) a layer that is finished already."""
+"""Put an adapter on a host: a new one, or (with :func:`attach_layer`) a layer that is finished already."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from parrot_adapters.adapter.bare_save import MODULE_NAME
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.handle import Attachment, attachment_of
+from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.host_parts import HostParts, find_parts
 from parrot_adapters.hosts.layer_sites import find_linear_layers, linear_features
-from parrot_adapters.hosts.parts import HostParts, find_parts
-from parrot_adapters.plugins import manager
+from parrot_adapters.plugins import blaming, manager, shielded
 
 if TYPE_CHECKING:
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = [
-    "assemble",
+    "as_adapter_config",
     "attach",
+    "attach_layer",
     "attach_projector",
-    "config_from",
     "detached_on_failure",
-    "free_host",
+    "find_unattached_parts",
     "layer_features",
     "make_detector",
 ]
@@ -49,29 +49,33 @@ def attach(
     With built-in experts the host's outputs do not change by a bit until the adapter is trained.
 
     Args:
-        model: the host. It keeps its class; a PEFT model is looked through.
-        config: what to attach; None means ``AdapterConfig()``.
-        processor: the host's processor or tokenizer. From its chat template the adapter learns where a user's turn
-            begins and ends, and stores that with the checkpoint; a language detector needs it too.
-        train_projector: let the adapter own the projector's weights: they are made trainable, saved with the
-            adapter, and ``disabled()`` and ``detach()`` give the host its own back.
-        lora: a ``peft.LoraConfig`` (or its arguments) for the host's language model; belongs to the adapter likewise.
-        self_test: inputs of the host with at least one image; :func:`parrot_adapters.self_test` is run on them.
+        model: Host, a vision-language model of transformers. It keeps its class; a PEFT model is looked through.
+        config: Settings of the adapter, as an :class:`AdapterConfig` or a mapping of its fields; None (default) means
+            ``AdapterConfig()``.
+        processor: Processor or tokenizer of the host. From its chat template the adapter learns where a user's turn
+            begins and ends, which it stores when it is saved; a language detector needs it too. None (default): the
+            whole prompt is routing text where nothing else marks the turn's end.
+        train_projector: Whether the adapter owns the projector's weights (default: no). They are made trainable and
+            saved with the adapter, and ``disabled()`` and ``detach()`` give the host its own back.
+        lora: A ``peft.LoraConfig``, or a mapping of its arguments, for the host's language model; it belongs to the
+            adapter likewise. None (default) for none.
+        self_test: Inputs of the host with at least one image, on which :func:`parrot_adapters.self_test` is run; None
+            (default) runs none.
 
     Returns:
-        The handle. Usable as a context manager that detaches.
+        The handle. As a context manager it detaches on leaving.
 
     Raises:
-        HostError: not a host with vision, one the seam cannot reach, one that was compiled already, or one whose
+        HostError: Not a host with vision, one that the seam cannot reach, one that was compiled already, or one whose
             projector is quantised (with ``train_projector``).
-        AlreadyAttachedError: it carries an adapter.
-        ConfigError: unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
-        SelfTestError: the adapter does not act on this host as it should. Nothing stays attached.
+        AlreadyAttachedError: The host carries an adapter.
+        ConfigError: Unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
+        SelfTestError: The adapter does not act on this host as it should. Nothing stays attached.
     """
-    config = config_from(config)
-    parts = free_host(model, config)
+    config = as_adapter_config(config)
+    parts = find_unattached_parts(model, config)
     layer = build_layer(_resolved(config, parts), parts.width, layer_features(parts, config))
-    handle = assemble(
+    handle = attach_layer(
         parts,
         _resolved(config, parts),
         layer,
@@ -97,19 +101,25 @@ def attach_projector(model: Any, *, processor: Any = None, lora: Any = None, hos
     and has no module: ``handle.module`` is None, and the host runs its own code throughout.
 
     Args:
-        model: the host, as in :func:`attach`.
-        processor: its processor or tokenizer; only kept for the checkpoint.
-        lora: as in :func:`attach`.
-        host_options: fields of the :class:`HostSpec` to override, for example where the projector is.
+        model: Host, a vision-language model of transformers.
+        processor: Processor or tokenizer of the host, whose chat format is stored when the adapter is saved; None
+            (default) stores none.
+        lora: A ``peft.LoraConfig``, or a mapping of its arguments, for the host's language model; None (default) for
+            none.
+        host_options: Mapping of fields of the :class:`HostSpec` to override, for example where the projector is; None
+            (default) overrides none.
+
+    Returns:
+        The handle. As a context manager it detaches on leaving.
 
     Raises:
-        HostError: not a host with vision, one that was compiled already, or its projector is quantised or not where
+        HostError: Not a host with vision, one that was compiled already, or its projector is quantised or not where
             it should be.
-        AlreadyAttachedError: it carries an adapter.
+        AlreadyAttachedError: The host carries an adapter.
     """
     config = AdapterConfig(host_options=dict(host_options or {}))
-    parts = free_host(model, config)
-    handle = assemble(parts, config, None, chat=_chat(processor), owns_projector=True, lora=lora)
+    parts = find_unattached_parts(model, config)
+    handle = attach_layer(parts, config, None, chat=_chat(processor), owns_projector=True, lora=lora)
     with detached_on_failure(handle):
         if handle.projector is not None:
             handle.projector.requires_grad_(True)
@@ -126,7 +136,7 @@ def detached_on_failure(handle: Attachment) -> Iterator[None]:
         raise
 
 
-def assemble(
+def attach_layer(
     parts: HostParts,
     config: AdapterConfig,
     layer: AlignmentLayer | None,
@@ -139,15 +149,21 @@ def assemble(
     """Put a finished layer, or none, on a host that was checked to be free. Where it fails, the host stays bare."""
     if layer is not None:
         layer.to(device=parts.base.get_input_embeddings().weight.device)
-    handle = Attachment(parts, config, layer, chat, detector)
-    if layer is not None:
-        made = [component.factory(handle) for component in manager.components("observer")]
-        handle.watch(*(observer for observer in made if observer is not None))
-    handle.install(owns_projector=owns_projector, lora=lora)
+    handle = Attachment(parts, config, layer, chat, detector, owns_projector=owns_projector, lora=lora)
+    with detached_on_failure(handle):
+        if layer is not None:
+            _add_observers(handle)
     return handle
 
 
-def config_from(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:
+def _add_observers(handle: Attachment) -> None:
+    """Those that plugins offer."""
+    for component, observer in manager.usable("observer", lambda component: component.factory(handle)):
+        if observer is not None:
+            handle.add_observer(shielded(observer, component))
+
+
+def as_adapter_config(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:
     """A configuration from whatever a caller has.
 
     Raises:
@@ -162,7 +178,7 @@ def config_from(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConf
     return config
 
 
-def free_host(model: Any, config: AdapterConfig) -> HostParts:
+def find_unattached_parts(model: Any, config: AdapterConfig) -> HostParts:
     """The parts of a host that carries no adapter.
 
     Raises:
@@ -223,7 +239,9 @@ def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
     if processor is None:
         raise ConfigError(f"detector={config.detector!r} reads text, so attach() needs processor=")
     tokenizer = getattr(processor, "tokenizer", processor)
-    detector: Detector = manager.find("detector", config.detector, asked_by="AdapterConfig.detector").factory(tokenizer)
+    found = manager.find("detector", config.detector, asked_by="AdapterConfig.detector")
+    with blaming(f"{found} could not be made."):
+        detector: Detector = found.factory(tokenizer)
     return detector
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.core import AlignmentLayer, LayerExperts
 from parrot_adapters.core.layer_experts import SUFFIX
-from parrot_adapters.errors import ConfigError, ParrotError, PluginError, explain, suggest
-from parrot_adapters.plugins import Component, manager
+from parrot_adapters.errors import ConfigError, PluginError, explain, suggest
+from parrot_adapters.plugins import Component, blaming, manager
 
 __all__ = ["build_layer", "stored_features"]
 
@@ -22,18 +22,21 @@ LAYER_OPTIONS = ("shared_rank", "layer_scale")  # of ``expert_options``; the res
 
 
 def build_layer(config: AdapterConfig, width: int, features: Features | None = None) -> AlignmentLayer:
-    """The layer a config describes, in float32 on the CPU.
+    """Make the layer that a configuration describes, in float32 on the CPU.
 
     Args:
-        config: ``summary="auto"`` means ``"mean"`` here; an attached host resolves it first.
-        width: D, the language model's hidden size.
-        features: path in the language model -> (in_features, out_features) of each linear layer that gets experts;
+        config: Settings of the adapter; ``summary="auto"`` means ``"mean"`` here, as no host is known.
+        width: Hidden size D of the language model, which visual tokens have too.
+        features: Path in the language model -> (in_features, out_features) of each linear layer that gets experts;
             needed with ``placement="layers"`` or ``"both"``.
 
+    Returns:
+        The layer, its weights initialised from ``config.seed``.
+
     Raises:
-        UnknownNameError: router, expert or summary is not registered.
-        ConfigError: an option its factory does not take.
-        PluginError: a factory failed, or did not return a module.
+        UnknownNameError: Router, expert bank or summary is not registered.
+        ConfigError: An option that a factory does not take.
+        PluginError: A factory failed, or did not return a module.
     """
     router = manager.find("router", config.router, asked_by="AdapterConfig.router")
     expert = None
@@ -59,6 +62,7 @@ def build_layer(config: AdapterConfig, width: int, features: Features | None = N
             layer_experts=None
             if config.placement == "projector"
             else LayerExperts(_given(features), config.num_experts, config.layer_rank, **layer_options),
+            part_names={"summary": str(summary), "router": str(router), "experts": str(expert)},
         )
 
 
@@ -100,23 +104,10 @@ def _divided(config: AdapterConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _make(component: Component, options: Mapping[str, Any], *args: Any) -> nn.Module:
     _check_options(component, component.factory, options, len(args))
-    try:
+    with blaming(f"{component} could not be made.", given=f"arguments {args}, options {dict(options)}"):
         made = component.factory(*args, **options)
-    except ParrotError:
-        raise
-    except Exception as error:
-        raise PluginError(
-            explain(
-                f"{component.kind} {component.name!r} of {component.plugin} could not be made: "
-                f"{type(error).__name__}: {error}",
-                given=f"arguments {args}, options {dict(options)}",
-            )
-        ) from error
     if not isinstance(made, nn.Module):
-        raise PluginError(
-            f"{component.kind} {component.name!r} of {component.plugin} must make a torch.nn.Module, "
-            f"not {type(made).__name__}"
-        )
+        raise PluginError(f"{component} must make a torch.nn.Module, not {type(made).__name__}")
     return made
 
 

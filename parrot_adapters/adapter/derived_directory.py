@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.adapter.adapter_files import CONFIG, NAMELESS, WEIGHTS, save_tensors
 from parrot_adapters.adapter.build_layer import build_layer
-from parrot_adapters.adapter.files import CARD, CONFIG, WEIGHTS, save_tensors, sha256
+from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
+from parrot_adapters.atomic_files import appearing_directory
+from parrot_adapters.digests import file_digest
 from parrot_adapters.errors import CheckpointError, explain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from parrot_adapters.adapter.checkpoint import Stored
     from parrot_adapters.adapter.config import AdapterConfig
+    from parrot_adapters.adapter.stored import StoredAdapter
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = ["stored_layer", "write_derived"]
 
 
-def stored_layer(stored: Stored) -> AlignmentLayer:
+def stored_layer(stored: StoredAdapter) -> AlignmentLayer:
     """The layer of an adapter directory, without a host.
 
     Raises:
         CheckpointError: the weights do not fit the config, or there are none.
     """
-    weights = stored.module_weights()
+    weights = stored.require_weights()
     layer = build_layer(stored.config, int(stored.host["width"]))
     try:
         layer.load_state_dict(dict(weights))
@@ -44,7 +46,7 @@ def stored_layer(stored: Stored) -> AlignmentLayer:
 
 
 def write_derived(
-    stored: Stored, out: Path, config: AdapterConfig, weights: Mapping[str, Tensor], how: Mapping[str, Any]
+    stored: StoredAdapter, out: Path, config: AdapterConfig, weights: Mapping[str, Tensor], how: Mapping[str, Any]
 ) -> None:
     """Write a directory like ``stored``'s with another config and other weights. All of it appears at once.
 
@@ -62,9 +64,7 @@ def write_derived(
         raise CheckpointError(explain(f"{out} exists already.", to_do="name a directory that does not exist"))
     described = json.loads((stored.directory / CONFIG).read_text("utf-8"))
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-saving-", dir=out.parent))
-        try:
+        with appearing_directory(out, existing="refuse") as staging:
             for name in described["files"]:
                 (staging / name).parent.mkdir(exist_ok=True)
                 if name != WEIGHTS:
@@ -73,30 +73,13 @@ def write_derived(
             used = {"router": config.router, "expert": config.expert, "summary": config.summary}
             described |= {
                 "library_version": version("parrot_adapters"),
+                "base_model_name_or_path": stored.base_model or NAMELESS,
                 "adapter": config.to_dict(),
                 "plugins": [p for p in described["plugins"] if used.get(p["kind"], p["name"]) == p["name"]],
-                "files": {name: sha256(staging / name) for name in described["files"]},
+                "files": {name: file_digest(staging / name) for name in described["files"]},
                 "derived": dict(how),
             }
-            (staging / CARD).write_text(_card(stored, config, how), encoding="utf-8")
+            write_card(staging, updated_card(read_card(stored.directory), replace(stored, config=config), how))
             (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            staging.chmod(0o755)
-            os.replace(staging, out)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise CheckpointError(explain(f"cannot write {out}.", because=error)) from error
-
-
-def _card(stored: Stored, config: AdapterConfig, how: Mapping[str, Any]) -> str:
-    """The old card with the new layer in its table, and a line on where it comes from."""
-    path = stored.directory / CARD
-    text = path.read_text("utf-8") if path.is_file() else "# A parrot_adapters adapter\n"
-    text = text.replace(_row(stored.config), _row(config))
-    facts = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in how.items())
-    return f"{text.rstrip()}\n\nDerived from another adapter:\n\n{facts}\n"
-
-
-def _row(c: AdapterConfig) -> str:
-    values = (c.router, c.expert, c.num_experts, c.expert_hidden_size, c.top_k, c.summary, c.text_scope)
-    return f"| {' | '.join(str(value) for value in values)} |"

@@ -13,17 +13,20 @@ __all__ = ["equal_hidden_size", "expert_parameters"]
 
 
 def expert_parameters(kind: str, width: int, num_experts: int, hidden_size: int, **options: Any) -> int:
-    """How many parameters a bank of experts has; nothing is allocated.
+    """Count the parameters of an expert bank without allocating any.
 
     Args:
-        kind: a registered expert.
-        width: D.
-        num_experts: E.
-        hidden_size: F.
-        options: of the expert's factory.
+        kind: Name of a registered expert bank.
+        width: Hidden size D of the language model.
+        num_experts: Number of experts E.
+        hidden_size: Hidden width F of one expert.
+        options: Keyword arguments of the expert bank's factory.
+
+    Returns:
+        The number of parameters of the whole bank.
 
     Raises:
-        UnknownNameError: no such expert.
+        UnknownNameError: No expert bank of that name is registered.
     """
     factory = manager.find("expert", kind, asked_by="expert_parameters").factory
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -32,10 +35,10 @@ def expert_parameters(kind: str, width: int, num_experts: int, hidden_size: int,
 
 
 def equal_hidden_size(kind: str, width: int, num_experts: int, budget: int, **options: Any) -> int:
-    """The largest ``expert_hidden_size`` at which a bank has at most ``budget`` parameters.
+    """Find the largest ``expert_hidden_size`` at which an expert bank has at most ``budget`` parameters.
 
     The controls of the method's two claims are banks of equal size. Is it the *mixture* that helps? Compare six
-    experts with one of six times the width. Is it the *guidance*? Compare that one with one that hears the prompt:
+    experts with one of six times the width. Is it the *guidance*? Compare that one with one that reads the prompt:
 
         budget = expert_parameters("swiglu", width, 6, 4096)
         text_blind = AdapterConfig(
@@ -48,18 +51,18 @@ def equal_hidden_size(kind: str, width: int, num_experts: int, budget: int, **op
         )
 
     Args:
-        kind: a registered expert.
-        width: D.
-        num_experts: E.
-        budget: number of parameters.
-        options: of the expert's factory, e.g. ``shared_hidden_size=256``.
+        kind: Name of a registered expert bank.
+        width: Hidden size D of the language model.
+        num_experts: Number of experts E.
+        budget: Number of parameters that the whole bank may have.
+        options: Keyword arguments of the expert bank's factory, for example ``shared_hidden_size=256``.
 
     Returns:
-        F, at least 1.
+        The hidden width F of one expert, at least 1.
 
     Raises:
-        UnknownNameError: no such expert.
-        ConfigError: even ``F = 1`` has more parameters, or parameters do not grow with F.
+        UnknownNameError: No expert bank of that name is registered.
+        ConfigError: Even ``F = 1`` has more parameters, or parameters do not grow with F.
     """
 
     def count(size: int) -> int:

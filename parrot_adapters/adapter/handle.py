@@ -1,4 +1,4 @@
-"""The handle of an adapter on a host: watch it, switch it, save it, take it off.
+"""The handle of an adapter on a host: observe it, switch it, save it, take it off.
 
 The host keeps its class and its API. What attaching adds, detaching removes: one submodule (so that ``.to()``,
 ``parameters()``, DDP and FSDP see the adapter), the seam's hooks, and an override of ``save_pretrained`` that writes
@@ -8,29 +8,37 @@ the host as it was.
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from parrot_adapters.adapter.bare_save import MODULE_NAME, BareSave
+from parrot_adapters.adapter.adapter_files import LORA_CONFIG, PROJECTOR
 from parrot_adapters.adapter.config import AdapterConfig
-from parrot_adapters.adapter.host_attributes import Footprint
+from parrot_adapters.adapter.host_overrides import MODULE_NAME, BareHostSave, HostOverrides
+from parrot_adapters.adapter.hub import local_directory, upload_adapter
 from parrot_adapters.adapter.parameter_report import parameter_report, print_report
+from parrot_adapters.adapter.save import write_adapter
+from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
+from parrot_adapters.adapter.stored import read_adapter, require_same_tensors
 from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.fingerprint import fingerprint
+from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.hub_name import hub_name
 from parrot_adapters.hosts.layer_sites import LayerSites, find_linear_layers
-from parrot_adapters.hosts.parts import HostParts
 from parrot_adapters.hosts.read_prompt import TextScope
 from parrot_adapters.hosts.seam import NativeSeam, declare_languages, undeclare_languages
 from parrot_adapters.hosts.switched_weights import SwitchedWeights
 
 if TYPE_CHECKING:
-    from parrot_adapters.adapter.added_losses import Objective
+    from parrot_adapters.adapter.added_losses import AddedLosses
     from parrot_adapters.core import AlignmentLayer
     from parrot_adapters.hosts.lora import LanguageModelLora
 
@@ -48,14 +56,15 @@ def attachment_of(model: Any) -> Attachment | None:
 
 
 class Attachment:
-    """An adapter on a host: switch it, watch it, save it, take it off.
+    """The handle of an adapter on a host: observe it, switch it, save it, take it off.
 
-    Made by ``attach``, ``attach_projector`` and ``load_adapter``.
+    ``attach``, ``attach_projector`` and ``load_adapter`` make handles.
 
     Attributes:
-        model: the host.
-        config: with ``summary`` resolved.
-        parts: where the host's parts are.
+        model: The host.
+        config: The adapter's settings, ``summary="auto"`` replaced by what it means on this host.
+        parts: The host, taken apart.
+        chat: The chat format of the host's processor; empty where none was given.
     """
 
     def __init__(
@@ -65,19 +74,27 @@ class Attachment:
         layer: AlignmentLayer | None,
         chat: ChatFormat,
         detector: Callable[[Tensor, Tensor], list[str | None]] | None,
+        *,
+        owns_projector: bool,
+        lora: Any,
     ) -> None:
         self.parts, self.config, self.chat = parts, config, chat
         self._layer = layer
-        self._on = AdapterSwitch()
+        self._switch = AdapterSwitch()
         self._seam: NativeSeam | None = None
         if layer is not None:
             scope = TextScope.of(config.text_scope, parts, chat)
-            self._seam = NativeSeam(parts, layer, scope, self._on, detector, self._sites(layer))
-        self._objective: Objective | None = None
-        self._switch: SwitchedWeights | None = None
+            self._seam = NativeSeam(parts, layer, scope, self._switch, detector, self._sites(layer))
+        self._added_losses: AddedLosses | None = None
+        self._projector_weights: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
-        self._footprint = Footprint(self.model)
+        self._overrides = HostOverrides(self.model)
         self._attached = False
+        try:
+            self._put_on(owns_projector=owns_projector, lora=lora)
+        except BaseException:
+            self._take_off()
+            raise
 
     def _sites(self, layer: AlignmentLayer) -> LayerSites | None:
         if layer.layer_experts is None:
@@ -120,7 +137,7 @@ class Attachment:
     @property
     def owns_projector(self) -> bool:
         """Whether the projector's weights are the adapter's: trained, saved and switched with it."""
-        return self._switch is not None
+        return self._projector_weights is not None
 
     @property
     def lora_config(self) -> Any:
@@ -130,14 +147,14 @@ class Attachment:
     @property
     def active(self) -> bool:
         """Whether a call of the host would run with the adapter, here and now: in this context, at this moment."""
-        return self._attached and self._on.on
+        return self._attached and self._switch.on
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Everything that belongs to the adapter: its module, the projector and LoRA where it owns them."""
         if self._layer is not None:
             yield from self._layer.parameters()
-        if self._switch is not None:
-            yield from self._switch.module.parameters()
+        if self._projector_weights is not None:
+            yield from self._projector_weights.module.parameters()
         if self._lora is not None:
             yield from self._lora.parameters()
 
@@ -188,7 +205,7 @@ class Attachment:
         inside the block as well where the host checkpoints activations.
         """
         self._require_attached()
-        with self._on.left_out():
+        with self._switch.left_out():
             yield self
 
     @contextmanager
@@ -213,31 +230,28 @@ class Attachment:
         """Collect a :class:`RoutingRecord` for every pass through the adapter inside the block, in this context only.
 
         Args:
-            graph: keep the autograd graph, for auxiliary losses.
+            graph: Whether the records keep the autograd graph, for auxiliary losses (default: no).
         """
         with recording(id(self if self._seam is None else self._seam), graph=graph) as log:
             yield log
 
-    @contextmanager
-    def observe(self, observer: Callable[[RoutingRecord], object]) -> Iterator[None]:
-        """Call ``observer`` with a :class:`RoutingRecord` (no graph) after every pass inside the block.
+    def add_observer(self, observer: Callable[[RoutingRecord], object]) -> RemovableHandle:
+        """Call a function after every pass through the adapter, in every thread; nothing is kept.
 
-        Unlike :meth:`record_routing` this holds in every thread, and keeps nothing. Plugins offer observers that are
-        there from the start through the hook ``register_observers``.
+        Plugins offer observers that are there from the start through the hook ``register_observers``. To collect the
+        records of one block of code use :meth:`record_routing`.
+
+        Args:
+            observer: Function of a :class:`RoutingRecord` without a graph; what it returns is ignored.
+
+        Returns:
+            A handle whose ``remove()`` takes the observer off; as a context manager it does so on leaving. Without
+            either the observer stays as long as the adapter is attached.
         """
-        self.watch(observer)
-        try:
-            yield
-        finally:
-            if self._seam is not None:
-                kept = list(self._seam.observers)
-                kept.remove(observer)
-                self._seam.observers = tuple(kept)
-
-    def watch(self, *observers: Callable[[RoutingRecord], object]) -> None:
-        """Like :meth:`observe`, for as long as the adapter is attached."""
-        if self._seam is not None:
-            self._seam.observers = (*self._seam.observers, *observers)
+        observers = OrderedDict() if self._seam is None else self._seam.observers
+        removable = RemovableHandle(observers)
+        observers[removable.id] = observer
+        return removable
 
     # --- training ----------------------------------------------------------------------------------------------
 
@@ -249,19 +263,19 @@ class Attachment:
         distributed run waits for another.
 
         Args:
-            scales: factor of each registered loss, as in :func:`parrot_adapters.auxiliary_losses`; they replace what
-                was set before.
-            options: keyword arguments of a loss's factory, by loss name.
+            scales: Factor of each registered loss by name, for example ``{"load-balancing": 0.01}``; they replace
+                those set before.
+            options: Keyword arguments of a loss's factory by loss name; None (default) for none.
 
         Raises:
-            UnknownNameError: a loss nobody registered.
+            UnknownNameError: No loss of that name is registered.
         """
-        from parrot_adapters.adapter.added_losses import Objective
+        from parrot_adapters.adapter.added_losses import AddedLosses
 
         self._require_attached()
-        if self._objective is not None:
-            self._objective.remove()
-        self._objective = Objective(self, scales, options or {})
+        if self._added_losses is not None:
+            self._added_losses.remove()
+        self._added_losses = AddedLosses(self, scales, options or {})
 
     @property
     def last_losses(self) -> dict[str, Tensor]:
@@ -269,42 +283,77 @@ class Attachment:
 
         ``"language_model"`` is the host's own. Empty before the first.
         """
-        return {} if self._objective is None else dict(self._objective.terms)
+        return {} if self._added_losses is None else dict(self._added_losses.terms)
 
     def load_projector(self, directory: str | Path) -> None:
         """Take over the projector of another adapter: what stage 1 made, for stage 2.
 
         Args:
-            directory: of an adapter that owns its projector, made for the same architecture.
+            directory: Directory, or Hub name, of an adapter that owns its projector and was made for the same
+                architecture.
 
         Raises:
-            HostError: this adapter does not own its projector.
-            CheckpointError: no adapter there, or one without a projector.
-            HostMismatchError: a projector of another shape.
+            HostError: This adapter does not own its projector.
+            CheckpointError: There is no adapter, or one without a projector.
+            HostMismatchError: The adapter there was made for another architecture.
         """
-        from parrot_adapters.adapter.checkpoint import read_projector
-
-        self._require_projector().set_adapter_weights(read_projector(self, Path(directory)))
+        self._require_projector()
+        stored = read_adapter(local_directory(directory))
+        weights = stored.require_projector()
+        stored.require_architecture(fingerprint(self.parts))
+        self.take_over(projector=weights, source=stored.directory / PROJECTOR)
 
     def load_lora(self, directory: str | Path) -> None:
         """Take over the LoRA weights of another adapter.
 
         Args:
-            directory: of an adapter with LoRA on the same layers of the same architecture, with the same settings
-                (rank, scale ...; dropout may differ).
+            directory: Directory, or Hub name, of an adapter with LoRA on the same layers of the same architecture, with
+                the same settings (rank, scale ...; dropout may differ).
 
         Raises:
-            HostError: this adapter has no LoRA.
-            ConfigError: the LoRA there has other settings; the message names both.
-            CheckpointError: no adapter there, or one without LoRA.
-            HostMismatchError: made for another architecture.
+            HostError: This adapter has no LoRA.
+            ConfigError: The LoRA there has other settings; the message names both.
+            CheckpointError: There is no adapter, or one without LoRA.
+            HostMismatchError: The adapter there was made for another architecture.
         """
-        from parrot_adapters.adapter.checkpoint import read_lora
+        lora = self._require_lora()
+        stored = read_adapter(local_directory(directory))
+        settings, weights = stored.require_lora()
+        stored.require_architecture(fingerprint(self.parts))
+        if different := lora.differences(settings, weights):
+            raise ConfigError(
+                explain(
+                    f"the LoRA in {directory} is of another kind.",
+                    **different,
+                    to_do=f"set lora to what it was made with ({LORA_CONFIG})",
+                )
+            )
+        self.take_over(lora=weights)
 
-        self._require_attached()
-        if self._lora is None:
-            raise HostError("this adapter has no LoRA; attach with lora=")
-        self._lora.load_state_dict(read_lora(self, self._lora, Path(directory)))
+    def take_over(
+        self,
+        *,
+        projector: Mapping[str, Tensor] | None = None,
+        lora: Mapping[str, Tensor] | None = None,
+        source: Path | None = None,
+    ) -> None:
+        """Replace the adapter's projector or LoRA weights by others of the same names and shapes.
+
+        Args:
+            projector: Tensors by the names they have in the projector's state dict; None leaves it as it is.
+            lora: Tensors by the names they have in a peft directory; None leaves it as it is.
+            source: The file the projector's tensors are from, for the message.
+
+        Raises:
+            HostError: This adapter owns no projector, or has no LoRA.
+            CheckpointError: Other names or shapes.
+        """
+        if projector is not None:
+            switch = self._require_projector()
+            require_same_tensors(switch.module.state_dict(), projector, source or Path(PROJECTOR))
+            switch.set_adapter_weights(projector)
+        if lora is not None:
+            self._require_lora().load_state_dict(lora)
 
     def merge_lora(self) -> None:
         """Add the adapter's LoRA to the host's own weights, for good: the adapter no longer has or saves one.
@@ -312,10 +361,7 @@ class Attachment:
         Raises:
             HostError: this adapter has no LoRA.
         """
-        self._require_attached()
-        if self._lora is None:
-            raise HostError("this adapter has no LoRA; attach with lora=")
-        self._lora.merge()
+        self._require_lora().merge()
         self._lora = None
 
     def merge_projector(self) -> None:
@@ -327,7 +373,7 @@ class Attachment:
         projector = self._require_projector()
         projector.use(adapter=True)
         projector.remove()
-        self._switch = None
+        self._projector_weights = None
 
     def detach(self) -> None:
         """Give the host back as it was, bit for bit. Detaching twice does nothing."""
@@ -361,44 +407,73 @@ class Attachment:
         """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
 
         Args:
-            directory: created if needed; an adapter already there is replaced, other files stay. At any moment the
-                directory holds the old adapter or the new one, whole.
+            directory: Directory to write, made if needed. An adapter that is there is replaced; other files stay, and
+                so does what its owner wrote in its model card. At any moment the directory holds the old adapter or
+                the new one, whole.
 
         Raises:
-            CheckpointError: the directory cannot be written.
-            HostError: the adapter was detached.
+            CheckpointError: The directory cannot be written.
+            HostError: The adapter was detached.
         """
-        from parrot_adapters.adapter.checkpoint import save_adapter
+        write_adapter(self.snapshot(), Path(directory))
 
+    def snapshot(self) -> AdapterSnapshot:
+        """Everything of the adapter that files hold, as plain values.
+
+        Returns:
+            The snapshot; its tensors are the live ones, not copies.
+
+        Raises:
+            HostError: The adapter was detached.
+        """
         self._require_attached()
-        save_adapter(self, Path(directory))
+        config, parts, switch, lora = self.config, self.parts, self._projector_weights, self._lora
+        return AdapterSnapshot(
+            config=config,
+            chat=self.chat,
+            host=fingerprint(parts, None if switch is None else switch.host_weights()),
+            base_model=hub_name(self.model.config),
+            plugins=plugins_used(config, parts.model_type, parts.plugin, has_layer=self._layer is not None),
+            weights=None if self._layer is None else self._layer.state_dict(),
+            projector=None if switch is None else switch.adapter_weights(),
+            lora_config=None if lora is None else lora.stored_config(),
+            lora=None if lora is None else lora.state_dict(),
+        )
+
+    def bare_state_dict(self, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The host's state dict without any trace of the adapter: no layer, its own projector, no LoRA.
+
+        Args:
+            given: A state dict gathered from the attached host, by a trainer for example; None takes the host's.
+        """
+        parts, switch = self.parts, self._projector_weights
+        state = dict(self.model.state_dict() if given is None else given)
+        if switch is not None:
+            prefix = f"{parts.base_prefix}{parts.projector}."
+            state |= {f"{prefix}{name}": value for name, value in switch.host_weights().items()}
+        layer = f"{parts.base_prefix}{MODULE_NAME}."
+        bare = {name: value for name, value in state.items() if not name.startswith(layer)}
+        return bare if self._lora is None else self._lora.bare_names(bare)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
-        """Save and upload to the Hugging Face Hub; ``options`` go to ``HfApi.upload_folder``."""
-        import tempfile
+        """Save the adapter and upload it to the Hugging Face Hub.
 
-        from huggingface_hub import HfApi
+        Args:
+            repo_id: Name of the repository, ``owner/name``; made if needed. Its model card keeps what its owner wrote.
+            options: Further arguments of ``huggingface_hub.HfApi.upload_folder``.
 
-        api = HfApi()
-        api.create_repo(repo_id, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return api.upload_folder(repo_id=repo_id, folder_path=folder, **options)
+        Returns:
+            What ``upload_folder`` returns: the commit.
+        """
+        return upload_adapter(self.snapshot(), repo_id, **options)
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def install(self, *, owns_projector: bool, lora: Any) -> None:
-        """Put it on the host, whole or, where any of it fails, not at all; called once, where a handle is made."""
-        try:
-            self._put_on(owns_projector=owns_projector, lora=lora)
-        except BaseException:
-            self._take_off()
-            raise
-
     def _put_on(self, *, owns_projector: bool, lora: Any) -> None:
+        """Put the adapter on the host; where any of it fails, :meth:`_take_off` undoes it."""
         host, base = self.model, self.parts.base
         if owns_projector:
-            self._switch = SwitchedWeights(self._trainable_projector(), self._on)
+            self._projector_weights = SwitchedWeights(self._trainable_projector(), self._switch)
         if lora is not None:
             from parrot_adapters.hosts.lora import LanguageModelLora
 
@@ -407,34 +482,34 @@ class Attachment:
             base.add_module(MODULE_NAME, self._layer)
             self._layer.train(host.training)
             self._seam.install()
-        if self._switch is not None:
-            self._switch.install()
+        if self._projector_weights is not None:
+            self._projector_weights.install()
         if self._lora is not None:
-            self._lora.install(self._on)
+            self._lora.install(self._switch)
         prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
         adapter = {f"{prefix}{name}" for name in ([] if self._layer is None else self._layer.state_dict())}
         stand_ins = {
             HANDLE_NAME: self,
-            "save_pretrained": BareSave(self),
+            "save_pretrained": BareHostSave(self, self._overrides),
             "_keys_to_ignore_on_save": adapter | set(getattr(host, "_keys_to_ignore_on_save", None) or ()),
         }
-        self._footprint.put(**stand_ins)
+        self._overrides.put(**stand_ins)
         self._attached = True
 
     def _take_off(self) -> None:
         """Undo :meth:`_put_on`, however far it came; the host's own weights are live afterwards."""
         if self._seam is not None:
             self._seam.remove()
-        if self._switch is not None:
-            self._switch.use(adapter=False)
-            self._switch.remove()
-        if self._objective is not None:
-            self._objective.remove()
+        if self._projector_weights is not None:
+            self._projector_weights.use(adapter=False)
+            self._projector_weights.remove()
+        if self._added_losses is not None:
+            self._added_losses.remove()
         if self._lora is not None:
             self._lora.remove()
         if hasattr(self.parts.base, MODULE_NAME):
             delattr(self.parts.base, MODULE_NAME)
-        self._footprint.remove()
+        self._overrides.remove()
         self._attached = False
 
     def _trainable_projector(self) -> nn.Module:
@@ -475,14 +550,20 @@ class Attachment:
 
     def _require_projector(self) -> SwitchedWeights:
         self._require_attached()
-        if self._switch is None:
+        if self._projector_weights is None:
             raise HostError("this adapter does not own its projector; attach with train_projector=True")
-        return self._switch
+        return self._projector_weights
+
+    def _require_lora(self) -> LanguageModelLora:
+        self._require_attached()
+        if self._lora is None:
+            raise HostError("this adapter has no LoRA; attach with lora=")
+        return self._lora
 
     def _set_active(self, active: bool) -> None:
         self._require_attached()
-        self._on.wanted = active
-        if self._switch is not None:
-            self._switch.use(adapter=active)
+        self._switch.wanted = active
+        if self._projector_weights is not None:
+            self._projector_weights.use(adapter=active)
         if self._lora is not None:
             self._lora.enable(on=active)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.handle import Attachment, attachment_of
+from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.errors import HostError, SelfTestError, explain
 from parrot_adapters.plugins import manager
 
@@ -29,15 +30,15 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
     """Check an attached adapter on real inputs of its host.
 
     Args:
-        model: an attached host, or its handle.
-        inputs: mapping of keyword arguments of the host's forward with at least one image, as its processor makes
+        model: An attached host, or its handle.
+        inputs: Mapping of keyword arguments of the host's forward with at least one image, as its processor makes
             them; no labels. Row 0 must hold text besides the image.
-        tolerance: largest difference allowed between forward's and generate's logits; by default 1% of the
-            adapter's effect in float32, 30% in half precision.
+        tolerance: Largest difference allowed between the logits of forward and generate; None (default) for 1 % of the
+            adapter's effect in float32, 30 % in half precision.
 
     Raises:
-        HostError: nothing is attached, or the inputs are no mapping or hold no image.
-        SelfTestError: the adapter does not act, ignores the text though its router declares that it reads it, differs
+        HostError: Nothing is attached, or the inputs are no mapping or hold no image.
+        SelfTestError: The adapter does not act, ignores the text though its router declares that it reads it, differs
             in generate, routes again there, or leaves traces when disabled.
     """
     handle = model if isinstance(model, Attachment) else attachment_of(model)
@@ -52,9 +53,7 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
             )
         )
     host = handle.model
-    modes = {module: module.training for module in host.modules()}
-    host.eval()
-    try:
+    with evaluation_mode(host):
         with handle.disabled():
             bare = _logits(host, inputs)
         with _perturbed(handle.require_module()), _some_language(handle, inputs):
@@ -63,9 +62,6 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
             with handle.disabled():
                 if not torch.equal(_logits(host, inputs), bare):
                     raise _failure(handle, "disabled(), the host does not give the logits it gave before")
-    finally:
-        for module, training in modes.items():  # one by one: a user may have put parts of it in evaluation mode
-            module.training = training
 
 
 def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolerance: float | None) -> None:
@@ -179,6 +175,7 @@ def _failure(handle: Attachment, what: str, **facts: object) -> SelfTestError:
             what,
             host=f"{type(handle.model).__name__} (model_type {handle.parts.model_type!r})",
             **facts,
-            to_do="this family needs a HostSpec of its own (plugins/README.md), or is not supported by the native seam",
+            to_do="declare how this family is reached (parrot new host NAME begins a plugin with a HostSpec); "
+            "a family whose forward takes no encoded images cannot be reached",
         )
     )

@@ -6,8 +6,7 @@ what to which language, and what do wrong languages cost?
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 from parrot_adapters.analysis.layer_hooks import Pass, ablated, next_token_logits, watched
 from parrot_adapters.analysis.linear_probe import Probe, category_probe, linear_probe
 from parrot_adapters.analysis.token_similarity import Shift, linear_cka, retrieval
+from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.ragged import item_mean
 from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
@@ -185,7 +185,7 @@ def diagnose(
         score = answers_rightly
     languages = list(dict.fromkeys(sample.language for sample in samples))
     tally, seen, scored = Tally(), _Seen(), _Scores()
-    with _evaluating(handle):
+    with evaluation_mode(handle.model):
         for number, sample in enumerate(samples, 1):
             seen.add(handle, sample, tally)
             if score is not None:
@@ -364,14 +364,3 @@ def _look(handle: Attachment, inputs: Mapping[str, Any], language: str) -> tuple
 def _means(looked: Pass) -> tuple[Tensor, Tensor]:
     """(D,) mean visual token before and after."""
     return tuple(item_mean(side, looked.offsets).mean(0).cpu() for side in (looked.before, looked.after))  # type: ignore[return-value]
-
-
-@contextmanager
-def _evaluating(handle: Attachment) -> Iterator[None]:
-    modes = {module: module.training for module in handle.model.modules()}
-    handle.model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

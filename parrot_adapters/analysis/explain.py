@@ -14,6 +14,7 @@ from torch import Tensor
 
 from parrot_adapters.analysis.layer_hooks import Pass, ablated, next_token_logits, rerouted, watched
 from parrot_adapters.analysis.token_similarity import Shift
+from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.routing_statistics import entropy
 from parrot_adapters.errors import ConfigError, HostError
 from parrot_adapters.errors import explain as explained
@@ -123,18 +124,13 @@ def explain(handle: Attachment, prompts: Sequence[PromptInputs], *, decode: Call
         HostError: a prompt without an image, or a host without a language-model head.
     """
     _check(prompts)
-    modes = {module: module.training for module in handle.model.modules()}
-    handle.model.eval()
-    try:
+    with evaluation_mode(handle.model):
         actual = [_run(handle, prompt) for prompt in prompts]
         seen = [_seen(handle, p, logits, aligned, decode) for p, (logits, aligned) in zip(prompts, actual, strict=True)]
         for prompt, mine, about in zip(prompts, actual, seen, strict=True):
             for other, theirs in zip(prompts, actual, strict=True):
                 if other is not prompt:
                     about.swapped[other.label] = _swapped(handle, prompt, mine, theirs[1])
-    finally:
-        for module, training in modes.items():
-            module.training = training
     config = handle.config
     return Explanation(config.router, config.expert, handle.require_module().num_experts, seen)
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.adapter.attach import attach
-from parrot_adapters.adapter.checkpoint import load_adapter
 from parrot_adapters.adapter.handle import Attachment
+from parrot_adapters.adapter.load import load_adapter
 from parrot_adapters.adapter.self_test import self_test
 from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotError, explain
 from parrot_adapters.hosts.load_host import load_model, load_processor

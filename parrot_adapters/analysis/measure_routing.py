@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 from parrot_adapters.errors import ConfigError, HostError, MissingDependencyError, ParrotWarning, explain
 
@@ -61,7 +62,7 @@ def measure_prompts(
     images: Sequence[str | Path] = (),
     language: str,
 ) -> RoutingStatistics:
-    """As :func:`measure_routing`, as statistics that :func:`parrot_adapters.store_routing` keeps."""
+    """As :func:`measure_routing`, as statistics that :func:`parrot_adapters.write_language_routing` keeps."""
     return RoutingStatistics.of(_records(model, adapter, prompts, images, language))
 
 
@@ -109,9 +110,7 @@ def measure_samples(
         None if nothing was routed.
     """
     model, tally = handle.model, Tally()
-    before = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
+    with evaluation_mode(model):
         for sample in samples:
             batch = collator([sample])
             languages = batch.get("parrot_languages") or [None]
@@ -120,9 +119,6 @@ def measure_samples(
                 model(**given)
             for record in log:
                 tally.add(record)
-    finally:
-        for module, training in before.items():
-            module.training = training
     return tally.statistics() if sum(tally.counts.values()) else None
 
 
@@ -149,7 +145,7 @@ def _records(
         raise MissingDependencyError("measuring routing reads pictures\n  to do  pip install pillow") from error
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    from parrot_adapters.adapter.checkpoint import load_adapter
+    from parrot_adapters.adapter.load import load_adapter
 
     processor = AutoProcessor.from_pretrained(model)
     host = AutoModelForImageTextToText.from_pretrained(model).eval()

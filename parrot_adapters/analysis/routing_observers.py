@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 
 if TYPE_CHECKING:
-    from parrot_adapters.adapter.handle import Attachment
     from parrot_adapters.core.routing_record import RoutingRecord
 
 __all__ = ["LOG_VARIABLE", "RoutingLogFile", "RoutingObserver"]
@@ -23,7 +20,7 @@ class RoutingObserver:
     """Adds up what it is shown.
 
     observer = RoutingObserver()
-    with observer.watching(handle):
+    with handle.add_observer(observer):
         train(...)
     print(observer.statistics().flags())
     """
@@ -34,12 +31,6 @@ class RoutingObserver:
     def __call__(self, record: RoutingRecord) -> None:
         """Count one pass."""
         self._tally.add(record)
-
-    @contextmanager
-    def watching(self, handle: Attachment) -> Iterator[RoutingObserver]:
-        """Count every pass through this adapter inside the block."""
-        with handle.observe(self):
-            yield self
 
     def statistics(self) -> RoutingStatistics:
         """What was seen since the last :meth:`reset`.
@@ -57,7 +48,7 @@ class RoutingObserver:
 class RoutingLogFile:
     """Appends a JSON line per pass: usage per expert and language, entropy, collapse.
 
-    The built-in plugin makes one for every adapter attached while ``PARROT_ROUTING_LOG`` names a file, so that any
+    One is made for every adapter attached while ``PARROT_ROUTING_LOG`` names a file, so that any
     training script can be watched as it is. The file is opened for each line: nothing to close, copies are safe.
     """
 

@@ -3,7 +3,7 @@
     PARROT_TENSORBOARD=runs/thai python train.py            # every adapter attached meanwhile is watched
     tensorboard --logdir runs/thai
 
-or, in code of one's own, ``with handle.observe(TensorBoardObserver("runs/thai", handle=handle)): ...``.
+or, in code of one's own, ``with handle.add_observer(TensorBoardObserver("runs/thai", handle=handle)): ...``.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ BUILT_IN = {
     "data": ("parrot_adapters.cli.data:command", "check training data before a GPU is rented; fetch PARROT's"),
     "score": ("parrot_adapters.cli.score:command", "score predictions made elsewhere (MMMB, Multilingual MMBench)"),
 }
+PLUGIN_FILE = "--plugin-file"
 FROM_RECIPES = {
     "train": "train an adapter on a host, in one or two stages; the same command resumes",
     "quickstart": "the whole life cycle on real multilingual pictures, in minutes",
@@ -47,6 +48,8 @@ FROM_RECIPES = {
 def main(argv: list[str] | None = None) -> int:
     """Run ``parrot ARGV`` and return its exit status: 0 done, 1 failed, 2 bad usage."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0].split("=")[0] == PLUGIN_FILE:
+        argv = _with_plugin_file(argv)
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -63,6 +66,21 @@ def main(argv: list[str] | None = None) -> int:
         print(f"parrot: no command {name!r}.{suggest(name, _targets())}\n\n{_help()}", file=sys.stderr)
         return 2
     return _run(target, rest)
+
+
+def _with_plugin_file(argv: list[str]) -> list[str]:
+    """Note the plugin file that the command line asks for, and return what follows it.
+
+    The variable also reaches the processes that a command starts.
+    """
+    if "=" in argv[0]:
+        argv = [*argv[0].split("=", 1), *argv[1:]]
+    _, *rest = argv
+    if not rest or not rest[0]:
+        print(f"parrot: {PLUGIN_FILE} needs the path of a Python file", file=sys.stderr)
+        raise SystemExit(2)
+    os.environ["PARROT_PLUGIN_FILE"] = os.path.abspath(rest[0])
+    return rest[1:]
 
 
 def _run(target: EntryPoint, argv: list[str]) -> int:
@@ -90,4 +108,7 @@ def _targets() -> dict[str, EntryPoint]:
 def _help() -> str:
     described = {name: text for name, (_, text) in BUILT_IN.items()} | FROM_RECIPES
     commands = "\n".join(f"  {name:<18} {described.get(name, '')}" for name in sorted(_targets()))
-    return f"usage: parrot COMMAND [options]\n\n{commands}\n\nparrot COMMAND --help explains one of them."
+    return (
+        f"usage: parrot [{PLUGIN_FILE} FILE] COMMAND [options]\n\n{commands}\n\n"
+        f"parrot COMMAND --help explains one of them. {PLUGIN_FILE} runs a Python file and uses its plugin hooks."
+    )

@@ -64,8 +64,8 @@ def _check(asked: argparse.Namespace) -> int:
 
 def _detector(name: str | None) -> tuple[str | None, Callable[[str], str | None] | None]:
     """The detector asked for, or the first that is installed and works on plain text."""
+    from parrot_adapters.evaluation.matching.plain_text_detector import text_detector
     from parrot_adapters.plugins import manager
-    from parrot_adapters.plugins.plain_text_detector import text_detector
 
     if name is not None:
         return name, text_detector(name)

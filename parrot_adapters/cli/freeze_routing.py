@@ -18,7 +18,7 @@ def command(argv: list[str]) -> int:
         if weights is not None or asked.model is None:
             raise ConfigError("--prompts needs --model, and excludes --weights")
         weights = _measured(asked)
-    from parrot_adapters.adapter.freeze_routing import freeze_routing
+    from parrot_adapters.adapter.fold_experts import freeze_routing
 
     done = freeze_routing(asked.adapter, asked.out, weights=weights, language=asked.language)
     before, after = done.parameters

@@ -15,7 +15,7 @@ def command(argv: list[str]) -> int:
     languages = asked.language or None
     if asked.experts is None and languages is None:
         raise ConfigError("say how many experts to add (--experts N), or for which languages (--language TAG)")
-    from parrot_adapters.adapter.grow import grow_adapter
+    from parrot_adapters.adapter.grow_experts import grow_adapter
 
     number = asked.experts if asked.experts is not None else len(languages or ())
     grown, difference = grow_adapter(asked.adapter, asked.out, number, parents=asked.parent, languages=languages)
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="parrot grow",
         description="Add experts for new languages to a trained adapter. Until they are trained, every answer is what "
-        "it was: see parrot_adapters/adapter/grow.py for why.",
+        "it was (python -m pydoc parrot_adapters.adapter.grow_experts says why).",
     )
     parser.add_argument("adapter", metavar="ADAPTER", help="an adapter directory")
     parser.add_argument("out", metavar="OUT", help="the directory to make")

@@ -20,10 +20,12 @@ def command(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     if (asked.data is None) == (asked.prompts is None):
         raise ConfigError("give a benchmark's --data DIR, or --prompts FILE with --language TAG")
-    from parrot_adapters.adapter.routing_file import store_routing, stored_routing
+    from parrot_adapters.adapter.language_routing import read_language_routing, write_language_routing
 
-    stored_routing(asked.adapter)  # what cannot be stored is known before a model is loaded
-    stored = store_routing(asked.adapter, _of_benchmark(asked) if asked.prompts is None else _of_prompts(asked))
+    read_language_routing(asked.adapter)  # what cannot be stored is known before a model is loaded
+    stored = write_language_routing(
+        asked.adapter, _of_benchmark(asked) if asked.prompts is None else _of_prompts(asked)
+    )
     for language, one in stored.items():
         shares = " ".join(f"{share:.3f}" for share in one.weights)
         print(f"{language:<8} {shares}   over {one.decisions:,}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,13 @@ def command(argv: list[str]) -> int:
     asked = _parser().parse_args(argv)
     if asked.installed:
         return _list_installed(as_json=asked.json)
-    from parrot_adapters.plugins import KINDS, manager
+    from parrot_adapters.errors import ParrotWarning
+    from parrot_adapters.plugins import manager
 
-    components = [component for kind in KINDS for component in manager.components(kind)]
-    unusable = manager.failures()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ParrotWarning)  # the list of failures says it all
+        components = manager.examine()
+        unusable = manager.failures()
     if asked.json:
         print(
             json.dumps(
@@ -48,11 +52,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list_installed(*, as_json: bool) -> int:
-    from parrot_adapters.plugins import installed
+    from parrot_adapters.plugins import KINDS, group_of, installed
 
+    kinds = {group_of(kind): kind for kind in KINDS}
     found = [
         {
             "plugin": point.name,
+            "offers": kinds.get(point.group, "hooks"),
             "target": point.value,
             "distribution": point.dist.name if point.dist else None,
             "version": point.dist.version if point.dist else None,
@@ -62,13 +68,13 @@ def _list_installed(*, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"installed": found}, indent=2, ensure_ascii=False))
     elif found:
-        _print_table(["plugin", "distribution", "version", "target"], [[p[k] for k in _INSTALLED] for p in found])
+        _print_table(list(_INSTALLED), [[p[k] for k in _INSTALLED] for p in found])
     else:
-        print("No plugin distribution is installed (entry-point group 'parrot_adapters').")
+        print("No plugin distribution is installed (entry points parrot_adapters, parrot_adapters.routers ...).")
     return 0
 
 
-_INSTALLED = ("plugin", "distribution", "version", "target")
+_INSTALLED = ("plugin", "offers", "distribution", "version", "target")
 
 
 def _component(component: Component) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def command(argv: list[str]) -> int:
         load_languages(asked.language_data)
     detector = None
     if asked.detector:
-        from parrot_adapters.plugins.plain_text_detector import text_detector
+        from parrot_adapters.evaluation.matching.plain_text_detector import text_detector
 
         detector = text_detector(asked.detector)
     report = score_predictions(

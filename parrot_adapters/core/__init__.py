@@ -7,6 +7,7 @@ Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``
 """
 
 from parrot_adapters.core.control_routers import FrozenRouter, UniformRouter, VisualOnlyRouter
+from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.experts import ConditionedSwiGLUExperts, ExpertBank, MLPExperts, SwiGLUExperts
 from parrot_adapters.core.grown_router import GrownRouter
 from parrot_adapters.core.language_router import LanguageIdRouter, find_language
@@ -53,6 +54,7 @@ __all__ = [
     "TopKRouter",
     "UniformRouter",
     "VisualOnlyRouter",
+    "evaluation_mode",
     "find_language",
     "item_mean",
     "item_of_token",

@@ -26,7 +26,7 @@ LOGIT_FLOOR = -1e4  # stands for log 0: exp of it is exactly zero in float32, an
 
 
 class UniformRouter(nn.Module):
-    """Every expert, equally, always. With one expert: a plain adapter that no prompt steers.
+    """Every expert, equally, always. With one expert: a plain adapter that reads no prompt.
 
     Args:
         width: D.

@@ -10,7 +10,8 @@ nothing of any model library: visual tokens in, visual tokens out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,13 @@ from torch import Tensor, nn
 from parrot_adapters.core.layer_experts import LayerExperts
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.ragged import spread
+from parrot_adapters.core.router_answer import can_be_read, check_form, check_values
 from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
-from parrot_adapters.errors import ConfigError, RoutingError, explain
+from parrot_adapters.errors import ConfigError, ParrotError, RoutingError
 
 __all__ = ["AlignmentLayer", "keep_top_k"]
+
+LOOKED_AT = 4  # passes on an accelerator whose weights are looked at
 
 
 class AlignmentLayer(nn.Module):
@@ -38,6 +42,7 @@ class AlignmentLayer(nn.Module):
         moe_scale: factor of the mixture.
         layer_experts: experts inside the layers of the model that reads the tokens, mixed by the same routing. They are
             kept here and run there; :func:`token_weights` turns the routing into what they need.
+        part_names: names of summary, router and experts in error messages; by default their classes.
 
     Raises:
         ConfigError: ``top_k`` outside 1..E, or no experts anywhere.
@@ -54,6 +59,7 @@ class AlignmentLayer(nn.Module):
         residual_scale: float = 1.0,
         moe_scale: float = 1.0,
         layer_experts: LayerExperts | None = None,
+        part_names: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         if top_k is not None and not 1 <= top_k <= num_experts:
@@ -63,6 +69,8 @@ class AlignmentLayer(nn.Module):
         self.summary, self.router, self.experts, self.layer_experts = summary, router, experts, layer_experts
         self.num_experts, self.top_k = num_experts, top_k
         self.residual_scale, self.moe_scale = residual_scale, moe_scale
+        self.part_names = dict(part_names or {})
+        self._unseen_passes = LOOKED_AT
 
     def forward(
         self,
@@ -83,7 +91,7 @@ class AlignmentLayer(nn.Module):
             offsets: (I + 1,) int64.
             rows: (I,) int64, the prompt each item belongs to.
             text: (R, S, D) prompt embeddings.
-            text_mask: (R, S) bool, True where a token may steer.
+            text_mask: (R, S) bool, True where a token is routing text.
             cls: (I, D) projected CLS tokens, if the vision tower has them.
             token_ids: (R, S) ids of the text, if known.
             languages: a BCP-47 tag or None per row.
@@ -93,14 +101,15 @@ class AlignmentLayer(nn.Module):
             its tokens, unless the router routes per token.
 
         Raises:
-            RoutingError: the router or the experts returned a wrong shape.
+            RoutingError: the router answered wrongly (shapes, types; on a CPU and in the first passes elsewhere also
+                values that are no shares), the experts returned a wrong shape, or one of the parts failed.
         """
         num_items = offsets.numel() - 1
         if num_items == 0:
             nothing = tokens.new_zeros(0, self.num_experts, dtype=torch.float32)
             return Aligned(self._tied(tokens), Routing(nothing, nothing))
         inputs = RoutingInputs(
-            summary=self.summary(tokens, offsets, cls),
+            summary=self._run("summary", tokens, offsets, cls),
             tokens=tokens,
             offsets=offsets,
             text=text,
@@ -110,8 +119,8 @@ class AlignmentLayer(nn.Module):
             languages=None if languages is None else tuple(languages),
         )
         with float32_inside(tokens):  # so that a plugin's router need not think of autocast
-            routed = self.router(inputs)
-        routing = self._checked(routed, num_items, tokens.shape[0])
+            routed = self._run("router", inputs)
+        routing = self._checked(routed, inputs)
         if self.top_k is not None:
             routing = keep_top_k(routing, self.top_k)
         return Aligned(self._mixed(tokens, offsets, routing), routing)
@@ -120,7 +129,7 @@ class AlignmentLayer(nn.Module):
         """(N, D) -> (N, D)"""
         if self.experts is None:
             return tokens
-        mixed = self.experts(tokens.to(self._dtype(self.experts, tokens)), offsets, routing)
+        mixed = self._run("experts", tokens.to(self._dtype(self.experts, tokens)), offsets, routing)
         if not isinstance(mixed, Tensor):
             raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
         if mixed.shape != tokens.shape:
@@ -143,34 +152,39 @@ class AlignmentLayer(nn.Module):
         floating = (p.dtype for p in experts.parameters() if p.is_floating_point())
         return next(floating, tokens.dtype)
 
-    def _checked(self, routing: object, num_items: int, num_tokens: int) -> Routing:
-        if not isinstance(routing, Routing):
-            raise RoutingError(f"the router returned {type(routing).__name__}, not parrot_adapters.Routing")
-        per_item, per_token = (num_items, self.num_experts), (num_tokens, self.num_experts)
-        allowed = {None: (per_item, per_token), False: (per_item,), True: (per_token,)}[routing.per_token]
-        for name in ("weights", "logits"):
-            shape = tuple(getattr(routing, name).shape)
-            if shape not in allowed or shape != tuple(routing.weights.shape):
-                raise RoutingError(
-                    explain(
-                        f"the router returned {name} of shape {shape}.",
-                        expected=f"{per_item} (items, experts) or {per_token} (tokens, experts), logits as weights",
-                        per_token=routing.per_token,
-                    )
-                )
-        for name in ("context", "active"):
-            value, rows = getattr(routing, name), num_items if name == "context" else routing.weights.shape[0]
-            if value is not None and (value.ndim != 2 or value.shape[0] != rows):
-                raise RoutingError(f"the router returned {name} of shape {tuple(value.shape)}; expected ({rows}, ...)")
-        abstain = routing.abstain
-        if abstain is not None and (abstain.dtype != torch.bool or abstain.shape != routing.weights.shape[:1]):
-            raise RoutingError(
-                f"the router returned abstain {abstain.dtype} of shape {tuple(abstain.shape)}; "
-                f"expected torch.bool of shape {tuple(routing.weights.shape[:1])}"
-            )
-        if routing.logits.dtype != torch.float32:
-            raise RoutingError(f"the router returned logits in {routing.logits.dtype}; they must be float32")
+    def _run(self, part: str, *args: Any) -> Any:
+        """The answer of one of the layer's modules. What it raises is an error that names it."""
+        module = getattr(self, part)
+        if torch.compiler.is_compiling():
+            return module(*args)
+        try:
+            return module(*args)
+        except ParrotError:
+            raise
+        except Exception as error:
+            if type(error).__module__.split(".")[0] == "torch":  # out of memory, or checkpointing that stops early
+                raise
+            raise RoutingError(f"{self.name_of(part)} failed: {type(error).__name__}: {error}") from error
+
+    def _checked(self, routed: object, inputs: RoutingInputs) -> Routing:
+        who = self.name_of("router")
+        routing = check_form(who, routed, inputs.rows.numel(), inputs.tokens.shape[0], self.num_experts)
+        if not can_be_read(routing.weights):
+            return routing
+        # On a CPU the look is free; an accelerator would be waited for, so only its first passes are looked at.
+        if routing.weights.device.type == "cpu" or self._unseen_passes > 0:
+            self._unseen_passes = max(0, self._unseen_passes - 1)
+            check_values(who, routing.weights, self.router, inputs)
         return routing
+
+    def name_of(self, part: str) -> str:
+        """How messages name a part: with the plugin it comes from, where :func:`build_layer` knows it.
+
+        Args:
+            part: ``"summary"``, ``"router"`` or ``"experts"``.
+        """
+        known = self.part_names.get(part)
+        return f"the {known}" if known else f"the {part} {type(getattr(self, part)).__name__}"
 
     def extra_repr(self) -> str:
         return f"top_k={self.top_k}, residual_scale={self.residual_scale}, moe_scale={self.moe_scale}"

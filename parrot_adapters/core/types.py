@@ -30,7 +30,7 @@ class RoutingInputs:
         offsets: (I + 1,) int64, item ``i`` is ``tokens[offsets[i]:offsets[i + 1]]``.
         text: (R, S, D) embeddings of the prompts, from the host's own input embeddings. Values where ``text_mask``
             is False are arbitrary and must not change the result.
-        text_mask: (R, S) bool, True where a token may steer: no padding, placeholders, special tokens, answers.
+        text_mask: (R, S) bool, True for routing text: no padding, placeholders, special tokens, answers.
         rows: (I,) int64, the prompt each item belongs to.
         token_ids: (R, S) int64 ids behind ``text``, or None when the host was called with embeddings.
         languages: one BCP-47 tag or None per row, or None when nobody declared or detected any.

@@ -6,19 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from parrot_adapters.data.caption import CaptionFormat
-from parrot_adapters.data.chat import ChatFormat
 from parrot_adapters.data.format_base import DataFormat
-from parrot_adapters.data.llava import LlavaFormat
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.records import Records
-from parrot_adapters.data.sharegpt4v import ShareGPT4VFormat
-from parrot_adapters.data.webdataset import WebDatasetFormat
 from parrot_adapters.errors import DataError, PluginError, explain
-from parrot_adapters.evaluation.benchmark.training_format import MmmbFormat
+from parrot_adapters.plugins import Component, blaming, manager
 
 __all__ = [
-    "FORMATS",
     "choose_format",
     "format_for",
     "format_named",
@@ -26,16 +20,6 @@ __all__ = [
     "reading_suffixes",
     "reads_streams",
 ]
-
-FORMATS: dict[str, type[DataFormat]] = {
-    "sharegpt4v": ShareGPT4VFormat,  # before llava, whose records its own also are
-    "llava": LlavaFormat,
-    "chat": ChatFormat,
-    "mmmb-tsv": MmmbFormat,
-    "caption": CaptionFormat,
-    "webdataset": WebDatasetFormat,
-}
-"""The library's own, most particular first: ``auto`` takes the first that recognises a file."""
 
 JSON_FILES = (".json", ".jsonl")
 DATASETS_FILES = (".parquet",)  # of those that ``datasets`` reads, what is looked for in a directory
@@ -49,17 +33,13 @@ def format_named(name: str) -> DataFormat:
         UnknownNameError: nobody registered it.
         PluginError: what was registered makes no format.
     """
-    from parrot_adapters.plugins import manager
-
     found = manager.find("data-format", name, asked_by="data.sources.format")
     return _made(found)
 
 
 def known_formats() -> dict[str, DataFormat]:
-    """Every registered format by name; the library's own first."""
-    from parrot_adapters.plugins import manager
-
-    return {component.name: _made(component) for component in manager.components("data-format")}
+    """Every registered format by name; the library's own first, most particular first. Faulty ones are left out."""
+    return {component.name: made for component, made in manager.usable("data-format", _made)}
 
 
 def format_for(path: str, name: str) -> DataFormat:
@@ -207,13 +187,9 @@ def _of_this_kind(path: Path) -> dict[str, DataFormat]:
     return {name: known for name, known in known_formats().items() if path.suffix.lower() in known.suffixes}
 
 
-def _made(component: Any) -> DataFormat:
-    try:
-        made = component.factory()
-    except Exception as error:  # a plugin's code, for example a subclass that lacks a method
-        raise PluginError(
-            explain(f"the data format {component.name!r} of {component.plugin} cannot be made.", because=error)
-        ) from error
+def _made(component: Component) -> DataFormat:
+    with blaming(f"the data format {component.name!r} of {component.plugin} cannot be made."):
+        made = component.factory()  # for example of a subclass that lacks a method
     if not isinstance(made, DataFormat):
         raise PluginError(
             explain(

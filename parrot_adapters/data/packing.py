@@ -6,7 +6,8 @@
                  ddd.......
 
 A packed batch says whose each position is (:data:`SEGMENTS`); everything else follows from that: positions, who may see
-whom, which text routes which picture (``interop/packing.py``). It holds the same samples as the batch it is made from.
+whom, which text routes which picture (``hosts/packed_rows.py``). It holds the same samples as the batch it is made
+from.
 
 n  samples    R  rows    S  positions
 """

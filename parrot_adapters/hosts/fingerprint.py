@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.hosts.parts import HostParts
+from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.sampled_places import sampled_places
 
 __all__ = ["fingerprint", "structure_differences", "weights_differ"]

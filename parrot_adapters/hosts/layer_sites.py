@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.core import LayerExpert, LayerExperts
 from parrot_adapters.errors import ConfigError, HostError, explain
-from parrot_adapters.hosts.parts import HostParts
+from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.visual_tokens import CHECKPOINT, recomputed_with_visual_tokens, visual_tokens
 
 __all__ = ["LayerSites", "decoder_layers", "find_linear_layers", "linear_features"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 
 from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain, suggest
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
-from parrot_adapters.hosts.parts import HostParts
+from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.hub_name import hub_name
 
 __all__ = ["LanguageModelLora", "lora_arguments", "mistyped_arguments", "unknown_arguments"]
 
@@ -240,12 +240,12 @@ class LanguageModelLora:
                 if "lora_" in name:
                     yield f"{path}.{name}", parameter
 
-    def save_config(self, directory: Path) -> None:
-        """Write peft's own ``adapter_config.json``."""
+    def stored_config(self) -> dict[str, Any]:
+        """Its settings as peft writes them to JSON; the host by its Hub name, if it has one."""
         config = copy.deepcopy(self.config)
         config.inference_mode = True
-        config.base_model_name_or_path = getattr(self.model.config, "_name_or_path", "") or None
-        config.save_pretrained(str(directory))
+        config.base_model_name_or_path = hub_name(self.model.config)
+        return {name: sorted(v) if isinstance(v, set) else v for name, v in config.to_dict().items()}
 
 
 def _layer_names(state: Mapping[str, Tensor]) -> set[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from parrot_adapters.errors import PluginError, explain
-from parrot_adapters.plugins import manager
+from parrot_adapters.plugins import blaming, manager
 
 __all__ = ["make_classes_known", "unknown_model_types"]
 
@@ -25,16 +24,10 @@ def make_classes_known(name: str) -> None:
         if model_type not in offered:
             continue
         found = manager.find("model-class", model_type)
-        try:
+        with blaming(
+            f"the classes of model type {model_type!r} cannot be made known to transformers.", plugin=found.plugin
+        ):
             found.factory()
-        except Exception as error:  # a stranger's code, which imports whatever it needs
-            raise PluginError(
-                explain(
-                    f"the classes of model type {model_type!r} cannot be made known to transformers.",
-                    plugin=found.plugin,
-                    because=f"{type(error).__name__}: {error}",
-                )
-            ) from error
 
 
 def unknown_model_types(name: str) -> list[str]:

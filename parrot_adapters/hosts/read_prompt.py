@@ -1,4 +1,4 @@
-"""Read a prompt as the host will see it: embeddings, placeholders, and which of its text may steer.
+"""Read a prompt as the host will see it: embeddings, placeholders, and its routing text.
 
 R  rows of the batch    S  positions    D  width
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.hosts.chat_format import ChatFormat
-from parrot_adapters.hosts.parts import HostParts
+from parrot_adapters.hosts.host_parts import HostParts
 
 __all__ = ["Prompt", "TextScope", "find_placeholders", "read_prompt"]
 
@@ -23,21 +23,21 @@ class Prompt:
     """One batch of prompts.
 
     Attributes:
-        text: (R, S, D) embeddings; arbitrary where ``steers`` is False.
-        steers: (R, S) bool.
+        text: (R, S, D) embeddings; arbitrary where ``routing_text`` is False.
+        routing_text: (R, S) bool, True for the text that a router reads.
         placeholders: modality -> (R, S) bool.
         token_ids: (R, S), or None when the host was given embeddings.
     """
 
     text: Tensor
-    steers: Tensor
+    routing_text: Tensor
     placeholders: Mapping[str, Tensor]
     token_ids: Tensor | None
 
 
 @dataclass(frozen=True)
 class TextScope:
-    """Which text steers.
+    """Which text of a prompt is routing text, the text that a router reads.
 
     ``first-turn``: the first user turn's words, so that routing is the same in training and inference and independent
     of answers and later turns. Its end is the first assistant header; where the chat format is unknown, the first
@@ -66,15 +66,15 @@ class TextScope:
         return (*self.special_ids, *self.chat.user_header, *self.chat.assistant_header)
 
     def select(self, is_text: Tensor, ids: Tensor | None, labels: Tensor | None) -> Tensor:
-        """(R, S) bool of text -> (R, S) bool of text that steers."""
+        """(R, S) bool of text -> (R, S) bool of routing text."""
         if self.name == "reference":
             return is_text if labels is None else is_text & (labels == -100)
-        steers = is_text
+        routing_text = is_text
         if ids is not None and self.special_ids:
-            steers = steers & ~torch.isin(ids, ids.new_tensor(self.special_ids))
+            routing_text = routing_text & ~torch.isin(ids, ids.new_tensor(self.special_ids))
         start, stop = self._turn(is_text, ids, labels)
         position = torch.arange(is_text.shape[1], device=is_text.device)
-        return steers & (position >= start[:, None]) & (position < stop[:, None])
+        return routing_text & (position >= start[:, None]) & (position < stop[:, None])
 
     def _turn(self, is_text: Tensor, ids: Tensor | None, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """(R,) first and last + 1 position of the first user turn."""
@@ -101,7 +101,7 @@ def read_prompt(parts: HostParts, call: Mapping[str, Any], scope: TextScope, lab
     Args:
         parts: the host.
         call: its arguments; ``input_ids`` or ``inputs_embeds``, and ``attention_mask`` in any shape generate uses.
-        scope: which text steers.
+        scope: which text is routing text.
         labels: (R, S), -100 where ignored.
     """
     ids: Tensor | None = call.get("input_ids")
@@ -122,8 +122,8 @@ def read_prompt(parts: HostParts, call: Mapping[str, Any], scope: TextScope, lab
     real = _real_tokens(call.get("attention_mask"), any_placeholder)
     if labels is not None and labels.shape != any_placeholder.shape:
         labels = None
-    steers = scope.select(~any_placeholder & real, ids, labels)
-    return Prompt(text, steers, placeholders, token_ids)
+    routing_text = scope.select(~any_placeholder & real, ids, labels)
+    return Prompt(text, routing_text, placeholders, token_ids)
 
 
 def find_placeholders(parts: HostParts, call: Mapping[str, Any]) -> dict[str, Tensor]:

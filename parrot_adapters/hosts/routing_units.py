@@ -14,11 +14,11 @@ from torch import Tensor
 
 from parrot_adapters.errors import PlaceholderError, explain
 
-__all__ = ["Units", "find_units", "flatten_features"]
+__all__ = ["RoutingUnits", "find_units", "flatten_features"]
 
 
 @dataclass(frozen=True, eq=False)
-class Units:
+class RoutingUnits:
     """Routing units of a batch.
 
     Attributes:
@@ -51,7 +51,7 @@ def flatten_features(features: Any) -> tuple[list[Tensor], Callable[[list[Tensor
     )
 
 
-def find_units(sizes: list[int], placeholders: Tensor, unit: str) -> Units:
+def find_units(sizes: list[int], placeholders: Tensor, unit: str) -> RoutingUnits:
     """Walk the placeholders row by row and cut them into units.
 
     Args:
@@ -85,4 +85,4 @@ def find_units(sizes: list[int], placeholders: Tensor, unit: str) -> Units:
     if unit == "run":
         cut[1:] |= column[1:] != column[:-1] + 1
     starts = cut.nonzero().squeeze(-1)  # (I,)
-    return Units(torch.cat([starts, starts.new_tensor([total])]), row[starts], item[starts])
+    return RoutingUnits(torch.cat([starts, starts.new_tensor([total])]), row[starts], item[starts])

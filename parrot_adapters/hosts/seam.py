@@ -22,6 +22,7 @@ host's does.
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -35,12 +36,12 @@ from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy, with_columns, without_columns
+from parrot_adapters.hosts.host_parts import Encoder, HostParts
 from parrot_adapters.hosts.key_value_cache import given_cache
 from parrot_adapters.hosts.layer_sites import LayerSites
 from parrot_adapters.hosts.packed_rows import read_apart
-from parrot_adapters.hosts.parts import Encoder, HostParts
 from parrot_adapters.hosts.read_prompt import Prompt, TextScope, find_placeholders, read_prompt
-from parrot_adapters.hosts.routing_units import Units, find_units, flatten_features
+from parrot_adapters.hosts.routing_units import RoutingUnits, find_units, flatten_features
 from parrot_adapters.hosts.visual_tokens import VisualTokens, enter_call, leave_call
 
 __all__ = ["NativeSeam"]
@@ -62,7 +63,7 @@ class NativeSeam:
     Args:
         parts: the host.
         layer: the adapter.
-        scope: which text steers.
+        scope: which text is routing text.
         switch: says whether the adapter takes part in a call.
         detector: asked for languages when none were declared.
         sites: where ``layer.layer_experts`` stand in the host; None where it has none.
@@ -79,7 +80,7 @@ class NativeSeam:
     ) -> None:
         self.parts, self.layer, self.scope, self.switch, self.detector = parts, layer, scope, switch, detector
         self.sites = sites
-        self.observers: tuple[Callable[[RoutingRecord], object], ...] = ()
+        self.observers: OrderedDict[int, Callable[[RoutingRecord], object]] = OrderedDict()  # in the order added
         self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
         self._displaced: dict[str, Any] = {}  # what the host's instance had in place of its class's helper
@@ -293,7 +294,9 @@ class NativeSeam:
         units = find_units(sizes, placeholders, spec.unit)
         tokens = torch.cat(features)
         self._check_width(tokens)
-        units = Units(units.offsets.to(tokens.device), units.rows.to(tokens.device), units.items.to(tokens.device))
+        units = RoutingUnits(
+            units.offsets.to(tokens.device), units.rows.to(tokens.device), units.items.to(tokens.device)
+        )
         cls = self._cls(EncodedImages(self.parts.base, modality, output, features, call), units)
         result = self._run(tokens, units, prompt, cls, languages)
         self._record(result, units, modality, languages)
@@ -310,14 +313,14 @@ class NativeSeam:
         return new
 
     def _align_layer(
-        self, layer: Any, units: Units, prompt: Prompt, cls: Tensor | None, languages: Languages | None
+        self, layer: Any, units: RoutingUnits, prompt: Prompt, cls: Tensor | None, languages: Languages | None
     ) -> Any:
         features, restore = flatten_features(layer)
         tokens = self._run(torch.cat(features), units, prompt, cls, languages).tokens
         return restore(list(tokens.split([len(f) for f in features])))
 
     def _run(
-        self, tokens: Tensor, units: Units, prompt: Prompt, cls: Tensor | None, languages: Languages | None
+        self, tokens: Tensor, units: RoutingUnits, prompt: Prompt, cls: Tensor | None, languages: Languages | None
     ) -> Aligned:
         # A host spread over devices may make its visual tokens elsewhere than where the adapter lives.
         weight = next(self.layer.parameters(), tokens)
@@ -327,14 +330,14 @@ class NativeSeam:
             units.offsets.to(device),
             units.rows.to(device),
             prompt.text.to(device),
-            prompt.steers.to(device),
+            prompt.routing_text.to(device),
             cls=None if cls is None else cls.to(device),
             token_ids=None if prompt.token_ids is None else prompt.token_ids.to(device),
             languages=languages,
         )
         return result._replace(tokens=result.tokens.to(tokens.device))
 
-    def _cls(self, encoded: EncodedImages, units: Units) -> Tensor | None:
+    def _cls(self, encoded: EncodedImages, units: RoutingUnits) -> Tensor | None:
         find = self.parts.spec.cls
         found = None if find is None or not self._has_cls else find(encoded)
         return None if found is None else found[units.items]
@@ -351,16 +354,16 @@ class NativeSeam:
 
     def _languages(self, prompt: Prompt) -> Languages | None:
         declared = (_languages.get() or {}).get(id(self))
-        num_rows = prompt.steers.shape[0]
+        num_rows = prompt.routing_text.shape[0]
         if declared is not None:
             if len(declared) != num_rows:
                 raise HostError(f"{len(declared)} languages were declared for a batch of {num_rows} prompts")
             return declared
         if self.detector is not None and prompt.token_ids is not None:
-            return tuple(self.detector(prompt.token_ids, prompt.steers))
+            return tuple(self.detector(prompt.token_ids, prompt.routing_text))
         return None
 
-    def _record(self, result: Aligned, units: Units, modality: str, languages: Languages | None) -> None:
+    def _record(self, result: Aligned, units: RoutingUnits, modality: str, languages: Languages | None) -> None:
         logs = recordings_for(id(self))
         if not logs and not self.observers:
             return
@@ -380,7 +383,7 @@ class NativeSeam:
         )
         for log, graph in logs:
             log.append(record if graph else record.detached())
-        for observer in self.observers:
+        for observer in tuple(self.observers.values()):  # another thread may add or remove one meanwhile
             observer(record.detached())
 
 

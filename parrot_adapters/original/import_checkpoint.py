@@ -13,10 +13,7 @@ are the original's.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.adapter.attach import assemble
+from parrot_adapters.adapter.attach import attach_layer
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.original_names import from_reference, to_reference
+from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.errors import CheckpointError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
-from parrot_adapters.hosts.parts import find_parts
+from parrot_adapters.hosts.host_parts import find_parts
 from parrot_adapters.hosts.weight_files import WeightFiles, write_shards
 from parrot_adapters.original.host_names import (
     ADAPTER_PREFIX,
@@ -117,14 +115,14 @@ def import_reference(
 def _import(
     source: Path, destination: Path, reference: ReferenceConfig, progress: Progress, shard_bytes: int
 ) -> ImportReport:
-    with _appearing(destination) as staging:
+    with appearing_directory(destination, existing="refuse") as staging:
         host, adapter = staging / "host", staging / "adapter"
         host.mkdir()
         image_token_id, notes = carry_over_tokenizer(source, reference, host)
         plan = _Plan(reference, source, image_token_id)
         host_bytes = plan.write_host(host, shard_bytes, progress)
         notes += carry_over_settings(source, reference, host, image_token_id)
-        plan.write_adapter(adapter, name=str(destination / "host"))
+        plan.write_adapter(adapter)
         made = WeightFiles(host)
         return ImportReport(
             host=destination / "host",
@@ -193,7 +191,7 @@ class _Plan:
         progress(total, total)
         return written
 
-    def write_adapter(self, directory: Path, *, name: str) -> None:
+    def write_adapter(self, directory: Path) -> None:
         """Save the adapter through the library's own door, attached to a host that has just the weights that count."""
         state = dict(self.files.read(self.adapter))
         broken = [key for key, value in state.items() if not value.isfinite().all()]
@@ -205,7 +203,6 @@ class _Plan:
         layer = build_layer(self.adapter_config, self.config.text_config.hidden_size)
         layer.load_state_dict(from_reference(weights, self.adapter_config.num_experts), assign=True)
         host = _empty_host(self.config)
-        host.config._name_or_path = name
         recognised = {
             key: self._enlarged(value) if target == EMBEDDING else value
             for key, target in self.host.items()
@@ -215,7 +212,7 @@ class _Plan:
         host.load_state_dict({self.host[key]: value for key, value in recognised.items()}, strict=False, assign=True)
         # Nothing of a host plugin is used, so none shall be asked for when the adapter is loaded.
         parts = replace(find_parts(host), plugin=None)
-        assemble(parts, self.adapter_config, layer, chat=ChatFormat()).save_pretrained(directory)
+        attach_layer(parts, self.adapter_config, layer, chat=ChatFormat()).save_pretrained(directory)
 
     def _enlarged(self, table: Tensor) -> Tensor:
         """An embedding table with rows for the placeholder: the mean of all others."""
@@ -265,21 +262,6 @@ def _empty_host(config: Any) -> Any:
 
     with torch.device("meta"):
         return LlavaForConditionalGeneration(config)
-
-
-@contextmanager
-def _appearing(directory: Path) -> Iterator[Path]:
-    """A staging directory beside ``directory`` that takes its name at the end, or vanishes."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        yield staging
-        staging.chmod(0o755)
-        if directory.exists():
-            directory.rmdir()  # empty, or this fails
-        os.replace(staging, directory)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _some(names: list[str]) -> str | None:

@@ -1,318 +1,432 @@
 """Finding plugins, keeping each one's faults to itself, and looking up what they offer.
 
-Plugins come from four places: the library itself (``builtins.py``, through the same hooks), installed distributions
-with an entry point in the group ``parrot_adapters``, a project-local file ``parrot_plugins.py`` in the working
-directory, and :func:`register`. Environment variables: ``PARROT_PLUGINS_ALLOW`` and ``PARROT_PLUGINS_BLOCK`` (comma
-separated entry-point or distribution names; allow, when set, is exclusive), ``PARROT_PLUGIN_FILE`` (another local
-file; empty for none).
+Components come from five places:
+
+- the library's own table (``built_in.py``);
+- entry points that name a component (groups ``parrot_adapters.routers``, ``parrot_adapters.experts``, ...), imported
+  only when it is asked for;
+- entry points that name a plugin with hooks (group ``parrot_adapters``), imported when a kind is listed or a name is
+  found nowhere else;
+- a Python file that ``PARROT_PLUGIN_FILE`` or :func:`load_file` names;
+- :func:`register`.
+
+Nothing is ever run merely because it lies in the working directory.
+
+Environment variables: ``PARROT_PLUGINS_ALLOW`` and ``PARROT_PLUGINS_BLOCK`` (comma separated entry-point or
+distribution names; allow, when set, is exclusive), ``PARROT_PLUGIN_FILE``.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import re
-import sys
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property, partial
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, TypeVar
 
 import pluggy
 
-from parrot_adapters.errors import ConfigError, PluginError, UnknownNameError, explain, suggest
+from parrot_adapters.errors import ConfigError, ParrotWarning, PluginError, UnknownNameError, explain, suggest
 from parrot_adapters.plugins import hookspecs
+from parrot_adapters.plugins.built_in import BUILT_IN
+from parrot_adapters.plugins.components import BUILT_IN_PLUGIN, Component, PluginInfo
+from parrot_adapters.plugins.faults import SLOW_AFTER, blaming, described, named_when_slow, passes_through
+from parrot_adapters.plugins.kinds import HOOKS_GROUP, KINDS, group_of
+from parrot_adapters.plugins.metadata import barred, info_of, installed
+from parrot_adapters.plugins.plugin_file import module_from
 
-__all__ = ["Component", "PluginInfo", "PluginManager", "find", "installed", "load_file", "manager", "register"]
+__all__ = ["PluginManager", "find", "load_file", "manager", "register"]
 
-KINDS = {  # of components: the hook that collects them
-    "router": "register_routers",
-    "expert": "register_experts",
-    "summary": "register_summaries",
-    "loss": "register_losses",
-    "host": "register_hosts",
-    "detector": "register_detectors",
-    "observer": "register_observers",
-    "benchmark": "register_benchmarks",
-    "model-class": "register_model_classes",
-    "data-format": "register_data_formats",
-    "example": "register_examples",
-}
+T = TypeVar("T")
+
+DATA_KINDS = ("host", "benchmark", "example")  # may be registered as data instead of a function that makes them
+USUAL_FILE = "parrot_plugins.py"
 
 
-@dataclass(frozen=True)
-class PluginInfo:
-    """Where a plugin comes from, and what went wrong with it, if anything did.
-
-    Attributes:
-        name: entry-point name, file name, or the name it was registered under.
-        source: ``"built in"``, ``"entry point"``, ``"file"`` or ``"registered"``.
-        distribution: installed distribution, or None.
-        version: its version, or None.
-        error: why it could not be used, or None.
-        barred: it was left out on purpose, by an environment variable.
-    """
-
-    name: str
-    source: str
-    distribution: str | None = None
-    version: str | None = None
-    error: str | None = None
-    barred: bool = False
-
-    def __str__(self) -> str:
-        if self.distribution:
-            return f"{self.distribution} {self.version or '(no version)'}"
-        return self.source if self.source == "built in" else f"{self.name} ({self.source})"
-
-
-@dataclass(frozen=True)
-class Component:
-    """One thing that a plugin offers under a name.
-
-    Attributes:
-        kind: one of :data:`KINDS`.
-        name: as registered.
-        factory: what was registered: a callable, or data for the kinds that are data (hosts, benchmarks, examples).
-        plugin: who offers it.
-    """
-
-    kind: str
-    name: str
-    factory: Any
-    plugin: PluginInfo
-
-
-@dataclass
 class PluginManager:
-    """pluggy's manager with per-plugin error isolation and provenance. The library keeps one: :data:`manager`."""
+    """pluggy's manager with provenance, late import and per-plugin isolation. The library keeps one: :data:`manager`.
 
-    pm: pluggy.PluginManager = field(default_factory=lambda: pluggy.PluginManager(hookspecs.PROJECT))
-    infos: dict[str, PluginInfo] = field(default_factory=dict)  # by pluggy name; failed ones included
-    _loaded: bool = False
+    Args:
+        entry_points: function that returns the entry points of plugins; the installed ones by default.
+        slow_after: seconds of import after which a plugin is named in a warning.
 
-    def __post_init__(self) -> None:
+    Attributes:
+        pm: pluggy's own manager, with the plugins whose hooks are in use.
+    """
+
+    def __init__(
+        self, entry_points: Callable[[], Iterable[EntryPoint]] = installed, slow_after: float = SLOW_AFTER
+    ) -> None:
+        self.pm = pluggy.PluginManager(hookspecs.PROJECT)
         self.pm.add_hookspecs(hookspecs)
+        self._entry_points, self._slow_after = entry_points, slow_after
+        self._plugins: dict[str, PluginInfo] = {}  # those with hooks by pluggy's name, failed ones included
+        self._faults: dict[PluginInfo, list[str]] = {}
+        self._barred: dict[PluginInfo, str] = {}
+        self._file_read = False
+        self._lock = threading.RLock()  # two threads may look up their first names at once
+
+    # -- adding plugins by hand ---------------------------------------------------------------------------------------
 
     def register(self, plugin: object, name: str | None = None) -> str:
         """Use a module or object with hook implementations as a plugin, in this process.
 
         Args:
-            plugin: anything with functions marked ``@hookimpl``.
-            name: shown in messages; defaults to the object's ``__name__`` or type name.
+            plugin: module or object with functions marked ``@hookimpl``.
+            name: name shown in messages; by default the object's ``__name__`` or type name.
 
         Returns:
             The name it got.
 
         Raises:
-            PluginError: it implements unknown hooks or no hook at all, or the name is taken.
+            PluginError: it implements unknown hooks or no hook at all, or the name is taken or blocked.
         """
         name = name or str(getattr(plugin, "__name__", type(plugin).__name__))
-        if name in self.infos:
-            raise PluginError(f"plugin {name!r} cannot be registered: the name is taken by {self.infos[name]}")
-        error = self._add(plugin, PluginInfo(name, "registered"))
-        if error:
-            self.infos.pop(name)  # the caller was told; nothing stays behind
-            raise PluginError(f"plugin {name!r} cannot be registered: {error}")
+        with self._lock:
+            if name in self._plugins:
+                raise PluginError(f"plugin {name!r} cannot be registered: the name is taken by {self._plugins[name]}")
+            try:
+                self._add(plugin, PluginInfo(name, "registered"))
+            except PluginError as error:
+                raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
         return name
 
     def unregister(self, name: str) -> None:
         """Forget a plugin; unknown names are ignored."""
-        if self.pm.get_plugin(name) is not None:
-            self.pm.unregister(name=name)
-        self.infos.pop(name, None)
+        with self._lock:
+            if self.pm.get_plugin(name) is not None:
+                self.pm.unregister(name=name)
+            info = self._plugins.pop(name, None)
+            if info is not None:
+                self._faults.pop(info, None)
 
     def load_file(self, path: str | os.PathLike[str]) -> PluginInfo:
-        """Load a Python file as a plugin. A fault in it is recorded in the returned info, not raised."""
-        path = Path(path).resolve()
-        info = PluginInfo(self._free(path.name, path.parent), "file")
-        try:
-            module = _module_from(path)
-        except (Exception, SystemExit) as error:
-            return self._fail(info, error)
-        self._add(module, info)
-        return self.infos[info.name]
+        """Run a Python file as a plugin. A fault in it is a warning and stands in the returned info; it is not raised.
 
-    def components(self, kind: str) -> list[Component]:
-        """All registered components of a kind (``"router"``, ``"expert"``, ``"host"``, ...), built-ins first.
-
-        Raises:
-            ConfigError: no such kind. A plugin whose hook fails is recorded in :meth:`failures`, not raised.
+        Args:
+            path: file with functions marked ``@hookimpl``. It is code: load only what you would run.
         """
-        if kind not in KINDS:
-            raise ConfigError(explain(f"no kind of component is named {kind!r}.", known=", ".join(KINDS)))
-        self.load()
-        found: list[Component] = []
-        for name, plugin in self.pm.list_name_plugin():
-            if plugin is None:
-                continue
-            others = [p for p in self.pm.get_plugins() if p is not plugin]
-            hook = self.pm.subset_hook_caller(KINDS[kind], others)
-            mine: list[Component] = []
-            try:
-                hook(register=_collector(kind, self.infos[name], mine))
-            except (Exception, SystemExit) as error:  # this plugin's fault stays its own
-                self._fail(self.infos[name], error)
-                continue
-            found += mine
-        return found
+        path = Path(path).resolve()
+        with self._lock:
+            info = PluginInfo(self._free(path.name, path.parent), "file")
+            self._import(info, partial(module_from, path))
+            return self._with_faults(info)
+
+    # -- looking components up ----------------------------------------------------------------------------------------
 
     def find(self, kind: str, name: str, *, asked_by: str | None = None) -> Component:
-        """The component of that name.
+        """The component of that name, imported; nothing else is, unless no table and no metadata holds the name.
 
         Args:
             kind: one of :data:`KINDS`: ``"router"``, ``"expert"``, ``"host"``, ...
-            name: as registered.
-            asked_by: shown in the error, e.g. ``"AdapterConfig.router"``.
+            name: name under which it is offered.
+            asked_by: setting or command named in the error, e.g. ``"AdapterConfig.router"``.
 
         Raises:
             ConfigError: no such kind.
-            UnknownNameError: nobody registered it; the message lists what exists and which plugins failed to load.
-            PluginError: two plugins registered it.
+            UnknownNameError: nobody offers it; the message lists what exists and which plugins failed to load.
+            PluginError: two plugins offer it, or the one that does cannot be imported.
         """
-        everything = self.components(kind)
-        matches = [c for c in everything if c.name == name]
-        if len(matches) == 1:
+        _require_kind(kind)
+        with self._lock:
+            self._read_asked_file()
+            matches = _named(name, self._offered(kind))
+            if not matches:
+                self.load()
+                matches = _named(name, self._offered(kind))
+            if not matches:
+                raise self._unknown(kind, name, asked_by)
+            if len(matches) > 1 and not _one_thing(matches):
+                raise _clash(kind, name, matches)
+            matches[0].factory  # noqa: B018 - imported here, so that whoever asked hears of it here
             return matches[0]
-        if matches:
-            raise PluginError(
+
+    def components(self, kind: str) -> list[Component]:
+        """All components of a kind (``"router"``, ``"expert"``, ``"host"``, ...), the library's own first.
+
+        Those that an entry point or the library's table names are not imported before their ``factory`` is asked for;
+        :meth:`usable` does so with each plugin's faults kept to itself.
+
+        Raises:
+            ConfigError: no such kind. A plugin whose hook fails is left out with a warning, not raised.
+        """
+        _require_kind(kind)
+        with self._lock:
+            self._read_asked_file()
+            self.load()
+            return self._offered(kind)
+
+    def usable(self, kind: str, make: Callable[[Component], T]) -> list[tuple[Component, T]]:
+        """What a function makes of each component of a kind; a plugin for which it fails is left out with a warning.
+
+        Args:
+            kind: one of :data:`KINDS`.
+            make: function of a component, such as ``lambda component: component.factory()``. What it raises for one of
+                the library's own components is raised.
+        """
+        made: list[tuple[Component, T]] = []
+        for component in self.components(kind):
+            if component.built_in:
+                made.append((component, make(component)))
+                continue
+            try:
+                made.append((component, make(component)))
+            except BaseException as error:
+                if passes_through(error):
+                    raise
+                text = described(error)
+                self.report(component.plugin, text if component.name in text else f"{kind} {component.name!r}: {text}")
+        return made
+
+    def examine(self) -> list[Component]:
+        """Every component there is; all plugins are imported, so that :meth:`failures` is complete."""
+        imported = [self.usable(kind, lambda c: None if c.built_in else c.factory) for kind in KINDS]
+        return [component for pairs in imported for component, _ in pairs]
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def failures(self) -> list[PluginInfo]:
+        """Plugins that could not be loaded or used, or that are barred.
+
+        A component's fault is known once it has been asked for; :meth:`examine` asks for all.
+        """
+        self.load()
+        with self._lock:
+            left_out = [replace(info, error=reason, barred=True) for info, reason in self._barred.items()]
+            return left_out + [self._with_faults(info) for info in self._faults]
+
+    def report(self, plugin: PluginInfo, error: BaseException | str) -> None:
+        """Note a plugin's fault and warn of it, once. It stands in :meth:`failures` from then on.
+
+        Args:
+            plugin: plugin that is to blame.
+            error: fault, as raised or in words.
+        """
+        text = described(error)
+        with self._lock:
+            known = self._faults.setdefault(plugin, [])
+            if text in known:
+                return
+            known.append(text)
+        warnings.warn(
+            ParrotWarning(
                 explain(
-                    f"{kind} {name!r} is registered by {' and by '.join(str(c.plugin) for c in matches)}.",
-                    to_do="uninstall one of them, or name it in PARROT_PLUGINS_BLOCK",
+                    "a plugin is at fault; that part of it is left out, and everything else goes on.",
+                    plugin=plugin if plugin.name in str(plugin) else f"{plugin.name} of {plugin}",
+                    fault=text,
+                    to_do="update or uninstall it, or name it in PARROT_PLUGINS_BLOCK (parrot plugins lists all)",
                 )
-            )
-        raise UnknownNameError(
+            ),
+            stacklevel=2,
+        )
+
+    # -- loading ------------------------------------------------------------------------------------------------------
+
+    def load(self) -> None:
+        """Import the plugins with hooks that installed distributions name, once."""
+        with self._lock:
+            while self._waiting:
+                point = self._waiting.pop(0)
+                try:
+                    self._load_plugin(point)
+                except BaseException:  # the user's interruption: the next call goes on from here
+                    self._waiting.insert(0, point)
+                    raise
+
+    @cached_property
+    def _points(self) -> dict[str, list[EntryPoint]]:
+        """Entry points by group; reading the metadata of all distributions takes a while, so it is done once."""
+        found: dict[str, list[EntryPoint]] = {}
+        for point in self._entry_points():
+            found.setdefault(point.group, []).append(point)
+        return found
+
+    @cached_property
+    def _waiting(self) -> list[EntryPoint]:
+        """Plugins with hooks that are yet to be imported."""
+        return list(self._points.get(HOOKS_GROUP, []))
+
+    def _read_asked_file(self) -> None:
+        asked = os.environ.get("PARROT_PLUGIN_FILE")
+        if asked and not self._file_read:
+            self._file_read = True  # before it runs: it may look names up itself
+            self.load_file(asked)
+
+    def _load_plugin(self, point: EntryPoint) -> None:
+        # pluggy's load_setuptools_entrypoints would let one plugin's error end all, and skip the second of two
+        # distributions whose plugins have one name.
+        info = info_of(point)
+        info = replace(info, name=self._free(info.name, info.distribution))
+        if reason := barred(point):
+            self.pm.set_blocked(info.name)
+            self._barred[info] = reason
+            return
+        self._import(info, point.load)
+
+    def _import(self, info: PluginInfo, load: Callable[[], object]) -> None:
+        """Import and add a plugin; a fault of its own is reported."""
+        self._plugins[info.name] = info
+        try:
+            with named_when_slow(info, self._slow_after):
+                plugin = load()
+            self._add(plugin, info)
+        except BaseException as error:
+            if passes_through(error):
+                del self._plugins[info.name]
+                raise
+            self.report(info, error)
+
+    def _add(self, plugin: object, info: PluginInfo) -> None:
+        """Give a plugin to pluggy.
+
+        Raises:
+            PluginError: it is no plugin; nothing of it stays behind.
+        """
+        if self.pm.is_registered(plugin):
+            raise PluginError(f"this object is registered already, as {self.pm.get_name(plugin)!r}")
+        if self.pm.is_blocked(info.name):
+            raise PluginError("the name is blocked by PARROT_PLUGINS_BLOCK or not in PARROT_PLUGINS_ALLOW")
+        try:
+            with blaming("pluggy refuses it"):
+                self.pm.register(plugin, name=info.name)
+            self._check_hooks(plugin)
+        except BaseException:
+            if self.pm.get_plugin(info.name) is not None:
+                self.pm.unregister(name=info.name)
+            raise
+        self._plugins[info.name] = info
+
+    def _check_hooks(self, plugin: object) -> None:
+        hooks = self.pm.get_hookcallers(plugin) or []
+        if not hooks:
+            raise PluginError("it implements no hook (are its functions marked @hookimpl?)")
+        known = set(KINDS.values())
+        if unknown := [hook.name for hook in hooks if not hook.has_spec()]:
+            near = "; ".join(f"{name!r}.{suggest(name, known)}" for name in unknown)
+            raise PluginError(f"it implements unknown hooks: {near} Known: {', '.join(sorted(known))}")
+        for hook in hooks:
+            mine = [each for each in hook.get_hookimpls() if each.plugin is plugin]
+            if not all("register" in (*each.argnames, *each.kwargnames) for each in mine):
+                raise PluginError(f"its hook {hook.name!r} takes no argument 'register', so it can register nothing")
+
+    def _free(self, name: str, owner: object) -> str:
+        """``name``, or with its owner where another plugin has it."""
+        while name in self._plugins or self.pm.is_blocked(name):
+            name = f"{name} ({owner})"
+        return name
+
+    # -- what is on offer ---------------------------------------------------------------------------------------------
+
+    def _offered(self, kind: str) -> list[Component]:
+        """Components of a kind as far as the table, metadata and the plugins in use show them; imports nothing."""
+        own = BUILT_IN.get(kind, {})
+        found = [Component(kind, name, BUILT_IN_PLUGIN, partial(resolve_name, place)) for name, place in own.items()]
+        for component in [*self._named_by_metadata(kind), *self._registered_by_hooks(kind)]:
+            if component.name in own:
+                self.report(component.plugin, f"{kind} {component.name!r} is the library's own; it needs another name")
+            else:
+                found.append(component)
+        return found
+
+    def _named_by_metadata(self, kind: str) -> Iterator[Component]:
+        for point in self._points.get(group_of(kind), []):
+            info = info_of(point)
+            if reason := barred(point):
+                self._barred[info] = reason
+            else:
+                yield Component(kind, point.name, info, partial(self._imported, kind, point, info))
+
+    def _imported(self, kind: str, point: EntryPoint, info: PluginInfo) -> Any:
+        slowly = named_when_slow(info, self._slow_after)
+        try:
+            with blaming(f"{kind} {point.name!r} of {info} cannot be imported."), slowly:
+                factory = point.load()
+            _require_factory(kind, point.name, factory)
+        except PluginError as error:
+            self.report(info, error)
+            raise
+        return factory
+
+    def _registered_by_hooks(self, kind: str) -> Iterator[Component]:
+        for name, plugin in self.pm.list_name_plugin():
+            if plugin is None:
+                continue
+            others = [each for each in self.pm.get_plugins() if each is not plugin]
+            hook = self.pm.subset_hook_caller(KINDS[kind], others)
+            mine: list[Component] = []
+            try:
+                hook(register=_collector(kind, self._plugins[name], mine))
+            except BaseException as error:  # this plugin's fault stays its own
+                if passes_through(error):
+                    raise
+                self.report(self._plugins[name], error)
+                continue
+            yield from mine
+
+    def _with_faults(self, info: PluginInfo) -> PluginInfo:
+        return replace(info, error="; ".join(self._faults.get(info, [])) or None)
+
+    def _unknown(self, kind: str, name: object, asked_by: str | None) -> UnknownNameError:
+        everything = self._offered(kind)
+        unread = Path(USUAL_FILE).is_file() and not self._file_read
+        return UnknownNameError(
             explain(
                 f"no {kind} named {name!r}.{suggest(str(name), [c.name for c in everything])}",
                 asked_by=asked_by,
                 known="; ".join(_by_plugin(everything)) or f"no {kind} at all",
                 failed="; ".join(f"{i}: {i.error}" for i in self.failures()) or None,
+                not_read=f"{USUAL_FILE} of this directory: PARROT_PLUGIN_FILE={USUAL_FILE} asks for it"
+                if unread
+                else None,
                 to_do="install the plugin that offers it (parrot plugins shows what is there)",
             )
         )
 
-    def failures(self) -> list[PluginInfo]:
-        """Plugins that could not be loaded or used, or that are barred. A hook that fails is known once it has run."""
-        self.load()
-        return [info for info in self.infos.values() if info.error]
 
-    def load(self) -> None:
-        """Load built-ins, entry points and the local file, once."""
-        if self._loaded:
-            return
-        self._loaded = True
-        from parrot_adapters.plugins import builtins
-
-        self._add(builtins, PluginInfo(self._free("builtins", "parrot_adapters"), "built in"))
-        for point in installed():
-            self._load_entry_point(point)
-        asked = os.environ.get("PARROT_PLUGIN_FILE")
-        local = Path("parrot_plugins.py" if asked is None else asked)
-        if asked or (asked is None and local.is_file()):
-            self.load_file(local)
-
-    def _load_entry_point(self, point: EntryPoint) -> None:
-        dist = point.dist
-        distribution = dist.name if dist else None
-        version = str(dist.version) if dist and dist.version else None
-        info = PluginInfo(self._free(point.name, distribution), "entry point", distribution, version)
-        if reason := _barred(point):
-            self.infos[info.name] = replace(info, error=reason, barred=True)
-            return
-        try:
-            plugin = point.load()
-        except (Exception, SystemExit) as error:
-            self._fail(info, error)
-            return
-        self._add(plugin, info)
-
-    def _free(self, name: str, owner: object) -> str:
-        """``name``, or with its owner where another plugin has it."""
-        while name in self.infos:
-            name = f"{name} ({owner})"
-        return name
-
-    def _add(self, plugin: object, info: PluginInfo) -> str | None:
-        self.infos[info.name] = info
-        if self.pm.is_registered(plugin):
-            return self._fail(info, f"this object is registered already, as {self.pm.get_name(plugin)!r}").error
-        try:
-            self.pm.register(plugin, name=info.name)
-            self._reject_unknown_hooks(plugin)
-        except Exception as error:
-            if self.pm.get_plugin(info.name) is not None:
-                self.pm.unregister(name=info.name)
-            return self._fail(info, error).error
-        if not self.pm.get_hookcallers(plugin):
-            self.pm.unregister(name=info.name)
-            return self._fail(info, "it implements no hook (are its functions marked @hookimpl?)").error
-        return None
-
-    def _reject_unknown_hooks(self, plugin: object) -> None:
-        known = set(KINDS.values())
-        unknown = [n for n in dir(plugin) if n not in known and self.pm.parse_hookimpl_opts(plugin, n) is not None]
-        if unknown:
-            near = "; ".join(f"{name!r}.{suggest(name, known)}" for name in unknown)
-            raise PluginError(f"it implements unknown hooks: {near} Known: {', '.join(sorted(known))}")
-
-    def _fail(self, info: PluginInfo, error: BaseException | str) -> PluginInfo:
-        text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        text = str(error) if isinstance(error, PluginError) else text
-        failed = replace(info, error=text)
-        self.infos[info.name] = failed
-        return failed
+def _require_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise ConfigError(explain(f"no kind of component is named {kind!r}.", known=", ".join(KINDS)))
 
 
-def installed() -> list[EntryPoint]:
-    """Entry points of plugin distributions, from metadata alone; imports nothing."""
-    return sorted(entry_points(group=hookspecs.PROJECT), key=lambda point: point.name)
+def _require_factory(kind: str, name: str, factory: object) -> None:
+    if not callable(factory) and kind not in DATA_KINDS:
+        raise PluginError(f"{kind} {name!r} must be registered with a factory, not {type(factory).__name__}")
 
 
-def _module_from(path: Path) -> ModuleType:
-    """Run a Python file as a module of its own."""
-    name = f"_parrot_plugin_file_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and pickle look there
+def _named(name: str, components: Iterable[Component]) -> list[Component]:
+    return [component for component in components if component.name == name]
+
+
+def _one_thing(matches: list[Component]) -> bool:
+    """Whether a component is merely offered twice, for example by an entry point and by a hook of one module."""
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        return len({id(component.factory) for component in matches}) == 1
+    except PluginError:
+        return False
 
 
-def _barred(point: EntryPoint) -> str | None:
-    names = {_canonical(point.name), _canonical(point.dist.name if point.dist else "")}
-    allow, block = _names("PARROT_PLUGINS_ALLOW"), _names("PARROT_PLUGINS_BLOCK")
-    if allow and not names & allow:
-        return "not in PARROT_PLUGINS_ALLOW"
-    return "blocked by PARROT_PLUGINS_BLOCK" if names & block else None
-
-
-def _names(variable: str) -> set[str]:
-    return {_canonical(part) for part in os.environ.get(variable, "").split(",") if part.strip()}
-
-
-def _canonical(name: str) -> str:
-    """As packaging compares names: ``Parrot_Router.X`` is ``parrot-router-x``."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+def _clash(kind: str, name: str, matches: list[Component]) -> PluginError:
+    return PluginError(
+        explain(
+            f"{kind} {name!r} is registered by {' and by '.join(str(component.plugin) for component in matches)}.",
+            to_do="uninstall one of them, or name it in PARROT_PLUGINS_BLOCK",
+        )
+    )
 
 
 def _collector(kind: str, plugin: PluginInfo, into: list[Component]) -> Callable[[str, Any], None]:
     def register(name: str, factory: Any) -> None:
         if not isinstance(name, str) or not name:
             raise PluginError(f"the name of a {kind} must be a string, not {name!r}")
-        if not callable(factory) and kind not in ("host", "benchmark", "example"):  # those are data
-            raise PluginError(f"{kind} {name!r} must be registered with a factory, not {type(factory).__name__}")
+        _require_factory(kind, name, factory)
         if any(c.name == name for c in into):
             raise PluginError(f"{kind} {name!r} is registered twice by the same plugin")
-        into.append(Component(kind, name, factory, plugin))
+        into.append(Component(kind, name, plugin, lambda: factory))
 
     return register
 

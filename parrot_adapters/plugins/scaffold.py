@@ -1,4 +1,4 @@
-"""What ``parrot new`` writes: a small working distribution with an entry point, a test and a README."""
+"""What ``parrot new`` writes: a small working distribution with an entry point, tests and a README."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def write_plugin(kind: str, name: str, out: Path | None = None) -> Path:
 
     Args:
         kind: ``"router"``, ``"expert"`` or ``"host"``.
-        name: what users will write in a config, in lower case with hyphens: ``"my-router"``.
-        out: directory to make; None is ``parrot-KIND-NAME`` here. It must not exist, or be empty.
+        name: name that users will write in a configuration, in lower case with hyphens: ``"my-router"``.
+        out: directory to make, which must not exist or be empty; by default ``parrot-KIND-NAME`` in the working
+            directory.
 
     Returns:
         The directory.
@@ -36,14 +37,19 @@ def write_plugin(kind: str, name: str, out: Path | None = None) -> Path:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} exists already and is not empty")
     class_name = "".join(word.capitalize() for word in name.split("-"))
+    type_name = f"{class_name}{'Experts' if kind == 'expert' else kind.capitalize()}"
     words = {
         "kind": kind,
         "name": name,
         "distribution": f"parrot-{kind}-{name}",
         "module": f"parrot_{kind}_{name.replace('-', '_')}",
-        "type": f"{class_name}{'Experts' if kind == 'expert' else kind.capitalize()}",
+        "type": type_name,
+        "target": "SPEC" if kind == "host" else type_name,
+        "group": f"{kind}s",
+        "kinds": "expert banks" if kind == "expert" else f"{kind}s",
         "model_type": name.replace("-", "_"),
     }
+    words["entry_point_test"] = Template(ENTRY_POINT_TEST).substitute(words)
     files = {
         "pyproject.toml": PYPROJECT,
         "README.md": READMES[kind],
@@ -80,9 +86,9 @@ dependencies = ["parrot_adapters>=0.1"]
 [project.optional-dependencies]
 test = ["pytest>=8", "hypothesis>=6.100"]
 
-# How parrot_adapters finds the plugin: the module is imported, its functions marked @hookimpl are called.
-[project.entry-points.parrot_adapters]
-$name = "$module"
+# How parrot_adapters finds it: by this line, and the module is imported once somebody asks for the name.
+[project.entry-points."parrot_adapters.$group"]
+$name = "$module:$target"
 
 [tool.setuptools]
 py-modules = ["$module"]
@@ -100,7 +106,7 @@ N visual tokens    I items (images)    R rows (prompts)    S text tokens    D wi
 from __future__ import annotations
 
 import torch
-from parrot_adapters import Routing, RoutingInputs, hookimpl
+from parrot_adapters import Routing, RoutingInputs
 from torch import nn
 
 
@@ -113,7 +119,7 @@ class $type(nn.Module):
         temperature: above one evens the weights out.
     """
 
-    # What it promises, for `parrot check router:$name`; see parrot_adapters.testing.RouterTraits.
+    # Its traits, for `parrot check router:$name`; see parrot_adapters.testing.RouterTraits.
     conformance = {"uses_text": True, "sparse": False, "stochastic": False}
 
     def __init__(self, width: int, num_experts: int, *, temperature: float = 1.0) -> None:
@@ -122,17 +128,12 @@ class $type(nn.Module):
         self.gate = nn.Parameter(torch.randn(num_experts, width) * width**-0.5)  # (E, D)
 
     def forward(self, inputs: RoutingInputs) -> Routing:
-        steers = inputs.text_mask[..., None]  # (R, S, 1), False for padding, placeholders, special tokens
-        words = inputs.text.float().masked_fill(~steers, 0.0)  # whatever stands there must not count
-        prompt = words.sum(1) / steers.sum(1).clamp(min=1)  # (R, D)
+        counts = inputs.text_mask[..., None]  # (R, S, 1), False for padding, placeholders, special tokens
+        words = inputs.text.float().masked_fill(~counts, 0.0)  # whatever stands elsewhere must not count
+        prompt = words.sum(1) / counts.sum(1).clamp(min=1)  # (R, D)
         context = prompt[inputs.rows]  # (I, D), each image reads its own prompt
         logits = context @ self.gate.float().T / self.temperature  # (I, E), float32 whatever the host's dtype
         return Routing(logits.softmax(-1), logits, context)
-
-
-@hookimpl
-def register_routers(register):
-    register("$name", $type)
 '''
 
 EXPERT = '''\
@@ -145,7 +146,6 @@ from __future__ import annotations
 
 import torch
 from einops import einsum
-from parrot_adapters import hookimpl
 from parrot_adapters.core import ExpertBank
 from torch import Tensor, nn
 
@@ -172,11 +172,6 @@ class $type(ExpertBank):
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
         """(n, D) tokens -> (n, e, F) hidden units of the experts in the slice."""
         return einsum(tokens, self.up[experts], "n d, e f d -> n e f").relu().square()
-
-
-@hookimpl
-def register_experts(register):
-    register("$name", $type)
 '''
 
 HOST = '''\
@@ -184,7 +179,7 @@ HOST = '''\
 
 from __future__ import annotations
 
-from parrot_adapters import HostSpec, hookimpl
+from parrot_adapters import HostSpec
 
 SPEC = HostSpec(
     model_types=("$model_type",),  # config.model_type of the models this is for
@@ -193,22 +188,19 @@ SPEC = HostSpec(
     vision_tower=("vision_tower",),
     language_model=("language_model",),
 )
-
-
-@hookimpl
-def register_hosts(register):
-    register("$name", SPEC)
 '''
 
 ROUTER_TEST = '''\
-"""The router keeps every promise of the library's conformance kit, and is found by its name."""
+"""The router passes every conformance check of the library, and the entry point names it."""
 
 from __future__ import annotations
 
-import $module
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
 import torch
 from parrot_adapters import AdapterConfig, build_layer
-from parrot_adapters.plugins import PluginManager
 from parrot_adapters.testing import RouterTraits, router_checks
 from $module import $type
 
@@ -218,10 +210,7 @@ def test_conformance(check):
     check($type)
 
 
-def test_the_module_is_a_plugin():
-    plugins = PluginManager()
-    plugins.register($module, "under test")
-    assert plugins.find("router", "$name").factory is $type
+$entry_point_test
 
 
 def test_the_gate_learns():
@@ -234,13 +223,21 @@ def test_the_gate_learns():
     assert layer.router.gate.grad.any()
 '''
 
+ENTRY_POINT_TEST = """\
+def test_the_entry_point_names_it():
+    declared = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text("utf-8"))
+    target = declared["project"]["entry-points"]["parrot_adapters.$group"]["$name"]
+    assert EntryPoint("$name", target, "parrot_adapters.$group").load() is $target"""
+
 EXPERT_TEST = '''\
-"""The experts keep every promise of the library's conformance kit, and are found by their name."""
+"""The experts pass every conformance check of the library, and the entry point names them."""
 
 from __future__ import annotations
 
-import $module
-from parrot_adapters.plugins import PluginManager
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
 from parrot_adapters.testing import expert_checks
 from $module import $type
 
@@ -250,14 +247,11 @@ def test_conformance(check):
     check($type)
 
 
-def test_the_module_is_a_plugin():
-    plugins = PluginManager()
-    plugins.register($module, "under test")
-    assert plugins.find("expert", "$name").factory is $type
+$entry_point_test
 '''
 
 HOST_TEST = '''\
-"""The declaration is found by its name and says what it is for.
+"""The entry point names the declaration, and it says what it is for.
 
 The test that counts needs a model: build one with random weights from its config, attach with the inputs its processor
 would make, and let the self-test say whether the adapter acts on it, in forward and in generate:
@@ -267,19 +261,19 @@ would make, and let the self-test say whether the adapter acts on it, in forward
 
 from __future__ import annotations
 
-import $module
-from parrot_adapters.plugins import PluginManager
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from $module import SPEC
 
 
-def test_the_module_is_a_plugin():
-    plugins = PluginManager()
-    plugins.register($module, "under test")
-    assert plugins.find("host", "$name").factory is $module.SPEC
+$entry_point_test
 
 
 def test_it_says_what_it_is_for():
-    assert $module.SPEC.model_types == ("$model_type",)
-    assert $module.SPEC.unit in ("item", "run", "row")
+    assert SPEC.model_types == ("$model_type",)
+    assert SPEC.unit in ("item", "run", "row")
 '''
 
 README = """\
@@ -299,7 +293,7 @@ import parrot_adapters as pa
 config = pa.AdapterConfig($kind="$name")
 ```
 
-`parrot check $kind:$name` holds it to every promise the library makes for a $kind.
+`parrot check $kind:$name` runs every conformance check that the library has for $kinds.
 """
 
 HOST_USE = """

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.adapter.files import read_tensors, save_tensors
+from parrot_adapters.adapter.adapter_files import read_tensors, save_tensors
 
 __all__ = ["TRAINER_STATE", "stored_optimizer", "stored_state", "stored_weights", "write_checkpoint"]
 

@@ -9,8 +9,8 @@ The library decides little here. What it does decide:
   makes a unit too, are read twice with a picture (the text steers the adapter) and once without, so they stay gathered
   from their first use in a step; and gradients pass through a frozen language model only on their way to a picture, so
   there they are made to pass always.
-* DDP does not look for unused parameters; the objective gives every one a gradient (``interop/objective.py``).
-* DeepSpeed: ``interop/zero.py``.
+* DDP does not look for unused parameters; the objective gives every one a gradient (``adapter/added_losses.py``).
+* DeepSpeed: ``training/zero.py``.
 * A process uses one device. A machine with several is used through ``torchrun`` or ``accelerate launch``.
 """
 

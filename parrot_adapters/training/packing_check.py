@@ -10,15 +10,15 @@ that confuses the two (Gemma 3's, transformers 5.24) is right by accident as lon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.data.packing import SEGMENTS, PackedCollator, pack, per_position
 from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.hosts.packed_rows import packed_arguments
@@ -101,7 +101,7 @@ def compare_packed(model: Any, base: Any, collate: Collate, samples: Sequence[An
         device: where inputs go.
     """
     one, other = samples
-    with _evaluating(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         alone = [_own_logits(model, collate([sample]), device) for sample in (one, other)]
         packed = _moved(pack(_behind_words(collate([one, other, other, one])), 0, rows=(3, 3)), device)
         segments = packed.pop(SEGMENTS)
@@ -162,17 +162,6 @@ def _distance(found: Tensor, wanted: Tensor) -> float:
 
 def _autocast() -> bool:
     return any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda"))
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    before = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before.items():
-            module.training = training
 
 
 def _refusal(model: Any, **lines: Any) -> ConfigError:

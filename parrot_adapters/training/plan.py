@@ -413,7 +413,7 @@ def shared_among(
         parts["trained weights"] = (half + step.trained) // processes
         parts["gradients"] = half // processes
         parts["optimizer state"] = step.optimizer // processes
-        # What pictures go through, and the embeddings, stay gathered (interop/zero.py); of the rest so much at a time.
+        # What pictures go through, and the embeddings, stay gathered (training/zero.py); of the rest so much at a time.
         # An output head of its own is counted with them though it need not stay.
         parts["communication"] = bucket + outside * width + min(2 * LIVE_PARAMETERS, step.frozen + half)
     if engine == "fsdp2":

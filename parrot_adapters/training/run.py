@@ -232,7 +232,7 @@ class _Run:
             )
             self._require_engine(trainer)
             try:
-                with working.observe(trainer.count_routing), _memory_errors(config), warnings.catch_warnings():
+                with working.add_observer(trainer.count_routing), _memory_errors(config), warnings.catch_warnings():
                     # Nothing here works in place on what the host returns, which is what it warns of.
                     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
                     trainer.train(resume_from_checkpoint=trainer.resumed)

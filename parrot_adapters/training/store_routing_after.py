@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.adapter.routing_file import store_routing
+from parrot_adapters.adapter.language_routing import write_language_routing
 from parrot_adapters.errors import ParrotWarning, explain
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def keep_routing(
         statistics = measure_samples(handle, (data[i] for i in samples_to_measure(data)), collator)
         if statistics is None or not any(statistics.by_language):
             return False
-        store_routing(adapter, statistics)
+        write_language_routing(adapter, statistics)
         return True
     except Exception as error:  # of data, of a host, of a disk: the adapter is saved all the same
         warnings.warn(

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.adapter.adapter_files import LORA_CONFIG
 from parrot_adapters.adapter.attach import attach, attach_projector
-from parrot_adapters.adapter.files import LORA_CONFIG
 from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.hosts.lora import lora_arguments

@@ -7,7 +7,7 @@
   modules: what is left to gather is the rest of the language model, which every micro-batch goes through alike.
   Gradients and optimizer state of what stays whole are shared all the same.
 * Gradients are packed in the order in which they become ready, and summed over the processes by their place in the
-  pack. That order must not depend on pictures either: see ``interop/objective.py``.
+  pack. That order must not depend on pictures either: see ``adapter/added_losses.py``.
 * Weights and optimizer state live in flat partitions, in float32 whatever the arithmetic. Checkpoints hold them by
   parameter name, as those of the other engines do.
 """

@@ -26,7 +26,7 @@ VARIABLE = "PARROT_DETECTOR_LANGUAGES"
 
 
 class LangidDetector:
-    """Detect the language of the text that steers.
+    """Detect the language of the routing text.
 
     Args:
         tokenizer: the host's.

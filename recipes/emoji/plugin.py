@@ -1,6 +1,7 @@
 """The recipe as a plugin of the library: where it is installed, every command can load its hosts.
 
-Named in the entry-point group `parrot_adapters` of pyproject.toml. Importing this costs next to nothing.
+Named in the entry-point groups `parrot_adapters.model_classes` and `parrot_adapters.examples` of pyproject.toml; the
+hooks are for whoever registers the module by hand. Importing this costs next to nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from parrot_adapters import Example, hookimpl
 
-__all__ = ["register_examples", "register_model_classes"]
+__all__ = ["EXAMPLE", "register_examples", "register_model_classes"]
 
 
 @hookimpl
@@ -20,7 +21,7 @@ def register_model_classes(register: Callable[[str, Callable[[], None]], None]) 
 
 @hookimpl
 def register_examples(register: Callable[[str, Example], None]) -> None:
-    register("emoji", Example(make_example, key="3", seconds=20))
+    register("emoji", EXAMPLE)
 
 
 def make_example(directory: Path) -> None:
@@ -36,6 +37,9 @@ def make_example(directory: Path) -> None:
     concepts = drawn_concepts(select_concepts(config.categories, config.max_words, config.limit))
     with one_thread():
         export(concepts, directory, grid=config.grid)
+
+
+EXAMPLE = Example(make_example, key="3", seconds=20)
 
 
 def register_tower() -> None:

@@ -13,9 +13,8 @@ import torch
 
 import parrot_adapters as pa
 from parrot_adapters.adapter import attach as attaching
-from parrot_adapters.adapter.bare_save import BareSave
 from parrot_adapters.adapter.handle import Attachment
-from parrot_adapters.adapter.host_attributes import Footprint
+from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.core import AlignmentLayer
 from parrot_adapters.errors import HostError
 from parrot_adapters.hosts.lora import LanguageModelLora
@@ -29,8 +28,8 @@ STEPS = (
     NativeSeam.__init__,
     NativeSeam.install,
     _Override.__init__,
-    BareSave.__init__,
-    Footprint.put,
+    BareHostSave.__init__,
+    HostOverrides.put,
 )
 PLACES = [
     (step.__code__, line)
@@ -148,7 +147,7 @@ STEPS_AROUND = {
     "building the layer": lambda patch: patch.setattr(attaching, "build_layer", raising),
     "reading the chat format": lambda patch: patch.setattr(attaching.ChatFormat, "from_processor", raising),
     "moving the layer": lambda patch: patch.setattr(AlignmentLayer, "to", raising),
-    "asking plugins for observers": lambda patch: patch.setattr(attaching.Attachment, "watch", raising),
+    "asking plugins for observers": lambda patch: patch.setattr(attaching, "_add_observers", raising),
     "naming the layer's weights": lambda patch: patch.setattr(AlignmentLayer, "state_dict", raising),
     "the layer's mode": lambda patch: patch.setattr(AlignmentLayer, "train", raising),
     "the self-test": lambda patch: patch.setattr("parrot_adapters.adapter.self_test.self_test", raising),
@@ -163,7 +162,7 @@ def test_a_failure_around_it_leaves_the_host_as_it_was(kit, host, small, inputs,
         pa.attach(host, small, processor=Processor(), train_projector=True, lora=kit.LORA, self_test=inputs)
 
 
-@pytest.mark.parametrize("broken", [NativeSeam, Footprint, LanguageModelLora], ids=lambda broken: broken.__name__)
+@pytest.mark.parametrize("broken", [NativeSeam, HostOverrides, LanguageModelLora], ids=lambda broken: broken.__name__)
 def test_the_check_bites_when_something_is_not_taken_off(kit, host, small, inputs, monkeypatch, broken):
     monkeypatch.setattr(broken, "remove", lambda self: None)
     STEPS_AROUND["the self-test"](monkeypatch)
@@ -173,7 +172,7 @@ def test_the_check_bites_when_something_is_not_taken_off(kit, host, small, input
 
 def test_the_check_bites_where_a_half_made_adapter_is_left(kit, host, small, monkeypatch):
     monkeypatch.setattr(Attachment, "_take_off", lambda self: None)
-    monkeypatch.setattr(BareSave, "__init__", raising)
+    monkeypatch.setattr(BareHostSave, "__init__", raising)
     with pytest.raises(AssertionError), Whole(kit, host), pytest.raises(Injected):
         pa.attach(host, small)
 

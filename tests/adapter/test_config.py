@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, dataclass, fields, replace
+from typing import Annotated
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import parrot_adapters as pa
+from parrot_adapters.adapter.field_rules import WholeNumber, field_faults, field_rules
 from parrot_adapters.errors import ConfigError
 
 NAMES = st.text(min_size=1, max_size=8)
@@ -160,3 +162,16 @@ def test_seeds_torch_takes(seed):
 def test_options_are_what_json_can_hold(options):
     with pytest.raises(ConfigError, match="router_options"):
         pa.AdapterConfig(router_options=options)
+
+
+def test_every_field_says_what_it_may_hold():
+    """A field without a rule is never checked, as the double here shows."""
+
+    @dataclass(frozen=True)
+    class Unruled:
+        loose: int = 0
+        held: Annotated[int, WholeNumber(1)] = 1
+
+    assert [name for name, rules in field_rules(pa.AdapterConfig).items() if not rules] == []
+    assert [name for name, rules in field_rules(Unruled).items() if not rules] == ["loose"]
+    assert field_faults(Unruled("no number", 0)) == ["held=0 must be a whole number of at least 1"]

@@ -78,7 +78,7 @@ def test_disabled_and_detached_it_is_the_bare_host(kit, stage1, make_host, input
 
 def test_nothing_is_routed_and_nobody_waits_for_it(stage1, inputs) -> None:
     seen: list[Any] = []
-    with stage1.record_routing() as log, stage1.observe(seen.append), stage1.languages(["tr", None]):
+    with stage1.record_routing() as log, stage1.add_observer(seen.append), stage1.languages(["tr", None]):
         stage1.model(**inputs)
     assert log == seen == []
     for act in (stage1.require_module, stage1.reference_state_dict, lambda: pa.self_test(stage1, inputs)):

@@ -54,14 +54,14 @@ def test_exact_with_projector_and_lora(kit, full, make_host, inputs, tmp_path):
 def test_the_check_bites_when_a_weight_is_lost(kit, host, make_host, inputs, tmp_path, small, monkeypatch):
     handle = pa.attach(host, small)
     kit.disturb(handle)
-    from parrot_adapters.adapter import checkpoint
+    from parrot_adapters.adapter import save
 
-    whole = checkpoint.save_tensors
+    whole = save.save_tensors
 
     def rounded(tensors, path):
         whole({name: value.bfloat16().float() for name, value in tensors.items()}, path)
 
-    monkeypatch.setattr(checkpoint, "save_tensors", rounded)
+    monkeypatch.setattr(save, "save_tensors", rounded)
     with pytest.raises(AssertionError, match="changed"):
         check_round_trip(kit, handle, make_host, inputs, tmp_path / "adapter")
 

@@ -28,7 +28,7 @@ def run(handle, inputs):
 
 def test_an_observer_sees_what_was_recorded(handle, inputs):
     observer = RoutingObserver()
-    with observer.watching(handle), handle.languages(["en", "tr", None]), handle.record_routing() as log:
+    with handle.add_observer(observer), handle.languages(["en", "tr", None]), handle.record_routing() as log:
         run(handle, inputs)
         run(handle, inputs)
     assert observer.statistics() == RoutingStatistics.of(log)
@@ -42,16 +42,39 @@ def test_an_observer_sees_what_was_recorded(handle, inputs):
 
 def test_observers_change_no_answer_and_see_no_graph(handle, inputs):
     expected, seen = run(handle, inputs), []
-    with handle.observe(seen.append):
+    with handle.add_observer(seen.append):
         logits = handle.model(**inputs).logits
     assert torch.equal(logits, expected)
     assert logits.requires_grad
     assert not seen[0].weights.requires_grad
 
 
+def test_an_observer_is_taken_off_once(handle, inputs):
+    first, second = [], []
+    kept, removed = handle.add_observer(first.append), handle.add_observer(second.append)
+    run(handle, inputs)
+    removed.remove()
+    removed.remove()
+    run(handle, inputs)
+    assert (len(first), len(second)) == (2, 1)
+    with kept:
+        run(handle, inputs)
+    run(handle, inputs)
+    assert len(first) == 3
+
+
+def test_one_observer_may_be_there_twice(handle, inputs):
+    seen = []
+    with handle.add_observer(seen.append):
+        with handle.add_observer(seen.append):
+            run(handle, inputs)
+        run(handle, inputs)
+    assert len(seen) == 3
+
+
 def test_other_threads_are_seen(handle, inputs):
     seen = []
-    with handle.observe(seen.append):
+    with handle.add_observer(seen.append):
         thread = threading.Thread(target=run, args=(handle, inputs))
         thread.start()
         thread.join()
@@ -64,7 +87,7 @@ def test_no_record_is_made_when_nobody_listens(handle, inputs, monkeypatch):
 
     monkeypatch.setattr(native, "RoutingRecord", forbidden)
     run(handle, inputs)
-    with handle.observe(lambda record: None), pytest.raises(AssertionError, match="for nobody"):
+    with handle.add_observer(lambda record: None), pytest.raises(AssertionError, match="for nobody"):
         run(handle, inputs)  # the double bites
 
 
@@ -104,4 +127,4 @@ def test_the_environment_can_name_a_file(host, inputs, tmp_path, monkeypatch):
 def test_nothing_is_written_unasked(host, inputs, tmp_path, monkeypatch):
     monkeypatch.delenv("PARROT_ROUTING_LOG", raising=False)
     handle = pa.attach(host, ADAPTER)
-    assert handle._seam.observers == ()
+    assert not handle._seam.observers

@@ -48,7 +48,7 @@ def curves(directory):
 @needs_tensorboard
 def test_curves_are_the_statistics(handle, inputs, tmp_path):
     observer = TensorBoardObserver(tmp_path, every=2, handle=handle)
-    with handle.observe(observer), handle.record_routing() as log:
+    with handle.add_observer(observer), handle.record_routing() as log:
         run(handle, inputs, 4)
     seen = RoutingStatistics.of(log)
     found = curves(tmp_path)
@@ -63,7 +63,7 @@ def test_curves_are_the_statistics(handle, inputs, tmp_path):
 @needs_tensorboard
 def test_training_and_evaluation_are_told_apart_and_the_rest_is_written_at_the_end(handle, inputs, tmp_path):
     observer = TensorBoardObserver(tmp_path, every=100, handle=handle)
-    with handle.observe(observer):
+    with handle.add_observer(observer):
         run(handle, inputs, 3)
         handle.model.train()
         run(handle, inputs, 2)
@@ -79,7 +79,7 @@ def test_collapse_is_flagged_and_abstaining_counted(inputs, tmp_path):
     options = {"languages": {"en": 1, "tr": 1}}
     handle = pa.attach(FAMILIES["llava"].build(), {**ADAPTER, "router": "language-id", "router_options": options})
     observer = TensorBoardObserver(tmp_path, every=1)
-    with handle.observe(observer):
+    with handle.add_observer(observer):
         run(handle, inputs)
         run(handle, inputs, languages=(None, None, None))  # nothing was routed: nothing but that is written
     observer.close()
@@ -130,7 +130,7 @@ def test_each_process_of_several_writes_by_itself(handle, inputs, tmp_path, monk
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     observer = TensorBoardObserver(tmp_path, every=1)
-    with handle.observe(observer):
+    with handle.add_observer(observer):
         run(handle, inputs)
     observer.close()
     assert [path.name for path in tmp_path.iterdir()] == ["rank-1"]

@@ -271,7 +271,10 @@ def test_a_format_that_lacks_a_method_names_it_and_its_plugin(written, request):
 
     name = pa.plugins.register(Plugin(), "half-plugin")
     request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
-    with pytest.raises(PluginError, match=r"(?s)'half' of half-plugin.*turns"):
+    with (
+        pytest.warns(pa.ParrotWarning, match="half-plugin"),
+        pytest.raises(PluginError, match=r"(?s)'half' of half-plugin.*turns"),
+    ):
         opened(written([llava("a", "b")]), format="half")
 
 
@@ -283,5 +286,19 @@ def test_a_plugin_that_offers_something_else_is_told_so(written, request):
 
     name = pa.plugins.register(Plugin(), "odd-plugin")
     request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
-    with pytest.raises(PluginError, match="is none"):
+    with pytest.warns(pa.ParrotWarning, match="odd-plugin"), pytest.raises(PluginError, match="is none"):
         opened(written([llava("a", "b")]), format="odd")
+
+
+def test_a_bad_format_of_a_plugin_stops_no_other(written, request):
+    class Plugin:
+        @pa.hookimpl
+        def register_data_formats(self, register):
+            register("odd", dict)
+
+    name = pa.plugins.register(Plugin(), "odd-plugin")
+    request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
+    with pytest.warns(pa.ParrotWarning, match=r"plugin +odd-plugin \(registered\)"):
+        mixture = opened(written([llava("a", "b")]))
+    assert mixture.sources[0].format == "llava"
+    assert any(info.name == "odd-plugin" for info in pa.plugins.manager.failures())

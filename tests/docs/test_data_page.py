@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from parrot_adapters.data import PROBLEMS
-from parrot_adapters.data.format_choice import FORMATS
+from parrot_adapters.plugins.built_in import BUILT_IN
 from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 PAGE = (Path(__file__).resolve().parents[2] / "recipes" / "train" / "DATA.md").read_text("utf-8")
@@ -20,7 +20,7 @@ def first_column(heading: str) -> list[str]:
 
 
 def test_formats() -> None:
-    assert sorted(first_column("Formats")) == sorted(FORMATS)
+    assert sorted(first_column("Formats")) == sorted(BUILT_IN["data-format"])
 
 
 def test_problems() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import parrot_adapters as pa
-from parrot_adapters.plugins import hookspecs
+from parrot_adapters.plugins import KINDS, group_of, hookspecs
+from parrot_adapters.plugins.built_in import BUILT_IN
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "plugins" / "WRITING_A_PLUGIN.md"
@@ -42,7 +43,18 @@ def test_every_hook_names_a_real_plugin_that_uses_it(name):
     used_by = re.search(r"Used\s+by(.*?)(?:\n\n|```|\Z)", body, flags=re.DOTALL)
     assert used_by is not None, "it names no plugin that uses it"
     paths = [GUIDE.parent / path for path in re.findall(r"\]\((\S+?\.py)\)", used_by.group(1))]
-    assert any(f"def {name}(" in path.read_text("utf-8") for path in paths), f"none of {paths} implements {name}"
+    assert any(_offers(path, name) for path in paths), f"none of {paths} implements {name}"
+
+
+def _offers(path: Path, hook: str) -> bool:
+    """Whether a file implements a hook, or is the table in which the library lists its own of that kind."""
+    [kind] = [kind for kind, its_hook in KINDS.items() if its_hook == hook]
+    return f"def {hook}(" in path.read_text("utf-8") or (path.name == "built_in.py" and bool(BUILT_IN.get(kind)))
+
+
+def test_the_table_of_groups_is_the_librarys():
+    table = TEXT.split("| group | component |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\S+)` \|", table, flags=re.MULTILINE) == [group_of(kind) for kind in KINDS]
 
 
 def test_no_section_on_a_hook_that_is_gone():

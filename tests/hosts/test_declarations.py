@@ -9,7 +9,7 @@ import pytest
 from miniatures import ADAPTER, FAMILIES, PROMPTS
 
 import parrot_adapters as pa
-from parrot_adapters.hosts.parts import resolve_spec
+from parrot_adapters.hosts.host_parts import resolve_spec
 from parrot_adapters.plugins import manager
 
 

@@ -18,7 +18,6 @@ import parrot_adapters as pa
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, PlaceholderError, SelfTestError
 from parrot_adapters.hosts.read_prompt import TextScope
 from parrot_adapters.hosts.seam import GENERATION_HELPER, NativeSeam
-from parrot_adapters.plugins import builtins
 
 ONLY = ["llava", "qwen3_vl", "gemma3"]
 
@@ -240,7 +239,7 @@ def test_blip_is_rightly_refused(monkeypatch) -> None:
     """Were it not, its adapter would work in forward and be dead in generate; the self-test sees that."""
     host = transformers.Blip2ForConditionalGeneration(transformers.Blip2Config(**BLIP)).eval()
     lively(host)
-    monkeypatch.setitem(builtins.FAMILIES, "blip", pa.HostSpec(("blip-2",)))
+    monkeypatch.setattr("parrot_adapters.hosts.families.BLIP", pa.HostSpec(("blip-2",)))
     ids = torch.tensor([[20, 21, IMAGE, IMAGE, IMAGE, IMAGE, 22]])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(1, 3, 16, 16)}
     with pytest.raises(SelfTestError, match="generate starts from other logits"):

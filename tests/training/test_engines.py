@@ -17,7 +17,7 @@ from miniatures import FAMILIES
 from safetensors.torch import load_file
 from training_runs import ToyCollator, ToyData, toy_config, toy_run
 
-from parrot_adapters import stored_routing
+from parrot_adapters import read_language_routing
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.training.engines import decoder_layers, sharing_weights
 from parrot_adapters.training.micro_batches import MicroBatches
@@ -181,7 +181,7 @@ def test_two_processes_do_what_one_does(tmp_path, engine):
     alone(tmp_path / "one", losses={"load-balancing": 0.1})
     together(tmp_path / "two", engine__kind=engine, losses={"load-balancing": 0.1})
     same(tmp_path / "one", tmp_path / "two")
-    one, two = (stored_routing(tmp_path / name / "adapter") for name in ("one", "two"))
+    one, two = (read_language_routing(tmp_path / name / "adapter") for name in ("one", "two"))
     assert set(one) == {"en", "tr", "ru"}
     assert set(two) == (set(one) if engine == "ddp" else set())  # a process of FSDP2 has no whole model to measure
     for language in two:

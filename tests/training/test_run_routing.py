@@ -26,14 +26,14 @@ def one_thread():
 
 
 def stored(out):
-    return {language: one.weights for language, one in pa.stored_routing(out / "adapter").items()}
+    return {language: one.weights for language, one in pa.read_language_routing(out / "adapter").items()}
 
 
 def watched(adapter, data, host=None):
     """The oracle: what a host with the adapter loaded from disk does with every sample."""
     observer = RoutingObserver()
     host = FAMILIES["llava"].build() if host is None else host
-    with pa.load_adapter(host.eval(), adapter) as handle, observer.watching(handle):
+    with pa.load_adapter(host.eval(), adapter) as handle, handle.add_observer(observer):
         for sample in data.samples:
             batch = ToyCollator(FAMILIES["llava"])([sample])
             with torch.no_grad(), handle.languages([sample.language]):

@@ -61,7 +61,7 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
         ParrotError: the data, the model or the directory of results cannot be used. Answers so far stay on disk.
     """
     if config.detector is not None:
-        from parrot_adapters.plugins.plain_text_detector import text_detector
+        from parrot_adapters.evaluation.matching.plain_text_detector import text_detector
 
         text_detector(config.detector)  # one that does not exist is better missed now than after the last answer
     benchmark = config.source

@@ -89,7 +89,7 @@ class EvaluationHost:
         }
         handle = None
         if adapter is not None:
-            from parrot_adapters.adapter.checkpoint import load_adapter
+            from parrot_adapters.adapter.load import load_adapter
 
             handle = load_adapter(host, adapter, processor=made)
             identity["adapter"] = {"name": str(adapter), "digest": directory_digest(adapter)}

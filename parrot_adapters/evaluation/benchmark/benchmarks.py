@@ -9,6 +9,7 @@ from typing import NamedTuple
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.benchmark.tasks import CHOICE, COMPARISON, OPEN, TASKS
 from parrot_adapters.evaluation.matching.languages import canonical_language
+from parrot_adapters.plugins import blaming, manager
 
 __all__ = ["BENCHMARKS", "HUB_DATASET", "Benchmark", "benchmark_named"]
 
@@ -73,46 +74,44 @@ class Benchmark(NamedTuple):
         return f"{subset}.tsv, published as {where} (md5 {self.md5[language]})"
 
 
-BENCHMARKS = {
-    b.name: b
-    for b in (
-        Benchmark(
-            "mmmb",
-            "MMMB",
-            "mmmb",
-            "MMMB",
-            MappingProxyType(
-                {
-                    "ar": "f3a18b6385f1d9701840aa42de27aead",
-                    "zh": "13ed82fa89730037292fcaa27f08f430",
-                    "en": "1cd781a71ec5a2983c090b84105d6a01",
-                    "pt": "548ea2b3bb2da991790386f0015d30d1",
-                    "ru": "ce1cc8a0533425ab0d86b326ebfc2984",
-                    "tr": "0733739d43090327975294292bc5cd67",
-                }
-            ),
-        ),
-        Benchmark(
-            "mmbench",
-            "MMBench_dev",
-            "mmbench",
-            "MTL_MMBench_DEV",
-            MappingProxyType(
-                {
-                    "ar": "4271b4a0d0200e1a86380a878e0d64a4",
-                    "zh": "2ed5135326fed02c8e51ea50dda8222f",
-                    "en": "d9ab776fc018b3d45785e9a5c23431c2",
-                    "pt": "4ddfbcd27ef12444b908c03831cd0295",
-                    "ru": "5ba1171ff2e68f80637bf78349e402a5",
-                    "tr": "4fab39d501389d3d6cc90264bb708f11",
-                }
-            ),
-            circular=True,
-            passes_in_file=True,
-        ),
-        Benchmark("emoji", "EMOJI", "", "EMOJI", made_by="parrot emoji export --out DIR", tasks=TASKS),
-    )
-}
+MMMB = Benchmark(
+    "mmmb",
+    "MMMB",
+    "mmmb",
+    "MMMB",
+    MappingProxyType(
+        {
+            "ar": "f3a18b6385f1d9701840aa42de27aead",
+            "zh": "13ed82fa89730037292fcaa27f08f430",
+            "en": "1cd781a71ec5a2983c090b84105d6a01",
+            "pt": "548ea2b3bb2da991790386f0015d30d1",
+            "ru": "ce1cc8a0533425ab0d86b326ebfc2984",
+            "tr": "0733739d43090327975294292bc5cd67",
+        }
+    ),
+)
+MMBENCH = Benchmark(
+    "mmbench",
+    "MMBench_dev",
+    "mmbench",
+    "MTL_MMBench_DEV",
+    MappingProxyType(
+        {
+            "ar": "4271b4a0d0200e1a86380a878e0d64a4",
+            "zh": "2ed5135326fed02c8e51ea50dda8222f",
+            "en": "d9ab776fc018b3d45785e9a5c23431c2",
+            "pt": "4ddfbcd27ef12444b908c03831cd0295",
+            "ru": "5ba1171ff2e68f80637bf78349e402a5",
+            "tr": "4fab39d501389d3d6cc90264bb708f11",
+        }
+    ),
+    circular=True,
+    passes_in_file=True,
+)
+EMOJI = Benchmark("emoji", "EMOJI", "", "EMOJI", made_by="parrot emoji export --out DIR", tasks=TASKS)
+
+BENCHMARKS = {b.name: b for b in (MMMB, MMBENCH, EMOJI)}
+"""The library's own; :func:`benchmark_named` knows those of plugins too."""
 
 
 def benchmark_named(name: str) -> Benchmark:
@@ -120,14 +119,11 @@ def benchmark_named(name: str) -> Benchmark:
 
     Raises:
         ConfigError: there is none, or a plugin registered something else under that name.
-        PluginError: two plugins registered it.
+        PluginError: two plugins registered it, or what one registered fails.
     """
-    if name in BENCHMARKS:
-        return BENCHMARKS[name]  # without loading plugins, and torch with them
-    from parrot_adapters.plugins import manager
-
     found = manager.find("benchmark", name)
-    made = found.factory() if callable(found.factory) else found.factory
+    with blaming(f"{found} could not be made."):
+        made = found.factory() if callable(found.factory) else found.factory
     if not isinstance(made, Benchmark):
         raise ConfigError(
             explain(

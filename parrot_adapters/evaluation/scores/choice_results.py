@@ -207,7 +207,7 @@ def _fidelity(run: Evaluation, replies: Mapping[str, Mapping[int, str | None]]) 
     name = run.config.detector
     detector: Detector | None = None
     if name is not None:
-        from parrot_adapters.plugins.plain_text_detector import text_detector
+        from parrot_adapters.evaluation.matching.plain_text_detector import text_detector
 
         detector = text_detector(name)
     found = language_fidelity(replies, detector=detector, name=name or "script")

@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import parrot_adapters as pa
-from parrot_adapters.adapter.grow import grow_adapter, grow_state, verify
+from parrot_adapters.adapter.grow_experts import grow_adapter, grow_state, verify
 from parrot_adapters.adapter.grow_families import grown_router
 from parrot_adapters.core import offsets_from_lengths
 from parrot_adapters.errors import CheckpointError, ConfigError

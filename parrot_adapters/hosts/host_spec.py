@@ -17,11 +17,11 @@ class EncodedImages:
     """What a host's vision side made of a batch's images or videos. Fields may be added later, none removed.
 
     Attributes:
-        base_model: the host's base model.
+        base_model: The host's base model.
         modality: ``"image"`` or ``"video"``.
-        output: what its ``get_image_features`` (or ``get_video_features``) returned, not aligned yet.
-        features: the visual tokens of each element, a list of (n_i, D) tensors.
-        arguments: what the host was called with, by name; pixels may be gone already.
+        output: The return value of its ``get_image_features`` (or ``get_video_features``), not aligned yet.
+        features: The visual tokens of each image or video, a list of tensors (n_i, D).
+        arguments: The arguments that the host was called with, by name; pixels may be gone already.
     """
 
     base_model: Any
@@ -36,24 +36,27 @@ class HostSpec:
     """How to reach a family of hosts. Paths are dotted and relative to the host's base model.
 
     Args:
-        model_types: ``config.model_type`` values this declaration is for.
-        unit: what is routed as one: ``"item"`` (each element of the image features), ``"run"`` (each contiguous run
-            of placeholders) or ``"row"`` (all images of a prompt together).
-        summary: what ``AdapterConfig(summary="auto")`` becomes; ``"cls"`` becomes ``"mean"`` on a host whose tower has
-            no CLS token.
-        cls: function ``(EncodedImages) -> (elements, D) | None``: the projected CLS token of each element of the image
-            features, for ``summary="cls"``; None where this output holds none.
-        has_cls: function ``(base_model) -> bool``: whether this host's tower has a CLS token at all; None where every
-            host of the family has. Asked once, while an adapter is attached.
-        projector: candidate paths of the module that maps vision to the language model's width; the first that
-            exists is the projector.
-        vision_tower: candidate paths of the vision encoder.
-        language_model: candidate paths of the language model.
-        feature_attribute: field of the image output that holds the visual tokens.
-        video_token_attributes: config fields holding the placeholder id of videos, most specific first.
-        deepstack: ``"raw"`` leaves the extra per-layer features of a vision tower as they are; ``"align"`` passes them
-            through the layer too.
-        unsupported: why no adapter can be attached to these hosts, for families known not to work; attaching says so.
+        model_types: Values of ``config.model_type`` that this declaration is for.
+        unit: What is routed as one: ``"item"`` (default, each element of the image features), ``"run"`` (each
+            contiguous run of placeholders) or ``"row"`` (all images of a prompt together).
+        summary: The summary that ``AdapterConfig(summary="auto")`` means (default ``"mean"``); ``"cls"`` means
+            ``"mean"`` on a host whose vision tower has no CLS token.
+        cls: Function ``(EncodedImages) -> (elements, D) | None`` that finds the projected CLS token of each element of
+            the image features, for ``summary="cls"``; it returns None where an output holds none. None (default) where
+            nobody knows how.
+        has_cls: Function ``(base_model) -> bool`` that says whether this host's vision tower has a CLS token at all;
+            None (default) where every host of the family has. Asked once, while an adapter is attached.
+        projector: Candidate paths of the module that maps vision to the language model's width; the first that exists
+            is the projector.
+        vision_tower: Candidate paths of the vision encoder.
+        language_model: Candidate paths of the language model.
+        feature_attribute: Field of the image output that holds the visual tokens.
+        video_token_attributes: Fields of the configuration that may hold the placeholder id of videos, the most
+            specific first.
+        deepstack: ``"raw"`` (default) leaves the extra per-layer features of a vision tower as they are; ``"align"``
+            passes them through the adapter's layer too.
+        unsupported: Why no adapter can be attached to these hosts, for families known not to work; attaching says so.
+            None (default) for hosts that work.
     """
 
     model_types: tuple[str, ...] = ()

@@ -87,25 +87,25 @@ def grow(
     noise: float = 0.1,
     seed: int = 0,
 ) -> AdapterConfig:
-    """Add experts to an attached adapter, or to a bare layer, in place. See the module's docstring for the maths.
+    """Add experts to an attached adapter, or to a bare layer, in place, without changing any answer.
 
     The new parameters are new objects: make the optimizer afterwards.
 
     Args:
-        target: a handle, or an :class:`AlignmentLayer` together with its ``config``.
-        num_new: how many experts to add.
-        config: of a bare layer; a handle knows its own.
-        parents: the old expert that each new one is split from; None goes through them in order. With
-            ``language-id``, the expert to copy; None starts the new ones from scratch.
-        languages: the new experts' BCP-47 tags. Needed with ``language-id`` only.
-        noise: size of the perturbation that parts twins, relative to the parent's last projection.
-        seed: of the perturbation.
+        target: Handle of the attached adapter, or an :class:`AlignmentLayer` together with its ``config``.
+        num_new: Number of experts to add, at least 1.
+        config: Settings of a bare layer; None (default) for a handle, which knows its own.
+        parents: For each new expert, the number of the old expert that it is split from; None (default) goes through
+            the old ones in order. With ``language-id`` it is the expert to copy, and None starts from scratch.
+        languages: BCP-47 tag of each new expert. Needed with ``language-id`` only.
+        noise: Size of the perturbation that parts twins, relative to the parent's last projection (default 0.1).
+        seed: Seed of the perturbation (default 0).
 
     Returns:
-        The grown config; a handle has it as ``handle.config`` from now on.
+        The grown configuration; a handle has it as ``handle.config`` from now on.
 
     Raises:
-        ConfigError: the expert bank cannot be grown without changing answers, or impossible arguments.
+        ConfigError: The expert bank cannot be grown without changing answers, or an argument is impossible.
     """
     from parrot_adapters.core import AlignmentLayer
 
@@ -148,12 +148,12 @@ def grow_adapter(
         CheckpointError: ``adapter`` is no adapter, ``out`` exists, or answers changed after all.
         ConfigError: as :func:`grow`.
     """
-    from parrot_adapters.adapter.checkpoint import read_adapter
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
+    from parrot_adapters.adapter.stored import read_adapter
 
     stored = read_adapter(Path(adapter))
     grown, state = grow_state(
-        stored.config, stored.module_weights(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
+        stored.config, stored.require_weights(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
     )
     difference = verify(stored_layer(stored), stored_layer(replace(stored, config=grown, weights=state)))
     how = {

@@ -105,7 +105,8 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
         raise HostError(
             explain(
                 f"{name} is not a transformers model.",
-                to_do="for any other torch model use parrot_adapters.core.AlignmentLayer (README, 'Any model')",
+                to_do="for any other torch model use parrot_adapters.core.AlignmentLayer: python -m pydoc "
+                "parrot_adapters.core.AlignmentLayer shows how",
             )
         )
     spec, plugin = resolve_spec(outer.config.model_type)
@@ -164,9 +165,9 @@ def resolve_spec(model_type: str) -> tuple[HostSpec, PluginInfo | None]:
     Raises:
         PluginError: two plugins declare it.
     """
-    found = [(spec, c) for c in manager.components("host") for spec in _specs(c) if model_type in spec.model_types]
-    found = [pair for pair in found if pair[1].plugin.source != "built in"] or found
-    if len(found) > 1:
+    found = [(spec, c) for c, spec in manager.usable("host", _declaration) if model_type in spec.model_types]
+    found = [pair for pair in found if not pair[1].built_in] or found
+    if len({id(spec) for spec, _ in found}) > 1:  # a hook and an entry point may offer one and the same
         raise PluginError(
             explain(
                 f"hosts of type {model_type!r} are declared by {' and by '.join(str(c.plugin) for _, c in found)}.",
@@ -176,14 +177,13 @@ def resolve_spec(model_type: str) -> tuple[HostSpec, PluginInfo | None]:
     return (found[0][0], found[0][1].plugin) if found else (DEFAULT_HOST, None)
 
 
-def _specs(component: Component) -> Iterable[HostSpec]:
-    made = component.factory if isinstance(component.factory, HostSpec) else component.factory()
+def _declaration(component: Component) -> HostSpec:
+    made = component.factory() if callable(component.factory) else component.factory
     if not isinstance(made, HostSpec):
-        raise PluginError(
-            f"host {component.name!r} of {component.plugin} must be a HostSpec or a function that returns one, "
-            f"not {type(made).__name__}"
-        )
-    return [made]
+        raise PluginError(f"{component} must be a HostSpec or a function that returns one, not {type(made).__name__}")
+    if not isinstance(made.model_types, tuple | list) or not all(isinstance(each, str) for each in made.model_types):
+        raise PluginError(f"{component} must have a tuple of strings as model_types, not {made.model_types!r}")
+    return made
 
 
 def _encoders(base: Any, spec: HostSpec) -> Iterable[tuple[str, Encoder]]:

@@ -4,7 +4,7 @@
     adapter_model.safetensors    the layer's weights; absent where the adapter holds a projector only
     projector.safetensors        only if the adapter owns the projector
     llm_lora/                    only if it owns LoRA: a standard peft directory
-    README.md                    a model card that says how to load it
+    README.md                    a model card that says how to load it; what its owner adds to it stays
 
 The config holds each file's SHA-256, so damage is recognised before anything is touched. Replacing an adapter is one
 atomic step, the config's: new files first arrive under pending names that contain their hash, the new config makes
@@ -14,7 +14,6 @@ adapter or the new one, whole. No pickle, in either direction.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -27,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from parrot_adapters.digests import file_digest
 from parrot_adapters.errors import CheckpointError, explain
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "LORA",
     "LORA_CONFIG",
     "LORA_WEIGHTS",
+    "NAMELESS",
     "PEFT_TYPE",
     "PROJECTOR",
     "WEIGHTS",
@@ -44,7 +45,6 @@ __all__ = [
     "find_file",
     "read_tensors",
     "save_tensors",
-    "sha256",
     "staging_directory",
 ]
 
@@ -59,6 +59,8 @@ CONFIG, WEIGHTS, PROJECTOR, LORA = (
 LORA_WEIGHTS, LORA_CONFIG = f"{LORA}/adapter_model.safetensors", f"{LORA}/adapter_config.json"
 HASHED = (WEIGHTS, PROJECTOR, LORA_WEIGHTS, LORA_CONFIG)
 CARD = "README.md"
+# Stands where the name of a host from the Hub would: other libraries quote it in their errors.
+NAMELESS = "(a host without a name: use parrot_adapters.load_adapter on it)"
 
 
 @contextmanager
@@ -108,11 +110,11 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
 def find_file(path: Path, digest: str) -> Path:
     """The file of that content: under its name, or under its pending one if a save was cut short."""
     pending = _pending(path, str(digest))
-    return pending if pending.is_file() and (not path.is_file() or sha256(path) != digest) else path
+    return pending if pending.is_file() and (not path.is_file() or file_digest(path) != digest) else path
 
 
 def check_file(path: Path, digest: str) -> None:
-    if sha256(path) != digest:
+    if file_digest(path) != digest:
         raise CheckpointError(
             explain(
                 f"{path} is damaged: its contents are not what was saved.",
@@ -138,8 +140,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             )
         )
     return tensors
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.config import AdapterConfig
-    from parrot_adapters.adapter.routing_file import StoredRouting
+    from parrot_adapters.adapter.language_routing import LanguageRouting
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = ["Frozen", "fold_experts", "freeze_config", "freeze_routing", "language_weights"]
@@ -35,15 +35,15 @@ HALF_TOLERANCE = 3e-2
 
 @dataclass(frozen=True)
 class Frozen:
-    """What a conversion did.
+    """What freezing an adapter's routing gave.
 
     Attributes:
-        weights: the constant weights, one per old expert.
-        expert: the registered expert of the new adapter.
-        hidden_size: its hidden size.
-        parameters: of the experts, before and after.
-        difference: largest absolute difference between mixture and fold on random tokens.
-        bound: what was allowed.
+        weights: The constant routing weights, one for each old expert.
+        expert: Name of the expert bank of the new adapter.
+        hidden_size: Hidden width of its only expert.
+        parameters: Number of parameters of the experts, before and after.
+        difference: Largest absolute difference between mixture and fold on random tokens.
+        bound: The largest difference that was allowed.
     """
 
     weights: tuple[float, ...]
@@ -57,28 +57,32 @@ class Frozen:
 def freeze_routing(
     adapter: str | Path, out: str | Path, *, weights: Sequence[float] | None = None, language: str | None = None
 ) -> Frozen:
-    """Make an adapter directory that needs no prompt out of one that does.
+    """Fold a saved adapter under constant routing weights into one plain expert, which reads no prompt.
 
     Args:
-        adapter: an adapter directory.
-        out: directory to make.
-        weights: the constant weights, one per expert, normalised to sum to one; ``top_k`` of the adapter is applied.
-            None asks the router for the language's own weights, or, where it goes by what prompts say, takes the mean
-            that was measured and stored with the adapter (:func:`parrot_adapters.store_routing`).
-        language: BCP-47 tag; noted in the result, and what the router is asked for.
+        adapter: Directory of the adapter.
+        out: Directory to make; it must not exist, or be empty.
+        weights: Constant routing weights, one for each expert, normalised to sum to one; the adapter's ``top_k`` is
+            applied. None (default) asks the router for the language's weights or, where it reads prompts, takes the
+            mean that was measured and stored beside the adapter (:func:`parrot_adapters.write_language_routing`).
+        language: BCP-47 tag of the language whose weights are wanted; noted in the new adapter's files. None (default)
+            where ``weights`` are given.
+
+    Returns:
+        The weights, the new expert's size, and how far its answers are from the mixture's.
 
     Raises:
-        CheckpointError: ``adapter`` is no adapter, ``out`` exists, or the fold does not equal the mixture.
-        ConfigError: no weights and none to be had, or experts that cannot be folded.
+        CheckpointError: ``adapter`` is no adapter, ``out`` holds something, or the fold does not equal the mixture.
+        ConfigError: No weights were given and none are known, or the experts cannot be folded.
     """
-    from parrot_adapters.adapter.checkpoint import read_adapter
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
-    from parrot_adapters.adapter.routing_file import stored_routing
+    from parrot_adapters.adapter.language_routing import read_language_routing
+    from parrot_adapters.adapter.stored import read_adapter
 
     stored = read_adapter(Path(adapter))
     layer = stored_layer(stored).requires_grad_(False).eval()
     if weights is None:
-        shares = language_weights(layer, language, stored_routing(adapter))
+        shares = language_weights(layer, language, read_language_routing(adapter))
     else:
         shares = _as_weights(weights, layer.num_experts)
     if layer.top_k is not None:
@@ -130,7 +134,8 @@ def fold_experts(experts: nn.Module, weights: Tensor) -> nn.Module:
 
 def freeze_config(config: AdapterConfig, folded: nn.Module) -> AdapterConfig:
     """The config of the frozen adapter: router ``frozen``, one expert, no summary of the host's own, no detector."""
-    names = [c.name for c in manager.components("expert") if c.factory is type(folded)]
+    banks = manager.usable("expert", lambda component: component.factory)
+    names = [component.name for component, bank in banks if bank is type(folded)]
     if not names:
         raise ConfigError(f"{type(folded).__name__}, which the fold gave, is not a registered expert")
     return replace(
@@ -148,7 +153,7 @@ def freeze_config(config: AdapterConfig, folded: nn.Module) -> AdapterConfig:
 
 
 def language_weights(
-    layer: AlignmentLayer, language: str | None, measured: Mapping[str, StoredRouting] | None = None
+    layer: AlignmentLayer, language: str | None, measured: Mapping[str, LanguageRouting] | None = None
 ) -> Tensor:
     """(E,) the weights a router gives a language whatever the prompt says, or else the mean that was measured for it.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from parrot_adapters.errors import PluginError, explain
-from parrot_adapters.plugins import manager
+from parrot_adapters.plugins import manager, passes_through
 
 __all__ = ["text_detector"]
 
@@ -25,14 +25,18 @@ def text_detector(name: str) -> Callable[[str], str | None]:
     found = manager.find("detector", name)
     try:
         detector = found.factory(_CodePoints())
-    except Exception as error:
+    except BaseException as error:
+        if passes_through(error):
+            raise
         raise _unfit(name, str(found.plugin), error) from error
 
     def detect(text: str) -> str | None:
         ids = torch.tensor([[ord(char) for char in text]], dtype=torch.long)
         try:
             [language] = detector(ids, torch.ones_like(ids, dtype=torch.bool))
-        except Exception as error:
+        except BaseException as error:
+            if passes_through(error):
+                raise
             raise _unfit(name, str(found.plugin), error) from error
         return language
 
@@ -46,7 +50,7 @@ class _CodePoints:
         return "".join(map(chr, token_ids))
 
 
-def _unfit(name: str, plugin: str, error: Exception) -> PluginError:
+def _unfit(name: str, plugin: str, error: BaseException) -> PluginError:
     return PluginError(
         explain(
             f"the detector {name!r} of {plugin} cannot be asked about replies.",

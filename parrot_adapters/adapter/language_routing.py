@@ -1,10 +1,10 @@
 """How an adapter routes each language on average, kept beside its weights.
 
     observer = RoutingObserver()
-    with observer.watching(handle), handle.languages(...):
+    with handle.add_observer(observer), handle.languages(...):
         ...                                                   # a pass over validation data, for example
     handle.save_pretrained("my-adapter")
-    store_routing("my-adapter", observer.statistics())        # or: parrot measure-routing my-adapter --model ...
+    write_language_routing("my-adapter", observer.statistics())  # or: parrot measure-routing my-adapter --model ...
     freeze_routing("my-adapter", "my-adapter-tr", language="tr")
 
 ``parrot train`` stores it with every adapter it finishes whose samples say their language.
@@ -16,55 +16,55 @@ it no longer counts; the other files know nothing of it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.atomic_files import write_json
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
 
 if TYPE_CHECKING:
     from parrot_adapters.core import RoutingStatistics
 
-__all__ = ["StoredRouting", "store_routing", "stored_routing"]
+__all__ = ["LanguageRouting", "read_language_routing", "write_language_routing"]
 
 FILE = "routing.json"
 FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class StoredRouting:
+class LanguageRouting:
     """The mean routing of one language.
 
     Attributes:
-        weights: (E,) mean weights, after ``top_k``.
-        decisions: how many images (or visual tokens, for a router per token) they are the mean of.
+        weights: Mean routing weights, E numbers, after ``top_k``.
+        decisions: Number of images that they are the mean of (of visual tokens, for a router that routes each token).
     """
 
     weights: tuple[float, ...]
     decisions: int
 
 
-def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[str, StoredRouting]:
-    """Keep the mean routing of each known language with an adapter.
+def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[str, LanguageRouting]:
+    """Store the mean routing of each language beside a saved adapter, in ``routing.json``.
 
-    Languages stored before for the same weights stay; those of other weights go.
+    Languages that were stored for the same weights stay; those of other weights go.
 
     Args:
-        adapter: an adapter directory, of the very weights that were watched.
-        statistics: of passes whose languages were declared or detected.
+        adapter: Directory of the adapter, with the very weights that were observed.
+        statistics: Routing statistics of passes whose languages were declared or detected.
 
     Returns:
         Everything stored now, by BCP-47 tag.
 
     Raises:
-        CheckpointError: no adapter there, or it cannot be written to.
-        ConfigError: no language is known, or another number of experts than the adapter's.
+        CheckpointError: There is no adapter, or its directory cannot be written.
+        ConfigError: No language is known, or the statistics are of another number of experts.
     """
     directory, digest, experts = _adapter(adapter)
     measured = {
-        language: StoredRouting(tuple(weights), statistics.counts[language])
+        language: LanguageRouting(tuple(weights), statistics.counts[language])
         for language, weights in sorted(statistics.by_language.items())
         if language
     }
@@ -72,7 +72,7 @@ def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[st
         raise ConfigError("no language is known of what was routed: declare it with handle.languages([...])")
     if statistics.num_experts != experts:
         raise ConfigError(f"routing over {statistics.num_experts} experts is not that of an adapter of {experts}")
-    stored = stored_routing(directory) | measured
+    stored = read_language_routing(directory) | measured
     described = {
         "format_version": FORMAT_VERSION,
         "weights_sha256": digest,
@@ -81,19 +81,23 @@ def store_routing(adapter: str | Path, statistics: RoutingStatistics) -> dict[st
         },
     }
     try:
-        whole = directory / f".{FILE}"  # one name: what a killed process left is written over
-        whole.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-        os.replace(whole, directory / FILE)
+        write_json(directory / FILE, described, indent=2)
     except OSError as error:
         raise CheckpointError(explain(f"cannot write {directory / FILE}.", because=error)) from error
     return stored
 
 
-def stored_routing(adapter: str | Path) -> dict[str, StoredRouting]:
-    """The mean routing of each language that was measured with the adapter's weights; empty where none was.
+def read_language_routing(adapter: str | Path) -> dict[str, LanguageRouting]:
+    """Read the mean routing of each language that was measured with a saved adapter's present weights.
+
+    Args:
+        adapter: Directory of the adapter.
+
+    Returns:
+        Mean routing by BCP-47 tag; empty where nothing was measured, or only for other weights.
 
     Raises:
-        CheckpointError: no adapter there, or its ``routing.json`` cannot be understood.
+        CheckpointError: There is no adapter, or its ``routing.json`` cannot be understood.
     """
     directory, digest, experts = _adapter(adapter)
     path = directory / FILE
@@ -104,7 +108,7 @@ def stored_routing(adapter: str | Path) -> dict[str, StoredRouting]:
         if described["weights_sha256"] != digest:
             return {}
         found = {
-            language: StoredRouting(tuple(map(float, one["weights"])), int(one["decisions"]))
+            language: LanguageRouting(tuple(map(float, one["weights"])), int(one["decisions"]))
             for language, one in described["languages"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -116,7 +120,7 @@ def stored_routing(adapter: str | Path) -> dict[str, StoredRouting]:
 
 def _adapter(adapter: str | Path) -> tuple[Path, str, int]:
     """Directory, digest of the weights, number of experts."""
-    from parrot_adapters.adapter.checkpoint import read_adapter
+    from parrot_adapters.adapter.stored import read_adapter
 
     directory = Path(adapter)
     stored = read_adapter(directory)

@@ -1,0 +1,118 @@
+"""Attach an adapter that was saved."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from parrot_adapters.adapter.adapter_files import PROJECTOR, WEIGHTS
+from parrot_adapters.adapter.attach import (
+    attach_layer,
+    detached_on_failure,
+    find_unattached_parts,
+    layer_features,
+    make_detector,
+)
+from parrot_adapters.adapter.build_layer import build_layer
+from parrot_adapters.adapter.handle import Attachment
+from parrot_adapters.adapter.hub import local_directory
+from parrot_adapters.adapter.stored import StoredAdapter, read_adapter, require_same_tensors
+from parrot_adapters.errors import HostMismatchError, ParrotWarning, PluginError, UnknownNameError, explain
+from parrot_adapters.hosts.fingerprint import fingerprint, weights_differ
+from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.lora import lora_arguments
+from parrot_adapters.plugins import manager
+
+__all__ = ["load_adapter"]
+
+
+def load_adapter(
+    model: Any, directory: str | os.PathLike[str], *, processor: Any = None, strict: bool = False
+) -> Attachment:
+    """Attach a saved adapter. Everything is read and checked before the host is touched.
+
+    Args:
+        model: Host of the kind that the adapter was made for.
+        directory: Directory that :meth:`Attachment.save_pretrained` wrote, or a Hub name ``owner/name``.
+        processor: Processor or tokenizer of the host; only an adapter with a language detector needs it.
+        strict: Whether a host of the same architecture with other weights is refused (default: a warning).
+
+    Returns:
+        The handle. As a context manager it detaches on leaving.
+
+    Raises:
+        CheckpointError: Not an adapter's directory, damaged, of a newer format, or holding NaN.
+        HostMismatchError: The adapter was made for another architecture (or other weights, with ``strict``).
+        PluginError: A plugin that it needs is missing.
+        AlreadyAttachedError: The host carries an adapter.
+    """
+    stored = read_adapter(local_directory(directory))
+    parts = find_unattached_parts(model, stored.config)
+    _require_plugins(stored, parts)
+    here = fingerprint(parts)
+    stored.require_architecture(here)
+    if weights_differ(stored.host, here):
+        message = explain(
+            f"the adapter in {stored.directory} was made for a host of this architecture with other weights.",
+            made_for=stored.host.get("architecture"),
+            to_do=f"load {stored.base_model or 'the host'}, which it was trained with",
+        )
+        if strict:
+            raise HostMismatchError(message)
+        warnings.warn(message, ParrotWarning, stacklevel=2)
+    layer = None
+    if stored.weights is not None:
+        layer = build_layer(stored.config, parts.width, layer_features(parts, stored.config))
+        _load_exactly(layer, stored.weights, stored.directory / WEIGHTS)
+    projector = parts.module(parts.projector)
+    if stored.projector is not None and projector is not None:
+        require_same_tensors(projector.state_dict(), stored.projector, stored.directory / PROJECTOR)
+    detector = make_detector(stored.config, processor)
+    handle = attach_layer(
+        parts,
+        stored.config,
+        layer,
+        chat=stored.chat,
+        detector=detector,
+        owns_projector=stored.projector is not None,
+        lora=None if stored.lora_config is None else lora_arguments(stored.lora_config),
+    )
+    with detached_on_failure(handle):
+        handle.take_over(projector=stored.projector, lora=stored.lora, source=stored.directory / PROJECTOR)
+    return handle
+
+
+def _load_exactly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load weights in the dtypes they were saved in."""
+    require_same_tensors(module.state_dict(), weights, path)
+    for name, own in module.state_dict(keep_vars=True).items():  # in place, so that shared weights stay shared
+        own.data = own.data.to(weights[name].dtype)
+    module.load_state_dict(dict(weights))
+
+
+def _require_plugins(stored: StoredAdapter, parts: HostParts) -> None:
+    for used in stored.plugins:
+        if used["kind"] == "host":
+            present = parts.plugin is not None and parts.plugin.name == used["plugin"]
+        else:
+            try:
+                manager.find(used["kind"], used["name"])
+                present = True
+            except UnknownNameError:
+                present = False
+        if not present:
+            origin = used["distribution"] or used["plugin"]
+            raise PluginError(
+                explain(
+                    f"the adapter in {stored.directory} needs {used['kind']} {used['name']!r}, which is not available.",
+                    made_with=f"{origin} {used['version'] or ''}".strip(),
+                    to_do=f"pip install {used['distribution']}"
+                    if used["distribution"]
+                    else f"register the plugin {used['plugin']!r} first (parrot_adapters.plugins.register)",
+                )
+            )

@@ -1,0 +1,74 @@
+"""Write an adapter to a directory. What is in it: ``adapter_files.py``."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from parrot_adapters.adapter.adapter_files import (
+    CONFIG,
+    FORMAT_VERSION,
+    HASHED,
+    LORA,
+    LORA_CONFIG,
+    LORA_WEIGHTS,
+    NAMELESS,
+    PEFT_TYPE,
+    PROJECTOR,
+    WEIGHTS,
+    save_tensors,
+    staging_directory,
+)
+from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
+from parrot_adapters.adapter.snapshot import AdapterSnapshot
+from parrot_adapters.digests import file_digest
+from parrot_adapters.errors import CheckpointError, explain
+
+__all__ = ["write_adapter"]
+
+
+def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
+    """Write an adapter to a directory; one that is there already is replaced in one step.
+
+    Args:
+        snapshot: The adapter.
+        directory: Made where it does not exist. Files that are not the adapter's stay, and so does what its owner
+            wrote in its model card.
+
+    Raises:
+        CheckpointError: The directory cannot be written.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise CheckpointError(f"cannot save to {directory}: it is a file")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with staging_directory(directory) as staging:
+            _write(snapshot, staging)
+            write_card(staging, updated_card(read_card(directory), snapshot))
+    except OSError as error:
+        raise CheckpointError(explain(f"cannot save to {directory}.", because=error)) from error
+
+
+def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
+    for tensors, name in ((snapshot.weights, WEIGHTS), (snapshot.projector, PROJECTOR)):
+        if tensors is not None:
+            save_tensors(tensors, staging / name)
+    if snapshot.lora is not None and snapshot.lora_config is not None:
+        (staging / LORA).mkdir()
+        (staging / LORA_CONFIG).write_text(json.dumps(snapshot.lora_config, indent=2, sort_keys=True), encoding="utf-8")
+        save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
+    described = {
+        "peft_type": PEFT_TYPE,
+        "format_version": FORMAT_VERSION,
+        "library_name": "parrot_adapters",
+        "library_version": version("parrot_adapters"),
+        "base_model_name_or_path": snapshot.base_model or NAMELESS,
+        "module": snapshot.weights is not None,
+        "adapter": snapshot.config.to_dict(),
+        "chat_format": snapshot.chat.to_dict(),
+        "host": dict(snapshot.host),
+        "plugins": [dict(used) for used in snapshot.plugins],
+        "files": {name: file_digest(staging / name) for name in HASHED if (staging / name).is_file()},
+    }
+    (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,215 @@
+"""Read and check an adapter's directory; nothing is attached. What is in it: ``adapter_files.py``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from parrot_adapters.adapter.adapter_files import (
+    CONFIG,
+    FORMAT_VERSION,
+    HASHED,
+    LORA_CONFIG,
+    LORA_WEIGHTS,
+    PEFT_TYPE,
+    PROJECTOR,
+    WEIGHTS,
+    check_file,
+    find_file,
+    read_tensors,
+)
+from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.snapshot import PLUGIN_KEYS, AdapterSnapshot
+from parrot_adapters.errors import CheckpointError, ConfigError, HostMismatchError, explain
+from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.fingerprint import structure_differences
+from parrot_adapters.hosts.hub_name import as_hub_name
+from parrot_adapters.hosts.lora import lora_arguments
+
+__all__ = ["StoredAdapter", "read_adapter", "require_same_tensors"]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredAdapter(AdapterSnapshot):
+    """An adapter as it is in a directory.
+
+    Attributes:
+        directory: Where it was read from.
+    """
+
+    directory: Path
+
+    def require_weights(self) -> Mapping[str, Tensor]:
+        """The weights of its module.
+
+        Raises:
+            CheckpointError: it has none.
+        """
+        if self.weights is None:
+            raise CheckpointError(
+                explain(
+                    f"the adapter in {self.directory} has no module: it holds a projector only, as stage 1 makes it.",
+                    to_do="name the adapter of stage 2",
+                )
+            )
+        return self.weights
+
+    def require_projector(self) -> Mapping[str, Tensor]:
+        """The weights of its projector.
+
+        Raises:
+            CheckpointError: It has none of its own.
+        """
+        if self.projector is None:
+            raise CheckpointError(
+                explain(
+                    f"the adapter in {self.directory} has no projector of its own.",
+                    to_do="stage 1 makes one; for its module use load_adapter",
+                )
+            )
+        return self.projector
+
+    def require_lora(self) -> tuple[dict[str, Any], Mapping[str, Tensor]]:
+        """The arguments of ``peft.LoraConfig`` that its LoRA was made with, and its weights.
+
+        Raises:
+            CheckpointError: It has none.
+        """
+        if self.lora is None or self.lora_config is None:
+            raise CheckpointError(
+                explain(f"the adapter in {self.directory} has no LoRA.", to_do="name one that was trained with lora")
+            )
+        return lora_arguments(self.lora_config), self.lora
+
+    def require_architecture(self, here: Mapping[str, Any]) -> None:
+        """Refuse a host of another architecture.
+
+        Args:
+            here: What the host at hand is recognised by (:func:`parrot_adapters.hosts.fingerprint.fingerprint`).
+
+        Raises:
+            HostMismatchError: The adapter does not fit it.
+        """
+        if differences := structure_differences(self.host, here):
+            raise HostMismatchError(
+                explain(
+                    f"the adapter in {self.directory} was made for another host.",
+                    **{f"differs_{i}": text for i, text in enumerate(differences, 1)},
+                )
+            )
+
+
+def read_adapter(directory: Path) -> StoredAdapter:
+    """Read and check an adapter directory.
+
+    Raises:
+        CheckpointError: Not an adapter's directory, damaged, of a newer format, or holding NaN.
+    """
+    described = _read_config(directory)
+    digests = {name: digest for name, digest in described["files"].items() if name in HASHED}
+    files = {name: find_file(directory / name, digest) for name, digest in digests.items()}
+    missing = [name for name, path in files.items() if not path.is_file()]
+    needed = WEIGHTS if described.get("module", True) else PROJECTOR
+    if missing or needed not in files:
+        pickled = sorted(p.name for p in directory.glob("*") if p.suffix in (".bin", ".pt", ".pth", ".pkl"))
+        raise CheckpointError(
+            explain(
+                f"the adapter in {directory} is incomplete.",
+                missing=", ".join(missing) or needed,
+                found=f"{', '.join(pickled)}: pickled weights are never loaded, they can run code" if pickled else None,
+                to_do="copy the whole directory again, or save the adapter again",
+            )
+        )
+    for name, path in files.items():
+        check_file(path, digests[name])
+    try:
+        config = AdapterConfig.from_dict(described["adapter"])
+        chat = ChatFormat.from_dict(described.get("chat_format", {}))
+        plugins = [{key: used[key] for key in PLUGIN_KEYS} for used in described.get("plugins", [])]
+    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(explain(f"{directory / CONFIG} cannot be understood.", because=error)) from error
+    return StoredAdapter(
+        config=config,
+        chat=chat,
+        host=described["host"],
+        base_model=as_hub_name(described.get("base_model_name_or_path")),
+        plugins=plugins,
+        weights=read_tensors(files[WEIGHTS]) if WEIGHTS in files else None,
+        projector=read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
+        lora_config=json.loads(files[LORA_CONFIG].read_text("utf-8")) if LORA_CONFIG in files else None,
+        lora=read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
+        directory=directory,
+    )
+
+
+def require_same_tensors(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors of other names, shapes or kinds than those they are to replace.
+
+    Args:
+        own: The tensors to be replaced, by name.
+        given: What was read.
+        path: The file it was read from, for the message.
+
+    Raises:
+        CheckpointError: They differ.
+    """
+    missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    shapes = [
+        f"{k}: {_form(given[k])} in the file, {_form(own[k])} expected"
+        for k in sorted(own.keys() & given.keys())
+        if own[k].shape != given[k].shape or own[k].is_floating_point() != given[k].is_floating_point()
+    ]
+    if missing or unknown or shapes:
+        raise CheckpointError(
+            explain(
+                f"{path} does not fit the adapter its config describes.",
+                missing=", ".join(missing[:5]) or None,
+                unknown=", ".join(unknown[:5]) or None,
+                shapes="; ".join(shapes[:5]) or None,
+            )
+        )
+
+
+def _form(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {'floating' if tensor.is_floating_point() else tensor.dtype}"
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    path = directory / CONFIG
+    if not path.is_file():
+        there = (
+            ", ".join(sorted(p.name for p in directory.iterdir())[:8]) if directory.is_dir() else "no such directory"
+        )
+        raise CheckpointError(
+            explain(f"{directory} is not an adapter directory: no {CONFIG}.", found=there or "an empty directory")
+        )
+    try:
+        described = json.loads(path.read_text("utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(explain(f"{path} is not valid JSON.", because=error)) from error
+    if not isinstance(described, dict) or described.get("peft_type") != PEFT_TYPE:
+        given = described.get("peft_type") if isinstance(described, dict) else type(described).__name__
+        raise CheckpointError(
+            explain(
+                f"{path} does not describe a parrot adapter.",
+                given=f"peft_type {given!r}, expected {PEFT_TYPE!r}",
+                to_do="for a LoRA of peft use peft.PeftModel.from_pretrained",
+            )
+        )
+    if described.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            explain(
+                f"{path} has format version {described.get('format_version')!r}; this release reads {FORMAT_VERSION}.",
+                made_by=f"parrot_adapters {described.get('library_version')}",
+                to_do="upgrade parrot_adapters",
+            )
+        )
+    absent = [key for key in ("adapter", "host", "files") if not isinstance(described.get(key), dict)]
+    if absent:
+        raise CheckpointError(f"{path} lacks {', '.join(absent)}")
+    return described

@@ -1,0 +1,66 @@
+"""The library's own components by kind and name: where each is, and nothing of it imported before it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["BUILT_IN"]
+
+BUILT_IN: Mapping[str, Mapping[str, str]] = {
+    "router": {
+        "text-guided": "parrot_adapters.core.routers:TextGuidedRouter",
+        "text-guided-qkv": "parrot_adapters.core.routers:TextGuidedQKVRouter",
+        "per-token": "parrot_adapters.core.token_router:PerTokenRouter",
+        "top-k": "parrot_adapters.core.topk_router:TopKRouter",
+        "language-id": "parrot_adapters.core.language_router:LanguageIdRouter",
+        "visual-only": "parrot_adapters.core.control_routers:VisualOnlyRouter",
+        "uniform": "parrot_adapters.core.control_routers:UniformRouter",
+        "frozen": "parrot_adapters.core.control_routers:FrozenRouter",
+        "grown": "parrot_adapters.adapter.grow_families:grown_router",
+    },
+    "expert": {
+        "swiglu": "parrot_adapters.core.experts:SwiGLUExperts",
+        "mlp": "parrot_adapters.core.experts:MLPExperts",
+        "conditioned-swiglu": "parrot_adapters.core.experts:ConditionedSwiGLUExperts",
+        "shared-swiglu": "parrot_adapters.core.shared_experts:SharedSwiGLUExperts",
+        "merged": "parrot_adapters.core.merged_experts:MergedExperts",
+        "low-rank": "parrot_adapters.core.lowrank_experts:LowRankExperts",
+    },
+    "summary": {
+        "mean": "parrot_adapters.core.summaries:MeanSummary",
+        "cls": "parrot_adapters.core.summaries:ClsSummary",
+        "first-token": "parrot_adapters.core.summaries:FirstTokenSummary",
+    },
+    "loss": {
+        "load-balancing": "parrot_adapters.core.record_losses:load_balancing",
+        "router-z": "parrot_adapters.core.record_losses:router_z",
+        "language-supervision": "parrot_adapters.core.record_losses:LanguageSupervision",
+    },
+    "host": {
+        "idefics": "parrot_adapters.hosts.families:IDEFICS",
+        "fuyu": "parrot_adapters.hosts.families:FUYU",
+        "glm-v": "parrot_adapters.hosts.families:GLM_V",
+        "llama4": "parrot_adapters.hosts.families:LLAMA4",
+        "mllama": "parrot_adapters.hosts.families:MLLAMA",
+        "blip": "parrot_adapters.hosts.families:BLIP",
+    },
+    "observer": {
+        "routing-log-file": "parrot_adapters.analysis.observers_from_environment:routing_log_file",
+        "tensorboard": "parrot_adapters.analysis.observers_from_environment:tensorboard",
+    },
+    "benchmark": {
+        "mmmb": "parrot_adapters.evaluation.benchmark.benchmarks:MMMB",
+        "mmbench": "parrot_adapters.evaluation.benchmark.benchmarks:MMBENCH",
+        "emoji": "parrot_adapters.evaluation.benchmark.benchmarks:EMOJI",
+    },
+    # The most particular first: `format: auto` takes the first that recognises a file, and every ShareGPT4V record is
+    # one of LLaVA's too.
+    "data-format": {
+        "sharegpt4v": "parrot_adapters.data.sharegpt4v:ShareGPT4VFormat",
+        "llava": "parrot_adapters.data.llava:LlavaFormat",
+        "chat": "parrot_adapters.data.chat:ChatFormat",
+        "mmmb-tsv": "parrot_adapters.evaluation.benchmark.training_format:MmmbFormat",
+        "caption": "parrot_adapters.data.caption:CaptionFormat",
+        "webdataset": "parrot_adapters.data.webdataset:WebDatasetFormat",
+    },
+}
