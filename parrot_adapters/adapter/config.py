@@ -57,10 +57,10 @@ class AdapterConfig:
         text_scope: Which text of a prompt the router reads: ``"first-turn"`` (default), or ``"reference"`` as released
             checkpoints do.
         router_options: Keyword arguments of the router's factory, for example ``{"normalize": "none"}``.
-        expert_options: Keyword arguments of the expert bank's factory. For experts inside the layers:
-            ``{"shared_rank": r}`` puts an expert of rank r beside the routed ones, which every visual token gets (0, the
-            default, for none), and ``{"layer_scale": s}`` is the factor of their sum, LoRA's ``alpha / rank`` (default
-            2). With ``placement="both"`` the others are the bank's at the projector.
+        expert_options: Keyword arguments of the expert bank's factory. Inside the layers they are ``shared_rank``, the
+            rank of an expert beside the routed ones that every visual token gets (default 0, none), and ``layer_scale``,
+            the factor of their sum, LoRA's ``alpha / rank`` (default 2); with ``placement="both"`` the others are the
+            bank's at the projector.
         host_options: Fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
             ``{"deepstack": "align"}``.
         detector: Name of a registered language detector, asked for prompts whose language was not declared; None
@@ -113,6 +113,12 @@ class AdapterConfig:
             object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
         for name in ("layer_modules", "layers"):
             object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
+
+    @property
+    def expert_kind(self) -> str:
+        """The experts in a few words, for titles: ``"swiglu"``, ``"layers of rank 8"``, or both."""
+        inside = f"layers of rank {self.layer_rank}"
+        return {"projector": self.expert, "layers": inside}.get(self.placement, f"{self.expert} and {inside}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -21,7 +21,7 @@ from parrot_adapters.adapter.adapter_files import LORA_CONFIG, PROJECTOR
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.host_overrides import MODULE_NAME, BareHostSave, HostOverrides
 from parrot_adapters.adapter.hub import local_directory, upload_adapter
-from parrot_adapters.adapter.parameter_report import parameter_report, print_report
+from parrot_adapters.adapter.parameter_report import parameter_places, parameter_report, print_report
 from parrot_adapters.adapter.save import write_adapter
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
 from parrot_adapters.adapter.stored import read_adapter, require_same_tensors
@@ -159,16 +159,23 @@ class Attachment:
             yield from self._lora.parameters()
 
     def parameter_report(self) -> dict[str, dict[str, int]]:
-        """``{part: {"parameters": n, "trainable": m}}`` for adapter, projector, vision tower, language model, rest."""
+        """``{part: {"parameters": n, "trainable": m}}`` for adapter, projector, vision tower, language model, rest.
+
+        Of the adapter it also says how many parameters are where: in the ``router`` (with the summary), in the
+        ``projector_experts`` and in the experts of the language model's ``layers``, those of them that it has.
+        """
         host = {name: self.parts.module(getattr(self.parts, name)) for name in HOST_PARTS}
         parts = {"adapter": self._layer, "lora": self._lora, **host}
-        return parameter_report(
+        report = parameter_report(
             self.model, {name: part.parameters() for name, part in parts.items() if part is not None}
         )
+        if self._layer is not None:
+            report["adapter"] |= parameter_places(self._layer)
+        return report
 
     def print_trainable_parameters(self) -> None:
         """Print :meth:`parameter_report` as a table."""
-        what = "its projector" if self._layer is None else f"{self.config.router} x {self.config.expert}"
+        what = "its projector" if self._layer is None else f"{self.config.router} x {self.config.expert_kind}"
         print_report(self.parameter_report(), f"{type(self.model).__name__} with {what}")
 
     @property

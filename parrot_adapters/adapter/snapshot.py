@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PLUGIN_KEYS", "AdapterSnapshot", "plugins_used"]
 
+LAYER_SETTINGS = ("placement", "layer_rank", "layer_modules", "layers")  # of AdapterConfig, since format version 2
 PLUGIN_KEYS = ("kind", "name", "plugin", "distribution", "version")
 
 
@@ -46,6 +47,16 @@ class AdapterSnapshot:
     lora_config: Mapping[str, Any] | None
     lora: Mapping[str, Tensor] | None
 
+    @property
+    def format_version(self) -> int:
+        """The version of the format that can hold it; see ``adapter_files.py``."""
+        return 1 if self.config.placement == "projector" else 2
+
+    def stored_settings(self) -> dict[str, Any]:
+        """Its settings as its format has them: version 1 knows of no layers."""
+        settings = self.config.to_dict()
+        return settings if self.format_version > 1 else {k: v for k, v in settings.items() if k not in LAYER_SETTINGS}
+
 
 def plugins_used(
     config: AdapterConfig, model_type: str, host_plugin: PluginInfo | None, *, has_layer: bool
@@ -58,7 +69,9 @@ def plugins_used(
         host_plugin: The plugin that declares the host; None where the library does.
         has_layer: Whether the adapter has a layer, made by a router, an expert and a summary.
     """
-    kinds = ("router", "expert", "summary") if has_layer else ()
+    kinds: tuple[str, ...] = ("router", "expert", "summary") if has_layer else ()
+    if config.placement == "layers":
+        kinds = tuple(kind for kind in kinds if kind != "expert")
     used = [manager.find(kind, getattr(config, kind)) for kind in kinds]
     described = [(c.kind, c.name, c.plugin) for c in used if c.plugin.source != "built in"]
     if host_plugin is not None:

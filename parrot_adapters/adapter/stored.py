@@ -12,7 +12,7 @@ from torch import Tensor
 
 from parrot_adapters.adapter.adapter_files import (
     CONFIG,
-    FORMAT_VERSION,
+    FORMAT_VERSIONS,
     HASHED,
     LORA_CONFIG,
     LORA_WEIGHTS,
@@ -201,10 +201,11 @@ def _read_config(directory: Path) -> dict[str, Any]:
                 to_do="for a LoRA of peft use peft.PeftModel.from_pretrained",
             )
         )
-    if described.get("format_version") != FORMAT_VERSION:
+    if described.get("format_version") not in FORMAT_VERSIONS:
         raise CheckpointError(
             explain(
-                f"{path} has format version {described.get('format_version')!r}; this release reads {FORMAT_VERSION}.",
+                f"{path} has format version {described.get('format_version')!r}; this release reads "
+                f"{' and '.join(map(str, FORMAT_VERSIONS))}.",
                 made_by=f"parrot_adapters {described.get('library_version')}",
                 to_do="upgrade parrot_adapters",
             )

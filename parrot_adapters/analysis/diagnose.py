@@ -174,11 +174,20 @@ def diagnose(
         progress: told after every sample.
 
     Raises:
-        ConfigError: no samples, or only some have options.
+        ConfigError: no samples, or only some have options; or experts that stand inside the layers alone, where
+            visual tokens do not change at the projector, which is what is looked at here.
         HostError: a sample without an image.
     """
     if not samples:
         raise ConfigError("there is nothing to diagnose on: no samples")
+    if handle.require_module().experts is None:
+        raise ConfigError(
+            explain(
+                "diagnose looks at visual tokens at the projector, and this adapter leaves them as they are there.",
+                given="placement='layers'",
+                to_do="explain shows what its routing and each expert do to the answer",
+            )
+        )
     if score is None and any(sample.options for sample in samples):
         if not all(sample.options for sample in samples):
             raise ConfigError("either all samples have options, or none")
