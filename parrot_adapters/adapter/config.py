@@ -58,9 +58,9 @@ class AdapterConfig:
             checkpoints do.
         router_options: Keyword arguments of the router's factory, for example ``{"normalize": "none"}``.
         expert_options: Keyword arguments of the expert bank's factory. Inside the layers they are ``shared_rank``, the
-            rank of an expert beside the routed ones that every visual token gets (default 0, none), and ``layer_scale``,
-            the factor of their sum, LoRA's ``alpha / rank`` (default 2); with ``placement="both"`` the others are the
-            bank's at the projector.
+            rank of an expert beside the routed ones that every visual token gets (default 0, none), and
+            ``layer_scale``, the factor of their sum, LoRA's ``alpha / rank`` (default 2); with
+            ``placement="both"`` the others are the bank's at the projector.
         host_options: Fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
             ``{"deepstack": "align"}``.
         detector: Name of a registered language detector, asked for prompts whose language was not declared; None

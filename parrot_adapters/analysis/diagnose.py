@@ -20,7 +20,7 @@ from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.ragged import item_mean
 from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
-from parrot_adapters.errors import ConfigError, HostError
+from parrot_adapters.errors import ConfigError, HostError, explain
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment

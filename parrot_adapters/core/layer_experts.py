@@ -126,6 +126,16 @@ class LayerExperts(nn.Module):
             return routed
         return torch.cat([weights[:, :1].expand(-1, self.shared_rank), routed], 1)
 
+    def become(self, other: LayerExperts) -> None:
+        """Take over the experts of another set for the same layers, however many; the modules stay the same objects."""
+        for path, own in self.each():
+            theirs = other.at(path)
+            own.shared_rank = theirs.shared_rank
+            for name, parameter in theirs.named_parameters():
+                setattr(own, name, parameter)
+        self.num_experts, self.rank, self.shared_rank = other.num_experts, other.rank, other.shared_rank
+        self.layer_scale = other.layer_scale
+
     def folded(self, weights: Tensor) -> LayerExperts:
         """One expert that is the mixture under constant weights, exactly: rank r_0 + e r for e experts with a weight.
 

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.adapter.fold_experts import freeze_routing
+from parrot_adapters.adapter.grow_experts import grow_adapter
 from parrot_adapters.analysis.explain import PromptInputs, explain
 from parrot_adapters.core import LayerExperts
 from parrot_adapters.errors import CheckpointError, ConfigError
@@ -75,20 +76,20 @@ def test_releases_that_do_not_know_layers_refuse_them(attached, host, family, tm
 def test_adapters_at_the_projector_are_written_as_before(host, tmp_path) -> None:
     awake(pa.attach(host, ADAPTER)).save_pretrained(tmp_path)
     described = json.loads((tmp_path / "adapter_config.json").read_text("utf-8"))
-    earlier = json.loads((FORMAT_1 / "text-guided" / "adapter_config.json").read_text("utf-8"))
+    earlier = json.loads((FORMAT_1 / "text-guided" / "adapter" / "adapter_config.json").read_text("utf-8"))
     assert described["format_version"] == 1
     assert described["adapter"].keys() == earlier["adapter"].keys()
 
 
 def test_earlier_settings_mean_the_projector() -> None:
-    earlier = json.loads((FORMAT_1 / "text-guided" / "adapter_config.json").read_text("utf-8"))
+    earlier = json.loads((FORMAT_1 / "text-guided" / "adapter" / "adapter_config.json").read_text("utf-8"))
     assert pa.AdapterConfig.from_dict(earlier["adapter"]).placement == "projector"
 
 
-@pytest.mark.parametrize("family", ["llava"], indirect=True)
+@pytest.mark.parametrize("family", ["qwen2_5_vl"], indirect=True)
 def test_another_host_is_refused(attached, tmp_path) -> None:
     attached.save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="another host"):
         pa.load_adapter(FAMILIES["gemma3"].build(), tmp_path)
 
 
@@ -99,13 +100,12 @@ def test_settings_survive_json() -> None:
     assert again.layers == [0, 3]
 
 
-# --- frozen ------------------------------------------------------------------------------------------------------------
+# --- frozen ------------------------------------------------------------------------------------------------------
 
 
 def check_frozen(family: Family, tmp_path: Path, **options: Any) -> None:
     """Frozen to a language, the adapter answers as the language's routing does, with no routing at all."""
-    languages = {"language-id": {"router": "language-id"}}["language-id"]
-    handle = trained(pa.attach(family.build(), adapter(family, num_experts=6, **languages, **options)))
+    handle = trained(pa.attach(family.build(), adapter(family, num_experts=6, router="language-id", **options)))
     handle.save_pretrained(tmp_path / "routed")
     inputs = family.batch(PROMPTS)
     with handle.languages(["tr"] * 3):
@@ -149,7 +149,7 @@ def test_a_wrong_fold_is_refused(family, tmp_path, monkeypatch) -> None:
         check_frozen(family, tmp_path)
 
 
-# --- looked at ---------------------------------------------------------------------------------------------------------
+# --- looked at ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", ["llava"], indirect=True)
@@ -174,3 +174,62 @@ def test_diagnosing_the_projector_is_refused_where_it_is_bare(attached) -> None:
 def test_no_form_in_released_checkpoints(attached) -> None:
     with pytest.raises(ConfigError, match="placement='layers'"):
         attached.reference_state_dict()
+
+
+# --- grown -------------------------------------------------------------------------------------------------------
+
+
+def check_grown(family: Family, inputs: dict[str, Any], tmp_path: Path, **options: Any) -> pa.Attachment:
+    """More experts, the same answers, in place and on disk alike; the new ones can learn."""
+    handle = trained(pa.attach(family.build(), adapter(family, **options)))
+    handle.save_pretrained(tmp_path / "old")
+    languages = ["sw", "th"] if options.get("router") == "language-id" else None
+    declared = ["tr"] * 3 if languages else [None] * 3
+    with handle.languages(declared):
+        before = logits(handle.model, inputs)
+    pa.grow(handle, 2, languages=languages)
+    with handle.languages(declared):
+        assert_close(logits(handle.model, inputs), before, rtol=1e-3, atol=1e-3)
+    assert handle.config.num_experts == handle.module.layer_experts.num_experts == options.get("num_experts", 3) + 2
+    grow_adapter(tmp_path / "old", tmp_path / "new", 2, languages=languages)
+    loaded = pa.load_adapter(family.build(), tmp_path / "new")
+    with loaded.languages(declared):
+        assert_close(logits(loaded.model, inputs), before, rtol=1e-3, atol=1e-3)
+    return handle
+
+
+@pytest.mark.parametrize("family", ["llava", "gemma3"], indirect=True)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"expert_options": {"shared_rank": 2}},
+        {"placement": "both"},
+        {"top_k": 2},
+        {"router": "language-id", "num_experts": 6},
+    ],
+    ids=str,
+)
+def test_grown(family, inputs, tmp_path, options: dict[str, Any]) -> None:
+    handle = check_grown(family, inputs, tmp_path, **options)
+    languages = ["sw"] * 3 if options.get("router") == "language-id" else [None] * 3
+    with handle.languages(languages):
+        handle.model(**inputs).logits[:, -1].square().sum().backward()
+    grad = handle.module.layer_experts.at(handle.module.layer_experts.paths[0]).down.grad
+    assert grad[-2:].abs().sum() > 0
+    twins = handle.module.layer_experts.at(handle.module.layer_experts.paths[0]).down
+    assert not torch.equal(twins[-2], twins[-1])
+
+
+@pytest.mark.parametrize("family", ["llava"], indirect=True)
+def test_growing_that_moves_answers_is_caught(family, inputs, tmp_path, monkeypatch) -> None:
+    own = LayerExperts.become
+
+    def halve(self: LayerExperts, other: LayerExperts) -> None:
+        own(self, other)
+        with torch.no_grad():
+            self.at(self.paths[0]).down[-1] *= 0.5
+
+    monkeypatch.setattr(LayerExperts, "become", halve)
+    with pytest.raises(AssertionError):
+        check_grown(family, inputs, tmp_path)

@@ -11,10 +11,10 @@ import warnings
 
 import pytest
 from miniatures import ADAPTER, FAMILIES, PROMPTS
-from parrot_adapters.hosts.host_parts import resolve_spec
 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError, ParrotWarning, PluginError
+from parrot_adapters.hosts.host_parts import resolve_spec
 from parrot_adapters.plugins import PluginManager, blaming, shielded
 from parrot_adapters.plugins.components import Component, PluginInfo
 
