@@ -110,7 +110,8 @@ def _page(folder: Path, config: EvaluationConfig, host: EvaluationHost) -> dict[
     from evaluation_runs import ScriptedHost
 
     from parrot_adapters.evaluation.reports.choice_page import write_report
-    from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
+    from parrot_adapters.evaluation.scores.choice_files import write_results
+    from parrot_adapters.evaluation.scores.score_choices import score_run
 
     data = folder / "large"
     tiny_vlm.save_benchmark(data, questions=2000, languages=("en", "ar", "tr", "zh", "pt", "ru"), size=(640, 480))
@@ -118,8 +119,8 @@ def _page(folder: Path, config: EvaluationConfig, host: EvaluationHost) -> dict[
     run = evaluate(large, host=ScriptedHost())
     start = time.perf_counter()
     result = score_run(run)
-    write_results(result, large.out)
-    write_report(result, large.out)
+    write_results(result, run, large.out)
+    write_report(result, run, large.out)
     seconds = time.perf_counter() - start
     return {
         "what": f"scores, statistics and report.html of {len(run.questions)} questions, {seconds:.1f} s",

@@ -26,6 +26,7 @@ __all__ = [
     "TrainingError",
     "UnknownNameError",
     "explain",
+    "first_line",
     "suggest",
 ]
 
@@ -107,3 +108,8 @@ def explain(what: str, **facts: object) -> str:
     lines: Mapping[str, object] = {k.replace("_", " "): v for k, v in facts.items() if v is not None}
     width = max((len(k) for k in lines), default=0)
     return "\n".join([what, *(f"  {k:<{width}}  {v}" for k, v in lines.items())])
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

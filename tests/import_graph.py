@@ -95,6 +95,26 @@ class ImportGraph:
             if floor[room_of(target)] > floor[room_of(module)]
         ]
 
+    def upward_inside(self, room: str, order: list[str]) -> list[str]:
+        """Arrows from a subpackage of a room to one that stands above it, in words.
+
+        Args:
+            room: child of the library that has subpackages.
+            order: its subpackages, the lowest first; files beside them are the room's face and may see them all.
+        """
+        floor = {f"{LIBRARY}.{room}.{name}": number for number, name in enumerate(order)}
+
+        def of(module: str) -> int | None:
+            return floor.get(".".join(module.split(".")[:3]))
+
+        return [
+            f"{module} imports {target}"
+            for module, targets in self.arrows.items()
+            if (own := of(module)) is not None
+            for target in sorted(targets)
+            if (other := of(target)) is not None and other > own
+        ]
+
     def circles(self) -> list[list[str]]:
         """Groups of modules that import each other, directly or by way of others (Tarjan's algorithm)."""
         import networkx

@@ -25,9 +25,16 @@ PUBLIC = (
     "parrot_adapters.evaluation",
     "parrot_adapters.analysis",
     "parrot_adapters.pages",
+    "parrot_adapters.statistics",
     "parrot_adapters.plugins",
     "parrot_adapters.errors",
     "parrot_adapters.plugins.examples",
+    "parrot_adapters.cli.commands",
+    "parrot_adapters.console",
+    "parrot_adapters.statistics",
+    "parrot_adapters.language_tags",
+    "parrot_adapters.digests",
+    "parrot_adapters.atomic_files",
 )
 NAMED_TUPLE = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}  # public, despite their names
 # The order of the library's rooms, the ground floor first. A file imports what stands below it or beside it in its own
@@ -36,6 +43,9 @@ ORDER = (
     "errors",
     "atomic_files",
     "digests",
+    "statistics",
+    "language_tags",
+    "console",
     "pages",
     "core",
     "plugins",
@@ -52,6 +62,8 @@ ORDER = (
     "roof",
 )
 TEST_LIBRARIES = {"hypothesis", "pytest"}
+INSIDE_EVALUATION = ["benchmark", "matching", "answers", "scores", "reports"]
+"""Subpackages of evaluation, the lowest first: a row is read, its reply is matched, asked for, scored, shown."""
 
 
 def imports(source: str) -> Iterator[tuple[str, str | None]]:
@@ -239,6 +251,18 @@ def test_no_file_reaches_into_another():
     defined -= set(dir(nn.Module()))  # torch's own, though a subclass may set one
     found = {path: reached for path, source in sources.items() if (reached := reaches(source, defined))}
     assert found == {}
+
+
+def test_evaluation_goes_one_way(graph):
+    folder = ROOT / "parrot_adapters" / "evaluation"
+    assert {path.parent.name for path in folder.glob("*/__init__.py")} == set(INSIDE_EVALUATION)
+    assert graph.upward_inside("evaluation", INSIDE_EVALUATION) == []
+    inside = "parrot_adapters.evaluation"
+    lazy = f"def late():\n    from {inside}.reports.choice_page import write_report"
+    bitten = planted(graph, f"{inside}.matching.robust", lazy)
+    assert bitten.upward_inside("evaluation", INSIDE_EVALUATION) == [
+        f"{inside}.matching.robust imports {inside}.reports.choice_page"
+    ]
 
 
 def unshipped(folder: str, package: str, settings: dict) -> list[str]:

@@ -12,16 +12,15 @@ import torch
 from miniatures import ADAPTER, BOS, FAMILIES, FIRST_WORD, Family, Image
 
 import parrot_adapters as pa
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.training import TrainingConfig, set_trainable
 from parrot_adapters.training.training_config import (
     BatchSettings,
     CheckpointSettings,
-    DataSettings,
     EngineSettings,
     HostSettings,
     LogSettings,
     OptimSettings,
-    SourceSettings,
     TrainSettings,
 )
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.auxiliary_losses import auxiliary_losses
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from parrot_adapters.core.routing_record import RoutingRecord
 
 __all__ = ["AddedLosses"]
-
-IGNORED = -100  # the label of tokens that are not learned
 
 
 class AddedLosses:

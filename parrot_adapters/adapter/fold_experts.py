@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from parrot_adapters.adapter.language_routing import LanguageRouting
     from parrot_adapters.core import AlignmentLayer
 
-__all__ = ["Frozen", "fold_experts", "freeze_config", "freeze_routing", "language_weights"]
+__all__ = ["Frozen", "fold_experts", "freeze_config", "freeze_routing", "language_weights", "require_foldable"]
 
 SAMPLES = 256  # random tokens a conversion is verified on
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the largest output; half precision: below
@@ -82,6 +82,7 @@ def freeze_routing(
 
     stored = read_adapter(Path(adapter))
     layer = stored_layer(stored).requires_grad_(False).eval()
+    _fold_evenly(layer)  # what cannot be folded is refused for that, not sent for a measurement first
     if weights is None:
         shares = language_weights(layer, language, read_language_routing(adapter))
     else:
@@ -118,6 +119,27 @@ def freeze_routing(
     }
     write_derived(stored, Path(out), config, state, how)
     return done
+
+
+def require_foldable(adapter: str | Path) -> None:
+    """Refuse an adapter that no routing could make foldable, before anybody measures routing for it.
+
+    Args:
+        adapter: an adapter directory.
+
+    Raises:
+        CheckpointError: it is no adapter.
+        ConfigError: its experts cannot be folded into one.
+    """
+    from parrot_adapters.adapter.derived_directory import stored_layer
+    from parrot_adapters.adapter.stored import read_adapter
+
+    _fold_evenly(stored_layer(read_adapter(Path(adapter))))
+
+
+def _fold_evenly(layer: AlignmentLayer) -> None:
+    """Whether experts fold does not depend on the weights, so any will tell."""
+    fold_experts(layer.experts, torch.full((layer.num_experts,), 1 / layer.num_experts))
 
 
 def fold_experts(experts: nn.Module, weights: Tensor) -> nn.Module:

@@ -145,6 +145,11 @@ class Attachment:
         return None if self._lora is None else copy.deepcopy(self._lora.config)
 
     @property
+    def seam(self) -> str | None:
+        """Name of the way by which the adapter reaches its host; None of an adapter without a layer."""
+        return None if self._seam is None else "native"
+
+    @property
     def active(self) -> bool:
         """Whether a call of the host would run with the adapter, here and now: in this context, at this moment."""
         return self._attached and self._switch.on

@@ -41,9 +41,9 @@ def parameter_places(layer: AlignmentLayer) -> dict[str, int]:
 
 def print_report(report: Mapping[str, Mapping[str, int]], title: str) -> None:
     """Print it as a table."""
-    from rich.console import Console
-    from rich.table import Table
+    from parrot_adapters.console import Table, show
 
+<<<<<<< HEAD
     table = Table("part", title=title)
     for column in ("parameters", "trainable"):
         table.add_column(column, justify="right")
@@ -53,3 +53,7 @@ def print_report(report: Mapping[str, Mapping[str, int]], title: str) -> None:
             if place not in ("parameters", "trainable"):
                 table.add_row(f"  {place.replace('_', ' ')}", f"{parameters:,}", "")
     Console().print(table)
+=======
+    rows = [(part, f"{counts['parameters']:,}", f"{counts['trainable']:,}") for part, counts in report.items()]
+    show(Table(("part", "parameters", "trainable"), rows, title=title))
+>>>>>>> main

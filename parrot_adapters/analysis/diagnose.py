@@ -20,6 +20,7 @@ from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.ragged import item_mean
 from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.errors import ConfigError, HostError, explain
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _likelihoods(
     given = {name: _repeated(value, rows) for name, value in inputs.items()}
     padded = [[*option, *[0] * (longest - len(option))] for option in options]
     added, real = torch.tensor(padded, device=ids.device), places < lengths[:, None]  # (O, A) both
-    labels = torch.cat([torch.full_like(given["input_ids"], -100), added.masked_fill(~real, -100)], 1)
+    labels = torch.cat([torch.full_like(given["input_ids"], IGNORED), added.masked_fill(~real, IGNORED)], 1)
     for name, value in inputs.items():
         if isinstance(value, Tensor) and value.shape == ids.shape:
             more = added if name == "input_ids" else real if name == "attention_mask" else torch.zeros_like(added)

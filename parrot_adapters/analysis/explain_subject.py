@@ -32,12 +32,13 @@ class Subject:
         self.tokenizer = getattr(processor, "tokenizer", processor)
 
     @classmethod
-    def load(cls, model: str, adapter: str) -> Subject:
+    def load(cls, model: str, adapter: str, *, device: str = "auto") -> Subject:
         """Load from directories.
 
         Args:
             model: the host, with its processor.
             adapter: made for it.
+            device: ``auto`` takes an accelerator if there is one.
 
         Raises:
             ConfigError: the model cannot be loaded or has no image processor.
@@ -45,7 +46,7 @@ class Subject:
         if not Path(model).exists() and Path(model).is_absolute():
             raise ConfigError(explain("there is no such model directory.", given=model))
         _require_image_processor(model)
-        host = EvaluationHost.load(model, adapter=adapter)
+        host = EvaluationHost.load(model, adapter=adapter, device=device)
         return cls(host.adapter, host.processor)
 
     def prompts(

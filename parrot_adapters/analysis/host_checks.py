@@ -32,11 +32,13 @@ class HostPromise:
         name: of the promise.
         promise: in words.
         error: what went wrong; None where it was kept.
+        seam: the way by which the adapter reaches the host; None where it did not attach.
     """
 
     name: str
     promise: str
     error: str | None = None
+    seam: str | None = None
 
 
 def host_promises(model: Any, inputs: Mapping[str, Any], processor: Any = None) -> Iterator[HostPromise]:
@@ -60,7 +62,7 @@ def host_promises(model: Any, inputs: Mapping[str, Any], processor: Any = None) 
         ("detached", "detach() gives the host back, bit for bit", state.detached),
     ):
         error = _error(check)
-        yield HostPromise(name, promise, error)
+        yield HostPromise(name, promise, error, state.seam)
         if error is not None and state.handle is None:
             return  # without an adapter there is nothing more to try
     if state.handle is not None:
@@ -72,6 +74,7 @@ class _State:
         self.model, self.inputs, self.processor = model, dict(inputs), processor
         self.handle: Attachment | None = None
         self.before: Tensor | None = None
+        self.seam: str | None = None
 
     def logits(self) -> Tensor:
         with torch.no_grad():
@@ -83,6 +86,7 @@ class _State:
         self.before = self.logits()
         config = {"num_experts": 3, "expert_hidden_size": 16}
         self.handle = attach(self.model, config, processor=self.processor)
+        self.seam = self.handle.seam
 
     def unchanged(self) -> None:
         self._same(self.logits())
@@ -128,19 +132,20 @@ def _error(check: Callable[[], None]) -> str | None:
     return None
 
 
-def load_host_and_inputs(model: str, inputs: Path | None) -> tuple[Any, dict[str, Tensor], Any]:
+def load_host_and_inputs(model: str, inputs: Path | None, device: str = "cpu") -> tuple[Any, dict[str, Tensor], Any]:
     """A host, a batch for it and its processor, or None where it has none.
 
     Args:
         model: directory or Hub name.
         inputs: a safetensors file with the arguments of its forward by name; None asks the processor about a picture
             of noise.
+        device: where both go.
 
     Raises:
         ConfigError: the model or the file cannot be read, or there is neither file nor image processor.
     """
     try:
-        host = load_model(model, device="cpu")
+        host = load_model(model, device=device)
     except ConfigError as error:
         if Path(model).is_dir():
             raise
@@ -156,7 +161,7 @@ def load_host_and_inputs(model: str, inputs: Path | None) -> tuple[Any, dict[str
         from safetensors.torch import load_file
 
         try:
-            return host, load_file(inputs), processor
+            return host, _on(host, load_file(inputs)), processor
         except (OSError, SafetensorError) as error:
             raise ConfigError(explain("the inputs cannot be read.", file=inputs, because=error)) from None
     if not hasattr(processor, "image_processor"):
@@ -167,7 +172,11 @@ def load_host_and_inputs(model: str, inputs: Path | None) -> tuple[Any, dict[str
                 to_do="--inputs FILE.safetensors with the arguments of its forward (input_ids, pixel_values, ...)",
             )
         )
-    return host, _noise(processor), processor
+    return host, _on(host, _noise(processor)), processor
+
+
+def _on(host: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.to(host.device) for name, value in batch.items()}
 
 
 def _noise(processor: Any) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_prompts", "measure_questions", "measure_routing", "measure_samples"]
 
+Progress = Callable[[int, int], object]
+
 GREY = (128, 128, 128)
 SIDE = 336
 
@@ -32,6 +35,8 @@ def measure_routing(
     *,
     images: Sequence[str | Path] = (),
     language: str | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Average the routing weights over prompts.
 
@@ -41,6 +46,8 @@ def measure_routing(
         prompts: user turns, as plain text.
         images: pictures to ask about, each with each prompt; none takes a grey one.
         language: declared for every prompt, for routers that read languages.
+        device: where the host runs; ``auto`` takes an accelerator if there is one.
+        progress: told how many prompts are done, of how many.
 
     Returns:
         (E,) the mean, and (E,) the standard deviation over images and prompts: how much freezing gives away.
@@ -49,7 +56,7 @@ def measure_routing(
         HostError: nothing was routed.
         ConfigError: the router goes by language alone, so there is nothing to measure.
     """
-    rows = [record.weights.mean(0) for record in _records(model, adapter, prompts, images, language)]
+    rows = [record.weights.mean(0) for record in _records(model, adapter, prompts, images, language, device, progress)]
     measured = torch.stack(rows)  # (images * prompts, E)
     return measured.mean(0), measured.std(0, correction=0)
 
@@ -61,19 +68,30 @@ def measure_prompts(
     *,
     images: Sequence[str | Path] = (),
     language: str,
+    device: str = "auto",
+    progress: Progress | None = None,
 ) -> RoutingStatistics:
     """As :func:`measure_routing`, as statistics that :func:`parrot_adapters.write_language_routing` keeps."""
-    return RoutingStatistics.of(_records(model, adapter, prompts, images, language))
+    return RoutingStatistics.of(_records(model, adapter, prompts, images, language, device, progress))
 
 
 @torch.no_grad()
-def measure_questions(model: str, adapter: str, questions: Sequence[Question]) -> RoutingStatistics:
+def measure_questions(
+    model: str,
+    adapter: str,
+    questions: Sequence[Question],
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> RoutingStatistics:
     """Statistics of the routing of a benchmark's questions, each declared in its language.
 
     Args:
         model: the host's directory, with its processor.
         adapter: the adapter's directory.
         questions: in as many languages as there are.
+        device: where the host runs; ``auto`` takes an accelerator if there is one.
+        progress: told how many questions are done, of how many.
 
     Raises:
         HostError: nothing was routed.
@@ -81,13 +99,15 @@ def measure_questions(model: str, adapter: str, questions: Sequence[Question]) -
     """
     from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 
-    host, tally = EvaluationHost.load(model, adapter=adapter), Tally()
+    host, tally = EvaluationHost.load(model, adapter=adapter, device=device), Tally()
     _require_prompts_read(host.adapter)
-    for question in questions:
+    for number, question in enumerate(questions, 1):
         with host.adapter.languages([question.language]), host.adapter.record_routing() as log:
             host.model(**host.on_device(host.encode([question]).tensors))
         for record in log:
             tally.add(record)
+        if progress is not None:
+            progress(number, len(questions))
     if not sum(tally.counts.values()):
         raise HostError("no image was routed; do the benchmark's questions have pictures?")
     return tally.statistics()
@@ -137,28 +157,30 @@ def _records(
     prompts: Sequence[str],
     images: Sequence[str | Path],
     language: str | None,
+    device: str,
+    progress: Progress | None,
 ) -> list[RoutingRecord]:
     """What was routed for each prompt about each picture."""
     try:
         from PIL import Image
     except ImportError as error:
         raise MissingDependencyError("measuring routing reads pictures\n  to do  pip install pillow") from error
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
     from parrot_adapters.adapter.load import load_adapter
+    from parrot_adapters.hosts.load_host import load_host
 
-    processor = AutoProcessor.from_pretrained(model)
-    host = AutoModelForImageTextToText.from_pretrained(model).eval()
+    host, processor = load_host(str(model), device=device)
     handle = load_adapter(host, adapter, processor=processor)
     _require_prompts_read(handle)
     pictures: list[Any] = [Image.open(path).convert("RGB") for path in images]
+    asked = list(itertools.product(pictures or [Image.new("RGB", (SIDE, SIDE), GREY)], prompts))
     records: list[RoutingRecord] = []
-    for picture in pictures or [Image.new("RGB", (SIDE, SIDE), GREY)]:
-        for prompt in prompts:
-            inputs = processor(images=[picture], text=[_asked(processor, prompt)], return_tensors="pt")
-            with torch.no_grad(), handle.languages([language]), handle.record_routing() as log:
-                host(**inputs)
-            records += log
+    for number, (picture, prompt) in enumerate(asked, 1):
+        inputs = processor(images=[picture], text=[_asked(processor, prompt)], return_tensors="pt")
+        with torch.no_grad(), handle.languages([language]), handle.record_routing() as log:
+            host(**{name: _moved(value, host) for name, value in inputs.items()})
+        records += log
+        if progress is not None:
+            progress(number, len(asked))
     if not records:
         raise HostError("no image was routed; does the processor put images into the prompt?")
     return records

@@ -1,8 +1,7 @@
-"""``parrot check router:NAME``: hold a router, an expert bank or a host to every promise the library makes for it."""
+"""``parrot check KIND:NAME``: hold a router, an expert bank or a host to every promise the library makes for it."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -10,6 +9,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from parrot_adapters.cli.commands import argument, device_option, option, parrot_command
 from parrot_adapters.errors import ConfigError, explain, suggest
 
 if TYPE_CHECKING:
@@ -20,14 +22,53 @@ __all__ = ["command"]
 KINDS = ("router", "expert", "host")
 
 
-def command(argv: list[str]) -> int:
-    """Run the conformance kit on one component and show a table. 0 every promise is kept; 1 one is broken; 2 usage."""
-    asked = _parser().parse_args(argv)
-    kind, _, name = asked.component.partition(":")
+def _key_and_value(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except json.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+@parrot_command("check")
+@argument("component", metavar="KIND:NAME", help="for example router:text-guided, expert:swiglu or host:DIR")
+@option(
+    "--option",
+    "options",
+    metavar="KEY=VALUE",
+    callback=_key_and_value,
+    multiple=True,
+    help="an option of the factory, its value as JSON (repeatable)",
+)
+@option("--examples", metavar="N", type=click.IntRange(1), default=20, help="batches tried in each check")
+@option(
+    "--inputs",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="for host:DIR: a safetensors file with arguments of its forward; without it, its processor makes them",
+)
+@device_option("the model of host:DIR", default="cpu")
+@option("--json", "as_json", is_flag=True, help="print only a JSON document")
+def command(
+    component: str, options: dict[str, Any], examples: int, inputs: Path | None, device: str, as_json: bool
+) -> int:
+    """Hold a router, an expert bank or a host to every promise.
+
+    Each conformance check is a promise the library makes for such a component. host:DIR attaches a small adapter to the
+    model in DIR, tries it and takes it off again.
+
+    Exit code: 0 every promise is kept, 1 one is broken, 2 bad usage.
+    """
+    kind, _, name = component.partition(":")
     if kind not in KINDS or not name:
         raise ConfigError(
             explain(
-                f"what to check must look like router:NAME or expert:NAME (or host:DIR), not {asked.component!r}."
+                f"what to check must look like router:NAME or expert:NAME (or host:DIR), not {component!r}."
                 f"{suggest(kind, KINDS)}",
                 to_do="parrot plugins lists the names",
             )
@@ -35,62 +76,31 @@ def command(argv: list[str]) -> int:
     if kind == "host":
         from parrot_adapters.cli.check_host import check_host
 
-        return check_host(name, asked.inputs)
+        return check_host(name, inputs, device, as_json=as_json)
+    return _check_component(kind, name, options, examples, as_json=as_json)
+
+
+def _check_component(kind: str, name: str, options: dict[str, Any], examples: int, *, as_json: bool) -> int:
     from parrot_adapters.plugins import manager
 
-    component = manager.find(kind, name, asked_by="parrot check")
-    from parrot_adapters.testing import examples
+    found = manager.find(kind, name, asked_by="parrot check")
+    from parrot_adapters.console import print_json
+    from parrot_adapters.testing import examples as number_of_examples
 
-    checks = _checks(kind, component.factory, dict(asked.option))
-    print(f"{kind} {name!r} of {component.plugin}: {len(checks)} promises, {asked.examples} batches each", flush=True)
-    with examples(asked.examples):
-        outcomes = _run(checks, component.factory)
-    _show(outcomes)
+    checks = _checks(kind, found.factory, options)
+    if not as_json:
+        print(f"{kind} {name!r} of {found.plugin}: {len(checks)} checks, {examples} batches each", flush=True)
+    with number_of_examples(examples):
+        outcomes = _run(checks, found.factory)
     broken = [outcome for outcome, _ in outcomes if outcome.error is not None]
-    for outcome in broken:
-        print(f"\n{outcome.check.name}: {outcome.error}")
+    if as_json:
+        described = [{"name": o.check.name, "ok": o.error is None, "detail": o.error or o.skipped} for o, _ in outcomes]
+        print_json({kind: name, "plugin": str(found.plugin), "checks": described, "ok": not broken})
+    else:
+        _show(outcomes)
+        for outcome in broken:
+            print(f"\n{outcome.check.name}: {outcome.error}")
     return 1 if broken else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="parrot check", description=__doc__)
-    parser.add_argument(
-        "component", metavar="KIND:NAME", help="for example router:text-guided, expert:swiglu or host:DIR"
-    )
-    parser.add_argument(
-        "--option",
-        metavar="KEY=VALUE",
-        type=_option,
-        action="append",
-        default=[],
-        help="an option of the factory, its value as JSON; may be repeated",
-    )
-    parser.add_argument(
-        "--examples", metavar="N", type=_count, default=20, help="batches tried per promise (%(default)s)"
-    )
-    parser.add_argument(
-        "--inputs",
-        metavar="FILE",
-        type=Path,
-        help="for host:DIR: a safetensors file with arguments of its forward; without it, its processor makes them",
-    )
-    return parser
-
-
-def _option(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _checks(kind: str, factory: Any, options: dict[str, Any]) -> list[Check]:
@@ -107,26 +117,23 @@ def _checks(kind: str, factory: Any, options: dict[str, Any]) -> list[Check]:
 
 
 def _run(checks: Sequence[Check], factory: Any) -> list[tuple[Outcome, float]]:
-    from rich.console import Console
-    from rich.progress import track
+    from parrot_adapters.console import progress
 
     found = []
-    for check in track(checks, "checking", console=Console(stderr=True), transient=True):
-        begun = time.perf_counter()
-        found.append((check.outcome(factory), time.perf_counter() - begun))
+    with progress("checking") as shown:
+        for number, check in enumerate(checks, 1):
+            begun = time.perf_counter()
+            found.append((check.outcome(factory), time.perf_counter() - begun))
+            shown(number, len(checks))
     return found
 
 
 def _show(outcomes: list[tuple[Outcome, float]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    table.add_column("promise", no_wrap=True)
-    for heading in ("result", "what it says"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("s", justify="right")
+    from parrot_adapters.console import Table, show
+
+    rows = []
     for outcome, seconds in outcomes:
         if outcome.error is not None:
             result = Text("BROKEN", style="bold red")
@@ -135,5 +142,5 @@ def _show(outcomes: list[tuple[Outcome, float]]) -> None:
         else:
             result = Text("kept", style="green")
         says = outcome.check.promise if outcome.skipped is None else outcome.skipped
-        table.add_row(Text(outcome.check.name), result, Text(says.replace("``", "")), f"{seconds:.1f}")
-    Console().print(table)
+        rows.append((outcome.check.name, result, says.replace("``", ""), f"{seconds:.1f}"))
+    show(Table(("check", "result", "what it says", "s"), rows, text=("result", "what it says")))

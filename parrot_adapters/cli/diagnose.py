@@ -2,54 +2,74 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.cli.commands import device_option, json_option, option, parrot_command
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES
 from parrot_adapters.evaluation.benchmark.prompts import QUESTION_ALONE
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from parrot_adapters.analysis.diagnose import Diagnosis
+    from parrot_adapters.console import Table
 
 __all__ = ["command", "diagnosis_lines", "diagnosis_tables"]
 
 
-def command(argv: list[str]) -> int:
-    """Diagnose and print tables. 0 whatever was found (``--strict``: 1 when something is flagged); 2 bad usage."""
-    asked = _parser().parse_args(argv)
-    if asked.limit < 1:
-        raise ConfigError(f"--limit must be at least 1, not {asked.limit}")
-    from parrot_adapters.analysis.benchmark_samples import benchmark_questions, benchmark_samples, second_view
+@parrot_command("diagnose")
+@option("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
+@option("--adapter", required=True, metavar="DIR", help="an adapter made for it")
+@option("--benchmark", default="emoji", metavar="NAME", help=", ".join(BENCHMARKS))
+@option("--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files")
+@option("--second-view", metavar="DIR", help="the benchmark's files with other pictures of the same things: retrieval")
+@option("--languages", default="", show_default=False, metavar="en,ar,...", help="which of them (all that are there)")
+@option("--prompt-style", default="default", metavar="NAME", help=", ".join(PROMPT_STYLES))
+@option("--limit", type=int, default=40, metavar="N", help="questions of each language")
+@device_option()
+@json_option()
+@option("--strict", is_flag=True, help="exit 1 when something is flagged")
+def command(json_file: str | None, strict: bool, **asked: Any) -> int:
+    """Languages told apart, pictures kept, experts used, faults.
+
+    Exit code: 0 whatever was found (with --strict: 1 when something is flagged), 2 bad usage.
+    """
+    if asked["limit"] < 1:
+        raise ConfigError(f"--limit must be at least 1, not {asked['limit']}")
+    from parrot_adapters.console import print_or_write_json, show
+
+    found = _diagnose(**asked)
+    if json_file != "-":
+        show(*diagnosis_tables(found), *diagnosis_lines(found))
+    print_or_write_json(found.to_dict(), json_file)
+    return 1 if strict and found.flags() else 0
+
+
+def _diagnose(
+    model: str,
+    adapter: str,
+    benchmark: str,
+    data: str,
+    second_view: str | None,
+    languages: str,
+    prompt_style: str,
+    limit: int,
+    device: str,
+) -> Diagnosis:
+    from parrot_adapters.analysis import benchmark_samples as samples_of
     from parrot_adapters.analysis.diagnose import diagnose
+    from parrot_adapters.console import progress, waiting
     from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 
-    languages = [code.strip() for code in asked.languages.split(",") if code.strip()]
-    questions = benchmark_questions(asked.benchmark, asked.data, languages, asked.limit, asked.prompt_style)
-    views = second_view(questions, asked.second_view, asked.benchmark) if asked.second_view else None
-    host = EvaluationHost.load(asked.model, adapter=asked.adapter)
-    samples = benchmark_samples(host, questions, by_text=asked.prompt_style == QUESTION_ALONE, second_view=views)
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("diagnosing", total=len(samples))
-        found = diagnose(host.adapter, samples, progress=lambda done, total: bar.update(task, completed=done))
-    console = Console()
-    for table in diagnosis_tables(found):
-        console.print(table)
-    for line in diagnosis_lines(found):
-        console.print(line, highlight=False, markup=False)
-    if asked.json:
-        asked.json.write_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        print(f"written: {asked.json}")
-    return 1 if asked.strict and found.flags() else 0
+    chosen = [code.strip() for code in languages.split(",") if code.strip()]
+    questions = samples_of.benchmark_questions(benchmark, data, chosen, limit, prompt_style)
+    views = samples_of.second_view(questions, second_view, benchmark) if second_view else None
+    with waiting("loading the host"):
+        host = EvaluationHost.load(model, adapter=adapter, device=device)
+        alone = prompt_style == QUESTION_ALONE
+        samples = samples_of.benchmark_samples(host, questions, by_text=alone, second_view=views)
+    with progress("diagnosing") as shown:
+        return diagnose(host.adapter, samples, progress=shown)
 
 
 def diagnosis_tables(found: Diagnosis) -> list[Table]:
@@ -103,28 +123,6 @@ def _lost(found: Diagnosis, name: str, language: str) -> str:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> Table:
-    from rich.table import Table
+    from parrot_adapters.console import Table
 
-    table = Table(title=title, title_justify="left")
-    table.add_column("language")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, cells in rows:
-        table.add_row(name, *cells)
-    return table
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="parrot diagnose", description=__doc__)
-    add = parser.add_argument
-    add("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
-    add("--adapter", required=True, metavar="DIR", help="an adapter made for it")
-    add("--benchmark", default="emoji", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (%(default)s)")
-    add("--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files")
-    add("--second-view", metavar="DIR", help="the benchmark's files with other pictures of the same things: retrieval")
-    add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
-    add("--prompt-style", default="default", metavar="NAME", help=f"{', '.join(PROMPT_STYLES)} (%(default)s)")
-    add("--limit", type=int, default=40, metavar="N", help="questions of each language (%(default)s)")
-    add("--json", type=Path, metavar="FILE", help="write every number")
-    add("--strict", action="store_true", help="exit 1 when something is flagged")
-    return parser
+    return Table(("language", *columns), [(name, *cells) for name, cells in rows], title=title)

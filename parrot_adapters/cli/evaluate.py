@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.cli.commands import device_option, option, parrot_command
+from parrot_adapters.cli.score_table import protocol_list
 from parrot_adapters.errors import ConfigError, ParrotWarning, explain
-from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, PROTOCOLS, load_languages, protocol_named
+from parrot_adapters.evaluation import BENCHMARKS, PROMPT_STYLES, load_languages, protocol_named
 from parrot_adapters.evaluation.answers.evaluation_config import (
     MATCHERS,
     OPTION_SCORES,
@@ -23,113 +23,134 @@ from parrot_adapters.evaluation.answers.evaluation_config import (
 from parrot_adapters.evaluation.benchmark.tasks import CHOICE, OPEN, TASKS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
+    from parrot_adapters.console import Table
     from parrot_adapters.evaluation.answers.evaluate import Evaluation
-    from parrot_adapters.evaluation.scores.choice_results import RunResult
+    from parrot_adapters.evaluation.scores.result import Result
 
 __all__ = ["command"]
 
 
-def command(argv: list[str]) -> int:
-    """Ask what is not answered yet, score everything, write results to ``--out``. 0 done; 1 failed; 2 bad usage."""
-    asked = _parser().parse_args(argv)
-    if (language_data := vars(asked).pop("language_data")) is not None:
-        load_languages(language_data)
-    config = _config(asked)
-    from parrot_adapters.evaluation.answers.evaluate import evaluate
-    from parrot_adapters.evaluation.reports.choice_page import write_report
-    from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
+@parrot_command(
+    "evaluate",
+    epilog=f"{protocol_list()}\n\nA run that was stopped goes on where it was: give the same command again.",
+)
+@option("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
+@option("--adapter", metavar="DIR", help="an adapter made for it")
+@option("--benchmark", required=True, metavar="NAME", help=", ".join(BENCHMARKS))
+@option(
+    "--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files, or AIDC-AI/Parrot-dataset"
+)
+@option("--task", default=CHOICE, metavar="NAME", help=f"{', '.join(TASKS)}, as far as the benchmark has it")
+@option("--languages", default="", show_default=False, metavar="en,ar,...", help="which of them (all that are there)")
+@option("--protocol", metavar="NAME", help="one of the four below; required for choice and comparison")
+@option("--prompt-style", default="default", metavar="NAME", help=", ".join(PROMPT_STYLES))
+@option("--matcher", default="reference", metavar="NAME", help=f"whose scores come first: {' or '.join(MATCHERS)}")
+@option("--scoring", default="generate", metavar="NAME", help=" or ".join(SCORINGS))
+@option("--option-score", default="letter", metavar="NAME", help=f"for loglik: {', '.join(OPTION_SCORES)}")
+@option("--batch-size", type=int, default=8, metavar="N", help="rows at once; changes no answer")
+@option("--limit", type=int, metavar="N", help="only the first N questions of each language")
+@option("--max-new-tokens", type=int, default=512, metavar="N", help="where replies are cut off")
+@option("--dtype", default="auto", metavar="T", help="auto (the checkpoint's), float32, bfloat16, float16")
+@device_option()
+@option("--processor", multiple=True, metavar="KEY=VALUE", help="change a setting of the processor (repeatable)")
+@option("--think", default="keep", metavar="NAME", help=f"<think>...</think> in replies: {' or '.join(THINKING)}")
+@option("--detector", metavar="NAME", help="a plugin's language detector for replies (else their script is read)")
+@option("--language-data", metavar="FILE", help="more languages for the robust matcher, as JSON")
+@option("--out", required=True, metavar="DIR", help="answers, results.json, CSV files and report.html")
+def command(language_data: str | None, **asked: Any) -> None:
+    """Ask a model a multilingual benchmark (MMMB, MMBench, emoji).
 
-    with _notes(), _bar() as progress:
-        run = evaluate(config, progress=progress)
+    What is not answered yet is asked, everything is scored, and the results are written to --out.
+
+    Exit code: 0 done, 1 failed, 2 bad usage.
+    """
+    if language_data is not None:
+        load_languages(language_data)
+    config = _config(**asked)
+    from parrot_adapters.console import progress
+    from parrot_adapters.evaluation.answers.evaluate import evaluate
+
+    with _notes():
+        with progress("asking") as shown:
+            run = evaluate(config, progress=shown)
         if run is None:  # not the first of several processes: that one scores
-            return 0
-        if config.task not in OPEN:
-            result = score_run(run)
-            write_results(result, config.out)
-            write_report(result, config.out)
-    if config.task in OPEN:
-        _finish_task(run)
-    else:
-        _show(result)
-    return 0
+            return
+        (_finish_task if config.task in OPEN else _finish_choice)(run)
+    out = Path(config.out)
+    print(
+        f"{run.made} of {len(run.answers)} answers are new. Results: {out / 'results.json'}; "
+        f"to look at: {out / 'report.html'}"
+    )
 
 
 def _finish_task(run: Evaluation) -> None:
     """Score, write and show a run of naming or retrieval."""
-    from rich.console import Console
-
     from parrot_adapters.cli.task_table import task_table
+    from parrot_adapters.console import note, show, waiting
     from parrot_adapters.evaluation.reports.open_page import write_task_report
-    from parrot_adapters.evaluation.scores.open_results import score_task, write_task_results
+    from parrot_adapters.evaluation.scores.score_open_task import score_items, score_task, write_task_results
 
-    result = score_task(run)
-    write_task_results(result, run.config.out)
-    write_task_report(result, run.config.out)
-    console = Console()
-    console.print(task_table(result))
-    for note in result.notes:
-        print(f"parrot evaluate: note: {note}", file=sys.stderr)
-    _say_where(console, run)
+    with waiting("scoring"):
+        items = score_items(run)
+        result = score_task(run, items)
+        write_task_results(result, items, run.config.out)
+        write_task_report(result, items, run, run.config.out)
+    show(task_table(result))
+    for text in result.warnings:
+        note("evaluate", text)
 
 
-def _show(result: RunResult) -> None:
-    from rich.console import Console
-
+def _finish_choice(run: Evaluation) -> None:
+    """Score, write and show a run of choices."""
     from parrot_adapters.cli.score_table import score_table
+    from parrot_adapters.console import note, show, waiting
+    from parrot_adapters.evaluation.reports.choice_page import write_report
+    from parrot_adapters.evaluation.scores.choice_files import write_results
+    from parrot_adapters.evaluation.scores.score_choices import score_run
 
-    console = Console()
-    console.print(score_table(result.report, result.statistics["reference"]))
+    with waiting("scoring"):
+        result = score_run(run)
+        write_results(result, run, run.config.out)
+        write_report(result, run, run.config.out)
+    show(score_table(result))
     if result.option_scores:
-        console.print(_option_table(result))
-    for warning in result.report.warnings:
-        print(f"parrot evaluate: note: {warning}", file=sys.stderr)
-    _say_where(console, result.run)
+        show(_option_table(result))
+    for text in result.warnings:
+        note("evaluate", text)
 
 
-def _say_where(console: Console, run: Evaluation) -> None:
-    out = Path(run.config.out)
-    console.print(
-        f"{run.made} of {len(run.answers)} answers are new. Results: {out / 'results.json'}; "
-        f"to look at: {out / 'report.html'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _option_table(result: RunResult) -> Table:
+def _option_table(result: Result) -> Table:
     """Accuracy by each way to read the options' log-likelihoods."""
-    from rich import box
-    from rich.table import Table
+    from parrot_adapters.console import Table
 
-    table = Table(
-        title="options by log-likelihood of, in %",
-        caption=f"{result.run.config.option_score} decides above. calibration: expected error over letters",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("subset", no_wrap=True)
-    for heading in (*result.option_scores, "calibration"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name in result.scores:
+    rows = []
+    for name in result.subsets:
         values = [by_subset[name] for by_subset in result.option_scores.values()]
-        values.append(result.calibration[name].error if name in result.calibration else None)
-        shown = ["-" if value is None else f"{100 * value:.2f}" for value in values]
-        table.add_row(name, *shown)
-    return table
+        values.append(result.calibration.get(name))
+        rows.append([name, *("-" if value is None else f"{100 * value:.2f}" for value in values)])
+    return Table(
+        ("subset", *result.option_scores, "calibration"),
+        rows,
+        title="options by log-likelihood of, in %",
+        caption=f"{result.option_score} decides above. calibration: expected error over letters",
+    )
 
 
-def _config(asked: argparse.Namespace) -> EvaluationConfig:
-    if asked.task == CHOICE:
-        protocol_named(asked.protocol)  # before anything else: the most important choice has no default
-    values = vars(asked)
-    languages = [code.strip() for code in values.pop("languages").split(",") if code.strip()]
-    return EvaluationConfig(**values | {"languages": languages, "processor": _settings(asked.processor)})
+def _config(
+    task: str, protocol: str | None, languages: str, processor: tuple[str, ...], **others: Any
+) -> EvaluationConfig:
+    if task == CHOICE:
+        protocol_named(protocol)  # before anything else: the most important choice has no default
+    return EvaluationConfig(
+        task=task,
+        protocol=protocol,
+        languages=[code.strip() for code in languages.split(",") if code.strip()],
+        processor=_settings(processor),
+        **others,
+    )
 
 
-def _settings(pairs: list[str]) -> dict[str, object]:
+def _settings(pairs: tuple[str, ...]) -> dict[str, object]:
     found: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -147,11 +168,13 @@ def _settings(pairs: list[str]) -> dict[str, object]:
 @contextmanager
 def _notes() -> Iterator[None]:
     """Our own warnings as notes on stderr; others as they are."""
+    from parrot_adapters.console import note
+
     before = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *rest: object) -> None:
         if issubclass(category, ParrotWarning):
-            print(f"parrot evaluate: note: {message}", file=sys.stderr)
+            note("evaluate", message)
         else:
             before(message, category, *rest)  # type: ignore[arg-type]
 
@@ -159,61 +182,3 @@ def _notes() -> Iterator[None]:
         warnings.simplefilter("always", ParrotWarning)
         warnings.showwarning = show  # type: ignore[assignment]
         yield
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("asking", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _parser() -> argparse.ArgumentParser:
-    protocols = "\n".join(f"  {p.name:<16}{p.use}" for p in PROTOCOLS.values())
-    parser = argparse.ArgumentParser(
-        prog="parrot evaluate",
-        description=__doc__,
-        epilog=f"protocols (there is no default):\n{protocols}\n\n"
-        "A run that was stopped goes on where it was: give the same command again.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
-    add("--adapter", metavar="DIR", help="an adapter made for it")
-    add("--benchmark", required=True, metavar="NAME", help=", ".join(BENCHMARKS))
-    add(
-        "--data", required=True, metavar="DIR", help="directory of the benchmark's TSV files, or AIDC-AI/Parrot-dataset"
-    )
-    add(
-        "--task",
-        default=CHOICE,
-        metavar="NAME",
-        help=f"{', '.join(TASKS)} (%(default)s), as far as the benchmark has it",
-    )
-    add("--languages", default="", metavar="en,ar,...", help="which of them (all that are there)")
-    add("--protocol", metavar="NAME", help="one of the four below; required for choice and comparison")
-    add("--prompt-style", default="default", metavar="NAME", help=f"{', '.join(PROMPT_STYLES)} (%(default)s)")
-    add("--matcher", default="reference", metavar="NAME", help=f"whose scores come first: {' or '.join(MATCHERS)}")
-    add("--scoring", default="generate", metavar="NAME", help=f"{' or '.join(SCORINGS)} (%(default)s)")
-    add(
-        "--option-score", default="letter", metavar="NAME", help=f"for loglik: {', '.join(OPTION_SCORES)} (%(default)s)"
-    )
-    add("--batch-size", type=int, default=8, metavar="N", help="rows at once; changes no answer (%(default)s)")
-    add("--limit", type=int, metavar="N", help="only the first N questions of each language")
-    add("--max-new-tokens", type=int, default=512, metavar="N", help="where replies are cut off (%(default)s)")
-    add("--dtype", default="auto", metavar="T", help="auto (the checkpoint's), float32, bfloat16, float16")
-    add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:1, ...")
-    add("--processor", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the processor")
-    add("--think", default="keep", metavar="NAME", help=f"<think>...</think> in replies: {' or '.join(THINKING)}")
-    add(
-        "--detector",
-        metavar="NAME",
-        help="a plugin's language detector for replies (else their script is read)",
-    )
-    add("--language-data", metavar="FILE", help="more languages for the robust matcher, as JSON")
-    add("--out", required=True, metavar="DIR", help="answers, results.json, CSV files and report.html")
-    return parser

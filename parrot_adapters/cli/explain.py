@@ -2,52 +2,80 @@
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
+from parrot_adapters.cli.commands import argument, device_option, json_option, option, parrot_command
 from parrot_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from parrot_adapters.analysis.explain import Explanation, PromptSeen
+    from parrot_adapters.console import Table
 
 __all__ = ["command", "explanation_tables"]
 
+FILE = click.Path(path_type=Path)
 
-def command(argv: list[str]) -> int:
-    """Explain, print tables, and write what was asked for. 0 done; 1 failed; 2 bad usage."""
-    asked = _parser().parse_args(argv)
-    if repeated := [text for text in asked.prompt if asked.prompt.count(text) > 1]:
+
+@parrot_command(
+    "explain",
+    epilog="The quickstart's: parrot explain cat.png --model OUT/host --adapter OUT/adapter-mixture --prompt ...",
+)
+@argument("image", type=FILE, metavar="IMAGE", help="the picture that all prompts are about")
+@option("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
+@option("--adapter", required=True, metavar="DIR", help="an adapter made for it")
+@option("--prompt", required=True, multiple=True, metavar="TEXT", help="a user turn (repeatable)")
+@option("--language", multiple=True, metavar="TAG", help="of each prompt in order; - for unknown")
+@device_option()
+@option("--html", type=FILE, metavar="FILE", help="write one self-contained page")
+@option("--png", type=FILE, metavar="FILE", help="write a figure")
+@json_option()
+def command(
+    image: Path,
+    model: str,
+    adapter: str,
+    prompt: tuple[str, ...],
+    language: tuple[str, ...],
+    device: str,
+    html: Path | None,
+    png: Path | None,
+    json_file: str | None,
+) -> None:
+    """How an adapter routes some prompts, and what would have been otherwise.
+
+    Exit code: 0 done, 1 failed, 2 bad usage.
+    """
+    if repeated := [text for text in prompt if prompt.count(text) > 1]:
         raise ConfigError(f"--prompt {repeated[0]!r} is given twice")
     from parrot_adapters.analysis.explain import explain
     from parrot_adapters.analysis.explain_subject import Subject
+    from parrot_adapters.console import print_or_write_json, show, waiting
 
-    subject = Subject.load(asked.model, asked.adapter)
-    languages = [None if tag == "-" else tag for tag in asked.language]
-    found = explain(subject.handle, subject.prompts(asked.image, asked.prompt, languages), decode=subject.decode)
-    from rich.console import Console
+    with waiting("loading the host"):
+        subject = Subject.load(model, adapter, device=device)
+    prompts = subject.prompts(image, prompt, [None if tag == "-" else tag for tag in language])
+    with waiting("asking"):
+        found = explain(subject.handle, prompts, decode=subject.decode)
+    if json_file != "-":
+        show(*explanation_tables(found))
+    print_or_write_json(found.to_dict(), json_file)
+    _write_page_and_figure(found, image, html, png, quiet=json_file == "-")
 
-    for table in explanation_tables(found):
-        Console().print(table)
-    _write(found, asked)
-    return 0
 
-
-def _write(found: Explanation, asked: argparse.Namespace) -> None:
+def _write_page_and_figure(
+    found: Explanation, image: Path, html: Path | None, png: Path | None, *, quiet: bool
+) -> None:
     from parrot_adapters.analysis.explanation_page import explanation_page, explanation_png
 
-    if asked.json:
-        asked.json.write_text(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if asked.png:
-        asked.png.write_bytes(explanation_png(found))
-    if asked.html:
-        asked.html.write_text(explanation_page(found, _thumbnail(asked.image)), encoding="utf-8")
-    for path in (asked.json, asked.png, asked.html):
-        if path:
+    if png:
+        png.write_bytes(explanation_png(found))
+    if html:
+        html.write_text(explanation_page(found, _thumbnail(image)), encoding="utf-8")
+    for path in (png, html):
+        if path and not quiet:
             print(f"written: {path}")
 
 
@@ -96,31 +124,11 @@ def _token(likeliest: tuple[str, float]) -> str:
 
 
 def _table(title: str, columns: list[str], names: list[str], rows: list[list[str]]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
+    from parrot_adapters.console import Table
 
-    table = Table(title=title, title_justify="left")
-    table.add_column("prompt", overflow="fold", min_width=8)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    for name, row in zip(names, rows, strict=True):
-        table.add_row(Text(name), *map(Text, row))
-    return table
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="parrot explain",
-        description=__doc__,
-        epilog="The quickstart's: parrot explain cat.png --model OUT/host --adapter OUT/adapter-mixture --prompt ...",
+    return Table(
+        ("prompt", *columns),
+        [(name, *row) for name, row in zip(names, rows, strict=True)],
+        title=title,
+        text=("prompt",),
     )
-    add = parser.add_argument
-    add("image", type=Path, metavar="IMAGE", help="the picture that all prompts are about")
-    add("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
-    add("--adapter", required=True, metavar="DIR", help="an adapter made for it")
-    add("--prompt", required=True, action="append", metavar="TEXT", help="a user turn; may be repeated")
-    add("--language", action="append", default=[], metavar="TAG", help="of each prompt in order; - for unknown")
-    add("--html", type=Path, metavar="FILE", help="write one self-contained page")
-    add("--png", type=Path, metavar="FILE", help="write a figure")
-    add("--json", type=Path, metavar="FILE", help="write every number")
-    return parser

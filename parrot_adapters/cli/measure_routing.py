@@ -2,55 +2,85 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.cli.commands import argument, device_option, option, parrot_command
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import BENCHMARKS
 
 if TYPE_CHECKING:
+    from parrot_adapters.console import Progress
     from parrot_adapters.core import RoutingStatistics
 
 __all__ = ["command"]
 
 
-def command(argv: list[str]) -> int:
-    """Measure, store, show. 0 done; 1 failed; 2 bad usage."""
-    asked = _parser().parse_args(argv)
-    if (asked.data is None) == (asked.prompts is None):
+@parrot_command("measure-routing")
+@argument("adapter", metavar="ADAPTER", help="an adapter directory; routing.json is added to it")
+@option("--model", required=True, metavar="DIR_OR_NAME", help="the host it was made for, with its processor")
+@option("--benchmark", default="emoji", metavar="NAME", help=", ".join(BENCHMARKS))
+@option("--data", metavar="DIR", help="directory of the benchmark's TSV files")
+@option("--limit", type=int, default=100, metavar="N", help="questions of each language")
+@option(
+    "--language",
+    default="",
+    show_default=False,
+    metavar="TAG,...",
+    help="of the benchmark (all that are there); of the prompts",
+)
+@option("--prompts", metavar="FILE", help="prompts of one language, one per line, in place of a benchmark")
+@option("--image", metavar="FILE", multiple=True, help="picture to ask about (repeatable); else grey")
+@device_option()
+def command(**asked: Any) -> None:
+    """Store how an adapter routes each language on average.
+
+    A host with its adapter is run on prompts, and the mean routing weights of each language are stored with the
+    adapter (routing.json). parrot freeze-routing --language TAG then needs no prompts.
+
+    Exit code: 0 done, 1 failed, 2 bad usage.
+    """
+    if (asked["data"] is None) == (asked["prompts"] is None):
         raise ConfigError("give a benchmark's --data DIR, or --prompts FILE with --language TAG")
     from parrot_adapters.adapter.language_routing import read_language_routing, write_language_routing
+    from parrot_adapters.console import progress
 
-    read_language_routing(asked.adapter)  # what cannot be stored is known before a model is loaded
-    stored = write_language_routing(
-        asked.adapter, _of_benchmark(asked) if asked.prompts is None else _of_prompts(asked)
-    )
-    for language, one in stored.items():
+    adapter = asked["adapter"]
+    read_language_routing(adapter)  # what cannot be stored is known before a model is loaded
+    with progress("measuring") as shown:
+        measured = (_of_benchmark if asked["prompts"] is None else _of_prompts)(asked, shown)
+    for language, one in write_language_routing(adapter, measured).items():
         shares = " ".join(f"{share:.3f}" for share in one.weights)
         print(f"{language:<8} {shares}   over {one.decisions:,}")
-    print(f"stored in {Path(asked.adapter) / 'routing.json'}: parrot freeze-routing --language TAG needs no more")
-    return 0
+    print(f"stored in {Path(adapter) / 'routing.json'}: parrot freeze-routing --language TAG needs no more")
 
 
-def _of_benchmark(asked: argparse.Namespace) -> RoutingStatistics:
+def _of_benchmark(asked: dict[str, Any], progress: Progress) -> RoutingStatistics:
+    if asked["limit"] < 1:
+        raise ConfigError(f"--limit must be at least 1, not {asked['limit']}")
     from parrot_adapters.analysis.benchmark_samples import benchmark_questions
     from parrot_adapters.analysis.measure_routing import measure_questions
 
-    if asked.limit < 1:
-        raise ConfigError(f"--limit must be at least 1, not {asked.limit}")
-    languages = [code.strip() for code in asked.language.split(",") if code.strip()]
-    questions = benchmark_questions(asked.benchmark, asked.data, languages, asked.limit)
-    return measure_questions(asked.model, asked.adapter, questions)
+    languages = [code.strip() for code in asked["language"].split(",") if code.strip()]
+    questions = benchmark_questions(asked["benchmark"], asked["data"], languages, asked["limit"])
+    return measure_questions(asked["model"], asked["adapter"], questions, device=asked["device"], progress=progress)
 
 
-def _of_prompts(asked: argparse.Namespace) -> RoutingStatistics:
+def _of_prompts(asked: dict[str, Any], progress: Progress) -> RoutingStatistics:
+    language = asked["language"]
+    if not language or "," in language:
+        raise ConfigError("--prompts needs --language TAG, one")
     from parrot_adapters.analysis.measure_routing import measure_prompts
 
-    if not asked.language or "," in asked.language:
-        raise ConfigError("--prompts needs --language TAG, one")
-    prompts = read_prompts(asked.prompts)
-    return measure_prompts(asked.model, asked.adapter, prompts, images=asked.image or (), language=asked.language)
+    return measure_prompts(
+        asked["model"],
+        asked["adapter"],
+        read_prompts(asked["prompts"]),
+        images=asked["image"],
+        language=language,
+        device=asked["device"],
+        progress=progress,
+    )
 
 
 def read_prompts(path: str) -> list[str]:
@@ -67,21 +97,3 @@ def read_prompts(path: str) -> list[str]:
     if not prompts:
         raise ConfigError(f"{path} holds no prompts")
     return prompts
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="parrot measure-routing",
-        description="Run a host with its adapter on prompts, average the routing weights by language, and store them "
-        "with the adapter (routing.json). parrot freeze-routing --language TAG then needs no prompts.",
-    )
-    add = parser.add_argument
-    add("adapter", metavar="ADAPTER", help="an adapter directory; routing.json is added to it")
-    add("--model", required=True, metavar="DIR_OR_NAME", help="the host it was made for, with its processor")
-    add("--benchmark", default="emoji", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (%(default)s)")
-    add("--data", metavar="DIR", help="directory of the benchmark's TSV files")
-    add("--limit", type=int, default=100, metavar="N", help="questions of each language (%(default)s)")
-    add("--language", default="", metavar="TAG,...", help="of the benchmark (all that are there); of the prompts")
-    add("--prompts", metavar="FILE", help="prompts of one language, one per line, in place of a benchmark")
-    add("--image", metavar="FILE", action="append", help="picture to ask about (repeatable); else grey")
-    return parser

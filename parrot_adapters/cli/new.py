@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+
+import click
+
+from parrot_adapters.cli.commands import argument, option, parrot_command
 
 __all__ = ["command"]
 
 
-def command(argv: list[str]) -> int:
-    """Write the files and say what to do next. 0 done; 2 bad usage."""
-    asked = _parser().parse_args(argv)
+@parrot_command("new")
+@argument("kind", type=click.Choice(["router", "expert", "host"]), metavar="KIND", help="router, expert or host")
+@argument("name", metavar="NAME", help="what users write in a config, such as my-router")
+@option("--out", type=click.Path(path_type=Path), metavar="DIR", help="directory to make; else parrot-KIND-NAME")
+def command(kind: str, name: str, out: Path | None) -> None:
+    """Write an installable router, expert or host plugin to start from.
+
+    It is a distribution parrot-KIND-NAME with an entry point, a module, tests and a README, which can be installed at
+    once and passes its own tests.
+    """
     from parrot_adapters.plugins.scaffold import write_plugin
 
-    directory = write_plugin(asked.kind, asked.name, None if asked.out is None else Path(asked.out))
+    directory = write_plugin(kind, name, out)
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
         print(f"written      {path}")
     print(f"\nnext:  cd {directory} && pip install -e '.[test]' && python -m pytest")
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="parrot new",
-        description="Write a distribution parrot-KIND-NAME with an entry point, a module, tests and a README. It "
-        "can be installed at once, and passes its own tests.",
-    )
-    parser.add_argument("kind", choices=("router", "expert", "host"), metavar="KIND", help="router, expert or host")
-    parser.add_argument("name", metavar="NAME", help="what users write in a config, such as my-router")
-    parser.add_argument("--out", metavar="DIR", help="directory to make (default: parrot-KIND-NAME)")
-    return parser

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parrot_adapters.cli.commands import argument, option, parrot_command
 from parrot_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from parrot_adapters.console import Table
     from parrot_adapters.training.plan import Plan
 
 __all__ = ["command", "plan_tables"]
@@ -21,34 +19,38 @@ __all__ = ["command", "plan_tables"]
 UNIT = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def command(argv: list[str]) -> int:
-    """Print the plan of a configuration. 0 planned; 2 bad configuration."""
-    asked = _parser().parse_intermixed_args(argv)
+@parrot_command("plan")
+@argument("config", metavar="CONFIG", help="YAML file of parrot train")
+@argument("overrides", nargs=-1, metavar="[key=value]...", help="replace settings: batch.per_device=4")
+@option("--processes", type=int, metavar="N", help="how many share the run (WORLD_SIZE, else 1)")
+@option("--json", "as_json", is_flag=True, help="print only a JSON document")
+def command(config: str, overrides: tuple[str, ...], processes: int | None, as_json: bool) -> int:
+    """What a training run would do: steps, data, memory; loads no weights.
+
+    What trains, on what data, for how many steps, in how much memory: the host's config.json is enough for that.
+
+    Exit code: 0 parrot train can start, 2 it would refuse this configuration, or stop at its data.
+    """
     from parrot_adapters.training import load_config
 
-    run = load_config(asked.config, asked.overrides)
-    processes = asked.processes if asked.processes is not None else _launched()
+    run = load_config(config, overrides)
+    processes = processes if processes is not None else int(os.environ.get("WORLD_SIZE", "1"))
     if processes < 1:
         raise ConfigError(f"--processes must be at least 1, not {processes}")
-    from rich.console import Console
-
+    from parrot_adapters.console import print_json, show, waiting
     from parrot_adapters.training.plan import make_plan
 
-    with Console(stderr=True).status("planning"):
+    with waiting("planning"):
         plan = make_plan(run, processes=processes)
-    if asked.json:
-        print(json.dumps(plan.to_dict(), indent=2, ensure_ascii=False))
-        return 0
-    console = Console()
-    for title, table in plan_tables(plan):
-        console.print(f"\n{title}", style="bold", markup=False, highlight=False)
-        console.print(table)
-    for note in plan.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    return 0
+    if as_json:
+        print_json(plan.to_dict())
+    else:
+        show(*plan_tables(plan), *(f"note: {note}" for note in plan.notes))
+        show(*(f"problem: {problem}" for problem in plan.problems))
+    return 2 if plan.problems else 0
 
 
-def plan_tables(plan: Plan) -> list[tuple[str, Table]]:
+def plan_tables(plan: Plan) -> list[Table]:
     """What trains, the optimizer's groups, the data, memory, and the run in a line."""
     run = plan.config
     tables = [
@@ -134,29 +136,9 @@ def _short(path: str) -> str:
     return "/".join(Path(path).parts[-2:])
 
 
-def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> tuple[str, Table]:
-    from rich.table import Table
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    from parrot_adapters.console import Table
 
-    table = Table()
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number and name not in ("", "format", "value") else "left")
-    for number, row in enumerate(rows):
-        table.add_row(*row, end_section=number + 2 == len(rows) and rows[-1][0] == "total")
-    return title, table
-
-
-def _launched() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="parrot plan",
-        description="What a training run would do: what trains, on what data, for how many steps, in how much memory. "
-        "No weights are loaded; the host's config.json is enough.",
-    )
-    parser.add_argument("config", help="YAML file; recipes/train has presets")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="replace settings: batch.per_device=4")
-    parser.add_argument("--processes", type=int, help="how many share the run (default: WORLD_SIZE, else 1)")
-    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
-    return parser
+    last = rows[-1:] if rows and rows[-1][0] == "total" else []
+    lines: list[tuple[str, ...] | None] = [*rows[: len(rows) - len(last)], *([None, *last] if last else [])]
+    return Table(columns, lines, title=title, text=("", "format", "value"))

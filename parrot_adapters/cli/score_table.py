@@ -4,61 +4,62 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from parrot_adapters.evaluation import ScoreReport, means
+from parrot_adapters.evaluation import PROTOCOLS
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from parrot_adapters.console import Table
+    from parrot_adapters.evaluation.scores.result import Result
+    from parrot_adapters.statistics import Interval
 
-    from parrot_adapters.evaluation.scores.erosion import Analysis
-    from parrot_adapters.evaluation.scores.intervals_and_tests import Interval
-
-__all__ = ["score_table"]
+__all__ = ["protocol_list", "score_table"]
 
 
-def score_table(report: ScoreReport, analysis: Analysis) -> Table:
-    """Accuracies in percent, by language and in the mean; ``analysis`` is of the reference scores."""
-    from rich import box
-    from rich.table import Table
+def protocol_list() -> str:
+    """The protocols for the end of a command's help, line by line."""
+    lines = "\n".join(f"  {protocol.name:<16}{protocol.use}" for protocol in PROTOCOLS.values())
+    return f"\b\nprotocols (there is no default):\n{lines}"
 
-    unit = report.protocol.unit(report.benchmark)
-    table = Table(
-        title=f"{report.benchmark.stem}, protocol {report.protocol.name}, unit: {unit}, in %",
-        caption="95 %: bootstrap over questions. lost: English minus this language.\n"
-        "none: replies in which no choice was found.\n"
-        f"{_told_by(report)}",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("subset", no_wrap=True)
-    for heading in ("units", "reference", "95 %", "lost", "none", "robust", "none", "asked"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, reference in report.reference.items():
-        robust = report.robust[name]
-        table.add_row(
+
+def score_table(result: Result) -> Table:
+    """Accuracies in percent, by language and in the mean; intervals and losses are of the reference scores."""
+    from parrot_adapters.console import Table
+
+    reference, robust = result.matchers["reference"], result.matchers["robust"]
+    statistics = reference.statistics
+    rows: list[list[str] | None] = [
+        [
             name,
-            str(len(reference.hits)),
-            _percent(reference.overall),
-            _range(analysis.intervals.get(name)),
-            _percent(analysis.erosion[name].interval.estimate) if name in analysis.erosion else "",
-            _percent(reference.not_found),
-            _percent(robust.overall),
-            _percent(robust.not_found),
-            _percent(report.fidelity[name].rate, places=0) if name in report.fidelity else "-",
-        )
-    table.add_section()
-    by_reference, by_robust = means(report.reference), means(report.robust)
-    for key, label, interval in (
-        ("row_weighted", "unit mean", analysis.row_weighted),
-        ("language_macro", "language mean", analysis.language_macro),
+            str(len(reference.hits[name])),
+            _percent(accuracy),
+            _range(statistics.intervals.get(name)),
+            _percent(statistics.erosion[name].estimate) if name in statistics.erosion else "",
+            _percent(reference.not_found[name]),
+            _percent(robust.overall[name]),
+            _percent(robust.not_found[name]),
+            _percent(result.fidelity[name].rate, places=0) if name in result.fidelity else "-",
+        ]
+        for name, accuracy in reference.overall.items()
+    ]
+    rows.append(None)
+    for label, ours, interval, theirs in (
+        ("unit mean", reference.means.row_weighted, statistics.row_weighted, robust.means.row_weighted),
+        ("language mean", reference.means.language_macro, statistics.language_macro, robust.means.language_macro),
     ):
-        ours = (_percent(by_reference[key]), _range(interval), "", "", _percent(by_robust[key]))
-        table.add_row(label, "", *ours)
-    return table
+        rows.append([label, "", _percent(ours), _range(interval), "", "", _percent(theirs), "", ""])
+    return Table(
+        ("subset", "units", "reference", "95 %", "lost", "none", "robust", "none", "asked"),
+        rows,
+        title=f"{result.benchmark}, protocol {result.protocol}, unit: {result.unit}, in %",
+        caption="95 %: over questions. lost: English minus this language.\n"
+        "none: replies in which no choice was found. Replies are read by rules;\n"
+        "the reference harness's judge mode, in which a model reads them, differs.\n"
+        f"{_told_by(result)}",
+    )
 
 
-def _told_by(report: ScoreReport) -> str:
+def _told_by(result: Result) -> str:
     """What "asked" means: replies in the asked language, or only in its script."""
-    by = {found.by for found in report.fidelity.values()} - {"script"}
+    by = {found.by for found in result.fidelity.values()} - {"script"}
     judged = f"language asked in (detector {by.pop()})" if by else "script of the language asked in"
     return f"asked: of replies long enough to tell, those in the {judged}."
 

@@ -17,7 +17,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["Aligned", "Routing", "RoutingInputs"]
+__all__ = ["IGNORED", "Aligned", "Routing", "RoutingInputs"]
+
+IGNORED = -100
+"""Label of a position that is not learned; what torch's cross-entropy and every host leave out."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,13 +60,13 @@ class ChatText:
         """The text of a training sample.
 
         Args:
-            turns: a checked dialogue, the last turn the assistant's.
+            turns: a checked dialogue, the last turn an answer that is learned.
 
         Raises:
             BadSample: the template cannot write it, or the text contains one of the host's control tokens.
         """
         self._refuse_control_tokens(turns)
-        *earlier, last = [number for number, turn in enumerate(turns) if turn.role == "assistant"]
+        *earlier, last = [number for number, turn in enumerate(turns) if turn.role == "assistant" and turn.learned]
         prompt, answer = self._answer(turns, last)
         if self._end_of_turn(answer) is None:
             answer += self._tokenizer.eos_token or ""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.data.answer_spans import Labelled, find_answers
 from parrot_adapters.data.chat_text import ChatText, Written
 from parrot_adapters.data.decode_pictures import picture_size, read_picture
@@ -20,12 +21,9 @@ from parrot_adapters.data.decode_videos import Frames, VideoShape, read_frames, 
 from parrot_adapters.data.dialogue import Dialogue, Picture, Turn, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
-from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
+from parrot_adapters.errors import ConfigError, MissingDependencyError, explain, first_line
 
-__all__ = ["IGNORED", "Collator"]
-
-IGNORED = -100
-"""Label of a position that is not learned."""
+__all__ = ["Collator"]
 
 TRIED_SIZES = ((64, 64), (336, 336), (480, 640), (1600, 400))
 """Heights and widths: a processor that gives all of these as many tokens gives every picture as many."""
@@ -123,20 +121,39 @@ class Collator:
             len(self._tokenize(written.text)) + tokens + self._video_tokens([v for v in shown if isinstance(v, Video)])
         )
 
+    def check(self, dialogue: Dialogue) -> None:
+        """Make the batch of one dialogue, as training will, for what only the processor can refuse.
+
+        Raises:
+            BadSample: it cannot be used.
+            MissingDependencyError: the processor needs a package that is not installed.
+        """
+        sample = self._prepared(dialogue)
+        try:
+            batch = self._call([sample.written.text], [sample.pictures], [sample.videos])
+        except ImportError as error:
+            raise self._lacks_package(error) from error
+        except Exception as error:  # whatever a processor raises
+            raise BadSample("processor", first_line(error)) from None
+        self._answers(sample, batch["input_ids"][0][batch["attention_mask"][0].bool()].tolist())
+
     # --- one sample --------------------------------------------------------------------------------------------
 
     def _read(self, dialogue: Dialogue) -> _Sample | None:
         try:
-            written = self.chat.write(dialogue.turns)
-            plain = self._tokenize(written.text)
-            self._refuse_over_long(len(plain))  # before a picture is decoded
-            shown = [part for turn in dialogue.turns for part in turn.parts]
-            pictures = [read_picture(part) for part in shown if isinstance(part, Picture)]
-            videos = [self._video(part) for part in shown if isinstance(part, Video)]
-            return _Sample(dialogue, written, plain, pictures, videos)
+            return self._prepared(dialogue)
         except BadSample as problem:
             self._refuse(dialogue, problem)
             return None
+
+    def _prepared(self, dialogue: Dialogue) -> _Sample:
+        written = self.chat.write(dialogue.turns)
+        plain = self._tokenize(written.text)
+        self._refuse_over_long(len(plain))  # before a picture is decoded
+        shown = [part for turn in dialogue.turns for part in turn.parts]
+        pictures = [read_picture(part) for part in shown if isinstance(part, Picture)]
+        videos = [self._video(part) for part in shown if isinstance(part, Video)]
+        return _Sample(dialogue, written, plain, pictures, videos)
 
     def _refuse_over_long(self, length: int) -> None:
         if length > self.max_length:
@@ -171,24 +188,27 @@ class Collator:
                 [s.written.text for s in samples], [s.pictures for s in samples], [s.videos for s in samples]
             )
         except ImportError as error:  # not the samples' fault: skipping them would hide it
-            raise MissingDependencyError(
-                explain(f"the host's {type(self.processor).__name__} needs a package.", because=_first_line(error))
-            ) from error
+            raise self._lacks_package(error) from error
         except Exception as error:  # whatever a processor raises
             for number, sample in enumerate(samples):
                 try:
                     self._call([sample.written.text], [sample.pictures], [sample.videos])
                 except Exception as own:
-                    self._refuse(samples.pop(number).dialogue, BadSample("processor", _first_line(own)))
+                    self._refuse(samples.pop(number).dialogue, BadSample("processor", first_line(own)))
                     return None
             raise ConfigError(
                 explain(
                     "the processor takes each sample of a batch, but not the batch.",
                     samples=", ".join(sample.dialogue.identity for sample in samples),
-                    because=_first_line(error),
+                    because=first_line(error),
                     to_do="set batch.per_device to 1 for this host",
                 )
             ) from error
+
+    def _lacks_package(self, error: ImportError) -> MissingDependencyError:
+        return MissingDependencyError(
+            explain(f"the host's {type(self.processor).__name__} needs a package.", because=first_line(error))
+        )
 
     def _call(self, texts: list[str], pictures: list[list[Any]], videos: list[list[Frames]]) -> dict[str, Any]:
         options: dict[str, Any] = {"padding": True, "return_tensors": "pt", "padding_side": self.padding_side}
@@ -357,7 +377,3 @@ def _placeholder_ids(processor: Any, config: Any) -> frozenset[int]:
     known = {getattr(part, name, None) for part in (processor, config) for name in fields if part is not None}
     found = {tokenizer.convert_tokens_to_ids(str(token)) for token in written if token} | known
     return frozenset(number for number in found if isinstance(number, int))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

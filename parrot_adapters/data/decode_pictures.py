@@ -1,28 +1,33 @@
-"""Decode pictures exactly as the evaluation does: first frame, ``convert("RGB")``, EXIF orientation left alone.
+"""Decode pictures as hosts are shown them at inference: as transformers' own loader does, in training and evaluation.
 
-What a host is trained on must be what it is asked about. The benchmark harness and the original training code decode
-with ``Image.open(...).convert("RGB")`` and nothing else, so a photo whose EXIF says "rotated" is shown as it is stored,
-alpha is dropped, and of an animation the first frame is taken. 16-bit grey is scaled to 8 bits, where Pillow would
-clip it to white. A picture that cannot be decoded is a bad sample; nothing is ever put in its place.
+Of an animation the first frame is taken, a photo is turned as its EXIF orientation says, and ``convert("RGB")`` drops
+alpha. 16-bit grey is scaled to 8 bits, where Pillow would clip it to white; floats and 32-bit numbers are refused:
+nobody says which is white. A picture that cannot be decoded is a bad sample; nothing is ever put in its place.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import re
+import stat
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.data.dialogue import Picture, Stored
+from parrot_adapters.data.dialogue import Picture
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.errors import MissingDependencyError
+from parrot_adapters.data.stored import stored_bytes
+from parrot_adapters.errors import MissingDependencyError, first_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["as_rgb", "by_number", "picture_size", "read_picture", "stored_bytes"]
+__all__ = ["as_rgb", "by_number", "picture_size", "read_picture", "shown_size"]
 
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
+UNSCALED = {"F": "floats", "I": "32-bit numbers"}
+ORIENTATION = 0x0112  # of EXIF
+ON_THEIR_SIDE = (5, 6, 7, 8)  # orientations that swap height and width
 
 
 def read_picture(picture: Picture) -> Image:
@@ -36,15 +41,34 @@ def read_picture(picture: Picture) -> Image:
     with image:
         try:
             return as_rgb(image)
-        except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-            raise BadSample("broken-image", f"{_named(picture)}: {_first_line(error)}") from None
+        except Exception as error:  # decoders of rare kinds raise whatever they like on damaged bytes
+            raise BadSample("broken-image", f"{_named(picture)}: {first_line(error)}") from None
 
 
 def as_rgb(image: Image) -> Image:
-    """An opened picture as hosts are shown it: the rule of training and evaluation alike."""
-    if image.mode in DEEP:  # 0..65535
-        return image.point(lambda value: value * (1 / 256), "L").convert("RGB")
-    return image.convert("RGB")
+    """An opened picture as hosts are shown it: the rule of training and evaluation alike.
+
+    Raises:
+        ValueError: its numbers have no white.
+    """
+    from PIL import ImageOps
+
+    if image.mode in UNSCALED:
+        raise ValueError(
+            f"its pixels are {UNSCALED[image.mode]}, and nobody says which is white; save it with 8 or 16 bits"
+        )
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode in DEEP:  # 0..65535
+        return turned.point(lambda value: value * (1 / 256), "L").convert("RGB")
+    return turned.convert("RGB")
+
+
+def shown_size(image: Image) -> tuple[int, int]:
+    """Height and width of an opened picture as it is shown, from its header alone."""
+    # Pillow turns a TIFF itself, its size included; and it decodes a PNG to look behind its pixels.
+    asked = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+    swapped = asked and image.getexif().get(ORIENTATION) in ON_THEIR_SIDE
+    return (image.width, image.height) if swapped else (image.height, image.width)
 
 
 def picture_size(picture: Picture) -> tuple[int, int]:
@@ -54,34 +78,15 @@ def picture_size(picture: Picture) -> tuple[int, int]:
         BadSample: as :func:`read_picture`, as far as the header tells.
     """
     with _opened(picture) as image:
-        width, height = image.size
-    return height, width
+        try:
+            return shown_size(image)
+        except Exception as error:  # as above
+            raise BadSample("broken-image", f"{_named(picture)}: {first_line(error)}") from None
 
 
 def by_number(name: str) -> list[tuple[int, str]]:
     """Sorts names of pictures that belong together: 2.jpg before 10.jpg."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
-
-
-def stored_bytes(stored: Stored, *, kind: str = "broken-image") -> bytes:
-    """The bytes of a stretch of a file.
-
-    Args:
-        stored: which.
-        kind: of the problem, where they are not there.
-
-    Raises:
-        BadSample: the file is gone or shorter than it was.
-    """
-    try:
-        with open(stored.path, "rb") as file:
-            file.seek(stored.start)
-            data = file.read(stored.size)
-    except OSError as error:
-        raise BadSample(kind, f"{stored}: {error.strerror}") from None
-    if len(data) < stored.size:
-        raise BadSample(kind, f"{stored}: {len(data):,} of {stored.size:,} bytes are there")
-    return data
 
 
 def _opened(picture: Picture) -> Any:
@@ -90,6 +95,8 @@ def _opened(picture: Picture) -> Any:
     source: Any = picture.path if data is None else io.BytesIO(data)
     if source is None:
         raise BadSample("missing-image", "a picture with neither a path nor bytes")
+    if data is None:
+        _refuse_devices(picture)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pillow.DecompressionBombWarning)  # refused below, not warned about
@@ -97,9 +104,9 @@ def _opened(picture: Picture) -> Any:
     except (FileNotFoundError, NotADirectoryError):
         raise BadSample("missing-image", _named(picture)) from None
     except pillow.DecompressionBombError as error:
-        raise BadSample("image-too-large", f"{_named(picture)}: {_first_line(error)}") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise BadSample("broken-image", f"{_named(picture)}: {_first_line(error)}") from None
+        raise BadSample("image-too-large", f"{_named(picture)}: {first_line(error)}") from None
+    except Exception as error:  # as above
+        raise BadSample("broken-image", f"{_named(picture)}: {first_line(error)}") from None
     limit = pillow.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         image.close()
@@ -107,6 +114,16 @@ def _opened(picture: Picture) -> Any:
             "image-too-large", f"{_named(picture)}: {image.width} x {image.height}; Pillow's limit is {limit:,} pixels"
         )
     return image
+
+
+def _refuse_devices(picture: Picture) -> None:
+    """Whoever opens a pipe may wait for ever."""
+    try:
+        mode = os.stat(str(picture.path)).st_mode
+    except (OSError, ValueError):  # said when it is opened
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise BadSample("broken-image", f"{_named(picture)} is a pipe or a device, not a file")
 
 
 def _pillow() -> Any:
@@ -121,7 +138,3 @@ def _pillow() -> Any:
 
 def _named(picture: Picture) -> str:
     return str(picture.stored) if picture.stored else picture.path or f"{len(picture.data or b''):,} bytes"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parrot_adapters.data.decode_pictures import by_number, picture_size, read_picture, stored_bytes
+from parrot_adapters.data.decode_pictures import by_number, picture_size, read_picture
 from parrot_adapters.data.dialogue import Picture, Video
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.errors import MissingDependencyError
+from parrot_adapters.data.stored import stored_bytes
+from parrot_adapters.errors import MissingDependencyError, first_line
 
 __all__ = ["Frames", "VideoShape", "read_frames", "video_shape"]
 
@@ -166,7 +167,7 @@ def _opened(video: Video) -> Any:
     try:
         container = av.open(video.path if data is None else io.BytesIO(data))
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise BadSample("bad-video", f"{_named(video)}: {_first_line(error)}") from None
+        raise BadSample("bad-video", f"{_named(video)}: {first_line(error)}") from None
     if not container.streams.video:
         container.close()
         raise BadSample("bad-video", f"{_named(video)} has no pictures in it")
@@ -178,7 +179,7 @@ def _shape(container: Any, video: Video) -> VideoShape:
     try:
         count = sum(packet.size > 0 for packet in container.demux(stream))
     except (_pyav().error.FFmpegError, OSError, ValueError) as error:
-        raise BadSample("bad-video", f"{_named(video)}: {_first_line(error)}") from None
+        raise BadSample("bad-video", f"{_named(video)}: {first_line(error)}") from None
     if not count or count < stream.frames - MISCOUNTED:
         raise BadSample("bad-video", f"{_named(video)}: {count} frames are there; its header says {stream.frames}")
     rate = stream.average_rate or stream.guessed_rate
@@ -189,14 +190,14 @@ def _decoded(container: Any, video: Video) -> Any:
     try:
         yield from container.decode(video=0)
     except (_pyav().error.FFmpegError, OSError, ValueError) as error:
-        raise BadSample("bad-video", f"{_named(video)}: {_first_line(error)}") from None
+        raise BadSample("bad-video", f"{_named(video)}: {first_line(error)}") from None
 
 
 def _asked(wanted: Wanted, shape: VideoShape, video: Video) -> list[int]:
     try:
         numbers = wanted(shape)
     except Exception as error:  # whatever a video processor raises
-        raise BadSample("bad-video", f"{_named(video)}: {_first_line(error)}") from None
+        raise BadSample("bad-video", f"{_named(video)}: {first_line(error)}") from None
     if not numbers or min(numbers) < 0 or max(numbers) >= shape.frames:
         raise BadSample("bad-video", f"{_named(video)}: frames {numbers[:8]} are asked for, of {shape.frames}")
     return numbers
@@ -226,7 +227,3 @@ def _named(video: Video) -> str:
     if video.frames:
         return f"a video of {len(video.frames)} frames"
     return str(video.stored) if video.stored else video.path or f"{len(video.data or b''):,} bytes"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

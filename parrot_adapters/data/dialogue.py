@@ -5,27 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Dialogue", "Picture", "Stored", "Turn", "Video"]
+from parrot_adapters.data.stored import Stored
 
-
-@dataclass(frozen=True)
-class Stored:
-    """A stretch of a larger file, such as a member of a tar shard; read when it is needed.
-
-    Attributes:
-        path: of the larger file.
-        start: its first byte.
-        size: in bytes.
-        name: what messages call it.
-    """
-
-    path: str
-    start: int
-    size: int
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.name}"
+__all__ = ["Dialogue", "Picture", "Turn", "Video"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +51,12 @@ class Turn:
     Attributes:
         role: who speaks.
         parts: text and pictures in the order in which they are read.
+        learned: whether an answer is to be learned; one that is not is only read by what follows.
     """
 
     role: Literal["system", "user", "assistant"]
     parts: tuple[str | Picture | Video, ...]
+    learned: bool = True
 
 
 @dataclass(frozen=True)

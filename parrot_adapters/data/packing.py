@@ -5,8 +5,8 @@
                  ccc.......
                  ddd.......
 
-A packed batch says whose each position is (:data:`SEGMENTS`); everything else follows from that: positions, who may see
-whom, which text routes which picture (``hosts/packed_rows.py``). It holds the same samples as the batch it is made
+A packed batch says whose each position is (:data:`SEGMENTS`); everything else follows from that: positions, who may
+see whom, which text routes which picture (``hosts/packed_rows.py``). It holds the same samples as the batch it is made
 from.
 
 n  samples    R  rows    S  positions
@@ -24,11 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.types import IGNORED
+
 __all__ = ["SEGMENTS", "PackedCollator", "balanced", "pack", "per_position", "row_sizes", "share_out"]
 
 SEGMENTS = "parrot_segments"
 """Key of a packed batch: (R, S) int64, the sample of each position, -1 for padding. Samples count row by row."""
-IGNORED = -100
 NOT_TEXT = ("pixel", "image", "video", "spatial")  # how tensors begin that may have a text's shape by accident
 
 

@@ -20,6 +20,8 @@ PROBLEMS = MappingProxyType(
         "control-token": "the text contains one of the host's own control tokens",
         "picture-in-answer": "an answer contains a picture; these hosts can only write",
         "missing-image": "a picture's file is not there",
+        "outside": "a picture or video lies outside of the data set's folder",
+        "unread-field": "the record has a field that its format does not read (data.strict)",
         "broken-image": "a picture cannot be decoded",
         "image-too-large": "a picture has more pixels than Pillow deems safe to decode",
         "bad-video": "a video cannot be read, or the host takes none",

@@ -13,12 +13,12 @@ from typing import Any
 from parrot_adapters.data.decode_pictures import picture_size, read_picture
 from parrot_adapters.data.decode_videos import video_shape
 from parrot_adapters.data.dialogue import Dialogue, Picture, Video
-from parrot_adapters.data.hf_datasets import is_hub_name
-from parrot_adapters.data.paths import data_files, is_pattern
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.source import Source
+from parrot_adapters.data.samples import IndexedSamples
+from parrot_adapters.data.settings import SourceSettings
+from parrot_adapters.data.sources.data_files import data_files, is_pattern
+from parrot_adapters.data.sources.hub import is_hub_name
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
-from parrot_adapters.training.training_config import SourceSettings
 
 __all__ = ["Finding", "Numbers", "Survey", "survey"]
 
@@ -76,6 +76,7 @@ class Survey:
         pictures: of a sample, of those with any.
         videos: in all.
         widths, heights: of pictures, in pixels.
+        unread: records that have each field that their format does not read and that may change what they mean.
         repeated: samples that share their identity with an earlier one, which is allowed.
         problems: how many samples have each.
         examples: the first of each.
@@ -93,6 +94,7 @@ class Survey:
     videos: int = 0
     widths: Numbers | None = None
     heights: Numbers | None = None
+    unread: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     problems: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Finding]] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class Survey:
                 "height": plain(self.heights),
             },
             "videos": self.videos,
+            "unread_fields": dict(self.unread.most_common()),
             "repeated_identities": self.repeated,
             "problems": {
                 kind: {"count": count, "examples": [vars(found) for found in self.examples[kind]]}
@@ -138,6 +141,7 @@ def survey(
     collator: Any = None,
     detect: Detect | None = None,
     headers_only: bool = False,
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> Survey:
     """Look at every sample of a source.
@@ -147,6 +151,7 @@ def survey(
         collator: a :class:`Collator`, for lengths in tokens and for what only the host's template can refuse.
         detect: hears the language of samples that declare none.
         headers_only: do not decode pictures, which misses broken ones.
+        strict: a field that no format reads is a problem of its sample.
         progress: called with what is being done, how far, and of how much.
 
     Raises:
@@ -163,7 +168,8 @@ def survey(
             if progress is not None:
                 progress(f"reading {name}", done, total)
 
-        source = Source(path, settings, found.add, limit=settings.limit, progress=opening)
+        source = IndexedSamples(path, settings, found.add, limit=settings.limit, progress=opening, strict=strict)
+        found.unread.update(source.unread)
         found.files.append((str(path), source.format, source.because))
         sources.append(source)
     _look(found, sources, collator, detect, headers_only, progress)
@@ -172,7 +178,7 @@ def survey(
 
 def _look(
     found: Survey,
-    sources: list[Source],
+    sources: list[IndexedSamples],
     collator: Any,
     detect: Detect | None,
     headers_only: bool,
@@ -183,6 +189,7 @@ def _look(
     seen: set[tuple[str, str]] = set()
     columns: dict[str, list[float]] = {name: [] for name in ("answers", "lengths", "pictures", "widths", "heights")}
     examined = _Pictures(headers_only)
+    taken: set[tuple[int, int]] = set()  # sizes of pictures that the processor takes
     for done, (dialogue, looked) in enumerate(_examined(sources, examined), 1):
         found.repeated += (dialogue.source, dialogue.identity) in seen
         seen.add((dialogue.source, dialogue.identity))
@@ -205,6 +212,10 @@ def _look(
             columns["lengths"].append(length := _length(dialogue, collator))
             if collator is not None and length > collator.max_length:
                 raise BadSample("over-long", f"{length} tokens; at most {collator.max_length} are allowed")
+            sizes = {size for size in looked if not isinstance(size, BadSample)}
+            if collator is not None and not headers_only and not sizes <= taken:
+                collator.check(dialogue)
+                taken |= sizes
             found.usable += 1
         except BadSample as problem:
             found.add(problem, dialogue.source, dialogue.number, dialogue.identity)
@@ -252,7 +263,7 @@ class _Pictures:
 
 
 def _examined(
-    sources: list[Source], examine: _Pictures
+    sources: list[IndexedSamples], examine: _Pictures
 ) -> Iterator[tuple[Dialogue, list[tuple[int, int] | BadSample]]]:
     """Every sample with the sizes of its pictures, a few decoded at once."""
     with ThreadPoolExecutor() as pool:

@@ -1,7 +1,4 @@
-"""Multilingual multiple-choice evaluation: prompts, reading of replies, scores. Knows no model and imports none.
-
-The statistics are in :mod:`parrot_adapters.evaluation.scores.intervals_and_tests`, which alone needs numpy.
-"""
+"""Multilingual multiple-choice evaluation: prompts, reading of replies, scores. Scoring imports no model library."""
 
 import lazy_loader
 

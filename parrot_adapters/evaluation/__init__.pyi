@@ -67,18 +67,24 @@ from .matching.languages import (
 from .matching.languages import (
     load_languages as load_languages,
 )
-from .scores.score_report import (
-    ScoreReport as ScoreReport,
+from .scores.read_result import (
+    ReadResult as ReadResult,
 )
-from .scores.score_report import (
-    means as means,
+from .scores.read_result import (
+    read_run as read_run,
 )
-from .scores.score_report import (
-    score_predictions as score_predictions,
+from .scores.result import (
+    Result as Result,
 )
-from .scores.subset_score import (
+from .scores.result import (
     SubsetScore as SubsetScore,
 )
-from .scores.subset_score import (
+from .scores.result import (
+    means as means,
+)
+from .scores.score_predictions import (
+    score_predictions as score_predictions,
+)
+from .scores.score_subset import (
     score_subset as score_subset,
 )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from parrot_adapters.digests import json_digest
-from parrot_adapters.errors import ConfigError, ParrotWarning, explain, suggest
+from parrot_adapters.errors import ConfigError, ParrotWarning, explain, first_line, suggest
 from parrot_adapters.hosts.model_classes import make_classes_known, unknown_model_types
 from parrot_adapters.plugins.examples import example_path
 
@@ -173,12 +173,12 @@ def _why(name: str, error: BaseException) -> dict[str, str]:
     """What transformers says; of a path that leads nowhere it says that this is no name on the Hub."""
     if isinstance(error, ImportError) and "torchvision" in str(error).lower():
         need = "pip install torchvision: video processors need it, even for pictures alone"
-        return {"because": _first_line(error), "to_do": need}
+        return {"because": first_line(error), "to_do": need}
     if os.path.isdir(name):
         return {"because": " ".join(str(error).split()[:60]) or type(error).__name__}
     if os.path.isabs(name) or name.startswith((".", "~")) or name.count("/") > 1:
         return {"because": "there is no such directory", "to_do": "give a directory, or a name on the Hub"}
-    return {"because": f"there is no directory of this name, and from the Hub: {_first_line(error)}"}
+    return {"because": f"there is no directory of this name, and from the Hub: {first_line(error)}"}
 
 
 def _settings_of(processor: Any) -> set[str]:
@@ -194,11 +194,7 @@ def _device(name: str) -> torch.device:
         try:
             return torch.device(name)
         except RuntimeError as error:
-            raise ConfigError(explain(f"no device named {name!r}.", because=_first_line(error))) from None
+            raise ConfigError(explain(f"no device named {name!r}.", because=first_line(error))) from None
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.hosts.key_value_cache import given_cache
 
 __all__ = ["Sequences", "packed_arguments", "read_apart", "sequence_languages"]
@@ -111,7 +112,7 @@ def read_apart(call: Mapping[str, Any], labels: Tensor | None) -> tuple[Mapping[
     mask = found.mask
     if labels is not None and labels.shape == found.number.shape:
         labels = found.apart(labels)
-        labels = labels.masked_fill(~mask.to(labels.device), -100)
+        labels = labels.masked_fill(~mask.to(labels.device), IGNORED)
     return {**call, **read, "attention_mask": mask.long()}, labels
 
 

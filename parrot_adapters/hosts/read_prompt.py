@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
 
@@ -68,7 +69,7 @@ class TextScope:
     def select(self, is_text: Tensor, ids: Tensor | None, labels: Tensor | None) -> Tensor:
         """(R, S) bool of text -> (R, S) bool of routing text."""
         if self.name == "reference":
-            return is_text if labels is None else is_text & (labels == -100)
+            return is_text if labels is None else is_text & (labels == IGNORED)
         routing_text = is_text
         if ids is not None and self.special_ids:
             routing_text = routing_text & ~torch.isin(ids, ids.new_tensor(self.special_ids))
@@ -82,7 +83,7 @@ class TextScope:
         end = torch.full((rows,), size, device=is_text.device)
         start = torch.zeros_like(end)
         if labels is not None:
-            end = _first_true(labels != -100, default=size)
+            end = _first_true(labels != IGNORED, default=size)
         if ids is None or not self.chat.assistant_header:
             return start, end
         header = _occurrences(ids, self.chat.assistant_header)

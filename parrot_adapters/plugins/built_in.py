@@ -53,14 +53,21 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "mmbench": "parrot_adapters.evaluation.benchmark.benchmarks:MMBENCH",
         "emoji": "parrot_adapters.evaluation.benchmark.benchmarks:EMOJI",
     },
-    # The most particular first: `format: auto` takes the first that recognises a file, and every ShareGPT4V record is
+    # The most particular first: `format: auto` takes the first that recognises a record, and every ShareGPT4V record is
     # one of LLaVA's too.
     "data-format": {
-        "sharegpt4v": "parrot_adapters.data.sharegpt4v:ShareGPT4VFormat",
-        "llava": "parrot_adapters.data.llava:LlavaFormat",
-        "chat": "parrot_adapters.data.chat:ChatFormat",
+        "webdataset": "parrot_adapters.data.formats.webdataset:WebDatasetFormat",
+        "sharegpt4v": "parrot_adapters.data.formats.sharegpt4v:ShareGPT4VFormat",
+        "llava": "parrot_adapters.data.formats.llava:LlavaFormat",
+        "chat": "parrot_adapters.data.formats.chat:ChatFormat",
         "mmmb-tsv": "parrot_adapters.evaluation.benchmark.training_format:MmmbFormat",
-        "caption": "parrot_adapters.data.caption:CaptionFormat",
-        "webdataset": "parrot_adapters.data.webdataset:WebDatasetFormat",
+        "caption": "parrot_adapters.data.formats.caption:CaptionFormat",
+    },
+    "data-source": {
+        ".json": "parrot_adapters.data.sources.json_files:open_json",
+        ".jsonl": "parrot_adapters.data.sources.json_files:open_json",
+        ".tsv": "parrot_adapters.evaluation.benchmark.training_format:open_table",
+        ".tar": "parrot_adapters.data.sources.tar_shards:open_shard",
+        ".parquet": "parrot_adapters.data.sources.hub:open_by_datasets",
     },
 }

@@ -76,5 +76,10 @@ def register_data_formats(register: Register) -> None:
 
 
 @hookspec
+def register_data_sources(register: Register) -> None:
+    """``register(".xyz", opener)``: ``opener(path, streaming=...)`` -> ``parrot_adapters.data.Source``: its records."""
+
+
+@hookspec
 def register_examples(register: Register) -> None:
     """A ``parrot_adapters.Example``: a small host, data ... that paths ``example:NAME/FILE`` lead into."""

@@ -18,6 +18,7 @@ KINDS = {  # of components: the hook that collects them
     "benchmark": "register_benchmarks",
     "model-class": "register_model_classes",
     "data-format": "register_data_formats",
+    "data-source": "register_data_sources",
     "example": "register_examples",
 }
 

@@ -18,6 +18,7 @@ from .parameter_roles import (
 from .parameter_roles import (
     set_trainable as set_trainable,
 )
+from .required_paths import missing_paths as missing_paths
 from .run import (
     TrainingResult as TrainingResult,
 )

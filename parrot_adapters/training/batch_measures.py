@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.training.metrics import Measured
 
-__all__ = ["IGNORED", "measure", "targets_of"]
+__all__ = ["measure", "targets_of"]
 
-IGNORED = -100
 """Label of a token that is not learned."""
 CHUNK = 256  # tokens whose logits are read at a time
 

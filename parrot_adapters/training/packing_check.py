@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.core.evaluation_mode import evaluation_mode
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.data.packing import SEGMENTS, PackedCollator, pack, per_position
 from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.hosts.packed_rows import packed_arguments
@@ -118,7 +119,7 @@ def compare_packed(model: Any, base: Any, collate: Collate, samples: Sequence[An
 def _behind_words(batch: Mapping[str, Any]) -> dict[str, Any]:
     """Four samples as two threes: words, two samples; words, two samples. The words are from the first one's answer."""
     order = torch.tensor([0, 0, 1, 0, 2, 3])
-    answer = batch["labels"][0] != -100
+    answer = batch["labels"][0] != IGNORED
     words = answer & (answer.cumsum(0) <= WORDS)
     made = {**batch, **{name: value[order] for name, value in per_position(batch).items()}}
     made["attention_mask"][[0, 3]] = words.to(made["attention_mask"].dtype)
@@ -131,7 +132,7 @@ def _two_samples(data: Any, order: Iterable[Any], collate: Collate) -> list[Any]
     for index in islice(order, LOOKED_AT):
         sample = data[index]
         batch = collate([sample])
-        if (batch["labels"] == -100).all():  # stands for a sample that was skipped
+        if (batch["labels"] == IGNORED).all():  # stands for a sample that was skipped
             continue
         usable.append(sample)
         if any(name.startswith("pixel") for name in batch):

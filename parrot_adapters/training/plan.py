@@ -8,7 +8,8 @@ arithmetic on top.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from parrot_adapters.errors import ConfigError, DataError, ParrotError
 from parrot_adapters.training.config_rules import accumulation_steps, with_recipe_defaults
 from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout, rows_of
 from parrot_adapters.training.parameter_roles import ROLES, assign_roles, parameter_groups
+from parrot_adapters.training.required_paths import missing_paths
 from parrot_adapters.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
+    from parrot_adapters.data import Collator, Mixture
     from parrot_adapters.training.memory_estimate import MemoryOfStep
 
 __all__ = [
@@ -82,6 +85,7 @@ class DataPlan:
         padding: share of positions that would be padding, by layout: ``padded`` (a row for each sample), ``grouped``
             (``data.group_by_length``) and ``packed`` (``data.packing``); empty where nothing was counted.
         problem: why the data could not be read, or None.
+        unusable: how many of the samples looked at training would stop at or leave out, by kind.
     """
 
     sources: tuple[SourcePlan, ...] = ()
@@ -92,6 +96,7 @@ class DataPlan:
     counted: int = 0
     padding: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
+    unusable: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,7 @@ class Plan:
         accumulation: micro-batches of a process in a step.
         tokens_per_step: padding left out; from the data if it was read, else at most (``data.max_length``).
         notes: what the numbers rest on, and what could not be found out.
+        problems: why ``parrot train`` would refuse this run, or stop in it; empty for a run that can start.
     """
 
     config: TrainingConfig
@@ -143,6 +149,7 @@ class Plan:
     accumulation: int
     tokens_per_step: int
     notes: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold."""
@@ -196,7 +203,19 @@ def make_plan(
         tokens_per_step=round(per_step * run.batch.size),
         memory=_memory(run, handle, processes, accumulation, batch, data, notes) if memory else None,
         notes=tuple(notes),
+        problems=_problems(run, data),
     )
+
+
+def _problems(run: TrainingConfig, data: DataPlan) -> tuple[str, ...]:
+    found = [f"{key} does not exist: {path}" for key, path in missing_paths(run).items()]
+    if data.problem is not None:
+        found.append(f"the data cannot be read: {data.problem}")
+    if data.unusable and (run.data.bad_samples == "error" or not data.counted):
+        looked_at = data.counted + sum(data.unusable.values())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in data.unusable.items())
+        found.append(f"of {looked_at} samples looked at, training cannot use: {reasons} (see parrot data check)")
+    return tuple(found)
 
 
 # --- what trains -----------------------------------------------------------------------------------------------------
@@ -235,7 +254,7 @@ def _look_at_data(
     run: TrainingConfig, processor: Any, host_config: Any, notes: list[str]
 ) -> tuple[DataPlan, dict[str, Any] | None]:
     """The mixture, and its heaviest micro-batch (of the samples looked at) as the host takes it."""
-    from parrot_adapters.data import Collator, Mixture, open_data
+    from parrot_adapters.data import Collator, open_data
     from parrot_adapters.data.packing import SEGMENTS, pack
 
     try:
@@ -245,7 +264,7 @@ def _look_at_data(
             raise
         notes.append(f"the data cannot be read: {_said(error)}. Lengths are data.max_length")
         return DataPlan(problem=_said(error)), None
-    if not isinstance(mixture, Mixture):
+    if not mixture.seekable:
         streamed = tuple(SourcePlan(s.path, s.format, None, s.weight) for s in run.data.sources)
         notes.append("streamed data is not counted before it is read")
         return DataPlan(streamed), None
@@ -256,8 +275,13 @@ def _look_at_data(
         return plan, None
     collator = Collator(processor, model_config=host_config, max_length=run.data.max_length, bad_samples="skip")
     chosen = mixture.epoch(0)[:SAMPLED].tolist()
+    lengths, unusable = _lengths(collator, mixture, chosen, run.data.max_length)
+    plan = replace(plan, unusable=unusable)
+    if not lengths:
+        notes.append("tokens cannot be counted: none of the samples looked at can be read")
+        return plan, None
+    chosen = [index for index in chosen if index in lengths]
     try:
-        lengths = {index: collator.length(mixture[index]) for index in dict.fromkeys(chosen)}
         together = heaviest(run, lengths)
         batch = collator([mixture[index] for index in together[: _piece(run, len(together))]])
     except ParrotError as error:
@@ -274,6 +298,24 @@ def _look_at_data(
     if run.data.packing:
         batch = pack(batch, run.data.max_length)
     return counted, {key: value for key, value in batch.items() if key == SEGMENTS or not key.startswith("parrot_")}
+
+
+def _lengths(
+    collator: Collator, mixture: Mixture, chosen: Sequence[int], most: int
+) -> tuple[dict[int, int], dict[str, int]]:
+    """Tokens of samples by index, and how many of them are of no use, by kind of problem."""
+    from parrot_adapters.data.problems import BadSample
+
+    lengths: dict[int, int] = {}
+    unusable: Counter[str] = Counter()
+    for index in dict.fromkeys(chosen):
+        try:
+            lengths[index] = collator.length(mixture[index])
+        except BadSample as error:
+            unusable[error.kind] += 1
+        else:
+            unusable["over-long"] += lengths[index] > most
+    return lengths, dict(+unusable)
 
 
 def _piece(run: TrainingConfig, samples: int) -> int:

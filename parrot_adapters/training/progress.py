@@ -13,7 +13,7 @@ Progress = Callable[[int, int, Mapping[str, Any]], None]
 
 @contextmanager
 def live_progress(wanted: bool) -> Iterator[Progress | None]:
-    """Draw on standard error while the block runs; where that is no terminal, print a line every so often.
+    """Show the run on standard error while the block runs: a bar, or a line now and then where that is no terminal.
 
     Yields:
         what to call with step, steps and what was logged; None if nothing is wanted.
@@ -21,31 +21,14 @@ def live_progress(wanted: bool) -> Iterator[Progress | None]:
     if not wanted:
         yield None
         return
-    from rich import progress as parts
-    from rich.console import Console
+    from parrot_adapters.console import progress
 
-    console = Console(stderr=True)
-    columns = (
-        parts.TextColumn("training"),
-        parts.BarColumn(),
-        parts.MofNCompleteColumn(),
-        parts.TextColumn("{task.fields[seen]}"),
-        parts.TimeElapsedColumn(),
-        parts.TimeRemainingColumn(),
-    )
-    with parts.Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("training", total=None, seen="")
+    with progress("training") as shown:
         known: dict[str, Any] = {}
-        printed = 0
 
         def show(step: int, steps: int, values: Mapping[str, Any]) -> None:
-            nonlocal printed
             known.update(values)
-            seen = _in_words(known)
-            bar.update(task, completed=step, total=steps, seen=seen)
-            if not console.is_terminal and step >= printed + max(steps // 20, 1) and "tokens" in values:
-                printed = step
-                console.print(f"step {step} of {steps}  {seen}", highlight=False)
+            shown(step, steps, beside=_in_words(known))
 
         yield show
 

@@ -29,11 +29,12 @@ from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer
 
 from parrot_adapters.atomic_files import write_json
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.data.packing import SEGMENTS, PackedCollator
 from parrot_adapters.errors import TrainingError, explain
 from parrot_adapters.hosts.packed_rows import packed_arguments, sequence_languages
 from parrot_adapters.hosts.private_api import require_for_training
-from parrot_adapters.training.batch_measures import IGNORED, measure, targets_of
+from parrot_adapters.training.batch_measures import measure, targets_of
 from parrot_adapters.training.checkpoint_files import (
     TRAINER_STATE,
     stored_optimizer,

@@ -15,6 +15,7 @@ from torch import Tensor
 from parrot_adapters.adapter.adapter_files import LORA_CONFIG
 from parrot_adapters.adapter.attach import attach, attach_projector
 from parrot_adapters.adapter.handle import Attachment
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.hosts.lora import lora_arguments
 from parrot_adapters.hosts.model_classes import make_classes_known
@@ -151,7 +152,7 @@ def imagined_batch(handle: Attachment, rows: int, length: int, settings: Mapping
     ids = torch.full((rows, size), _word(handle))
     ids[:, 2 : 2 + tokens] = encoder.token_id
     shown = ids == encoder.token_id
-    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids.masked_fill(shown, -100)}
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids.masked_fill(shown, IGNORED)}
     if "mm_token_type_ids" in inspect.signature(type(handle.parts.base).forward).parameters:
         batch["mm_token_type_ids"] = shown.int()
     return batch | pixels(rows)

@@ -14,24 +14,26 @@ lose without each expert?
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 
 import parrot_adapters as pa
+from parrot_adapters.cli.commands import argument, option, parrot_command
 
 from .errors import RecipeError
 from .presets import NONE, PRESETS, Arm, QuickstartConfig, preset
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.text import Text
 
     from parrot_adapters.analysis import Diagnosis
+    from parrot_adapters.console import Table
 
     from .arms import ArmResult, Progress, Setting
     from .console import Display
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Compared", "command", "compare_routers", "router_arm"]
 
-RESAMPLES = 2000
 DIAGNOSED = 20  # pictures, each in every language
 MEASURES = ("choice", "naming")
 
@@ -185,19 +186,13 @@ def diagnose_adapter(setting: Setting, key: str, directory: Path, progress: Prog
     return found
 
 
-def estimate(values: np.ndarray, seed: int = 0) -> Estimate:
-    """Mean of (T, Q) values; the interval holds 95% of resamples of seeds *and* questions (coarse with three seeds)."""
+def estimate(values: np.ndarray) -> Estimate:
+    """Mean of (T, Q) values; the interval is over other seeds *and* questions (coarse with three seeds)."""
+    from parrot_adapters.statistics import crossed_interval
+
     from .scores import Estimate
 
-    if values.size == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
-    seeds, questions = values.shape
-    drawn_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds  # (R, T)
-    drawn = rng.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES) / questions  # (R, Q)
-    means = np.einsum("rt,tq,rq->r", drawn_seeds, values, drawn)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Estimate(float(values.mean()), float(low), float(high))
+    return Estimate.of(crossed_interval(values))
 
 
 def values_of(row: Compared, measure: str, split: str) -> np.ndarray:
@@ -247,79 +242,68 @@ def described(row: Compared, reference: Compared) -> dict[str, Any]:
 
 
 def show(rows: Sequence[Compared], display: Display) -> None:
-    """One table."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(
-        title=f"{len(rows[0].results)} seeds; mean of zh pt ar tr ru in per cent, 95% over seeds and questions",
-        caption="choice of four (chance 25) and naming, seen concepts in new art. probe: languages told by routing, "
-        "chance 17. drawn otherwise: the same thing by another artist found by its visual tokens.",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    table.add_column("\nrouter", overflow="fold")
-    headings = ("choice\n", "naming\n", "choice\ngain", "en-\ntropy", "\nprobe", "drawn\notherwise", "\nflagged")
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        choice = estimate(values_of(row, "choice", "seen"))
-        naming = estimate(values_of(row, "naming", "seen"))
-        gain = estimate(values_of(row, "choice", "seen") - values_of(rows[0], "choice", "seen"))
-        table.add_row(
-            row.arm.title,
-            _interval(choice),
-            _interval(naming),
-            "" if row is rows[0] else _interval(gain, sign="+"),
-            *_diagnosed(row.diagnoses),
-        )
-    display.console.print(table)
+    """One table, one for each router's experts, and what was flagged."""
+    display.console.print(router_table(rows))
     for row in rows[1:]:
         if row.diagnoses[0].routing.num_experts > 1:
             display.console.print(expert_table(row))
     for row in rows:
         flags = {flag for diagnosis in row.diagnoses for flag in diagnosis.flags() if "confused" not in flag}
         for flag in sorted(flags):
-            display.console.print(f"  {row.arm.title}: {flag}", highlight=False, markup=False)
+            display.say(f"  {row.arm.title}: {flag}")
 
 
-def expert_table(row: Compared) -> RichTable:
-    """What each language loses without each expert, mean over seeds; bold where every seed has that sign."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def router_table(rows: Sequence[Compared]) -> Table:
+    """A row for each router."""
+    from parrot_adapters.console import Table
 
-    found = expert_values(row.diagnoses)
-    table = Table(
-        title=f"{row.arm.title}: choice in per cent, and its change without each expert",
-        caption=f"{DIAGNOSED} pictures each, at most; bold: every seed agrees on the sign",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+    from .console import interval
+
+    cells = []
+    for row in rows:
+        choice, reference = values_of(row, "choice", "seen"), values_of(rows[0], "choice", "seen")
+        cells.append(
+            (
+                row.arm.title,
+                interval(estimate(choice)),
+                interval(estimate(values_of(row, "naming", "seen"))),
+                "" if row is rows[0] else interval(estimate(choice - reference), sign="+"),
+                *_diagnosed(row.diagnoses),
+            )
+        )
+    return Table(
+        ("\nrouter", "choice\n", "naming\n", "choice\ngain", "en-\ntropy", "\nprobe", "drawn\notherwise", "\nflagged"),
+        cells,
+        title=f"{len(rows[0].results)} seeds; mean of zh pt ar tr ru in per cent, 95% over seeds and questions",
+        caption="choice of four (chance 25) and naming, seen concepts in new art. probe: languages told by routing, "
+        "chance 17. drawn otherwise: the same thing by another artist found by its visual tokens.",
+        text=("\nrouter",),
     )
-    table.add_column("language")
-    for heading in ("host", "adapter", *(f"- e{e}" for e in range(row.diagnoses[0].routing.num_experts))):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for language, values in found.items():
+
+
+def expert_table(row: Compared) -> Table:
+    """What each language loses without each expert, mean over seeds; bold where every seed has that sign."""
+    from parrot_adapters.console import Table
+
+    rows = []
+    for language, values in expert_values(row.diagnoses).items():
         right = np.array(values["adapter"])
         changes = [np.array(without) - right for without in values["without expert"]]
-        table.add_row(
-            language,
-            f"{100 * np.mean(values['host']):.0f}",
-            f"{100 * right.mean():.0f}",
-            *(_change(change) for change in changes),
-        )
-    return table
+        host = f"{100 * np.mean(values['host']):.0f}"
+        rows.append((language, host, f"{100 * right.mean():.0f}", *map(_change, changes)))
+    return Table(
+        ("language", "host", "adapter", *(f"- e{e}" for e in range(row.diagnoses[0].routing.num_experts))),
+        rows,
+        title=f"{row.arm.title}: choice in per cent, and its change without each expert",
+        caption=f"{DIAGNOSED} pictures each, at most; bold: every seed agrees on the sign",
+    )
 
 
-def _change(values: np.ndarray) -> str:
-    shown = f"{100 * values.mean():+.0f}"
+def _change(values: np.ndarray) -> Text:
+    from rich.text import Text
+
     agreed = len(values) > 1 and ((values > 0).all() or (values < 0).all())
-    return f"[bold]{shown}[/bold]" if agreed else shown
+    return Text(f"{100 * values.mean():+.0f}", "bold" if agreed else "")
 
 
 def _diagnosed(diagnoses: Sequence[Diagnosis]) -> list[str]:
@@ -337,37 +321,33 @@ def _diagnosed(diagnoses: Sequence[Diagnosis]) -> list[str]:
     ]
 
 
-def _interval(value: Estimate, sign: str = "") -> str:
-    return f"{100 * value.value:{sign}.0f} [dim]{100 * value.low:{sign}.0f}–{100 * value.high:{sign}.0f}[/dim]"
+@parrot_command("compare-routers")
+@argument("routers", nargs=-1, required=True, metavar="ROUTER...", help='a name, or NAME={"top_k": 2}')
+@option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="quickstart", help="what to run")
+@option("--seeds", type=int, default=3, metavar="N", help="how many")
+@option("--out", type=click.Path(path_type=Path), default=Path("parrot-routers"), help="where results go")
+def command(routers: tuple[str, ...], name: str, seeds: int, out: Path) -> None:
+    """Train routers on the same data, several seeds, one table.
 
-
-def command(argv: list[str]) -> int:
-    """The ``parrot compare-routers`` command."""
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(prog="parrot compare-routers", description=__doc__.splitlines()[0])
-    parser.add_argument("routers", nargs="+", metavar="ROUTER", help='a name, or NAME={"top_k": 2}')
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="quickstart", help="what to run (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("parrot-routers"), help="where results go (%(default)s)")
-    asked = parser.parse_args(argv)
-    if asked.seeds < 1:
-        raise RecipeError(f"--seeds must be at least 1, not {asked.seeds}")
-    arms = [router_arm(text) for text in asked.routers]
+    It runs on the CPU, each arm on one thread, so that numbers do not depend on the machine.
+    """
+    if seeds < 1:
+        raise RecipeError(f"--seeds must be at least 1, not {seeds}")
+    arms = [router_arm(text) for text in routers]
     from .console import Display
     from .quickstart import provenance, quiet
 
     quiet()
     display = Display()
-    rows = compare_routers(preset(asked.preset), arms, range(asked.seeds), asked.out, display)
+    rows = compare_routers(preset(name), arms, range(seeds), out, display)
     show(rows, display)
     results: Mapping[str, Any] = {
         "format_version": 1,
-        "preset": asked.preset,
-        "seeds": asked.seeds,
+        "preset": name,
+        "seeds": seeds,
         "rows": [described(row, rows[0]) for row in rows],
         **provenance(),
     }
-    path = asked.out / "routers.json"
+    path = out / "routers.json"
     path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    display.console.print(f"  numbers  [bold]{path}[/bold]", highlight=False, soft_wrap=True)
-    return 0
+    display.say("  numbers  ", (str(path), "bold"))

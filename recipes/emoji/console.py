@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
+
+from parrot_adapters.console import Table, progress
 
 from .languages import CODES
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from .quickstart import QuickstartResult
     from .scores import Estimate
 
-__all__ = ["Display"]
+__all__ = ["Display", "interval"]
 
 
 class Display:
@@ -35,38 +34,45 @@ class Display:
         elapsed = f"{time.perf_counter() - self.started:5.0f} s"
         self.console.print(Text.assemble((elapsed, "dim"), "  ", (title, style)))
 
+    def say(self, *parts: str | tuple[str, str]) -> None:
+        """A line as it is, its parts plain or with a style; not broken, so that paths can be copied."""
+        self.console.print(Text.assemble(*parts), soft_wrap=True)
+
     @contextmanager
     def bar(self, title: str) -> Iterator[Callable[[int, int], None]]:
         """One bar; yields ``advance(done, total)``."""
-        with self._progress() as progress:
-            task = progress.add_task(title, total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
+        with progress(f"         {title}", console=self.console) as shown:
+            yield shown
 
     @contextmanager
     def arms(self, arms: Sequence[tuple[str, str]]) -> Iterator[Callable[[str, str, int, int], None]]:
         """A bar for each arm (key, title); yields ``progress(key, what, done, total)``."""
-        with self._progress() as progress:
-            titles = dict(arms)
-            tasks = {key: progress.add_task(f"{title}: waiting", total=None, start=False) for key, title in arms}
+        titles = dict(arms)
+        with progress("", console=self.console) as shown:
 
             def update(key: str, what: str, done: int, total: int) -> None:
-                progress.start_task(tasks[key])
-                progress.update(tasks[key], description=f"{titles[key]}: {what}", completed=done, total=total)
                 if what == "done":  # stays visible, in a log file too
-                    progress.update(tasks[key], visible=False)
+                    shown.end(key)
                     self.step(f"  {titles[key]}: done", style="")
+                else:
+                    shown(done, total, name=key, what=f"         {titles[key]}: {what}")
 
             yield update
 
     def languages(self, found: Sequence[Coverage]) -> None:
         """What the vocabulary makes of each language."""
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        for heading in ("language", "", "tokens\na name", "unknown\n%", "names told\napart, %"):
-            table.add_column(heading, justify="left" if heading in ("language", "") else "right", no_wrap=True)
-        for one in found:
-            described = [one.language.code, one.language.name + ("" if one.trained else " [dim](never trained)[/dim]")]
-            table.add_row(*described, f"{one.tokens:.1f}", f"{100 * one.unknown:.0f}", f"{100 * one.distinct:.0f}")
-        self.console.print(table)
+        rows = [
+            (
+                one.language.code,
+                one.language.name + ("" if one.trained else " (never trained)"),
+                f"{one.tokens:.1f}",
+                f"{100 * one.unknown:.0f}",
+                f"{100 * one.distinct:.0f}",
+            )
+            for one in found
+        ]
+        headings = ("language", "name", "tokens\na name", "unknown\n%", "names told\napart, %")
+        self.console.print(Table(headings, rows, text=("name",)))
 
     def summary(self, result: QuickstartResult) -> None:
         """The table of results, what they say, and where everything is."""
@@ -76,61 +82,46 @@ class Display:
         from .scores import SPLITS
 
         for split in SPLITS:
-            self.console.print(self._table(result, split))
+            self.console.print(_table(result, split))
         for sentence in conclusions(result.arms):
             self.console.print(Padding(f"• {sentence}", (0, 0, 0, 2)), highlight=False)
         for check in result.checks.values():
             self.console.print(Padding(f"[green]✓[/green] {check}", (0, 0, 0, 2)), highlight=False)
         credits = "; ".join(f"{credit.what.split(',')[0]} ({credit.licence})" for credit in CREDITS)
-        self.console.print(f"[dim]Built on {credits}.[/dim]")
+        self.console.print(Text(f"Built on {credits}.", "dim"))
         out = result.out
         lines = [("report", "report.html"), ("numbers", "results.json"), ("answers", "answers.jsonl"), ("host", "host")]
         lines += [(f"adapter, {key}", path.name) for key, path in adapter_directories(result.config, out).items()]
         lines += [("benchmark files", "benchmark")]
         for what, name in lines:
-            self.console.print(f"  {what:<17} [bold]{out / name}[/bold]", highlight=False, soft_wrap=True)
+            self.say(f"  {what:<17} ", (str(out / name), "bold"))
         for command in _next_commands(result):
-            self.console.print(f"  [dim]$[/dim] {command}", highlight=False, soft_wrap=True)
+            self.say("  ", ("$", "dim"), f" {command}")
 
-    def _table(self, result: QuickstartResult, split: str) -> Table:
-        from .scores import mean_of_others, per_language
 
-        count = len({answer.concept for answer in result.arms[0].answers if answer.split == split})
-        table = Table(
-            title=f"{'Seen' if split == 'seen' else 'Held-out'} concepts, new art: {count} pictures, six languages",
-            caption="Per cent. Choice of four: chance 25. Others: mean of zh pt ar tr ru and its 95% interval.",
-            title_justify="left",
-            caption_justify="left",
-            box=SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
+def _table(result: QuickstartResult, split: str) -> Table:
+    from .scores import mean_of_others, per_language
+
+    count = len({answer.concept for answer in result.arms[0].answers if answer.split == split})
+    english = CODES[0]
+    rows = [
+        (
+            arm.title,
+            _percent(per_language(arm.answers, "choice", split)[english]),
+            interval(mean_of_others(arm.answers, "choice", split)),
+            _percent(per_language(arm.answers, "naming", split)[english]),
+            interval(mean_of_others(arm.answers, "naming", split)),
+            _percent(mean_of_others(arm.answers, "in_language", split)),
+            _percent(mean_of_others(arm.answers, "in_english", split)),
         )
-        table.add_column("\narm", no_wrap=True)
-        for column in ("choice\nen", "choice\nothers", "naming\nen", "naming\nothers", "asked\nlang.", "in\nEnglish"):
-            table.add_column(column, justify="right", no_wrap=True)
-        english = CODES[0]
-        for arm in result.arms:
-            table.add_row(
-                arm.title,
-                _percent(per_language(arm.answers, "choice", split)[english]),
-                _interval(mean_of_others(arm.answers, "choice", split)),
-                _percent(per_language(arm.answers, "naming", split)[english]),
-                _interval(mean_of_others(arm.answers, "naming", split)),
-                _percent(mean_of_others(arm.answers, "in_language", split)),
-                _percent(mean_of_others(arm.answers, "in_english", split)),
-            )
-        return table
-
-    def _progress(self) -> Progress:
-        return Progress(
-            TextColumn("         {task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,  # a log file wants no bars
-        )
+        for arm in result.arms
+    ]
+    return Table(
+        ("\narm", "choice\nen", "choice\nothers", "naming\nen", "naming\nothers", "asked\nlang.", "in\nEnglish"),
+        rows,
+        title=f"{'Seen' if split == 'seen' else 'Held-out'} concepts, new art: {count} pictures, six languages",
+        caption="Per cent. Choice of four: chance 25. Others: mean of zh pt ar tr ru and its 95% interval.",
+    )
 
 
 def _next_commands(result: QuickstartResult) -> list[str]:
@@ -152,5 +143,7 @@ def _percent(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.0f}"
 
 
-def _interval(estimate: Estimate) -> str:
-    return f"{100 * estimate.value:.0f} [dim]{100 * estimate.low:2.0f}–{100 * estimate.high:.0f}[/dim]"
+def interval(value: Estimate, sign: str = "") -> Text:
+    """An estimate in per cent, and its range."""
+    shown = f"{100 * value.value:{sign}.0f} "
+    return Text.assemble(shown, (f"{100 * value.low:{sign}2.0f}–{100 * value.high:{sign}.0f}", "dim"))

@@ -16,23 +16,26 @@ with `--languages all`, in eighteen. `split`: is the concept's training picture 
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
+
+from parrot_adapters.cli.commands import SETTINGS, CommandGroup, option
 from parrot_adapters.errors import ConfigError, explain
 
-from .art import TEST_ART, TRAIN_ART, drawn_concepts, load_pictures
 from .attribution import attribution_text
-from .benchmark_files import write_benchmark
-from .concepts import Concept, select_concepts
 from .languages import BY_CODE, EVERY_LANGUAGE, LANGUAGES, Language
 from .presets import PRESETS, preset
-from .pretrained import ACCEPTED, PRETRAINED
-from .questions import make_comparisons, make_questions
+
+if TYPE_CHECKING:
+    from .concepts import Concept
 
 __all__ = ["chosen_languages", "command", "export"]
+
+TEXT_MODELS = ("siloed", "gemma3-270m", "smollm2-135m")  # .pretrained has the last two; a test compares
 
 Progress = Callable[[int, int], None]
 
@@ -63,8 +66,11 @@ def export(
     Returns:
         how many questions, training samples and pictures were written.
     """
+    from .art import TEST_ART, TRAIN_ART, load_pictures
+    from .benchmark_files import write_benchmark
     from .conversations import write_conversations
     from .host import fresh_host, load_text_model_and_tokenizer, save_host
+    from .questions import make_comparisons, make_questions
     from .tokenizer import Vocabulary
 
     speaker, tokenizer = load_text_model_and_tokenizer(text_model)
@@ -96,57 +102,68 @@ def chosen_languages(codes: str) -> tuple[Language, ...]:
     return tuple(language for language in EVERY_LANGUAGE if language.code in wanted)
 
 
-def command(argv: list[str]) -> int:
-    """The ``parrot emoji`` command."""
-    parser = argparse.ArgumentParser(prog="parrot emoji", description="Build and export the emoji data set.")
-    actions = parser.add_subparsers(dest="action", required=True)
-    exporting = actions.add_parser("export", help="write MMMB-style TSV, LLaVA-style JSON and a host to train")
-    add = exporting.add_argument
-    add("--out", type=Path, required=True, help="directory to write into")
-    add("--preset", choices=sorted(PRESETS), default="full", help="whose concepts and host (%(default)s: all concepts)")
-    add("--views", type=int, default=1, help="of each training picture: as drawn, then inked, moved, recoloured")
-    add("--languages", default="six", metavar="six|all|en,sw,...", help="of the questions (%(default)s)")
-    add("--seed", type=int, default=0, help="of the host's projector and the views (%(default)s)")
-    add("--text-model", choices=("siloed", *PRETRAINED), default="siloed", help="the host's (%(default)s, a miniature)")
-    add("--accept-gemma-terms", action="store_true", help="say that you have accepted Gemma's terms")
-    actions.add_parser("languages", help="the eighteen languages, and what the text model's vocabulary makes of them")
-    actions.add_parser("credits", help="whose pictures and names these are")
-    arguments = parser.parse_args(argv)
+@click.group("emoji", cls=CommandGroup, context_settings=SETTINGS)
+def command() -> None:
+    """Build and export the emoji benchmark, and a host to train."""
 
+
+@command.command("export")
+@option("--out", type=click.Path(path_type=Path), required=True, help="directory to write into")
+@option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="full", help="whose concepts (full: all), host")
+@option("--views", type=int, default=1, help="of each training picture: as drawn, then inked, moved, recoloured")
+@option("--languages", default="six", metavar="six|all|en,sw,...", help="of the questions")
+@option("--seed", type=int, default=0, help="of the host's projector and the views")
+@option("--text-model", type=click.Choice(TEXT_MODELS), default="siloed", help="the host's; siloed is a miniature")
+@option("--accept-gemma-terms", is_flag=True, help="say that you have accepted Gemma's terms")
+def export_command(
+    out: Path, name: str, views: int, languages: str, seed: int, text_model: str, accept_gemma_terms: bool
+) -> None:
+    """Write MMMB-style TSV, LLaVA-style JSON and a host to train."""
+    from .art import drawn_concepts
+    from .concepts import select_concepts
     from .console import Display
-
-    display = Display()
-    if arguments.action == "credits":
-        display.console.print(attribution_text(*PRETRAINED), markup=False, highlight=False)
-        return 0
-    if arguments.action == "languages":
-        from .coverage import coverage
-        from .tokenizer import Vocabulary, load_tokenizer
-
-        display.languages(coverage(Vocabulary(load_tokenizer()), drawn_concepts()))
-        return 0
-    if arguments.views < 1:
-        raise ConfigError(f"--views must be at least 1, not {arguments.views}")
+    from .pretrained import ACCEPTED
     from .quickstart import one_thread, quiet
 
+    if views < 1:
+        raise ConfigError(f"--views must be at least 1, not {views}")
+    chosen = chosen_languages(languages)
     quiet()
-    if arguments.accept_gemma_terms:
+    if accept_gemma_terms:
         os.environ[ACCEPTED] = "1"
-    languages = chosen_languages(arguments.languages)
-    config = preset(arguments.preset)
+    config = preset(name)
     concepts = drawn_concepts(select_concepts(config.categories, config.max_words, config.limit))
+    display = Display()
     with one_thread(), display.bar("drawing") as advance:
         counts = export(
             concepts,
-            arguments.out,
+            out,
             advance,
             grid=config.grid,
-            views=arguments.views,
-            seed=arguments.seed,
-            languages=languages,
-            text_model=arguments.text_model,
+            views=views,
+            seed=seed,
+            languages=chosen,
+            text_model=text_model,
         )
     written = ", ".join(f"{count:,} {what}" for what, count in counts.items())
-    display.console.print(f"{arguments.out}: {written}; a host to train: {arguments.out / 'host'}", highlight=False)
-    display.console.print("Pictures: Twemoji (CC-BY-4.0), OpenMoji (CC-BY-SA-4.0); keep ATTRIBUTION.txt with them.")
-    return 0
+    display.say(f"{out}: {written}; a host to train: {out / 'host'}")
+    display.say("Pictures: Twemoji (CC-BY-4.0), OpenMoji (CC-BY-SA-4.0); keep ATTRIBUTION.txt with them.")
+
+
+@command.command("languages")
+def languages_command() -> None:
+    """List the eighteen languages, and what the text model's vocabulary makes of them."""
+    from .art import drawn_concepts
+    from .console import Display
+    from .coverage import coverage
+    from .tokenizer import Vocabulary, load_tokenizer
+
+    Display().languages(coverage(Vocabulary(load_tokenizer()), drawn_concepts()))
+
+
+@command.command("credits")
+def credits_command() -> None:
+    """Say whose pictures and names these are."""
+    from .pretrained import PRETRAINED
+
+    print(attribution_text(*PRETRAINED))

@@ -8,7 +8,6 @@ detach -> report. Read :func:`run` from top to bottom; everything it calls is a 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -22,8 +21,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from parrot_adapters.cli.commands import option, parrot_command
+
 from .compute import Compute
 from .errors import RecipeError, require
+from .machine import described, peak_memory, usable_cores
 from .presets import PRESETS, QuickstartConfig, preset
 
 if TYPE_CHECKING:
@@ -198,7 +202,7 @@ def write_results(result: QuickstartResult, stage1_losses: Sequence[float]) -> N
     from .scores import summarise
 
     out = result.out
-    described = {
+    content = {
         "format_version": 1,
         "preset": result.config.name,
         "config": result.config.to_dict(),
@@ -222,7 +226,7 @@ def write_results(result: QuickstartResult, stage1_losses: Sequence[float]) -> N
         "seconds": result.seconds,
         **result.provenance,
     }
-    (out / "results.json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "results.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     with (out / "answers.jsonl").open("w", encoding="utf-8") as file:
         for arm in result.arms:
             for answer in arm.answers:
@@ -245,9 +249,9 @@ def provenance() -> dict[str, Any]:
     )
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": described(),
         "commit": _commit(),
-        "peak_memory_mib": _peak_memory(),
+        "peak_memory_mib": peak_memory(),
     }
 
 
@@ -296,24 +300,23 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def command(argv: list[str]) -> int:
-    """The ``parrot quickstart`` command."""
-    parser = argparse.ArgumentParser(prog="parrot quickstart", description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("parrot-quickstart"), help="where results go (%(default)s)")
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="quickstart", help="what to run (%(default)s)")
-    parser.add_argument("--seed", type=int, default=None, help="of everything random (0)")
-    parser.add_argument("--workers", type=int, default=None, help="arms trained at once (one per core, at most four)")
-    arguments = parser.parse_args(argv)
+@parrot_command("quickstart")
+@option("--out", type=click.Path(path_type=Path), default=Path("parrot-quickstart"), help="where results go")
+@option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="quickstart", help="what to run")
+@option("--seed", type=int, help="of everything random (0)")
+@option("--workers", type=int, help="arms trained at once (one per core, at most four)")
+def command(out: Path, name: str, seed: int | None, workers: int | None) -> None:
+    """The whole life cycle on real multilingual pictures, in minutes.
 
-    config = preset(arguments.preset)
-    if arguments.seed is not None:
-        config = replace(config, seed=arguments.seed)
+    It runs on the CPU, each arm on one thread, so that numbers do not depend on the machine.
+    """
+    config = preset(name)
+    if seed is not None:
+        config = replace(config, seed=seed)
     if config.workers:
-        cores = arguments.workers if arguments.workers is not None else len(os.sched_getaffinity(0))
-        config = replace(config, workers=max(1, min(4, cores)))
+        config = replace(config, workers=max(1, min(4, usable_cores() if workers is None else workers)))
     quiet()
-    run(config, arguments.out)
-    return 0
+    run(config, out)
 
 
 def quiet() -> None:
@@ -334,19 +337,6 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None
-
-
-def _peak_memory() -> int | None:
-    """The largest resident size of this process and of its largest child, in MiB."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    own, children = (
-        resource.getrusage(who).ru_maxrss * unit for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return round((own + children) / 2**20)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
 """From answers to numbers with intervals. Questions are resampled, not answers: one draw of concepts serves every
 language and both arms of a comparison, since they were asked about the same pictures.
 
-    Q  questions    L  languages    R  resamples
+    Q  questions    L  languages
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
+
+from parrot_adapters.statistics import Interval, clustered_difference, clustered_interval
 
 from .concepts import Split
 from .evaluation import Answer
@@ -20,16 +21,20 @@ __all__ = ["MEASURES", "SPLITS", "Estimate", "compare", "erosion", "mean_of_othe
 
 MEASURES = ("choice", "naming", "in_language", "in_english")
 SPLITS: tuple[Split, ...] = ("seen", "held-out")
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over questions, and the interval that holds 95% of its bootstrap resamples."""
+    """A mean over questions, and its 95% interval over other questions."""
 
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, interval: Interval) -> Estimate:
+        """The library's interval as the files of the recipes name it."""
+        return cls(interval.estimate, interval.low, interval.high)
 
     def to_dict(self) -> dict[str, float]:
         return {"value": round(self.value, 4), "low": round(self.low, 4), "high": round(self.high, 4)}
@@ -51,35 +56,43 @@ def table(answers: Sequence[Answer], measure: str, split: Split) -> np.ndarray:
     return values
 
 
-def bootstrap(values: np.ndarray) -> Estimate:
-    """Mean of (Q,) values, with a percentile interval over resampled questions."""
+def share(values: np.ndarray) -> Estimate:
+    """Mean of (Q,) shares from 0 to 1."""
+    return _estimate(clustered_interval, values)
+
+
+def change(values: np.ndarray) -> Estimate:
+    """Mean of (Q,) paired differences from -1 to 1."""
+    return _estimate(clustered_difference, values)
+
+
+def _estimate(interval: Callable[..., Interval], values: np.ndarray) -> Estimate:
     if len(values) == 0:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    low, high = np.quantile(_resamples(len(values)) @ values, [0.025, 0.975])
-    return Estimate(float(values.mean()), float(low), float(high))
+    return Estimate.of(interval(values.tolist(), range(len(values))))
 
 
 def per_language(answers: Sequence[Answer], measure: str, split: Split) -> dict[str, Estimate]:
     """One estimate for each language."""
     values = table(answers, measure, split)
-    return {code: bootstrap(values[:, column]) for column, code in enumerate(CODES)}
+    return {code: share(values[:, column]) for column, code in enumerate(CODES)}
 
 
 def mean_of_others(answers: Sequence[Answer], measure: str, split: Split) -> Estimate:
     """The unweighted mean over all languages but English."""
-    return bootstrap(_others(table(answers, measure, split)))
+    return share(_others(table(answers, measure, split)))
 
 
 def erosion(answers: Sequence[Answer], measure: str, split: Split) -> dict[str, Estimate]:
     """What each language lacks of English: accuracy in English minus accuracy in the language."""
     values = table(answers, measure, split)
     english = values[:, CODES.index(ENGLISH)]
-    return {code: bootstrap(english - values[:, CODES.index(code)]) for code in OTHERS}
+    return {code: change(english - values[:, CODES.index(code)]) for code in OTHERS}
 
 
 def compare(ours: Sequence[Answer], theirs: Sequence[Answer], measure: str, split: Split) -> Estimate:
     """Mean over all languages but English, ours minus theirs, paired by question."""
-    return bootstrap(_others(table(ours, measure, split)) - _others(table(theirs, measure, split)))
+    return change(_others(table(ours, measure, split)) - _others(table(theirs, measure, split)))
 
 
 def summarise(answers: Sequence[Answer]) -> Mapping[str, object]:
@@ -98,13 +111,6 @@ def summarise(answers: Sequence[Answer]) -> Mapping[str, object]:
         }
         for split in SPLITS
     }
-
-
-@lru_cache(maxsize=8)
-def _resamples(questions: int) -> np.ndarray:
-    """(R, Q): how often each resample drew each question, divided by Q, so that all means are one matrix product."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES) / questions
 
 
 def _others(values: np.ndarray) -> np.ndarray:

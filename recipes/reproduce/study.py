@@ -253,7 +253,7 @@ def beyond_the_edge(scores: Mapping[float, float], most: int = 5) -> list[float]
 
 
 def command(argv: list[str]) -> int:
-    """The ``parrot reproduce`` command."""
+    """Does it work? Ten arms, several text models, a metric fixed beforehand."""
     parser = argparse.ArgumentParser(prog="parrot reproduce", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--out", type=Path, default=Path("parrot-reproduce"), help="where everything goes (%(default)s)"

@@ -1,53 +1,42 @@
-"""``parrot train CONFIG [key=value ...] [--fresh]``: a run, from wherever it stands to its end.
-
-Exit code 0: done, now or before. 1: failed; the message says what to do, and the last checkpoint is intact. 2: the
-configuration is wrong, or another one began this run. 143 or 130: stopped by SIGTERM or Ctrl-C and saved; the same
-command goes on. Under torchrun each process ends so, and torchrun has codes of its own.
-"""
+"""``parrot train CONFIG [key=value ...] [--fresh]``: a run, from wherever it stands to its end."""
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+from parrot_adapters.cli.commands import argument, option, parrot_command
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.training import TrainingConfig, TrainingResult, load_config, prepare_run
 
-from . import retrofit, stage1, stage2
+if TYPE_CHECKING:
+    from parrot_adapters.training import TrainingConfig, TrainingResult
 
-__all__ = ["RECIPES", "command"]
-
-RECIPES: dict[str, Callable[[TrainingConfig], TrainingResult]] = {
-    "stage1": stage1.run,
-    "stage2": stage2.run,
-    "retrofit": retrofit.run,
-}
+__all__ = ["command"]
 
 
-def command(argv: list[str]) -> int:
-    """The ``parrot train`` command."""
-    parser = argparse.ArgumentParser(
-        prog="parrot train",
-        description="Train an adapter, or go on training it: the same command resumes.",
-        epilog="exit code 0 done, 1 failed, 2 bad configuration, 143 or 130 stopped by a signal and saved",
-    )
-    parser.add_argument("config", metavar="CONFIG", help="YAML file, for example recipes/train/tiny_cpu.yaml")
-    parser.add_argument(
-        "overrides", nargs="*", default=[], metavar="key=value", help="settings that replace the file's"
-    )
-    parser.add_argument("--fresh", action="store_true", help="start over: remove what a run left in `out`")
-    asked = parser.parse_intermixed_args(argv)
-    config = load_config(asked.config, asked.overrides)
-    directory = prepare_run(config, fresh=asked.fresh)
+@parrot_command("train")
+@argument("config", metavar="CONFIG", help="YAML file")
+@argument("overrides", nargs=-1, metavar="[key=value]...", help="settings that replace the file's")
+@option("--fresh", is_flag=True, help="start over: remove what a run left in `out`")
+def command(config: str, overrides: tuple[str, ...], fresh: bool) -> int:
+    """Train an adapter on a host, in one or two stages; the same command resumes.
+
+    Exit code: 0 done, now or before. 1 failed; the message says what to do, and the last checkpoint is intact. 2 the
+    configuration is wrong, or another one began this run. 143 or 130 stopped by SIGTERM or Ctrl-C and saved; the same
+    command goes on. Under torchrun each process ends so, and torchrun has codes of its own.
+    """
+    from parrot_adapters.training import load_config, prepare_run
+
+    run = load_config(config, overrides)
+    directory = prepare_run(run, fresh=fresh)
     try:
         if directory.is_done():
             if directory.leads:
                 print(f"done already: {directory.finished()} steps, {directory.adapter} (--fresh starts over)")
             return 0
-        _require_paths(config)
-        result = RECIPES[config.recipe](config)
+        _require_paths(run)
+        result = _recipe(run)
     finally:
         directory.release()
     if directory.leads:
@@ -55,21 +44,20 @@ def command(argv: list[str]) -> int:
     return 128 + result.signal if result.signal else 0
 
 
+def _recipe(config: TrainingConfig) -> TrainingResult:
+    """Run the file beside this one that has the recipe's name."""
+    result: TrainingResult = import_module(f"{__package__}.{config.recipe}").run(config)
+    return result
+
+
 def _require_paths(config: TrainingConfig) -> None:
-    """Find out what is not there before a large host is loaded. A name that is no path may be one of the Hub's."""
-    named = {"host.path": config.host.path, "start_from": config.start_from and os.path.abspath(config.start_from)}
-    for number, source in enumerate(config.data.sources):
-        named[f"data.sources.{number}.path"] = source.path
-        named[f"data.sources.{number}.images"] = source.images
-    missing = {key: path for key, path in named.items() if path and os.path.isabs(path) and not _is_there(path)}
-    if missing:
+    """Find out what is not there before a large host is loaded."""
+    from parrot_adapters.training import missing_paths
+
+    if missing := missing_paths(config):
         width = max(map(len, missing))
         lines = [f"  {key:<{width}}  {path}" for key, path in missing.items()]
         raise ConfigError("\n".join(["the configuration names what does not exist.", *lines]))
-
-
-def _is_there(path: str) -> bool:
-    return os.path.exists(path) or any(sign in path for sign in "*?[{")  # a pattern of files is its reader's business
 
 
 def _in_words(result: TrainingResult) -> str:

@@ -74,7 +74,7 @@ def test_clean_data(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_lengths_in_tokens_are_the_collators(folder: Path, processor: str, capsys: pytest.CaptureFixture[str]) -> None:
     from parrot_adapters.data import Collator, open_data
-    from parrot_adapters.training.training_config import DataSettings, SourceSettings
+    from parrot_adapters.data.settings import DataSettings, SourceSettings
 
     path = written(folder, [record(0), record(1, answers=3)])
     code, found = checked(capsys, path, "--processor", processor)
@@ -117,6 +117,27 @@ def test_headers_alone_miss_what_is_cut_off(folder: Path, capsys: pytest.Capture
     path = written(folder, [record(0, image="broken.png")])
     assert checked(capsys, path)[0] == 1
     assert checked(capsys, path, "--headers-only")[0] == 0
+
+
+def test_what_only_the_processor_refuses_is_found(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture that is too thin for it, say: training would stop there."""
+
+    class Refuses(type(llava())):  # type: ignore[misc]
+        def __call__(self, *args: Any, images: Any = None, **more: Any) -> Any:
+            if any(one.height > 20 * one.width for row in images or [] for one in row):
+                raise ValueError("absolute aspect ratio must be smaller than 20")
+            return super().__call__(*args, images=images, **more)
+
+    host = llava()
+    host.__class__ = Refuses
+    monkeypatch.setattr("parrot_adapters.hosts.load_host.load_processor", lambda *given: host)
+    (folder / "thin.png").write_bytes(picture(1, 30).data or b"")
+    path = written(folder, [record(0), record(1, image="thin.png"), record(2, image="thin.png")])
+    code, found = checked(capsys, path, "--processor", "any")
+    assert (code, found["usable"], found["problems"]["processor"]["count"]) == (1, 1, 2)
+    assert "aspect ratio" in found["problems"]["processor"]["examples"][0]["reason"]
 
 
 def test_the_table_shows_it_all(folder: Path, processor: str, capsys: pytest.CaptureFixture[str]) -> None:

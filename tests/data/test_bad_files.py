@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 
 from parrot_adapters.data import Mixture, open_data
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 GOOD = {"id": "g", "conversations": [{"from": "human", "value": "Bu ne? 👩‍👩‍👧"}, {"from": "gpt", "value": "قطة"}]}
 TEXT = json.dumps(GOOD, ensure_ascii=False)
@@ -119,6 +120,15 @@ def test_a_file_that_cannot_be_read_says_why(file: Any, content: str | bytes, sa
     with pytest.raises(DataError, match=says) as caught:
         opened(file(content), "skip")  # skipping samples does not mean skipping files
     assert "data.json" in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", ["data.json", "data.jsonl", "data.tar", "data.parquet"])
+def test_a_pipe_is_refused_not_waited_for(tmp_path: Path, name: str, streaming: bool) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="a pipe or a device"):
+        opened(tmp_path / name, streaming=streaming)
 
 
 def test_no_file_and_no_directory(tmp_path: Path) -> None:

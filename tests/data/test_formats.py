@@ -12,8 +12,8 @@ from random_dialogues import dialogues
 
 import parrot_adapters as pa
 from parrot_adapters.data import DataFormat, Picture, Turn, Video, open_data
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError, PluginError, UnknownNameError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 
 def opened(path, bad_samples="error", **more):
@@ -135,8 +135,8 @@ def test_a_picture_of_a_chat(written, tmp_path, part, expected):
 
 
 def test_bytes_of_a_chat():
-    from parrot_adapters.data.chat import ChatFormat
-    from parrot_adapters.data.format_base import Files
+    from parrot_adapters.data.formats.chat import ChatFormat
+    from parrot_adapters.data.formats.record_files import Files
 
     said = [{"role": "user", "content": [{"type": "image", "bytes": PNG}, {"type": "text", "text": "what?"}]}]
     assert ChatFormat().turns(said, Files(None))[0].parts == (Picture(data=PNG), "what?")
@@ -153,11 +153,10 @@ def test_parts_without_a_picture_take_the_records_next(written, tmp_path):
     assert turns[0] == Turn("system", ("Be short.",))
 
 
-def test_image_in_plain_text_is_text_unless_pictures_wait(written, tmp_path):
-    said = [{"role": "user", "content": "what does <image> mean in HTML?"}, {"role": "assistant", "content": "nothing"}]
-    mixture = opened(written([{"messages": said}, {"messages": said, "images": ["1.png"]}]))
-    assert mixture[0].turns[0].parts == ("what does <image> mean in HTML?",)
-    assert mixture[1].turns[0].parts == ("what does ", Picture(str(tmp_path / "1.png")), " mean in HTML?")
+def test_image_in_plain_text_is_the_next_picture(written, tmp_path):
+    said = [{"role": "user", "content": "what is <image> here?"}, {"role": "assistant", "content": "a cat"}]
+    mixture = opened(written([{"messages": said, "images": ["1.png"]}]))
+    assert mixture[0].turns[0].parts == ("what is ", Picture(str(tmp_path / "1.png")), " here?")
 
 
 def test_a_record_may_be_the_messages_themselves(written):

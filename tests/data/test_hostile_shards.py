@@ -17,9 +17,9 @@ from random_dialogues import picture
 from shards import add, record, shown, write_shard
 
 from parrot_adapters.data import open_data
-from parrot_adapters.data.webdataset import TarRecords, TarStream
+from parrot_adapters.data.settings import DataSettings, SourceSettings
+from parrot_adapters.data.sources.tar_shards import TarRecords, TarStream
 from parrot_adapters.errors import DataError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 RED = picture(8, 8, 0).data
 GOOD: dict[str, object] = {"json": record(), "png": RED}
@@ -203,9 +203,9 @@ def opened_strictly(path: Path) -> Any:
 
 
 def test_a_record_of_gigabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from parrot_adapters.data import webdataset
+    from parrot_adapters.data.sources import tar_shards
 
-    monkeypatch.setattr(webdataset, "TEXT_LIMIT", 1000)
+    monkeypatch.setattr(tar_shards, "TEXT_LIMIT", 1000)
     path = write_shard(tmp_path / "a.tar", [("0", {"json": record(more="x" * 2000), "png": RED}), ("1", GOOD)])
     good, ((who, why),) = both(path)
     assert (good, who) == (["1"], "0")

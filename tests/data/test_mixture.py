@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parrot_adapters.data import Mixture, Rejects, open_data
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import ConfigError, DataError, ParrotWarning
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 LANGUAGES = (None, "en", "tr", "ar")
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from parrot_adapters.data import Mixture, PackedCollator, Rejects
 from parrot_adapters.data.batch_order import cut, padding
 from parrot_adapters.data.packing import SEGMENTS, balanced, pack, row_sizes, share_out
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import ConfigError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 LONGEST = 50
 lengths = st.lists(st.integers(1, LONGEST), min_size=1, max_size=12)
@@ -199,6 +199,6 @@ def test_padding_of_layouts() -> None:
 
 def test_packing_asks_for_lengths() -> None:
     made = mixture([1])
-    made._lengths = None
+    made._epochs._lengths = None  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="measure"):
         made.batches(2, 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,10 +38,10 @@ def animated(kind: str) -> bytes:
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
 
 
-def rotated() -> bytes:
+def rotated(orientation: int = 6, kind: str = "JPEG") -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    return encoded(gradient(), "JPEG", exif=exif)
+    exif[0x0112] = orientation
+    return encoded(gradient(), kind, exif=exif)
 
 
 KINDS: dict[str, Callable[[], bytes]] = {
@@ -52,7 +54,6 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "grey": lambda: encoded(gradient("L")),
     "animated gif": lambda: animated("GIF"),
     "animated webp": lambda: animated("WEBP"),
-    "exif says rotated": rotated,
 }
 
 
@@ -68,7 +69,7 @@ def test_a_plain_conversion_and_nothing_else(kind: str, tmp_path: Path) -> None:
         assert picture_size(picture) == (16, 24)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "sixteen bits"])
+@pytest.mark.parametrize("kind", [*KINDS, "sixteen bits", "exif says rotated"])
 def test_the_evaluation_shows_the_same(kind: str) -> None:
     from chat_processors import llava
 
@@ -85,11 +86,8 @@ def test_the_evaluation_shows_the_same(kind: str) -> None:
         def eval(self) -> Model:
             return self
 
-    data = (
-        KINDS[kind]()
-        if kind in KINDS
-        else encoded(Image.fromarray(np.arange(0, 65535, 171, np.uint16)[:384].reshape(16, 24)))
-    )
+    deep = Image.fromarray(np.arange(0, 65535, 171, np.uint16)[:384].reshape(16, 24))
+    data = {**KINDS, "exif says rotated": rotated, "sixteen bits": lambda: encoded(deep)}[kind]()
     turns = (Turn("user", (Picture(data=data), "what?")), Turn("assistant", ("x",)))
     trained = Collator(llava())([Dialogue("d", "f", None, turns)])["pixel_values"]
     evaluated = EvaluationHost(Model(), llava()).encode([Asked()]).tensors["pixel_values"]  # type: ignore[list-item]
@@ -97,8 +95,48 @@ def test_the_evaluation_shows_the_same(kind: str) -> None:
     assert trained.std() > 0.1, "something is to be seen"
 
 
-def test_exif_orientation_is_left_alone() -> None:
-    assert read_picture(Picture(data=rotated())).size == (24, 16)
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_photo_is_turned_as_transformers_turns_it(orientation: int, kind: str, tmp_path: Path) -> None:
+    from transformers.image_utils import load_image
+
+    (tmp_path / "p").write_bytes(rotated(orientation, kind))
+    picture = Picture(path=str(tmp_path / "p"))
+    shown = np.asarray(load_image(str(tmp_path / "p")))
+    assert np.array_equal(np.asarray(read_picture(picture)), shown)
+    assert picture_size(picture) == shown.shape[:2] == ((16, 24) if orientation < 5 else (24, 16))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_numbers_without_a_white_are_refused(dtype: type) -> None:
+    ramp = np.linspace(0, 60000, 24 * 16).reshape(16, 24).astype(dtype)
+    with pytest.raises(BadSample, match="nobody says which is white") as caught:
+        read_picture(Picture(data=encoded(Image.fromarray(ramp), "TIFF")))
+    assert caught.value.kind == "broken-image"
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "DDS", "SPIDER", "PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "ICO"])
+def test_damage_is_a_bad_sample_whatever_pillow_raises(kind: str) -> None:
+    whole = encoded(gradient("F" if kind == "SPIDER" else "RGB"), kind)
+    drawn, problems = random.Random(0), set()
+    for _ in range(60):
+        data = bytearray(whole)
+        for place in [drawn.randrange(len(data)) for _ in range(3)]:
+            data[place : place + 4] = drawn.randbytes(4)
+        for read in (read_picture, picture_size):
+            try:
+                read(Picture(data=bytes(data)))
+            except BadSample as problem:
+                problems.add(problem.kind)
+    assert "broken-image" in problems
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_is_refused_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.png")
+    for read in (read_picture, picture_size):
+        with pytest.raises(BadSample, match="a pipe or a device"):
+            read(Picture(path=str(tmp_path / "p.png")))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

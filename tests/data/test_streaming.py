@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_dialogues import picture
 
-from parrot_adapters.data import Mixture, StreamingMixture, open_data
+from parrot_adapters.data import Mixture, open_data
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import ConfigError, DataError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 
 def record(name: str, number: int, **more: Any) -> dict:
@@ -32,9 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def opened(
-    folder: Path, seed: int = 0, names: str = "abc", weights: dict | None = None, **more: Any
-) -> StreamingMixture:
+def opened(folder: Path, seed: int = 0, names: str = "abc", weights: dict | None = None, **more: Any) -> Mixture:
     sources = tuple(
         SourceSettings(
             str(folder / f"{n}.json{'l' * (n != 'c')}"), streaming=n != "c", weight=(weights or {}).get(n, 1.0)
@@ -42,7 +40,7 @@ def opened(
         for n in names
     )
     made = open_data(DataSettings(sources, bad_samples="skip", **more), seed=seed)
-    assert isinstance(made, StreamingMixture)
+    assert not made.seekable
     return made
 
 
@@ -203,7 +201,7 @@ def test_parquet(parquet: Path, streaming: bool, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     made = open_data(DataSettings((SourceSettings(str(parquet), streaming=streaming),)), seed=0)
-    assert isinstance(made, StreamingMixture if streaming else Mixture)
+    assert made.seekable is not streaming
     batches = [[made[one] for one in batch] for batch in made.batches(4, 0)]
     assert sorted(flat(names(batches))) == sorted(f"p{i}" for i in range(90))
     assert batches[0][0].turns[0].parts == (picture(8, 8), "what?")

@@ -23,8 +23,8 @@ import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.data import Collator, Dialogue, Picture, Turn, Video, open_data
 from parrot_adapters.data.decode_videos import read_frames, video_shape
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import ConfigError, DataError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 pytest.importorskip("av", reason="decodes videos")
 pytest.importorskip("torchvision", reason="video processors of transformers need it")

@@ -17,8 +17,8 @@ from shards import record, write_shard
 from parrot_adapters.data import BadSample, Collator, Dialogue, Picture, Turn, Video, open_data
 from parrot_adapters.data import decode_videos as decoding
 from parrot_adapters.data.decode_videos import read_frames, video_shape
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError, MissingDependencyError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 
 class Videos:

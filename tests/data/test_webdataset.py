@@ -14,10 +14,11 @@ from shards import ANSWER, record, shown, write_shard
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main
-from parrot_adapters.data import Collator, DataFormat, Dialogue, Mixture, Picture, StreamingMixture, Turn, open_data
+from parrot_adapters.data import Collator, DataFormat, Dialogue, Picture, Turn, open_data
 from parrot_adapters.data.decode_pictures import read_picture
+from parrot_adapters.data.passes import StreamedPass
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
 
 RED, GREEN, BLUE = (picture(8, 8, shade).data for shade in (0, 128, 255))
 
@@ -92,7 +93,8 @@ def test_pictures_are_counted_not_spelled(tmp_path: Path) -> None:
 
 
 def test_a_record_may_leave_pictures_out(tmp_path: Path) -> None:
-    dialogue = one(tmp_path, {"json": record(image="1.png"), "0.png": RED, "1.png": GREEN, "seg.npy": b"other"})
+    with pytest.warns(pa.errors.ParrotWarning, match=r"does not read: seg\.npy \(in 1\)"):
+        dialogue = one(tmp_path, {"json": record(image="1.png"), "0.png": RED, "1.png": GREEN, "seg.npy": b"other"})
     assert shown(dialogue.turns)[0] == ("user", [GREEN, "Bu ne?"])
 
 
@@ -166,32 +168,48 @@ def test_a_plugins_format_is_asked_too(tmp_path: Path, request: pytest.FixtureRe
 def test_a_plugins_kind_of_file_is_read_streamed_found_and_checked(
     tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The hook that the library's own shards use."""
-    from parrot_adapters.data.records import LineStream
+    """The hooks that the library's own shards use."""
+    from parrot_adapters.data import ListedRecords
 
     class Pairs(DataFormat):
-        suffixes = (".pairs",)
-
-        def records(self, path: Path) -> Any:
-            return [tuple(line.split("|")) for line in path.read_text().splitlines()]
-
-        def stream(self, path: Path) -> Any:
-            class Split(LineStream):
-                def __iter__(self) -> Any:
-                    return ((number, tuple(line.decode().strip().split("|"))) for number, line in super().__iter__())
-
-            return Split(path)
-
         def recognise(self, record: object) -> str | None:
             return "it is a pair" if isinstance(record, tuple) else None
 
         def turns(self, record: Any, files: Any) -> tuple[Turn, ...]:
             return (Turn("user", (record[0],)), Turn("assistant", (record[1],)))
 
+    class PairsStream:
+        """Lines; the position is how many are done."""
+
+        length = None
+
+        def __init__(self, path: str) -> None:
+            self.lines, self.done = Path(path).read_text().splitlines(), 0
+
+        def __iter__(self) -> Any:
+            while self.done < len(self.lines):
+                self.done += 1
+                yield self.done - 1, tuple(self.lines[self.done - 1].split("|"))
+
+        def state_dict(self) -> dict:
+            return {"done": self.done}
+
+        def load_state_dict(self, state: dict) -> None:
+            self.done = state["done"]
+
+    def open_pairs(path: str, *, streaming: bool) -> Any:
+        if streaming:
+            return PairsStream(path)
+        return ListedRecords([tuple(line.split("|")) for line in Path(path).read_text().splitlines()])
+
     class Plugin:
         @pa.hookimpl
         def register_data_formats(self, register: Any) -> None:
             register("pairs", Pairs)
+
+        @pa.hookimpl
+        def register_data_sources(self, register: Any) -> None:
+            register(".pairs", open_pairs)
 
     name = pa.plugins.register(Plugin(), "pairs-plugin")
     request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
@@ -278,7 +296,7 @@ def flat(lists: list[list[str]]) -> list[str]:
 def test_directories_and_patterns(folder: Path, path: str, streaming: bool) -> None:
     sources = tuple(SourceSettings(str(folder / part), streaming=streaming) for part in path.split("|"))
     made = open_data(DataSettings(sources, bad_samples="skip"), seed=0)
-    assert isinstance(made, StreamingMixture if streaming else Mixture)
+    assert made.seekable is not streaming
     assert sorted(flat(names([[made[one] for one in batch] for batch in made.batches(8, 0)]))) == GOOD
     assert made.rejects.counts() == {"bad-record": 10}
 
@@ -299,10 +317,13 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path: Path) -> Non
         assert len(in_order(opened(path, streaming=streaming))) == 1
 
 
+def streamed(folder: Path, seed: int, epoch: int, **more: Any) -> StreamedPass:
+    return StreamedPass(SourceSettings(str(folder), streaming=True, **more), lambda *bad: None, seed=seed, epoch=epoch)
+
+
 def test_shards_come_in_another_order_each_epoch(folder: Path) -> None:
     def first(seed: int, epoch: int, **more: Any) -> tuple[str, ...]:
-        made = opened(folder, "skip", seed, streaming=True, **more)
-        stream = made._streams(epoch)[0]
+        stream = streamed(folder, seed, epoch, **more)
         return tuple(dict.fromkeys(dialogue.source[-7:-4] for dialogue in stream))
 
     orders = {(seed, epoch): first(seed, epoch) for seed in range(3) for epoch in range(3)}
@@ -348,7 +369,7 @@ def test_a_stream_goes_on_after_any_sample(folder: Path, epoch: int, at: int) ->
     """Not only where blocks begin; the number, too, is that of an uninterrupted run, so a reject is written once."""
 
     def stream() -> Any:
-        return opened(folder, "skip", streaming=True)._streams(epoch)[0]
+        return streamed(folder, 0, epoch)
 
     whole = [(d.source, d.number, d.identity) for d in stream()]
     running, before = stream(), []
@@ -365,7 +386,7 @@ def test_a_stream_goes_on_after_any_sample(folder: Path, epoch: int, at: int) ->
 
 def test_resuming_reads_nothing_before_its_position(folder: Path, tmp_path: Path) -> None:
     """What lies before could be gone."""
-    from parrot_adapters.data.webdataset import TarStream
+    from parrot_adapters.data.sources.tar_shards import TarStream
 
     path = tmp_path / "s.tar"
     path.write_bytes((folder / "s-000.tar").read_bytes())

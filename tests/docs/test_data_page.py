@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from parrot_adapters.data import PROBLEMS
-from parrot_adapters.plugins.built_in import BUILT_IN
-from parrot_adapters.training.training_config import DataSettings, SourceSettings
+from parrot_adapters.data.settings import DataSettings, SourceSettings
+from parrot_adapters.plugins import manager
 
 PAGE = (Path(__file__).resolve().parents[2] / "recipes" / "train" / "DATA.md").read_text("utf-8")
 
@@ -20,7 +20,8 @@ def first_column(heading: str) -> list[str]:
 
 
 def test_formats() -> None:
-    assert sorted(first_column("Formats")) == sorted(BUILT_IN["data-format"])
+    built_in = [c.name for c in manager.components("data-format") if c.plugin.source == "built in"]
+    assert sorted(first_column("Formats")) == sorted(built_in)
 
 
 def test_problems() -> None:

@@ -12,7 +12,7 @@ from evaluation_runs import ScriptedHost, run
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Benchmark, EvaluationDataError, Row, benchmark_named, load_subset
-from parrot_adapters.evaluation.answers.host_protocol import Reply
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.benchmark.tasks import TASKS
 from parrot_adapters.plugins import manager
 
@@ -36,7 +36,7 @@ def signs() -> Iterator[None]:
 @pytest.mark.usefixtures("signs")
 def test_a_plugins_benchmark_is_evaluated(tmp_path: Path) -> None:
     data = tiny_vlm.save_benchmark(tmp_path / "signs", questions=5, stem="SIGNS")
-    content = run(tmp_path, ScriptedHost(), benchmark="signs", data=str(data)).as_json()
+    content = run(tmp_path, ScriptedHost(), benchmark="signs", data=str(data)).result.as_json()
     assert set(content["subsets"]) == {"SIGNS_ar", "SIGNS_en"}
     assert (content["benchmark"], content["unit"]) == ("signs", "row")
     assert benchmark_named("lazy").name == "lazy", "it goes by the name it was registered under"
@@ -71,8 +71,8 @@ class Always(ScriptedHost):
         super().__init__(adapter=False)
         self.letter = letter
 
-    def generate(self, asked, max_new_tokens: int) -> list[Reply]:
-        return [Reply(self.letter or q.row.answer, True, None) for q in asked]
+    def generate(self, asked, max_new_tokens: int) -> list[Answer]:
+        return [Answer(self.letter or q.row.answer, True, None) for q in asked]
 
 
 @pytest.mark.usefixtures("circular")
@@ -80,12 +80,12 @@ def test_a_circular_benchmark_is_asked_once_for_each_option(tmp_path: Path) -> N
     data = tiny_vlm.save_benchmark(tmp_path / "round", questions=5, stem="ROUND")
     stubborn = run(tmp_path / "a", Always("A"), benchmark="round", data=str(data))
     assert len(stubborn.run.questions) == 2 * 5 * 4
-    assert stubborn.scores["ROUND_en"].overall == 0.0, "every first pass is right, no question is"
-    bias = stubborn.analysis.position_bias["ROUND_en"]
+    assert stubborn.result.subsets["ROUND_en"].overall == 0.0, "every first pass is right, no question is"
+    bias = stubborn.result.statistics.position_bias["ROUND_en"]
     assert bias.chosen["A"] == 1.0
     assert bias.keyed == dict.fromkeys("ABCD", 0.25), "the right answer visits every letter"
     assert bias.distance == 0.75
-    able = run(tmp_path / "b", Always(None), benchmark="round", data=str(data)).as_json()
+    able = run(tmp_path / "b", Always(None), benchmark="round", data=str(data)).result.as_json()
     assert (able["subsets"]["ROUND_ar"]["overall"], able["unit"]) == (1.0, "circular")
     assert able["subsets"]["ROUND_ar"]["hits"] == {str(i): 1 for i in range(5)}
 

@@ -21,7 +21,8 @@ from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfi
 from parrot_adapters.evaluation.answers.reply_text import without_thoughts
 from parrot_adapters.evaluation.answers.store import AnswerStore
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
-from parrot_adapters.evaluation.scores.choice_results import score_run, write_results
+from parrot_adapters.evaluation.scores.choice_files import write_results
+from parrot_adapters.evaluation.scores.score_choices import score_run
 
 TOKENS = 6
 
@@ -87,7 +88,7 @@ def test_a_host_that_minds_its_neighbours_is_asked_one_by_one(
 ) -> None:
     def neighbourly(inputs, max_new_tokens):
         replies = host.generate(inputs, max_new_tokens)
-        return [reply._replace(text=f"{reply.text} {len(replies)}") for reply in replies]
+        return [replace(reply, prediction=f"{reply.prediction} {len(replies)}") for reply in replies]
 
     broken = Altered(host, generate=neighbourly)
     with pytest.warns(ParrotWarning, match="asked one by one: answers differ for 4 of 4 rows"):
@@ -116,7 +117,7 @@ def test_limit_takes_the_same_questions_with_all_their_passes(
     assert sorted((q.language, q.index) for q in run.questions) == [
         (language, index) for language in ("ar", "en") for index in (0, 1, 1_000_000, 1_000_001)
     ]
-    assert set(score_run(run).scores["MMMB_en"].hits) == {0, 1}
+    assert set(score_run(run).subsets["MMMB_en"].hits) == {0, 1}
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------
@@ -223,8 +224,8 @@ def test_two_runs_cannot_write_to_one_place(config: EvaluationConfig, host: Eval
 def test_every_number_says_where_it_comes_from(config: EvaluationConfig, host: EvaluationHost, data: Path) -> None:
     import hashlib
 
-    result = score_run(evaluate(replace(config, matcher="robust"), host=host), resamples=50)
-    write_results(result, config.out)
+    run = evaluate(replace(config, matcher="robust"), host=host)
+    write_results(score_run(run, resamples=50), run, config.out)
     written = json.loads((Path(config.out) / "results.json").read_text(encoding="utf-8"))
     assert written["protocol"] == "vlmevalkit-2025"
     assert written["matcher"] == "robust"
@@ -257,8 +258,8 @@ def test_every_number_says_where_it_comes_from(config: EvaluationConfig, host: E
 def test_our_predictions_score_as_we_scored_them(
     config: EvaluationConfig, host: EvaluationHost, data: Path, tmp_path: Path
 ) -> None:
-    result = score_run(evaluate(config, host=host), resamples=50)
-    write_results(result, config.out)
+    run = evaluate(config, host=host)
+    write_results(score_run(run, resamples=50), run, config.out)
     out = tmp_path / "scored.json"
     arguments = ["--benchmark", "mmmb", "--protocol", config.protocol, "--data", data, "--json", out]
     assert main(["score", *map(str, arguments), "--predictions", f"{config.out}/predictions.jsonl"]) == 0
@@ -364,13 +365,10 @@ def test_an_unknown_detector_is_missed_before_anything_is_asked(config: Evaluati
     assert not Path(config.out).exists()
 
 
-def test_a_language_of_ones_own(
-    config: EvaluationConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
-) -> None:
+@pytest.mark.usefixtures("own_languages")
+def test_a_language_of_ones_own(config: EvaluationConfig, tmp_path: Path, capsys) -> None:
     from parrot_adapters.evaluation import known_languages
-    from parrot_adapters.evaluation.matching import language_data
 
-    monkeypatch.setattr(language_data, "LANGUAGES", dict(language_data.LANGUAGES))
     path = tmp_path / "more.json"
     for content, says in (
         (None, "cannot be read as JSON"),
@@ -476,3 +474,24 @@ def test_a_full_disk_keeps_what_is_there(
     (Path(config.out) / "file").write_text("")
     with pytest.raises(EvaluationDataError, match="cannot be written here"):
         evaluate(replace(config, out=f"{config.out}/file"), host=host)
+
+
+# --- what looks like the model's own signs -----------------------------------------------------------------------
+
+
+def test_a_question_about_a_placeholder_is_asked_as_text(
+    config: EvaluationConfig, host: EvaluationHost, tmp_path: Path
+) -> None:
+    token = host.processor.image_token
+    data = tiny_vlm.save_benchmark(tmp_path / "marked", languages=("en",))
+    path = data / "MMMB_en.tsv"
+    head, first, second, *rest = path.read_text("utf-8").splitlines()
+    index, _, *cells = second.split("\t")
+    marked = "\t".join([index, f"What does {token} mean?", *cells])
+    path.write_text("\n".join([head, first, marked, *rest]) + "\n", encoding="utf-8")
+    with pytest.warns(ParrotWarning, match=f"1 questions contain signs .* MMMB_en {index}$"):
+        run = evaluate(replace(config, data=str(data), languages=()), host=host)
+    assert run.made == len(run.questions)
+    [asked] = [question for question in run.questions if token in question.prompt]
+    assert host.render(asked.prompt, 1).count(token) == 1, "the picture's own, and no other"
+    assert host.as_text("no sign at all") == "no sign at all"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.errors import PluginError
-from parrot_adapters.evaluation.answers.host_protocol import Reply
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.matching.languages import known_languages
 from parrot_adapters.evaluation.scores.reply_language import in_script, language_fidelity
 from parrot_adapters.plugins import manager
@@ -111,14 +111,14 @@ def ears() -> Iterator[None]:
 
 
 class Speaker(ScriptedHost):
-    def generate(self, asked, max_new_tokens: int) -> list[Reply]:
+    def generate(self, asked, max_new_tokens: int) -> list[Answer]:
         said = ["The fox is red", "gato grande", "B", "ثعلب أحمر كبير"]
-        return [Reply(said[q.index % 4], True, None) for q in asked]
+        return [Answer(said[q.index % 4], True, None) for q in asked]
 
 
 def test_a_run_reports_it_beside_accuracy(tmp_path: Path) -> None:
     result = run(tmp_path, Speaker(adapter=False))
-    told = result.as_json()["fidelity"]
+    told = result.result.as_json()["fidelity"]
     assert told["MMMB_en"] | {"rate": 0} == {
         "rate": 0, "kept": 16, "other": 7, "abstained": 7, "by": "script", "shared_script": [],
     }  # fmt: skip
@@ -130,7 +130,7 @@ def test_a_run_reports_it_beside_accuracy(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("ears")
 def test_a_registered_detector_is_asked(tmp_path: Path) -> None:
-    told = run(tmp_path, Speaker(adapter=False), detector="first-word").as_json()["fidelity"]
+    told = run(tmp_path, Speaker(adapter=False), detector="first-word").result.as_json()["fidelity"]
     assert {key: told["MMMB_en"][key] for key in ("kept", "other", "abstained", "by")} == {
         "kept": 8, "other": 15, "abstained": 7, "by": "first-word",
     }  # fmt: skip
@@ -139,13 +139,13 @@ def test_a_registered_detector_is_asked(tmp_path: Path) -> None:
 
 
 def test_likelihoods_are_no_replies(tmp_path: Path) -> None:
-    from parrot_adapters.evaluation.scores.choice_results import score_run
+    from parrot_adapters.evaluation.scores.score_choices import score_run
 
     result = run(tmp_path, Speaker(adapter=False))
     from dataclasses import replace
 
     asked = replace(result.run, config=replace(result.run.config, scoring="loglik"))
-    assert score_run(asked, resamples=10).report.fidelity == {}
+    assert score_run(asked, resamples=10).fidelity == {}
 
 
 @pytest.mark.usefixtures("ears")

@@ -5,17 +5,26 @@ Every file holds the same three questions and replies, so that whatever is not r
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
+import time
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from parrot_adapters.cli import main
+from parrot_adapters.evaluation import BENCHMARKS, EvaluationDataError, load_subset, read_predictions
+from parrot_adapters.evaluation.benchmark.xlsx import LARGEST_PART
+from parrot_adapters.evaluation.pictures import check_references, decode_picture, resolve_pictures
 
 Row = Callable[..., dict]
 Write = Callable[..., Path]
+PICTURE = "iVBORw0KGgo" * 12
 HITS = {"1": 1, "2": 0, "3": 1}
 REPLIES = [{"lang": "en", "index": i, "prediction": reply} for i, reply in ((1, "A"), (2, "A"), (3, "B. blue"))]
 
@@ -283,3 +292,83 @@ def test_a_second_run_that_fails_leaves_the_first_result(tmp_path: Path, rows: l
     data = write_data(tmp_path / "data", rows)
     first = score(data, write_replies(tmp_path / "p.jsonl"))
     assert score(data, write_replies(tmp_path / "p.jsonl", [*REPLIES, REPLIES[0]])) == (1, first[1])
+
+
+# --- what is small and unpacks to much ------------------------------------------------------------------------------
+
+
+def refused(call: Callable[[], object], says: str) -> None:
+    """Our own error, and at once: each of these took minutes or gigabytes."""
+    start = time.perf_counter()
+    with pytest.raises(EvaluationDataError, match=says):
+        call()
+    assert time.perf_counter() - start < 5
+
+
+def test_pictures_named_in_a_long_chain() -> None:
+    images = {str(i): str(i + 1) for i in range(1500)} | {"1500": PICTURE}
+    refused(lambda: check_references(images), "more than 16 rows name each other's image")
+    assert resolve_pictures("1490", images) == [PICTURE]
+
+
+def test_a_picture_of_many_pixels() -> None:
+    kept = io.BytesIO()
+    Image.new("1", (13_300, 13_300)).save(kept, "PNG")
+    text = base64.b64encode(kept.getvalue()).decode()
+    assert len(text) < 100_000
+    refused(lambda: decode_picture(text, row="MMMB_en 1"), r"too large(.|\n)*MMMB_en 1(.|\n)*13,300")
+
+
+@pytest.mark.parametrize("cell", ["[{[]:1}]", "[0x" + "f" * 100_000 + "]", "[1, 2]", "[" * 5000 + "]" * 5000, "[]"])
+def test_odd_lists_of_pictures(cell: str) -> None:
+    refused(lambda: resolve_pictures("1", {"1": cell[:-1] + " " * 80 + "]"}), "image list cannot be read")
+
+
+def test_many_columns_are_read_in_time(tmp_path: Path, rows: list[dict]) -> None:
+    start = time.perf_counter()
+    status, result = score(
+        write_data(tmp_path / "data", [row | {f"c{i}": "" for i in range(20_000)} for row in rows]),
+        write_replies(tmp_path / "p.jsonl"),
+    )
+    assert (status, result["subsets"]["MMMB_en"]["hits"]) == (0, HITS)
+    assert time.perf_counter() - start < 20
+    assert max(map(len, result["warnings"])) < 300, "columns are not listed one by one"
+
+
+def workbook(path: Path, name: str, content: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        book.writestr(name, content)
+        book.writestr("xl/workbook.xml", "<workbook/>")
+    return path
+
+
+def test_a_workbook_that_unpacks_to_more_than_anybody_wrote(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "m_MMMB_en.xlsx", "xl/sharedStrings.xml", b" " * (LARGEST_PART + 1))
+    assert path.stat().st_size < 2**20
+    refused(lambda: read_predictions(path, BENCHMARKS["mmmb"]), "sharedStrings.xml unpacks to")
+
+
+@pytest.mark.parametrize(("offset", "value"), [(0, 1), (2, 99)], ids=["encrypted", "unknown compression"])
+def test_a_workbook_that_cannot_be_unpacked(tmp_path: Path, offset: int, value: int) -> None:
+    path = workbook(tmp_path / "m_MMMB_en.xlsx", "xl/other.xml", b"<worksheet/>")
+    spoiled = bytearray(path.read_bytes())
+    for mark, extra in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = spoiled.find(mark)
+        while place >= 0:
+            spoiled[place + extra + offset] = value
+            place = spoiled.find(mark, place + 4)
+    path.write_bytes(bytes(spoiled))
+    refused(lambda: read_predictions(path, BENCHMARKS["mmmb"]), "workbook cannot be read")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"lang": "en", "index": ' + "9" * 5000 + ', "prediction": "A"}'])
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_json_that_python_will_not_read(tmp_path: Path, text: str, suffix: str) -> None:
+    path = tmp_path / f"m_MMMB_en.{suffix}"
+    path.write_text(text)
+    refused(lambda: read_predictions(path, BENCHMARKS["mmmb"]), "not JSON")
+
+
+def test_an_index_of_thousands_of_digits(tmp_path: Path, rows: list[dict]) -> None:
+    folder = write_data(tmp_path / "data", [rows[0] | {"index": "9" * 5000}])
+    refused(lambda: load_subset(folder / "MMMB_en.tsv", BENCHMARKS["mmmb"]), "no whole number as index")

@@ -88,7 +88,7 @@ def test_a_reply_is_as_likely_as_generate_found_it(family: str) -> None:
         asked.options = {"A": " ".join(map(str, ids))}
         for shared in (True, False):
             [found] = OptionScorer(host, shared=shared).score([asked], host.encode([asked]))
-            assert found.text["A"] == pytest.approx(expected, abs=2e-4), shared
+            assert found.scores["text"]["A"] == pytest.approx(expected, abs=2e-4), shared
 
 
 @pytest.mark.parametrize("family", HOSTS)
@@ -102,13 +102,15 @@ def test_options_score_as_in_a_plain_loop(family: str) -> None:
         for letter, text in OPTIONS.items():
             expected = naive(host, one, text), naive(host, one, letter)
             for scores in (found, alone, whole):
-                assert (scores.text[letter], scores.letter[letter]) == pytest.approx(expected, abs=2e-4)
-        assert found.tokens == {"A": 3, "B": 1, "C": 5, "D": 2}
+                assert (scores.scores["text"][letter], scores.scores["letter"][letter]) == pytest.approx(
+                    expected, abs=2e-4
+                )
+        assert found.scores["tokens"] == {"A": 3, "B": 1, "C": 5, "D": 2}
 
 
 def test_an_answer_taken_for_a_part_of_the_prompt_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The double: were a prefix host not known for one, the two paths would differ, and generate would be the judge."""
-    from parrot_adapters.evaluation.answers.store import option_scorer as option_scores
+    from parrot_adapters.evaluation.answers import option_scorer as option_scores
 
     monkeypatch.setattr(option_scores, "PREFIX_HOSTS", frozenset())
     with pytest.warns(ParrotWarning, match="otherwise than generate does, so prompts are kept apart"):
@@ -116,7 +118,7 @@ def test_an_answer_taken_for_a_part_of_the_prompt_is_noticed(monkeypatch: pytest
 
 
 def test_where_no_way_is_right_none_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    from parrot_adapters.evaluation.answers.store import option_scorer as option_scores
+    from parrot_adapters.evaluation.answers import option_scorer as option_scores
 
     monkeypatch.setattr(option_scores, "PREFIX_HOSTS", frozenset())
     monkeypatch.setattr(option_scores, "_rows_of", lambda cache, rows: 1 / 0)
@@ -138,7 +140,7 @@ def pairs() -> list:
 
 
 def test_a_host_whose_cache_cannot_be_shared_computes_whole_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from parrot_adapters.evaluation.answers.store import option_scorer as option_scores
+    from parrot_adapters.evaluation.answers import option_scorer as option_scores
 
     host = MiniatureHost("llava")
     right = OptionAsker(host, OptionScorer(host)).answer([question(0)], ["0"], host.encode([question(0)]))
@@ -154,7 +156,7 @@ def test_a_host_whose_cache_cannot_be_shared_computes_whole_prompts(monkeypatch:
 
 
 def test_wrong_positions_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from parrot_adapters.evaluation.answers.store import option_scorer as option_scores
+    from parrot_adapters.evaluation.answers import option_scorer as option_scores
 
     monkeypatch.setattr(option_scores, "_positions", lambda mask: torch.zeros_like(mask).long())
     with pytest.warns(ParrotWarning, match="differ from those of whole prompts"):

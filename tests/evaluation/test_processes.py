@@ -42,7 +42,9 @@ def test_processes_share_the_questions(config: EvaluationConfig, monkeypatch: py
     for count in (1, 2):
         be(monkeypatch, 0, count)
         assert evaluate(config, host=ScriptedHost()).made == 0
-    assert [a.prediction for a in run.answers] == [ScriptedHost()._reply(question).text for question in run.questions]
+    assert [a.prediction for a in run.answers] == [
+        ScriptedHost()._reply(question).prediction for question in run.questions
+    ]
 
 
 def test_a_process_that_died_is_noticed(config: EvaluationConfig, monkeypatch: pytest.MonkeyPatch) -> None:

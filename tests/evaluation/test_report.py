@@ -18,7 +18,7 @@ from PIL import Image
 from parrot_adapters.errors import ParrotWarning
 from parrot_adapters.evaluation.benchmark.published import published_scores
 from parrot_adapters.evaluation.reports.comparison_page import write_comparison
-from parrot_adapters.evaluation.scores.comparison import compare_runs, read_run
+from parrot_adapters.evaluation.scores.compare_results import compare_runs, read_run
 from parrot_adapters.evaluation.scores.routing_summary import routing_statistics
 from parrot_adapters.pages import direction, thumbnail
 
@@ -86,11 +86,11 @@ def test_calibration_is_drawn_where_likelihoods_exist(tmp_path: Path) -> None:
     result = likely_run(tmp_path)
     page = page_text(result)
     assert page.count('<figure class="reliability">') == 2
-    for name, found in result.calibration.items():
-        assert f"{name}: ECE {100 * found.error:.1f}" in page
-        assert sum(held.rows for held in found.bins) == 30
+    for name, bins in result.result.reliability.items():
+        assert f"{name}: ECE {100 * result.result.calibration[name]:.1f}" in page
+        assert sum(held.rows for held in bins) == 30
     drawn = re.findall(r"<circle", page)
-    assert len(drawn) == sum(len(found.bins) for found in result.calibration.values())
+    assert len(drawn) == sum(len(bins) for bins in result.result.reliability.values())
     assert "As right as it is sure" not in page_text(run(tmp_path / "other", ScriptedHost()))
     content = json.loads((Path(result.run.config.out) / "results.json").read_text("utf-8"))
     assert content["reliability"]["MMMB_en"][0].keys() == {"low", "high", "rows", "confidence", "accuracy"}
@@ -101,7 +101,7 @@ def test_favoured_letters_and_languages_of_replies_are_shown(tmp_path: Path) -> 
     page = page_text(result)
     for part in ("Does it favour a letter?", "asked in one order each", "Language of the replies", "<b>script</b>"):
         assert part in page
-    bias = result.analysis.position_bias["MMMB_en"]
+    bias = result.result.statistics.position_bias["MMMB_en"]
     assert f"<td>{100 * bias.chosen['A']:.0f} <small>/ {100 * bias.keyed['A']:.0f}</small></td>" in page
 
 

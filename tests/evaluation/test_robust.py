@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Language, add_language, extract_choice, known_languages, load_languages
-from parrot_adapters.evaluation.matching.language_data import LANGUAGES
+from parrot_adapters.evaluation.matching.words_of_languages import LANGUAGES
 
 Matcher = Callable[[str, Mapping[str, str], str | None], str | None]
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"
@@ -307,16 +307,7 @@ def test_anything_may_be_said(said: str, options: dict[str, str], language: str 
 # -- new languages ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def fresh_languages() -> Iterator[None]:
-    before = dict(LANGUAGES)
-    yield
-    for code in set(LANGUAGES) - set(before):
-        del LANGUAGES[code]
-    add_language("en", before["en"])
-
-
-@pytest.mark.usefixtures("fresh_languages")
+@pytest.mark.usefixtures("own_languages")
 def test_a_language_is_added_as_data(tmp_path: Path) -> None:
     said = "Vastaus on kirjain B, ei muu"
     options = {"A": "kissa", "B": "koira"}

@@ -104,12 +104,8 @@ def test_all_predictions_unknown_leaves_no_number(
     assert "1 predictions are for rows that the file does not have" in said.err
 
 
-def test_more_languages_for_the_robust_matcher(
-    tmp_path: Path, write_tsv: Write, write_jsonl: Write, row: Row, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from parrot_adapters.evaluation.matching import language_data
-
-    monkeypatch.setattr(language_data, "LANGUAGES", dict(language_data.LANGUAGES))
+@pytest.mark.usefixtures("own_languages")
+def test_more_languages_for_the_robust_matcher(tmp_path: Path, write_tsv: Write, write_jsonl: Write, row: Row) -> None:
     extra = tmp_path / "finnish.json"
     extra.write_text(json.dumps({"fi": {"answer": ["vastaus"], "fillers": ["on"]}}))
     folder = write_tsv([row(1, answer="B")], "MMMB_fi").parent

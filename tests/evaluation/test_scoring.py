@@ -17,6 +17,7 @@ from parrot_adapters.evaluation import (
     score_subset,
 )
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.scores.result import Means
 
 MMMB, MMBENCH = BENCHMARKS["mmmb"], BENCHMARKS["mmbench"]
 Row = Callable[..., dict]
@@ -131,8 +132,8 @@ def test_both_means_and_how_they_differ(write_tsv: Write, write_jsonl: Write, ro
     path = write_tsv([row(1)], "MMMB_ar")
     replies = write_jsonl([("en", 1, "A"), ("en", 2, "A"), ("en", 3, "A"), ("ar", 1, "B")])
     report = score_predictions(path.parent, replies, PROTOCOLS["vlmevalkit-2026"], MMMB)
-    assert means(report.reference) == {"row_weighted": 0.75, "language_macro": 0.5}
-    assert means({}) == {"row_weighted": None, "language_macro": None}
+    assert (report.means.row_weighted, report.means.language_macro) == (0.75, 0.5)
+    assert means({}) == Means(None, None)
 
 
 def test_a_language_without_a_file_is_refused(write_tsv: Write, write_jsonl: Write, row: Row) -> None:
@@ -145,7 +146,7 @@ def test_a_language_without_predictions_is_named(write_tsv: Write, write_jsonl: 
     write_tsv([row(1)], "MMMB_tr")
     folder = write_tsv([row(1)]).parent
     report = score_predictions(folder, write_jsonl([("en", 1, "A")]), PROTOCOLS["paper-2024"], MMMB)
-    assert list(report.reference) == ["MMMB_en"]
+    assert list(report.subsets) == ["MMMB_en"]
     assert "no predictions for MMMB_tr: not scored" in report.warnings
 
 

@@ -13,8 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parrot_adapters.evaluation.scores.intervals_and_tests import (
+from parrot_adapters.evaluation.statistics import (
+    Flips,
     Interval,
+    McNemar,
+    clustered_difference,
     clustered_interval,
     erosion,
     flips,
@@ -24,6 +27,7 @@ from parrot_adapters.evaluation.scores.intervals_and_tests import (
     paired_permutation,
     position_bias,
 )
+from parrot_adapters.statistics import crossed_interval, seed_interval, sign_flip_probability
 
 HITS = st.lists(st.booleans(), min_size=1, max_size=10)
 
@@ -31,37 +35,141 @@ HITS = st.lists(st.booleans(), min_size=1, max_size=10)
 # -- bootstrap -------------------------------------------------------------------------------------------------------
 
 
-def every_resample(hits: list[float], clusters: list[int]) -> list[float]:
-    """The mean of each of the Q**Q ordered ways to draw the clusters again."""
-    groups = [[h for h, c in zip(hits, clusters, strict=True) if c == cluster] for cluster in dict.fromkeys(clusters)]
-    drawn = itertools.product(groups, repeat=len(groups))
-    return [np.mean([h for group in draw for h in group]) for draw in drawn]
+def check_the_interval_is_of_clusters(interval: Callable[..., Interval]) -> None:
+    """Six languages that only repeat each other are as unsure as one."""
+    hits = [1, 0, 1, 1, 0, 1, 1, 0, 1, 1] * 3
+    once = interval(hits, range(30), resamples=4000)
+    repeated = interval(hits * 6, list(range(30)) * 6, resamples=4000)
+    assert repeated.estimate == pytest.approx(once.estimate) == 0.7
+    assert repeated.low == pytest.approx(once.low, abs=1e-9)
+    assert repeated.high == pytest.approx(once.high, abs=1e-9)
 
 
-def check_interval_is_clustered(interval: Callable[..., Interval]) -> None:
-    hits = [1, 1, 1, 1, 0, 0, 1, 0]
-    clusters = [1, 1, 1, 1, 2, 2, 3, 4]
-    exact = every_resample(hits, clusters)
-    found = interval(hits, clusters, resamples=20000, level=0.8)
-    assert found.estimate == np.mean(hits)
-    assert found.low == pytest.approx(np.quantile(exact, 0.1), abs=0.02)
-    assert found.high == pytest.approx(np.quantile(exact, 0.9), abs=0.02)
+def test_the_interval_is_of_clusters() -> None:
+    check_the_interval_is_of_clusters(clustered_interval)
 
 
-def test_the_interval_resamples_clusters() -> None:
-    check_interval_is_clustered(clustered_interval)
+def test_the_check_of_clusters_bites() -> None:
+    with pytest.raises(AssertionError):  # rows, not clusters
+        check_the_interval_is_of_clusters(
+            lambda hits, clusters, **how: clustered_interval(hits, range(len(hits)), **how)
+        )
+
+
+def test_a_higher_level_is_wider() -> None:
+    narrow, wide = (clustered_interval([1, 0, 1, 1] * 20, range(80), level=level) for level in (0.8, 0.99))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize(("right", "of"), [(0, 1), (0, 10), (2, 2), (10, 10), (200, 200), (0, 500)])
+def test_nothing_is_certain_at_the_edges(right: int, of: int) -> None:
+    """What is never seen in n questions may still be there in one of n / 3 (Hanley and Lippman-Hand 1983)."""
+    found = clustered_interval([1] * right + [0] * (of - right), range(of))
+    assert (found.low, found.high) == ((0, found.high) if not right else (found.low, 1))
+    assert found.high - found.low > min(1 / 2, 3 / of)
+    assert found.high - found.low < 5 / (of + 4) + 0.3 / of
+
+
+def beta_hits(generator: np.random.Generator, questions: int, share: float, rows: int, alike: float) -> np.ndarray:
+    """(questions, rows) of 0 and 1; rows of a question correlate by ``alike``."""
+    if not alike:
+        chances = np.full(questions, share)
+    else:
+        chances = generator.beta(share * (1 - alike) / alike, (1 - share) * (1 - alike) / alike, questions)
+    return (generator.random((questions, rows)) < chances[:, None]).astype(float)
+
+
+def coverage(questions: int, share: float, rows: int, alike: float, interval: Callable[..., Interval]) -> float:
+    inside, clusters = 0, np.repeat(np.arange(questions), rows).tolist()
+    for seed in range(400):
+        hits = beta_hits(np.random.default_rng(seed), questions, share, rows, alike)
+        found = interval(hits.ravel().tolist(), clusters, resamples=200)
+        inside += found.low - 1e-9 <= share <= found.high + 1e-9
+    return inside / 400
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("questions", "share", "rows", "alike"),
     [
-        lambda hits, clusters, **how: clustered_interval(hits, range(len(hits)), **how),  # rows, not clusters
-        lambda hits, clusters, **how: clustered_interval(hits, clusters, **how | {"level": 0.99}),
+        (20, 0.02, 1, 0), (20, 0.0277, 1, 0), (30, 0.95, 1, 0), (100, 0.98, 1, 0), (20, 0.5, 1, 0),
+        (20, 0.07, 6, 0.5), (30, 0.05, 6, 0.7), (100, 0.0277, 6, 0.0),
     ],
-)
-def test_the_check_of_clusters_bites(broken: Callable[..., Interval]) -> None:
-    with pytest.raises(AssertionError):
-        check_interval_is_clustered(broken)
+)  # fmt: skip
+def test_intervals_hold_the_truth_as_often_as_they_say(questions: int, share: float, rows: int, alike: float) -> None:
+    assert coverage(questions, share, rows, alike, clustered_interval) >= 0.93
+
+
+def percentiles(hits: list[float], clusters: list[int], resamples: int) -> Interval:
+    """The plain percentile bootstrap over clusters."""
+    by_question = np.array(hits).reshape(max(clusters) + 1, -1).mean(1)
+    drawn = np.random.default_rng(0).integers(0, len(by_question), (resamples, len(by_question)))
+    low, high = np.quantile(by_question[drawn].mean(1), [0.025, 0.975])
+    return Interval(float(by_question.mean()), float(low), float(high))
+
+
+@pytest.mark.parametrize(("questions", "share"), [(30, 0.95), (100, 0.98)])
+def test_the_coverage_test_bites(questions: int, share: float) -> None:
+    """The double: percentiles of resamples, which collapse at the edge."""
+    assert coverage(questions, share, 1, 0, percentiles) < 0.9
+
+
+@pytest.mark.parametrize("value", [7, -1, 1.5, math.nan])
+def test_shares_lie_between_0_and_1(value: float) -> None:
+    with pytest.raises(ValueError, match="values lie between 0 and 1"):
+        clustered_interval([1, value, 0], [1, 2, 3])
+
+
+def test_differences_may_be_negative_and_are_never_certain() -> None:
+    equal = clustered_difference([0] * 20, range(20))
+    assert equal.estimate == 0
+    assert -0.2 < equal.low < -0.02
+    assert 0.02 < equal.high < 0.2
+    lost = clustered_difference([-1] * 10 + [0] * 10, range(20))
+    assert (lost.estimate, lost.high < 0, lost.excludes_zero) == (-0.5, True, True)
+    with pytest.raises(ValueError, match="values lie between -1 and 1"):
+        clustered_difference([2], [1])
+
+
+@pytest.mark.parametrize(("seeds", "quantile"), [(2, 12.706), (3, 4.303), (10, 2.262), (11, 2.228), (31, 2.042)])
+def test_intervals_over_seeds_are_students(seeds: int, quantile: float) -> None:
+    values = np.random.default_rng(seeds).normal(size=seeds)
+    found = seed_interval(values)
+    error = values.std(ddof=1) / math.sqrt(seeds)
+    assert (found.high - found.low) / 2 / error == pytest.approx(quantile, abs=1e-3)
+    assert found.estimate == pytest.approx(values.mean())
+
+
+def test_seeds_and_questions_are_drawn_apart() -> None:
+    """Seeds that differ widen an interval which questions alone leave narrow, and the other way round."""
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, 0.01, (5, 40))
+    by_seed = crossed_interval(noise + np.linspace(0, 1, 5)[:, None])
+    by_question = crossed_interval(noise + np.linspace(0, 1, 40)[None])
+    assert by_seed.high - by_seed.low > 3 * (crossed_interval(noise).high - crossed_interval(noise).low)
+    assert by_question.high - by_question.low == pytest.approx(2 * 1.96 * 0.29 / math.sqrt(40), rel=0.15)
+    assert by_seed.high - by_seed.low > 2 * (by_question.high - by_question.low)
+    one_seed = crossed_interval(noise[:1] + np.linspace(0, 1, 40)[None])
+    assert one_seed.high - one_seed.low == pytest.approx(by_question.high - by_question.low, rel=0.2)
+    assert math.isinf(crossed_interval(np.ones((1, 1))).high)
+    assert math.isnan(crossed_interval(np.ones((0, 4))).estimate)
+
+
+def test_one_seed_says_nothing_of_others() -> None:
+    assert seed_interval([0.3]) == Interval(0.3, -math.inf, math.inf)
+    assert math.isnan(seed_interval([]).estimate)
+
+
+def test_the_pooled_test_is_right_about_chance() -> None:
+    """Two alike runs in six languages: whole questions swapped, p below 0.05 in 5 %; units swapped, far more often."""
+    by_question = by_unit = 0
+    questions = np.repeat(np.arange(40), 6)
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        differences = (beta_hits(generator, 40, 0.5, 6, 0.8) - beta_hits(generator, 40, 0.5, 6, 0.8)).ravel()
+        by_question += sign_flip_probability(differences, questions.tolist(), resamples=499) < 0.05
+        by_unit += sign_flip_probability(differences, resamples=499) < 0.05
+    assert by_question <= 20
+    assert by_unit >= 30, "the double: units taken for independent"
 
 
 def test_the_interval_of_independent_rows_is_the_normal_one() -> None:
@@ -70,13 +178,6 @@ def test_the_interval_of_independent_rows_is_the_normal_one() -> None:
     half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
     assert found.low == pytest.approx(0.75 - half, abs=0.006)
     assert found.high == pytest.approx(0.75 + half, abs=0.006)
-
-
-def test_copies_of_a_row_tell_nothing_new() -> None:
-    hits = [1, 0, 1, 1, 0, 1, 0, 1]
-    once = clustered_interval(hits, range(8))
-    six_times = clustered_interval(hits * 6, list(range(8)) * 6)
-    assert once == six_times
 
 
 @settings(deadline=None, max_examples=50)
@@ -91,13 +192,13 @@ def test_the_interval_holds_the_estimate_and_is_reproducible(hits: list[bool], s
 
 def test_more_draws_than_fit_in_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = clustered_interval([1, 0, 1, 1], [1, 2, 3, 4], resamples=100)
-    monkeypatch.setattr("parrot_adapters.evaluation.scores.intervals_and_tests.BLOCK", 12)
+    monkeypatch.setattr("parrot_adapters.statistics.BLOCK", 12)
     assert clustered_interval([1, 0, 1, 1], [1, 2, 3, 4], resamples=100) == whole
 
 
 @pytest.mark.parametrize(("hits", "clusters"), [([], []), ([1], [1, 2])])
 def test_hits_and_clusters_go_together(hits: list[int], clusters: list[int]) -> None:
-    with pytest.raises(ValueError, match="one cluster a hit"):
+    with pytest.raises(ValueError, match="one cluster a value"):
         clustered_interval(hits, clusters)
 
 
@@ -124,7 +225,7 @@ def test_mcnemar_of_a_full_benchmark() -> None:
     """Thousands of units, and numbers of thousands of digits."""
     a = {i: int(i % 2 == 0) for i in range(12000)}
     b = {i: 1 - hit for i, hit in a.items()}
-    assert mcnemar(a, b) == (6000, 6000, 1.0)
+    assert mcnemar(a, b) == McNemar(6000, 6000, 1.0)
     assert mcnemar(dict.fromkeys(a, 1), dict.fromkeys(a, 0)).p == 0.0  # 2 ** -11999, too small for a float
 
 
@@ -206,16 +307,16 @@ def test_erosion_is_a_difference_of_accuracies_on_shared_questions() -> None:
     arabic = {1: 1, 2: 0, 3: 0, 4: 1, 8: 1}
     found = erosion(english, arabic)
     assert found.questions == 4
-    assert found.interval.estimate == 0.25
-    assert found.interval.low < 0 < found.interval.high
-    assert erosion(arabic, english).interval.estimate == -0.25
+    assert found.estimate == 0.25
+    assert found.low < 0 < found.high
+    assert erosion(arabic, english).estimate == -0.25
 
 
 def test_erosion_is_paired() -> None:
     """The double: intervals of two unpaired accuracies would overlap; every question lost is certain."""
     english = {q: q % 2 for q in range(200)}
     other = {q: int(q % 2 and q % 20 != 1) for q in range(200)}
-    paired = erosion(english, other).interval
+    paired = erosion(english, other)
     assert paired.estimate == 0.05
     assert paired.low > 0
     apart = [clustered_interval(list(hits.values()), list(hits)) for hits in (english, other)]
@@ -223,7 +324,7 @@ def test_erosion_is_paired() -> None:
 
 
 def test_flips_are_counted_both_ways() -> None:
-    assert flips({1: 1, 2: 1, 3: 0, 4: 0}, {1: 1, 2: 0, 3: 1, 4: 0, 5: 1}) == (0.5, 1, 1, 4)
+    assert flips({1: 1, 2: 1, 3: 0, 4: 0}, {1: 1, 2: 0, 3: 1, 4: 0, 5: 1}) == Flips(0.5, 1, 1, 4)
 
 
 def test_position_bias() -> None:
@@ -245,15 +346,17 @@ def test_the_macro_interval_draws_each_question_for_all_languages() -> None:
     hits, questions = [1, 0, 1, 1, 0, 1, 1, 0, 1, 0], list(range(10))
     one = clustered_interval(hits, questions)
     assert macro_interval({"a": (hits, questions), "b": (hits, questions)}) == one
-    opposite = macro_interval({"a": (hits, questions), "b": ([1 - hit for hit in hits], questions)})
-    assert (opposite.estimate, opposite.low, opposite.high) == (0.5, 0.5, 0.5)
+    apart = macro_interval({"a": (hits, questions), "b": (hits, [q + 10 for q in questions])})
+    assert apart.estimate == one.estimate
+    assert apart.high - apart.low < one.high - one.low
 
 
 def test_the_macro_interval_weighs_languages_alike() -> None:
     found = macro_interval({"long": ([1] * 90, list(range(90))), "short": ([0], [90])}, resamples=500)
     assert found.estimate == 0.5
-    # the short one's question is drawn in 63 % of the resamples; in the others the long one is alone
-    assert (found.low, found.high) == (0.5, 1.0)
+    assert found.low < 0.5 < found.high
+    pooled = clustered_interval([1] * 90 + [0], list(range(91)))
+    assert pooled.estimate == pytest.approx(90 / 91)
 
 
 def test_erosion_clusters_the_passes_of_a_question() -> None:
@@ -262,5 +365,5 @@ def test_erosion_clusters_the_passes_of_a_question() -> None:
     clusters = {unit: unit % 100 for unit in english}
     together, apart = erosion(english, other, clusters=clusters), erosion(english, other)
     assert (together.questions, apart.questions) == (10, 50)
-    assert together.interval.estimate == apart.interval.estimate == pytest.approx(0.2)
-    assert together.interval.low < apart.interval.low
+    assert together.estimate == apart.estimate == pytest.approx(0.2)
+    assert together.low < apart.low

@@ -23,12 +23,13 @@ from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Benchmark, EvaluationDataError
 from parrot_adapters.evaluation.answers.evaluate import Evaluation, evaluate
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.open_questions import POOL, pools
-from parrot_adapters.evaluation.answers.store import Answer
 from parrot_adapters.evaluation.reports.open_page import write_task_report
 from parrot_adapters.evaluation.scores.name_match import CharacterF, exactly
-from parrot_adapters.evaluation.scores.open_results import score_task, write_task_results
+from parrot_adapters.evaluation.scores.result import Result
 from parrot_adapters.evaluation.scores.retrieval import recall_at
+from parrot_adapters.evaluation.scores.score_open_task import Item, score_items, score_task, write_task_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = {
@@ -76,7 +77,12 @@ class Namer(ScriptedHost):
 
     def _reply(self, question):
         name = question.options[question.row.answer]
-        return super()._reply(question)._replace(text=self.way.format(name), routing=None)
+        return replace(super()._reply(question), prediction=self.way.format(name), routing=None)
+
+
+def scored(run: Evaluation) -> tuple[Evaluation, list[Item], Result]:
+    items = score_items(run)
+    return run, items, score_task(run, items, resamples=50)
 
 
 # --- naming ----------------------------------------------------------------------------------------------------------
@@ -92,12 +98,16 @@ def test_naming_shows_no_option_and_keeps_the_style(data: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(("way", "exact"), [("{}", 1), (" {}. ", 1), ("{0} {0}", 0), ("", 0), ("it is a {}", 0)])
 def test_exact_names(data: Path, tmp_path: Path, way: str, exact: float) -> None:
-    result = score_task(evaluate(config(data, tmp_path / "out", "naming"), host=Namer(way)), resamples=50)
-    measured = {measure.name: measure for measure in result.measures}
-    assert measured["exact"].macro.estimate == exact
-    assert (measured["chrF"].macro.estimate == 1) == (way == "{}")
-    assert measured["exact"].splits["held-out"] == {"EMOJI_en": exact, "EMOJI_ar": exact}
-    assert measured["exact"].lost["EMOJI_ar"].interval.estimate == 0
+    _, _, result = scored(evaluate(config(data, tmp_path / "out", "naming"), host=Namer(way)))
+    measured = result.measures
+    assert measured["exact"].language_macro.estimate == exact
+    assert (measured["chrF"].language_macro.estimate == 1) == (way == "{}")
+    by_language = measured["exact"].subsets
+    assert {name: found.splits["held-out"] for name, found in by_language.items()} == {
+        "EMOJI_en": exact, "EMOJI_ar": exact,
+    }  # fmt: skip
+    assert by_language["EMOJI_ar"].lost.estimate == 0
+    assert by_language["EMOJI_en"].lost is None
 
 
 def test_exactness_forgives_case_width_and_edges_only() -> None:
@@ -160,9 +170,9 @@ def retrieved(data: Path, out: Path, score) -> tuple[Evaluation, dict[str, objec
         places = {letter: NAMES[q.language].index(text) for letter, text in q.options.items()}
         text = {letter: float(score(q.index, place)) for letter, place in places.items()}
         scores = {"letter": {}, "text": text, "tokens": dict.fromkeys(text, 1.0)}
-        answers.append(Answer("k", q.language, q.index, None, scores=scores))
+        answers.append(Answer(None, scores=scores))
     run = replace(naming, config=asked, questions=questions, answers=answers)
-    return run, {measure.name: measure for measure in score_task(run, resamples=50).measures}
+    return run, scored(run)[2].measures
 
 
 def test_pools_are_the_same_in_every_language_and_hold_the_right_text(data: Path, tmp_path: Path) -> None:
@@ -177,20 +187,20 @@ def test_pools_are_the_same_in_every_language_and_hold_the_right_text(data: Path
 
 def test_a_model_that_knows_is_right_and_one_that_cannot_tell_is_at_chance(data: Path, tmp_path: Path) -> None:
     _, knows = retrieved(data, tmp_path / "a", lambda picture, text: picture == text)
-    assert {measure.macro.estimate for measure in knows.values()} == {1.0}
+    assert {measure.language_macro.estimate for measure in knows.values()} == {1.0}
     _, blank = retrieved(data, tmp_path / "b", lambda picture, text: 0)
     for name, measure in blank.items():
         chance = int(name[-1]) / 10
-        assert measure.macro.estimate == pytest.approx(chance)
-        assert measure.chance["EMOJI_ar"] == pytest.approx(chance)
+        assert measure.language_macro.estimate == pytest.approx(chance)
+        assert measure.subsets["EMOJI_ar"].chance == pytest.approx(chance)
 
 
 def test_the_two_directions_are_told_apart(data: Path, tmp_path: Path) -> None:
     """A model with a favourite text finds few texts for pictures, yet the right picture for every text."""
     _, biased = retrieved(data, tmp_path / "out", lambda picture, text: (picture == text) + 10 * (text == 0))
-    assert biased["text to image R@1"].macro.estimate == 1
-    assert biased["image to text R@1"].macro.estimate == pytest.approx(0.1)
-    assert biased["image to text R@5"].macro.estimate == 1
+    assert biased["text to image R@1"].language_macro.estimate == 1
+    assert biased["image to text R@1"].language_macro.estimate == pytest.approx(0.1)
+    assert biased["image to text R@5"].language_macro.estimate == 1
 
 
 def test_two_rows_of_one_name_cannot_be_retrieved(tmp_path: Path) -> None:
@@ -229,14 +239,15 @@ def test_the_command_writes_table_files_and_page(data: Path, tmp_path: Path, tas
 
 def test_two_runs_are_compared_by_their_first_measure(data: Path, tmp_path: Path, capsys) -> None:
     for out, way in (("a", "{}"), ("b", "{0} {0}")):
-        result = score_task(evaluate(config(data, tmp_path / out, "naming"), host=Namer(way)), resamples=50)
-        write_task_results(result, tmp_path / out)
+        _, items, result = scored(evaluate(config(data, tmp_path / out, "naming"), host=Namer(way)))
+        write_task_results(result, items, tmp_path / out)
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
     shown = capsys.readouterr().out
     assert "emoji, protocol naming: exact" in shown
     assert "-100" in shown
     run, _ = retrieved(data, tmp_path / "c", lambda picture, text: 0)
-    write_task_results(score_task(run, resamples=50), tmp_path / "c")
+    _, items, result = scored(run)
+    write_task_results(result, items, tmp_path / "c")
     found = json.loads((tmp_path / "c" / "results.json").read_text("utf-8"))
     assert set(found["subsets"]["EMOJI_en"]["hits"].values()) == {0}  # what ties is not found
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "c")]) == 1
@@ -261,9 +272,9 @@ def test_bad_usage(changed: dict, says: str, tmp_path: Path) -> None:
 
 def test_what_pictures_and_replies_say_cannot_become_markup(data: Path, tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script>"
-    result = score_task(evaluate(config(data, tmp_path / "out", "naming"), host=Namer(evil)), resamples=50)
-    write_task_results(result, tmp_path / "out")
-    write_task_report(result, tmp_path / "out")
+    run, items, result = scored(evaluate(config(data, tmp_path / "out", "naming"), host=Namer(evil)))
+    write_task_results(result, items, tmp_path / "out")
+    write_task_report(result, items, run, tmp_path / "out")
     assert evil not in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
@@ -276,7 +287,7 @@ def test_a_plugins_benchmark_has_the_tasks_it_declares(data: Path, tmp_path: Pat
     pa.plugins.register(Plugin(), "signs-plugin")
     try:
         asked = config(data, tmp_path / "out", "naming", benchmark="signs")
-        assert score_task(evaluate(asked, host=Namer()), resamples=50).measures[0].macro.estimate == 1
+        assert scored(evaluate(asked, host=Namer()))[2].measures["exact"].language_macro.estimate == 1
         with pytest.raises(ConfigError, match="has no task 'retrieval'"):
             config(data, tmp_path / "out", "retrieval", benchmark="signs")
     finally:
@@ -286,8 +297,8 @@ def test_a_plugins_benchmark_has_the_tasks_it_declares(data: Path, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_a_browser_shows_the_answers(data: Path, tmp_path: Path) -> None:
-    result = score_task(evaluate(config(data, tmp_path / "out", "naming"), host=Namer()), resamples=50)
-    write_task_report(result, tmp_path / "out")
+    run, items, result = scored(evaluate(config(data, tmp_path / "out", "naming"), host=Namer()))
+    write_task_report(result, items, run, tmp_path / "out")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
     page = (tmp_path / "out" / "report.html").as_uri()
     argv = [str(CHROMIUM), *options, f"--user-data-dir={tmp_path / 'profile'}", page]

@@ -89,7 +89,7 @@ def test_earlier_settings_mean_the_projector() -> None:
 @pytest.mark.parametrize("family", ["qwen2_5_vl"], indirect=True)
 def test_another_host_is_refused(attached, tmp_path) -> None:
     attached.save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="another host"):
+    with pytest.raises(pa.ParrotError, match="needs host 'qwen2_5_vl'"):
         pa.load_adapter(FAMILIES["gemma3"].build(), tmp_path)
 
 
@@ -217,6 +217,8 @@ def test_grown(family, inputs, tmp_path, options: dict[str, Any]) -> None:
         handle.model(**inputs).logits[:, -1].square().sum().backward()
     grad = handle.module.layer_experts.at(handle.module.layer_experts.paths[0]).down.grad
     assert grad[-2:].abs().sum() > 0
+    if options.get("router") == "language-id":
+        return  # its new experts start from scratch
     twins = handle.module.layer_experts.at(handle.module.layer_experts.paths[0]).down
     assert not torch.equal(twins[-2], twins[-1])
 

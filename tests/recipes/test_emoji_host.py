@@ -102,8 +102,8 @@ def test_options_are_as_likely_for_parrot_evaluate_as_for_the_recipe(saved, tmp_
         named = (targets != IGNORE) & (targets != EOS)
         likelihood = logits[:, :-1].log_softmax(-1).gather(-1, targets.clamp(min=0)[..., None])[..., 0]
         ours = torch.where(named, likelihood, torch.zeros(())).sum(1)
-        assert_close(torch.tensor(list(scores.text.values())), ours, atol=1e-3, rtol=1e-4)
-        assert list(scores.tokens.values()) == named.sum(1).tolist()
+        assert_close(torch.tensor(list(scores.scores["text"].values())), ours, atol=1e-3, rtol=1e-4)
+        assert list(scores.scores["tokens"].values()) == named.sum(1).tolist()
 
 
 def test_scripts_that_the_tokenizer_cannot_write_are_named(saved, tmp_path):

@@ -377,7 +377,8 @@ def test_what_decides_the_weights_decides_the_hash(write: Any) -> None:
 def test_hash_and_differences_agree(options: dict[str, Any]) -> None:
     from dataclasses import replace
 
-    from parrot_adapters.training.training_config import DataSettings, HostSettings, SourceSettings
+    from parrot_adapters.data.settings import DataSettings, SourceSettings
+    from parrot_adapters.training.training_config import HostSettings
 
     base = TrainingConfig("retrofit", "o", HostSettings("h", processor={"a": 1}), DataSettings((SourceSettings("s"),)))
     other = replace(base, host=HostSettings("h", processor=options))

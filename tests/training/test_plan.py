@@ -166,7 +166,7 @@ def test_engines_share_what_they_share() -> None:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """A configuration of a host that is a config.json alone, and of data that is not there."""
+    """A configuration of a host that is a config.json alone, and of data that is not there: planned, but not fine."""
     FAMILIES["llava"].config().save_pretrained(tmp_path / "host")
     (tmp_path / "run.yaml").write_text(
         "recipe: retrofit\nout: run\nhost: {path: host, dtype: float32}\n"
@@ -177,7 +177,7 @@ def written(tmp_path: Path) -> Path:
 
 
 def test_a_plan_needs_a_config_and_nothing_else(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", str(written), "--json", "steps=7"]) == 0
+    assert main(["plan", str(written), "--json", "steps=7"]) == 2
     plan = json.loads(capfd.readouterr().out)
     assert [path.name for path in (written.parent / "host").iterdir()] == ["config.json"]
     assert plan["steps"] == 7
@@ -196,22 +196,23 @@ def test_a_plan_needs_a_config_and_nothing_else(written: Path, capfd: pytest.Cap
     ]
     assert plan["memory"]["total"] == sum(plan["memory"]["parts"].values()) > 0
     assert any("data cannot be read" in note for note in plan["notes"])
+    assert any("data.sources.0.path does not exist" in problem for problem in plan["problems"])
     assert any("no processor" in note for note in plan["notes"])
 
 
 def test_the_tables_show_it(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", str(written), "--processes", "2", "engine.kind=zero2"]) == 0
+    assert main(["plan", str(written), "--processes", "2", "engine.kind=zero2"]) == 2
     shown = capfd.readouterr().out
     for text in ("retrofit on LlavaForConditionalGeneration", "frozen", "zero2, 2 processes", "communication", "total"):
         assert text in shown
     assert "2 x 2 accumulated x 2 processes" in shown
-    assert main(["plan", str(written), "engine.pieces=2"]) == 0
+    assert main(["plan", str(written), "engine.pieces=2"]) == 2
     assert "each micro-batch in 2 pieces" in capfd.readouterr().out
 
 
 def test_a_token_budget_makes_smaller_micro_batches(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def activations(*overrides: str) -> int:
-        assert main(["plan", str(written), "--json", "batch.per_device=8", *overrides]) == 0
+        assert main(["plan", str(written), "--json", "batch.per_device=8", *overrides]) == 2
         return int(json.loads(capfd.readouterr().out)["memory"]["parts"]["activations"])
 
     assert activations("data.token_budget=96") < 0.5 * activations()

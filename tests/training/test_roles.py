@@ -10,14 +10,13 @@ from miniatures import ADAPTER, FAMILIES, PROMPTS, Family
 from torch import nn
 
 import parrot_adapters as pa
+from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import ConfigError, HostError
 from parrot_adapters.training import TrainingConfig, assign_roles, parameter_groups, set_trainable
 from parrot_adapters.training.parameter_roles import ROLES
 from parrot_adapters.training.training_config import (
-    DataSettings,
     HostSettings,
     OptimSettings,
-    SourceSettings,
     TrainSettings,
 )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
-from parrot_adapters.evaluation.answers.host_protocol import Host, OptionScores
-from parrot_adapters.evaluation.answers.store import Answer
+from parrot_adapters.evaluation.answers.host_protocol import Answer, Host
 from parrot_adapters.evaluation.benchmark.questions import Question
 
 __all__ = ["Asker", "OptionAsker", "ReplyAsker", "choose", "option_values"]
@@ -38,10 +38,7 @@ class ReplyAsker:
 
     def answer(self, batch: Sequence[Question], keys: Sequence[str], encoded: Any) -> list[Answer]:
         replies = self.host.generate(encoded, self.max_new_tokens)
-        return [
-            Answer(key, q.language, q.index, reply.text, finished=reply.finished, routing=reply.routing)
-            for q, key, reply in zip(batch, keys, replies, strict=True)
-        ]
+        return [answer.to(question, key) for question, key, answer in zip(batch, keys, replies, strict=True)]
 
     def same(self, one: Answer, other: Answer) -> bool:
         return one.prediction == other.prediction
@@ -52,7 +49,7 @@ class Scorer(Protocol):
 
     shared: bool
 
-    def score(self, asked: Sequence[Question], inputs: Any) -> list[OptionScores]:
+    def score(self, asked: Sequence[Question], inputs: Any) -> list[Answer]:
         """One result a question."""
 
     def as_generated(self, question: Question) -> tuple[str, float]:
@@ -74,18 +71,10 @@ class OptionAsker:
         if len(asked) < len(batch):  # rows without options have nothing to score
             encoded = self.host.encode(asked) if asked else None
         scores = iter(self.scorer.score(asked, encoded) if asked else [])
-        return [self._answer(q, key, next(scores) if q.options else None) for q, key in zip(batch, keys, strict=True)]
-
-    def _answer(self, question: Question, key: str, found: OptionScores | None) -> Answer:
-        scores = None
-        if found is not None:
-            scores = {
-                "letter": {letter: round(value, 5) for letter, value in found.letter.items()},
-                "text": {letter: round(value, 5) for letter, value in found.text.items()},
-                "tokens": {letter: float(count) for letter, count in found.tokens.items()},
-            }
-        routing = found.routing if found is not None else None
-        return Answer(key, question.language, question.index, None, scores=scores, routing=routing)
+        return [
+            (_rounded(next(scores)) if question.options else Answer(None)).to(question, key)
+            for question, key in zip(batch, keys, strict=True)
+        ]
 
     def same(self, one: Answer, other: Answer) -> bool:
         if one.scores is None or other.scores is None:
@@ -95,6 +84,15 @@ class OptionAsker:
             for kind, by_letter in one.scores.items()
             for letter, value in by_letter.items()
         )
+
+
+def _rounded(answer: Answer) -> Answer:
+    """Likelihoods as they are kept: what is beyond five digits differs by batch and machine."""
+    kinds = (answer.scores or {}).items()
+    return replace(
+        answer,
+        scores={kind: {letter: round(value, 5) for letter, value in by_letter.items()} for kind, by_letter in kinds},
+    )
 
 
 def option_values(scores: Mapping[str, Mapping[str, float]], kind: str, options: Mapping[str, str]) -> dict[str, float]:

@@ -12,11 +12,12 @@ from parrot_adapters.errors import HostError, ParrotError, ParrotWarning, explai
 from parrot_adapters.evaluation.answers.askers import Asker, OptionAsker, ReplyAsker
 from parrot_adapters.evaluation.answers.batching import batches, prefetched, spread
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.open_questions import open_questions
 from parrot_adapters.evaluation.answers.processes import this_process, wait_for_others
-from parrot_adapters.evaluation.answers.store import Answer, AnswerStore, answer_key
+from parrot_adapters.evaluation.answers.store import AnswerStore, answer_key
 from parrot_adapters.evaluation.benchmark.questions import Question, limited, load_questions, load_subsets
-from parrot_adapters.evaluation.benchmark.subsets import Subset
+from parrot_adapters.evaluation.benchmark.subsets import Subset, named
 from parrot_adapters.evaluation.benchmark.tasks import OPEN
 
 __all__ = ["Evaluation", "evaluate"]
@@ -79,6 +80,7 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
             warnings.warn(message, ParrotWarning, stacklevel=2)
         host = host or _load(config)
         _warn_of_unknown_text(host, questions)
+        _warn_of_signs(host, questions)
         settings = config.answer_settings()
         keys = [
             answer_key(question, host.render(question.prompt, len(question.picture_hashes)), host.identity, settings)
@@ -107,6 +109,20 @@ def _warn_of_unknown_text(host: Any, questions: Sequence[Question]) -> None:
         warnings.warn(
             f"the tokenizer has no tokens for much of the options' text in {', '.join(shown)}: texts that differ only "
             "there are one to this model",
+            ParrotWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_signs(host: Any, questions: Sequence[Question]) -> None:
+    """A question about ``<image>`` must not show a picture: it is asked as text, and that is said."""
+    as_text = getattr(host, "as_text", None)
+    if as_text is None:  # a host of one's own need not know
+        return
+    if rows := [f"{q.subset} {q.index}" for q in questions if as_text(q.prompt) != q.prompt]:
+        warnings.warn(
+            f"{len(rows)} questions contain signs of the model's own, such as <image>; they are asked with a space in "
+            f"them, as text: {named(rows)}",
             ParrotWarning,
             stacklevel=3,
         )

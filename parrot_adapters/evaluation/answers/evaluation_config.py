@@ -10,7 +10,7 @@ from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark, benchmark
 from parrot_adapters.evaluation.benchmark.prompts import PROMPT_STYLES, QUESTION_ALONE
 from parrot_adapters.evaluation.benchmark.protocols import protocol_named
 from parrot_adapters.evaluation.benchmark.tasks import CHOICE, OPEN, RETRIEVAL
-from parrot_adapters.evaluation.matching.languages import canonical_language
+from parrot_adapters.language_tags import canonical_language
 
 __all__ = ["MATCHERS", "OPTION_SCORES", "SCORINGS", "THINKING", "EvaluationConfig"]
 

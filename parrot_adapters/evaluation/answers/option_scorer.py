@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.errors import HostError, explain
-from parrot_adapters.evaluation.answers.host_protocol import Asked, OptionScores
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost, Inputs
+from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.hosts.key_value_cache import cache_argument, made_cache
 
 __all__ = ["OptionScorer"]
@@ -45,7 +46,7 @@ class OptionScorer:
         self._tail: str | None = None
 
     @torch.inference_mode()
-    def score(self, asked: Sequence[Asked], inputs: Inputs) -> list[OptionScores]:
+    def score(self, asked: Sequence[Question], inputs: Inputs) -> list[Answer]:
         """The log-likelihoods of every question's options.
 
         Args:
@@ -68,17 +69,20 @@ class OptionScorer:
         if found is None:
             found, routing = self._by_whole_prompts(asked, wanted)
         return [
-            OptionScores(
-                {letter: values[ids] for letter, ids in by_letter.items()},
-                {letter: values[ids] for letter, ids in by_text.items()},
-                {letter: len(ids) for letter, ids in by_text.items()},
-                routed,
+            Answer(
+                None,
+                routing=routed,
+                scores={
+                    "letter": {letter: values[ids] for letter, ids in by_letter.items()},
+                    "text": {letter: values[ids] for letter, ids in by_text.items()},
+                    "tokens": {letter: float(len(ids)) for letter, ids in by_text.items()},
+                },
             )
             for values, by_letter, by_text, routed in zip(found, letters, texts, routing, strict=True)
         ]
 
     @torch.inference_mode()
-    def as_generated(self, question: Asked) -> tuple[str, float]:
+    def as_generated(self, question: Question) -> tuple[str, float]:
         """What ``generate`` finds when it is made to write an option: the judge where the two paths differ.
 
         Returns:
@@ -106,12 +110,13 @@ class OptionScorer:
         steps = zip(ids, made.logits, strict=True)
         return letter, sum(logits[0].float().log_softmax(-1)[token].item() for token, logits in steps)
 
-    def ids(self, text: str, question: Asked | None = None) -> Ids:
+    def ids(self, text: str, question: Question | None = None) -> Ids:
         """The tokens of an answer as they follow the prompt: a space before it where the template leaves none.
 
         Raises:
             HostError: there are none.
         """
+        text = self.host.as_text(text)
         if text not in self._known:
             tail = self._after_prompt()
             before = list(self._tokens(tail)) if tail else []
@@ -180,7 +185,7 @@ class OptionScorer:
     # --- slow ---------------------------------------------------------------------------------------------------
 
     def _by_whole_prompts(
-        self, asked: Sequence[Asked], wanted: Sequence[Sequence[Ids]]
+        self, asked: Sequence[Question], wanted: Sequence[Sequence[Ids]]
     ) -> tuple[list[dict[Ids, float]], list[list[float] | None]]:
         found: list[dict[Ids, float]] = []
         routing: list[list[float] | None] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from parrot_adapters.evaluation.answers.askers import choose, option_values
-from parrot_adapters.evaluation.answers.store import Answer
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.benchmark.questions import Question
 
 __all__ = ["reply", "without_thoughts"]

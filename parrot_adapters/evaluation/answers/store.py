@@ -10,32 +10,18 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
 from parrot_adapters.errors import explain
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.questions import Question
 
-__all__ = ["Answer", "AnswerStore", "answer_key"]
+__all__ = ["AnswerStore", "answer_key"]
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One row's answer. ``lang``, ``index`` and ``prediction`` are what ``parrot score`` reads."""
-
-    key: str
-    lang: str
-    index: int
-    prediction: str | None
-    """The reply; None where options were scored."""
-    finished: bool = True
-    scores: Mapping[str, Mapping[str, float]] | None = None
-    """Of the options, by kind and letter."""
-    routing: list[float] | None = None
 
 
 def answer_key(question: Question, rendered: str, host: Mapping[str, object], settings: Mapping[str, object]) -> str:

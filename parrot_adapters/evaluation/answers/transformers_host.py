@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from parrot_adapters.data.decode_pictures import as_rgb
+from parrot_adapters.data.decode_pictures import as_rgb, shown_size
 from parrot_adapters.digests import json_digest
-from parrot_adapters.errors import MissingDependencyError, explain
-from parrot_adapters.evaluation.answers.host_protocol import Asked, Reply
+from parrot_adapters.errors import MissingDependencyError, explain, first_line
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.hosts.load_host import describe_processor, load_host, plain_config
 from parrot_adapters.hosts.weight_digests import directory_digest, weights_digest
 
@@ -52,6 +53,7 @@ class EvaluationHost:
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.identity = dict(identity or {})
+        self._signs = _signs(processor, self.tokenizer)
         self._tokenizing = threading.Lock()  # a tokenizer is one thread's at a time
 
     @classmethod
@@ -97,15 +99,26 @@ class EvaluationHost:
 
     # --- asking ------------------------------------------------------------------------------------------------
 
+    def as_text(self, text: str) -> str:
+        """Return a text in which nothing is one of the model's own signs: ``<image>`` asked about is ``< image>``.
+
+        Args:
+            text: Prompt or option, as a benchmark has it.
+        """
+        for sign in self._signs:
+            text = text.replace(sign, f"{sign[0]} {sign[1:]}")
+        return text
+
     def render(self, prompt: str, pictures: int) -> str:
         """The prompt in the host's own chat format, pictures first."""
+        prompt = self.as_text(prompt)
         if getattr(self.processor, "chat_template", None):
             content = [*[{"type": "image"}] * pictures, {"type": "text", "text": prompt}]
             turns = [{"role": "user", "content": content}]
             return str(self.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
         return f"{getattr(self.processor, 'image_token', '<image>') * pictures}\n{prompt}"
 
-    def lengths(self, asked: Sequence[Asked]) -> list[int]:
+    def lengths(self, asked: Sequence[Question]) -> list[int]:
         """About how many tokens each prompt has: what batches are ordered by."""
         found = []
         for question in asked:
@@ -113,7 +126,7 @@ class EvaluationHost:
             found.append(len(self.tokenize(question.prompt)) + self._visual(sizes))
         return found
 
-    def encode(self, asked: Sequence[Asked]) -> Inputs:
+    def encode(self, asked: Sequence[Question]) -> Inputs:
         """Decode the pictures and tokenize. Safe to call from another thread than the model's.
 
         Raises:
@@ -133,7 +146,7 @@ class EvaluationHost:
         return Inputs(tensors, tuple(question.language for question in asked))
 
     @torch.inference_mode()
-    def generate(self, inputs: Inputs, max_new_tokens: int) -> list[Reply]:
+    def generate(self, inputs: Inputs, max_new_tokens: int) -> list[Answer]:
         """Greedy replies, and how each row was routed."""
         tensors = self.on_device(inputs.tensors)
         with self.watched(inputs) as log:
@@ -153,7 +166,7 @@ class EvaluationHost:
             texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
         routing = log.rows(len(new))
         return [
-            Reply(text.strip(), not stops.isdisjoint(ids), routed)
+            Answer(text.strip(), not stops.isdisjoint(ids), routed)
             for text, ids, routed in zip(texts, new, routing, strict=True)
         ]
 
@@ -229,6 +242,13 @@ class _Watch:
         ]
 
 
+def _signs(processor: Any, tokenizer: Any) -> tuple[str, ...]:
+    """Texts that are no text to the model: placeholders of pictures, ends of turns and so on; the longest first."""
+    named = [getattr(processor, name, None) for name in ("image_token", "video_token", "boi_token", "eoi_token")]
+    special = [*getattr(tokenizer, "all_special_tokens", ()), *named]
+    return tuple(sorted({sign for sign in special if isinstance(sign, str) and len(sign) > 2}, key=len, reverse=True))
+
+
 def _pillow() -> Any:
     try:
         from PIL import Image
@@ -237,13 +257,12 @@ def _pillow() -> Any:
     return Image
 
 
-def _size(picture: bytes, question: Asked) -> tuple[int, int]:
+def _size(picture: bytes, question: Question) -> tuple[int, int]:
     with _opened(picture, question) as image:
-        width, height = image.size
-    return height, width
+        return shown_size(image)
 
 
-def _decoded(picture: bytes, question: Asked) -> Any:
+def _decoded(picture: bytes, question: Question) -> Any:
     with _opened(picture, question) as image:
         try:
             return as_rgb(image)
@@ -251,18 +270,14 @@ def _decoded(picture: bytes, question: Asked) -> Any:
             raise _unreadable(question, error) from None
 
 
-def _opened(picture: bytes, question: Asked) -> Any:
+def _opened(picture: bytes, question: Question) -> Any:
     try:
         return _pillow().open(io.BytesIO(picture))
     except (OSError, SyntaxError, ValueError) as error:
         raise _unreadable(question, error) from None
 
 
-def _unreadable(question: Asked, error: Exception) -> EvaluationDataError:
+def _unreadable(question: Question, error: Exception) -> EvaluationDataError:
     return EvaluationDataError(
-        explain("a picture cannot be decoded.", row=f"{question.subset} {question.index}", because=_first_line(error))
+        explain("a picture cannot be decoded.", row=f"{question.subset} {question.index}", because=first_line(error))
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.benchmark.tasks import CHOICE, COMPARISON, OPEN, TASKS
-from parrot_adapters.evaluation.matching.languages import canonical_language
+from parrot_adapters.language_tags import TAG, canonical_language
 from parrot_adapters.plugins import blaming, manager
 
 __all__ = ["BENCHMARKS", "HUB_DATASET", "Benchmark", "benchmark_named"]
@@ -60,7 +60,7 @@ class Benchmark(NamedTuple):
 
     def language(self, subset: str) -> str | None:
         """The language code of a file or part name of this benchmark, whatever its case; None if it is not one."""
-        found = re.fullmatch(rf"{re.escape(self.stem)}_([a-z]{{2,3}})", subset, re.IGNORECASE | re.ASCII)
+        found = re.fullmatch(rf"{re.escape(self.stem)}_({TAG})", subset, re.IGNORECASE | re.ASCII)
         return canonical_language(found[1]) if found else None
 
     def published(self, language: str) -> str:

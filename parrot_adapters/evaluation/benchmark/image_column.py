@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import io
+import warnings
+from collections.abc import Mapping
 
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
@@ -17,6 +19,8 @@ __all__ = ["LONGEST_REFERENCE", "check_references", "decode_picture", "is_pictur
 
 LONGEST_REFERENCE = 64
 """An ``image`` cell of at most this many characters names another row; a picture is longer."""
+LONGEST_CHAIN = 16
+"""So many rows may name each other's picture in a row; the published files do it once."""
 
 
 def resolve_pictures(index: str, images: Mapping[str, str]) -> list[str]:
@@ -44,6 +48,14 @@ def resolve_pictures(index: str, images: Mapping[str, str]) -> list[str]:
                 )
             )
         path.append(cell)
+        if len(path) > LONGEST_CHAIN:
+            raise EvaluationDataError(
+                explain(
+                    f"more than {LONGEST_CHAIN} rows name each other's image in a row.",
+                    rows=" -> ".join([*path[:4], "..."]),
+                    to_do="name the row that has the picture",
+                )
+            )
         cell = images[cell]
     return _listed(cell, path[-1]) if _is_list(cell) else [cell]
 
@@ -70,14 +82,47 @@ def decode_picture(text: str, *, row: object = None) -> bytes:
     """The bytes of one base64 picture.
 
     Raises:
-        EvaluationDataError: it is not base64.
+        EvaluationDataError: it is not base64, or its picture is larger than Pillow's limit.
     """
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        picture = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise EvaluationDataError(
             explain("an image is not valid base64.", row=row, starts=repr(text[:32]), length=len(text), because=error)
         ) from None
+    _check_pixels(picture, row)
+    return picture
+
+
+def _check_pixels(picture: bytes, row: object) -> None:
+    """Refuse what unpacks to gigabytes, by the size its header tells; what Pillow cannot open is told when it is shown.
+
+    The limit is Pillow's own, ``PIL.Image.MAX_IMAGE_PIXELS``, as for training data.
+    """
+    try:
+        from PIL import Image
+    except ImportError:  # scoring shows no picture
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of a limit that is checked below
+        try:
+            with Image.open(io.BytesIO(picture)) as opened:
+                width, height = opened.size
+        except Image.DecompressionBombError as error:
+            raise EvaluationDataError(explain("a picture is too large.", row=row, because=error)) from None
+        except Exception:  # whatever a decoder says of a damaged header
+            return
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise EvaluationDataError(
+            explain(
+                "a picture is too large.",
+                row=row,
+                given=f"{width:,} x {height:,} pixels",
+                limit=f"{limit:,} pixels (PIL.Image.MAX_IMAGE_PIXELS)",
+                to_do="make it smaller, or raise the limit",
+            )
+        )
 
 
 def is_picture_text(cell: str) -> bool:
@@ -99,8 +144,8 @@ def _is_list(cell: str) -> bool:
 def _listed(cell: str, index: str) -> list[str]:
     try:
         parsed = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         parsed = None
-    if not isinstance(parsed, Sequence) or isinstance(parsed, str) or not parsed:
+    if not isinstance(parsed, list) or not parsed or not all(isinstance(item, str) for item in parsed):
         raise EvaluationDataError(explain("an image list cannot be read.", row=index, starts=repr(cell[:60])))
-    return [str(item) for item in parsed]
+    return parsed

@@ -14,13 +14,14 @@ from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.subsets import named
 from parrot_adapters.evaluation.benchmark.tsv import read_tsv
 from parrot_adapters.evaluation.benchmark.xlsx import read_xlsx
-from parrot_adapters.evaluation.matching.languages import canonical_language
+from parrot_adapters.language_tags import TAG, canonical_language
 
 __all__ = ["Predictions", "read_predictions"]
 
 Predictions = dict[str, dict[int, str | None]]
 """Replies by language code and row index; None where the file holds no reply (not the same as no row)."""
 
+FLAGS = re.IGNORECASE | re.ASCII
 FIELDS = ("lang", "index", "prediction")
 
 
@@ -113,9 +114,9 @@ def _json_lines(path: Path, benchmark: Benchmark) -> Iterable[Mapping[str, objec
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise EvaluationDataError(
-                explain(f"line {number} is not JSON.", file=path, because=error.msg, starts=repr(line[:60]))
+                explain(f"line {number} is not JSON.", file=path, because=error, starts=repr(line[:60]))
             ) from None
         if not isinstance(record, dict):
             raise EvaluationDataError(explain(f"line {number} is not an object.", file=path, starts=repr(line[:60])))
@@ -170,7 +171,8 @@ def _harness_records(
 
 
 def _language_in_name(stem: str, benchmark: Benchmark) -> str | None:
-    found = re.search(rf"{re.escape(benchmark.stem)}_([a-z]{{2,3}})(?![a-z])", stem, re.IGNORECASE)
+    """The language after the benchmark's name; behind it the harness may write more (``..._MMMB_ar_openai_result``)."""
+    found = re.search(rf"{re.escape(benchmark.stem)}_({TAG})(?![a-z0-9-])", stem, FLAGS)
     return canonical_language(found[1]) if found else None
 
 
@@ -181,7 +183,7 @@ def _tsv_rows(path: Path) -> list[Mapping[str, object]]:
 def _json_rows(path: Path) -> list[Mapping[str, object]]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise EvaluationDataError(explain("the file is not JSON.", file=path, because=error)) from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise EvaluationDataError(explain("the file is not a list of objects.", file=path))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.benchmark.cell_values import reads_as_missing
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
-from parrot_adapters.evaluation.matching.languages import canonical_language
+from parrot_adapters.language_tags import canonical_language
 
 __all__ = ["PROMPT_STYLES", "QUESTION_ALONE", "build_prompt", "question_options"]
 

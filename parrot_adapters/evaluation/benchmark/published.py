@@ -29,7 +29,7 @@ class PublishedScore(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _table() -> dict[str, object]:
-    return json.loads(files("parrot_adapters.evaluation").joinpath("published_scores.json").read_text("utf-8"))
+    return json.loads(files(__package__).joinpath("published_scores.json").read_text("utf-8"))
 
 
 def published_scores(benchmark: str) -> list[PublishedScore]:

@@ -217,7 +217,11 @@ def _indices(table: Table, name: str, path: Path) -> list[int]:
             indices.append(whole)
     if wrong:
         raise EvaluationDataError(
-            explain(f"{name}: {len(wrong)} rows have no whole number as index.", file=path, given=named(wrong))
+            explain(
+                f"{name}: {len(wrong)} rows have no whole number as index.",
+                file=path,
+                given=named(repr(value)[:40] for value in wrong),
+            )
         )
     seen: set[int] = set()
     twice = [i for i in indices if i in seen or seen.add(i)]  # type: ignore[func-returns-value]
@@ -245,7 +249,7 @@ def _oddities(
     """What a reader should know about the file; none of it is mended, since the harness does not mend it."""
     unknown = [column for column in table.columns if column not in KNOWN | IGNORED]
     if unknown:
-        yield f"{name}: unknown columns are ignored: {', '.join(unknown)}"
+        yield f"{name}: unknown columns are ignored: {named(unknown)}"
     if dropped:
         yield f"{name}: {len(dropped)} rows without an image are left out: {named(dropped)}"
     if broken:

@@ -12,31 +12,45 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.format_base import DataFormat, Files, text_of
+from parrot_adapters.data.formats.data_format import DataFormat
+from parrot_adapters.data.formats.record_fields import text_of
+from parrot_adapters.data.formats.record_files import Files
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.records import Records
+from parrot_adapters.data.sources.hub import HubStream
+from parrot_adapters.data.sources.source import ListedRecords, Source
 from parrot_adapters.errors import DataError
+from parrot_adapters.language_tags import TAG, canonical_language
 
-__all__ = ["MmmbFormat"]
+__all__ = ["MmmbFormat", "open_table"]
 
 STYLE = "parrot"
 
 
+def open_table(path: str, *, streaming: bool) -> Source:
+    """The rows of a table (``.tsv``), read and checked as the evaluation does.
+
+    Args:
+        path: of the table.
+        streaming: read it row by row with ``datasets`` instead, unchecked.
+
+    Raises:
+        DataError: it is no such table.
+    """
+    from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
+    from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+    from parrot_adapters.evaluation.benchmark.subsets import load_subset
+
+    if streaming:
+        return HubStream(path)
+    stem, language = _named(Path(path))
+    try:
+        return ListedRecords(_Rows(load_subset(Path(path), Benchmark(stem, stem), language or "en"), language))
+    except EvaluationDataError as error:
+        raise DataError(str(error)) from None
+
+
 class MmmbFormat(DataFormat):
-    """Multiple-choice tables (``.tsv``)."""
-
-    suffixes = (".tsv",)
-
-    def records(self, path: Path) -> Records:
-        from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
-        from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
-        from parrot_adapters.evaluation.benchmark.subsets import load_subset
-
-        stem, language = _named(path)
-        try:
-            return _Rows(load_subset(path, Benchmark(stem, stem), language or "en"), language)
-        except EvaluationDataError as error:
-            raise DataError(str(error)) from None
+    """Multiple-choice questions: a row a dialogue."""
 
     def recognise(self, record: object) -> str | None:
         if isinstance(record, Mapping) and {"question", "answer", "A"} <= {*record}:
@@ -84,7 +98,5 @@ class _Rows(Sequence[Any]):
 
 def _named(path: Path) -> tuple[str, str | None]:
     """Stem and language of a file's name; a name without a language is all stem."""
-    from parrot_adapters.evaluation.matching.languages import canonical_language
-
-    found = re.fullmatch(r"(.+)_([a-z]{2,3}(?:-[a-z]+)?)", path.stem, re.IGNORECASE | re.ASCII)
+    found = re.fullmatch(rf"(.+)_({TAG})", path.stem, re.IGNORECASE | re.ASCII)
     return (found[1], canonical_language(found[2])) if found else (path.stem, None)

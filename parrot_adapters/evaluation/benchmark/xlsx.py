@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,6 +21,14 @@ RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships
 PACKAGE = "{http://schemas.openxmlformats.org/package/2006/relationships}"
 
 
+LARGEST_PART = 64 * 2**20
+"""A part of a workbook may unpack to so many bytes; a benchmark's replies take a few million."""
+FAULTS = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError),  # RuntimeError: encrypted
+    *(LookupError, ElementTree.ParseError, ValueError, TypeError, RecursionError),
+)
+
+
 def read_xlsx(path: str | Path) -> list[dict[str, Value]]:
     """Rows by the names in the first one; cells that read as no value are None, as in the harness.
 
@@ -28,9 +37,10 @@ def read_xlsx(path: str | Path) -> list[dict[str, Value]]:
     """
     try:
         with zipfile.ZipFile(path) as book:
+            _check_sizes(book)
             shared = _shared_strings(book)
             lines = list(_lines(ElementTree.fromstring(book.read(_first_sheet(book))), shared))
-    except (zipfile.BadZipFile, LookupError, ElementTree.ParseError, ValueError, TypeError) as error:
+    except FAULTS as error:
         raise EvaluationDataError(
             explain(
                 "the workbook cannot be read.",
@@ -44,6 +54,13 @@ def read_xlsx(path: str | Path) -> list[dict[str, Value]]:
     header = {column: str(name) for column, name in lines[0].items() if name is not None}
     columns = {name: _as_one([line.get(column) for line in lines[1:]]) for column, name in header.items()}
     return [{name: values[row] for name, values in columns.items()} for row in range(len(lines) - 1)]
+
+
+def _check_sizes(book: zipfile.ZipFile) -> None:
+    """By what the archive declares, which is also all that is unpacked of it."""
+    for part in book.infolist():
+        if part.file_size > LARGEST_PART:
+            raise ValueError(f"{part.filename} unpacks to {part.file_size:,} bytes; the limit is {LARGEST_PART:,}")
 
 
 def _as_one(cells: list[Value]) -> list[Value]:

@@ -9,9 +9,9 @@ from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.benchmark.cell_values import Value, is_missing
 from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.protocols import PROTOCOLS, protocol_named
-from parrot_adapters.evaluation.matching.languages import canonical_language
 from parrot_adapters.evaluation.matching.robust import robust_choice
 from parrot_adapters.evaluation.matching.vlmevalkit import reference_choice
+from parrot_adapters.language_tags import canonical_language
 
 __all__ = ["REFUSED", "ROBUST", "extract_choice"]
 

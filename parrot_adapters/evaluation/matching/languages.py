@@ -1,6 +1,6 @@
 """What the robust matcher knows of a language, and how a new language is taught to it.
 
-The knowledge is data (``language_data.py``), one :class:`Language` each. To add one, call
+The knowledge is data (``words_of_languages.py``), one :class:`Language` each. To add one, call
 :func:`add_language` from a plugin, or write the same fields in a JSON file and call :func:`load_languages`.
 """
 
@@ -8,63 +8,37 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.evaluation.matching.language_words import Language
+from parrot_adapters.evaluation.matching.words_of_languages import LANGUAGES
+from parrot_adapters.language_tags import base_language, canonical_language
 
-__all__ = ["ALIASES", "Language", "add_language", "canonical_language", "known_languages", "load_languages"]
+__all__ = [
+    "Language",
+    "add_language",
+    "canonical_language",
+    "known_as",
+    "known_languages",
+    "load_languages",
+    "revision",
+]
 
-ALIASES = {"cn": "zh", "zh-cn": "zh", "zh-hans": "zh", "pt-br": "pt", "pt-pt": "pt"}
-
-
-def canonical_language(code: str) -> str:
-    """The library's code for a language: lower case, ``zh`` for ``cn``.
-
-    >>> canonical_language("cn"), canonical_language("PT")
-    ('zh', 'pt')
-    """
-    plain = code.strip().lower().replace("_", "-")
-    return ALIASES.get(plain, plain)
-
-
-@dataclass(frozen=True)
-class Language:
-    """Words with which a language announces, names or refuses an answer. Case, accents and spacing do not matter."""
-
-    answer: tuple[str, ...] = ()
-    """Words before an answer: "answer", "correct option"."""
-    option: tuple[str, ...] = ()
-    """Words beside a letter: "option" in "option B", "şıkkı" in "B şıkkı"."""
-    fillers: tuple[str, ...] = ()
-    """Words between the answer word and the letter: "is", "the", "clearly"."""
-    refusals: tuple[str, ...] = ()
-    """Phrases that mean "I will not, or cannot, say"."""
-    negations: tuple[str, ...] = ()
-    """Words before a letter that strike it out: "not" in "not A, but B"."""
-    joiners: tuple[str, ...] = ()
-    """Words that put two letters side by side: "or" in "A or B"."""
-    articles: tuple[str, ...] = ()
-    """Words an answer may put before an option's text, or leave away."""
-    words: tuple[str, ...] = ()
-    """One-letter words that look like an option letter: "A" in "A dog"."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """Other signs for the option letters: ``{"ب": "B"}``."""
-    prefixes: tuple[str, ...] = ()
-    """What the language writes glued before a noun: the Arabic article and prepositions."""
-    endings: tuple[str, ...] = ()
-    """Endings an option's text may take without becoming another word: the plural "s"."""
-    suffixing: bool = False
-    """True where words carry any number of endings without a space: Turkish, Korean."""
-    scripts: tuple[str, ...] = ()
-    """What it is written in, by the first word of the Unicode names of its letters: ``LATIN``, ``CYRILLIC``."""
+_ADDED: list[tuple[str, Language]] = []
+"""What was taught at run time, in order; a plugin may do that, so it lives as long as the plugins do."""
 
 
 def add_language(code: str, language: Language) -> None:
-    """Teach the robust matcher a language, or replace what it knows of one."""
-    _table()[canonical_language(code)] = language
-    _listeners_changed()
+    """Teach the robust matcher a language, or replace what it knows of one.
+
+    Args:
+        code: Language tag.
+        language: Its words.
+    """
+    _ADDED.append((canonical_language(code), language))
 
 
 def load_languages(path: str | Path) -> list[str]:
@@ -105,8 +79,26 @@ def load_languages(path: str | Path) -> list[str]:
 
 
 def known_languages() -> Mapping[str, Language]:
-    """Every language the robust matcher knows, by code."""
-    return _table()
+    """Return every language the robust matcher knows, by tag."""
+    return LANGUAGES | dict(_ADDED)
+
+
+def known_as(tag: str) -> str | None:
+    """Return the tag under which a language is known: its own, or that without script and region; None for neither.
+
+    Args:
+        tag: Language tag.
+
+    >>> known_as("es-mx"), known_as("cn"), known_as("tlh")
+    ('es', 'zh', None)
+    """
+    known = known_languages()
+    return next((name for name in (canonical_language(tag), base_language(tag)) if name in known), None)
+
+
+def revision() -> int:
+    """Return a number that changes whenever a language is added: what is compiled from the table is kept by it."""
+    return len(_ADDED)
 
 
 def _fits(name: str, value: object) -> bool:
@@ -115,15 +107,3 @@ def _fits(name: str, value: object) -> bool:
     if name == "labels":
         return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
     return isinstance(value, list) and all(isinstance(v, str) for v in value)
-
-
-def _table() -> dict[str, Language]:
-    from parrot_adapters.evaluation.matching.language_data import LANGUAGES
-
-    return LANGUAGES
-
-
-def _listeners_changed() -> None:
-    from parrot_adapters.evaluation.matching.robust import forget_compiled
-
-    forget_compiled()

@@ -12,11 +12,12 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Mapping
 
+from parrot_adapters.evaluation.matching.denials import without_denied
 from parrot_adapters.evaluation.matching.option_text import find_option, is_option
 from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, tokens
-from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, forget_compiled, vocabulary
+from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
 
-__all__ = ["forget_compiled", "robust_choice"]
+__all__ = ["robust_choice"]
 
 API_FAILURE = "Failed to obtain answer via API"
 THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
@@ -56,8 +57,10 @@ class _Reading:
 
     def __init__(self, prediction: str, options: dict[str, str], language: str | None) -> None:
         said = _without_thoughts(prediction)
-        self.raw = said
-        self.text = clean(said)
+        self.said = said
+        cleaned = clean(said)
+        self.text = without_denied(cleaned, options, language)
+        self.raw = said if self.text == cleaned else self.text
         self.tokens = tokens(self.text)
         self.starts = [t.start for t in self.tokens]
         self.words = [t for t in self.tokens if t.is_word]
@@ -68,8 +71,10 @@ class _Reading:
         self.counts = not any(c.isdigit() for text in options.values() for c in clean(text))
 
     def choice(self) -> str | None:
-        if not self.words or API_FAILURE in self.raw:
+        if API_FAILURE in self.said:
             return None
+        if not self.words:  # nothing, or nothing but what is rejected: unless that is how an option reads
+            return is_option(self.said, self.options, self.language) if self.said.strip() else None
         return (
             self._whole()
             or self._boxed()
@@ -88,7 +93,7 @@ class _Reading:
         alone = self.words[0].text if len(self.words) == 1 else ""
         if alone in self.options:
             return alone
-        return is_option(self.raw, self.options, self.language) or self._label(alone)
+        return is_option(self.said, self.options, self.language) or self._label(alone)
 
     def _boxed(self) -> str | None:
         boxes = BOX.findall(self.raw)

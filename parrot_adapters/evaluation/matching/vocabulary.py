@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from parrot_adapters.evaluation.matching.languages import Language, known_languages
+from parrot_adapters.evaluation.matching.languages import Language, known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, script
 
-__all__ = ["Vocabulary", "forget_compiled", "vocabulary"]
+__all__ = ["Vocabulary", "vocabulary"]
 
 LONGEST_RUN = 40
 WORD_EDGE = r"[^\W_]"
@@ -47,15 +47,18 @@ class Vocabulary:
         return folded in self.fillers or (len(folded) <= LONGEST_RUN and self.filler_run.fullmatch(folded) is not None)
 
 
+def vocabulary(tag: str | None) -> Vocabulary:
+    """Return the compiled vocabulary of a language; of none in particular where its tag is None or not known.
+
+    Args:
+        tag: Language tag of the question; a region is left out where only the language is known.
+    """
+    return _compiled(tag and (known_as(tag) or tag), revision())
+
+
 @lru_cache(maxsize=64)
-def vocabulary(language: str | None) -> Vocabulary:
-    """The compiled vocabulary of a language; None where the reply's language is not known."""
+def _compiled(language: str | None, revision: int) -> Vocabulary:
     return Vocabulary(language)
-
-
-def forget_compiled() -> None:
-    """Compile again at the next use: the table of languages changed."""
-    vocabulary.cache_clear()
 
 
 def _folded(phrases: Iterable[str]) -> frozenset[str]:

@@ -9,14 +9,16 @@ from typing import Any
 
 from parrot_adapters.atomic_files import write_bytes, write_text
 from parrot_adapters.errors import MissingDependencyError, ParrotWarning
+from parrot_adapters.evaluation.answers.evaluate import Evaluation
+from parrot_adapters.evaluation.benchmark.protocols import protocol_named
 from parrot_adapters.evaluation.benchmark.published import published_scores
 from parrot_adapters.evaluation.benchmark.rows import PASS
 from parrot_adapters.evaluation.matching.extract_choice import ROBUST
 from parrot_adapters.evaluation.reports.figures import run_figures
-from parrot_adapters.evaluation.scores.choice_results import RunResult, confusion, routing
-from parrot_adapters.evaluation.scores.intervals_and_tests import Interval, clustered_interval
-from parrot_adapters.evaluation.scores.score_report import means
+from parrot_adapters.evaluation.scores.choice_result import REFERENCE
+from parrot_adapters.evaluation.scores.result import Result
 from parrot_adapters.pages import direction, flat, render_page, thumbnail
+from parrot_adapters.statistics import Interval, clustered_interval
 
 __all__ = ["write_report"]
 
@@ -24,43 +26,32 @@ RESAMPLES = 1000
 """For the intervals of one category in one language."""
 
 
-def write_report(result: RunResult, out: str | Path) -> None:
+def write_report(result: Result, run: Evaluation, out: str | Path) -> None:
     """Write ``report.html``, and its figures as PNG files beside it where matplotlib is installed.
 
     Args:
-        result: the scored run.
-        out: the run's directory.
+        result: Scores of the run.
+        run: The answered questions.
+        out: Directory of the run.
     """
-    report, chosen = result.report, result.run.config.matcher
-    robust = result.statistics[ROBUST]
-    scores = {"reference": report.reference, ROBUST: report.robust}
-    categories = _categories(result)
+    assert result.statistics is not None
+    bias = result.statistics.position_bias
     page = render_page(
-        "parrot_adapters.evaluation",
+        __package__,
         "choice.html",
-        config=result.run.config,
-        origin=flat(result.provenance()),
-        protocol=report.protocol,
-        unit=report.protocol.unit(report.benchmark),
-        matcher=chosen,
-        languages={name: subset.language for name, subset in report.subsets.items()},
-        names=list(report.subsets),
-        scores=scores,
-        chosen=result.scores,
-        analysis=result.analysis,
-        analyses={"reference": result.statistics["reference"], ROBUST: robust},
-        means={name: means(by_subset) for name, by_subset in scores.items()},
-        categories=categories,
+        config=run.config,
+        result=result,
+        origin=flat(result.origin()),
+        protocol=protocol_named(result.protocol),
+        languages={subset.name: language for language, subset in run.subsets.items()},
+        names=list(result.subsets),
+        analysis=result.statistics,
+        categories=_categories(result, run),
         confusion=_confusion(result),
-        letters=sorted({letter for bias in result.analysis.position_bias.values() for letter in bias.chosen}),
-        routing=routing(result.run),
-        option_scores=result.option_scores,
-        calibration=result.calibration,
-        fidelity=report.fidelity,
-        published=_published(result),
-        ours=_ours(result),
-        warnings=report.warnings,
-        data=_items(result),
+        letters=sorted({letter for found in bias.values() for letter in found.chosen}),
+        published=_published(run),
+        ours=list(result.matchers[REFERENCE].overall.values()),
+        data=_items(result, run),
     )
     write_text(Path(out) / "report.html", page)
     try:
@@ -73,24 +64,24 @@ def write_report(result: RunResult, out: str | Path) -> None:
         write_bytes(Path(out) / f"{name}.png", data)
 
 
-def _categories(result: RunResult) -> list[dict[str, Any]]:
+def _categories(result: Result, run: Evaluation) -> list[dict[str, Any]]:
     """Accuracy with interval by category and subset, for units by their base row."""
     found: dict[str, dict[str, Interval]] = {}
-    for name, score in result.scores.items():
-        labels = {row.index: row.label("category") for row in result.report.subsets[name].rows}
+    for subset in run.subsets.values():
+        labels = {row.index: row.label("category") for row in subset.rows}
         groups: dict[str, list[tuple[int, int]]] = {}
-        for unit, hit in score.hits.items():
+        for unit, hit in result.subsets[subset.name].hits.items():
             groups.setdefault(labels[unit] or "-", []).append((hit, unit % PASS))
         for category, pairs in groups.items():
             hits, questions = zip(*pairs, strict=True)
             interval = clustered_interval(hits, questions, resamples=RESAMPLES)
-            found.setdefault(category, {})[name] = interval
+            found.setdefault(category, {})[subset.name] = interval
     return [{"name": category, "cells": found[category]} for category in sorted(found)]
 
 
-def _confusion(result: RunResult) -> dict[str, dict[str, Any]]:
+def _confusion(result: Result) -> dict[str, dict[str, Any]]:
     tables = {}
-    for name, table in confusion(result).items():
+    for name, table in result.confusion.items():
         chosen = sorted({letter for counts in table.values() for letter in counts} | set(table), key=_letter_order)
         largest = max(count for counts in table.values() for count in counts.values())
         tables[name] = {"chosen": chosen, "rows": table, "largest": largest}
@@ -101,10 +92,9 @@ def _letter_order(letter: str) -> tuple[bool, str]:
     return letter == "-", letter
 
 
-def _published(result: RunResult) -> list[dict[str, Any]]:
+def _published(run: Evaluation) -> list[dict[str, Any]]:
     """Published rows, those of our protocol first."""
-    config = result.run.config
-    codes = [subset.language for subset in result.report.subsets.values()]
+    config, codes = run.config, list(run.subsets)
     rows = [
         {"row": row, "same": row.protocol == config.protocol, "cells": [row.scores.get(code) for code in codes]}
         for row in published_scores(config.benchmark)
@@ -112,18 +102,15 @@ def _published(result: RunResult) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda entry: (not entry["same"], -entry["row"].mean))
 
 
-def _ours(result: RunResult) -> list[float | None]:
-    return [score.overall for score in result.report.reference.values()]
-
-
-def _items(result: RunResult) -> dict[str, Any]:
+def _items(result: Result, run: Evaluation) -> dict[str, Any]:
     """What the browser of questions shows; texts stand once, pictures are small and stand once."""
     pictures: dict[str, int] = {}
     urls: list[str] = []
-    names = list(result.report.subsets)
+    names = [subset.name for subset in run.subsets.values()]
+    choices = {matcher: result.matchers[matcher].choices for matcher in (REFERENCE, ROBUST)}
     categories: dict[str, int] = {}
     items = []
-    for question, answer in zip(result.run.questions, result.run.answers, strict=True):
+    for question, answer in zip(run.questions, run.answers, strict=True):
         shown = []
         for text, digest in zip(question.pictures(), question.picture_hashes, strict=True):
             if digest not in pictures:
@@ -131,8 +118,8 @@ def _items(result: RunResult) -> dict[str, Any]:
                 urls.append(thumbnail(text))
             shown.append(pictures[digest])
         category = question.row.label("category") or "-"
-        reference = result.report.reference[question.subset].choices.get(question.index)
-        robust = result.report.robust[question.subset].choices.get(question.index)
+        reference = choices[REFERENCE][question.subset].get(question.index)
+        robust = choices[ROBUST][question.subset].get(question.index)
         said = answer.prediction if answer.scores is None else _likelihoods(answer.scores)
         items.append(
             [
@@ -147,13 +134,12 @@ def _items(result: RunResult) -> dict[str, Any]:
                 said,
             ]
         )
-    codes = [subset.language for subset in result.report.subsets.values()]
     return {
         "subsets": [
-            {"name": name, "lang": code, "dir": direction(code)} for name, code in zip(names, codes, strict=True)
+            {"name": name, "lang": code, "dir": direction(code)} for name, code in zip(names, run.subsets, strict=True)
         ],
         "categories": list(categories),
-        "matcher": result.run.config.matcher,
+        "matcher": result.matcher,
         "pictures": urls,
         "items": items,
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.atomic_files import write_text
-from parrot_adapters.evaluation.scores.comparison import Comparison
+from parrot_adapters.evaluation.scores.compare_results import Comparison
 from parrot_adapters.pages import direction, render_page
 
 __all__ = ["write_comparison"]
@@ -24,12 +24,12 @@ def write_comparison(comparison: Comparison, path: str | Path) -> None:
     rows = [*comparison.by_subset.items(), ("all languages", comparison.overall)]
     ends = [abs(end) for _, row in rows for end in (row.interval.low, row.interval.high)]
     page = render_page(
-        "parrot_adapters.evaluation",
+        __package__,
         "comparison.html",
         filters={"p": _p_value},
         a=str(a.path),
         b=str(b.path),
-        content=a.content,
+        result=a.result,
         rows=rows,
         holm=comparison.holm,
         scale=max(0.05, math.ceil(max(ends) * 20) / 20),
@@ -45,7 +45,7 @@ def _p_value(p: float) -> str:
 
 
 def _flipped(comparison: Comparison) -> dict[str, Any]:
-    matcher = str(comparison.a.content.get("matcher", "reference"))
+    matcher = comparison.a.result.matcher or "reference"
     before, after = comparison.a.rows(), comparison.b.rows()
     items = []
     for name, units in comparison.flipped.items():
@@ -55,7 +55,7 @@ def _flipped(comparison: Comparison) -> dict[str, Any]:
                 {
                     "subset": name,
                     "unit": unit,
-                    "gained": comparison.b.hits[name][unit] > comparison.a.hits[name][unit],
+                    "gained": bool(comparison.b.result.subsets[name].hits[unit]),  # and so not A's
                     "lang": one.get("language", ""),
                     "dir": direction(one.get("language", "")),
                     "prompt": one.get("prompt", ""),

@@ -14,8 +14,8 @@ from parrot_adapters.errors import MissingDependencyError
 from parrot_adapters.evaluation.matching.extract_choice import ROBUST
 
 if TYPE_CHECKING:
-    from parrot_adapters.evaluation.scores.choice_results import RunResult
-    from parrot_adapters.evaluation.scores.intervals_and_tests import Interval
+    from parrot_adapters.evaluation.scores.result import Result, Statistics
+    from parrot_adapters.statistics import Interval
 
 __all__ = ["run_figures"]
 
@@ -23,7 +23,7 @@ INK, GRID, REFERENCE, OURS = "#3b4252", "#d8dee9", "#3465a4", "#2e7d4f"
 COLUMNS = 3
 
 
-def run_figures(result: RunResult) -> dict[str, bytes]:
+def run_figures(result: Result) -> dict[str, bytes]:
     """PNG bytes by name, as far as they apply: accuracy, erosion, position_bias, calibration, routing.
 
     Raises:
@@ -33,14 +33,14 @@ def run_figures(result: RunResult) -> dict[str, bytes]:
         import matplotlib
     except ImportError as error:
         raise MissingDependencyError("figures need matplotlib\n  to do  pip install matplotlib") from error
-    draw: dict[str, Callable[[RunResult], Any]] = {"accuracy": _accuracy}
-    if result.analysis.erosion:
+    draw: dict[str, Callable[[Result], Any]] = {"accuracy": _accuracy}
+    if _chosen(result).erosion:
         draw["erosion"] = _erosion
-    if result.analysis.position_bias:
+    if _chosen(result).position_bias:
         draw["position_bias"] = _position_bias
-    if result.calibration:
+    if result.reliability:
         draw["calibration"] = _calibration
-    if _routed(result):
+    if result.routing:
         draw["routing"] = _routing
     made = {}
     style: dict[Any, Any] = {
@@ -58,34 +58,40 @@ def run_figures(result: RunResult) -> dict[str, bytes]:
     return made
 
 
+def _chosen(result: Result) -> Statistics:
+    assert result.statistics is not None  # every multiple-choice result has them
+    return result.statistics
+
+
 def _figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _accuracy(result: RunResult) -> Any:
-    names = list(result.report.subsets)
+def _accuracy(result: Result) -> Any:
+    names = list(result.subsets)
     figure = _figure(6.4, 1.2 + 0.42 * len(names))
     axis = figure.subplots()
     for kind, colour, shift in (("reference", REFERENCE, -0.14), (ROBUST, OURS, 0.14)):
-        intervals = [result.statistics[kind].intervals.get(name) for name in names]
+        intervals = [result.matchers[kind].statistics.intervals.get(name) for name in names]
         _whiskers(axis, intervals, colour, shift, f"{kind} matcher")
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.set_xlim(0, 100)
     axis.set_xlabel("accuracy in %, 95 % intervals over questions")
-    axis.set_title(f"{result.report.benchmark.stem}, protocol {result.report.protocol.name}", fontsize=10)
+    axis.set_title(f"{result.benchmark}, protocol {result.protocol}", fontsize=10)
     axis.grid(axis="x", color=GRID, linewidth=0.6)
     figure.legend(frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 
-def _erosion(result: RunResult) -> Any:
-    names = list(result.analysis.erosion)
+def _erosion(result: Result) -> Any:
+    lost = _chosen(result).erosion
+    names = list(lost)
     figure = _figure(6.4, 1.1 + 0.36 * len(names))
     axis = figure.subplots()
-    _whiskers(axis, [result.analysis.erosion[name].interval for name in names], REFERENCE, 0.0, "")
+    _whiskers(axis, list(lost.values()), REFERENCE, 0.0, "")
     axis.axvline(0, color=INK, linewidth=0.8)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
@@ -113,8 +119,8 @@ def _panels(names: Sequence[str], height: float) -> tuple[Any, list[Any]]:
     return figure, axes
 
 
-def _position_bias(result: RunResult) -> Any:
-    found = result.analysis.position_bias
+def _position_bias(result: Result) -> Any:
+    found = _chosen(result).position_bias
     figure, axes = _panels(list(found), 1.9)
     letters = sorted({letter for bias in found.values() for letter in bias.chosen})
     for axis, (name, bias) in zip(axes, found.items(), strict=False):
@@ -127,35 +133,29 @@ def _position_bias(result: RunResult) -> Any:
     return figure
 
 
-def _calibration(result: RunResult) -> Any:
-    figure, axes = _panels(list(result.calibration), 2.4)
-    for axis, (name, found) in zip(axes, result.calibration.items(), strict=False):
+def _calibration(result: Result) -> Any:
+    figure, axes = _panels(list(result.reliability), 2.4)
+    for axis, (name, bins) in zip(axes, result.reliability.items(), strict=False):
         axis.plot([0, 100], [0, 100], color=GRID, linewidth=1)
-        most = max(held.rows for held in found.bins)
-        axis.plot([100 * b.confidence for b in found.bins], [100 * b.accuracy for b in found.bins], color=REFERENCE)
+        most = max(held.rows for held in bins)
+        axis.plot([100 * b.confidence for b in bins], [100 * b.accuracy for b in bins], color=REFERENCE)
         axis.scatter(
-            [100 * b.confidence for b in found.bins],
-            [100 * b.accuracy for b in found.bins],
-            [12 + 80 * b.rows / most for b in found.bins],
+            [100 * b.confidence for b in bins],
+            [100 * b.accuracy for b in bins],
+            [12 + 80 * b.rows / most for b in bins],
             color=REFERENCE,
             alpha=0.8,
         )
         axis.set(xlim=(0, 103), ylim=(-3, 103), aspect="equal")
-        axis.set_title(f"{name}: ECE {100 * found.error:.1f}", fontsize=9)
+        axis.set_title(f"{name}: ECE {100 * result.calibration[name]:.1f}", fontsize=9)
     figure.supxlabel("confidence in the likeliest letter, %", fontsize=9)
     figure.supylabel("accuracy, %", fontsize=9)
     return figure
 
 
-def _routed(result: RunResult) -> dict[str, list[float]]:
-    from parrot_adapters.evaluation.scores.choice_results import routing
-
-    found = routing(result.run)
-    return found["subsets"] if found else {}  # type: ignore[return-value]
-
-
-def _routing(result: RunResult) -> Any:
-    weights = _routed(result)
+def _routing(result: Result) -> Any:
+    assert result.routing is not None
+    weights = result.routing.subsets
     experts = len(next(iter(weights.values())))
     figure = _figure(1.6 + 0.8 * experts, 1.0 + 0.36 * len(weights))
     axis = figure.subplots()

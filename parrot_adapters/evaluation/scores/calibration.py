@@ -7,24 +7,14 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
+from parrot_adapters.evaluation.scores.result import ReliabilityBin
+
 if TYPE_CHECKING:
     from parrot_adapters.evaluation.answers.evaluate import Evaluation
 
-__all__ = ["Bin", "Calibration", "calibration", "calibration_of"]
+__all__ = ["Calibration", "calibration", "calibration_of"]
 
 BINS = 10
-
-
-class Bin(NamedTuple):
-    """The rows whose confidence lies between two tenths."""
-
-    low: float
-    high: float
-    rows: int
-    confidence: float
-    """Mean confidence of these rows."""
-    accuracy: float
-    """Share of these rows whose likeliest letter is right."""
 
 
 class Calibration(NamedTuple):
@@ -32,7 +22,7 @@ class Calibration(NamedTuple):
 
     error: float
     """Expected calibration error: mean distance of confidence and accuracy over rows (arXiv 1706.04599)."""
-    bins: tuple[Bin, ...]
+    bins: tuple[ReliabilityBin, ...]
 
 
 def calibration(pairs: Sequence[tuple[float, bool]], bins: int = BINS) -> Calibration:
@@ -45,7 +35,9 @@ def calibration(pairs: Sequence[tuple[float, bool]], bins: int = BINS) -> Calibr
     for confidence, right in pairs:
         held.setdefault(min(bins - 1, int(confidence * bins)), []).append((confidence, right))
     made = tuple(
-        Bin(place / bins, (place + 1) / bins, len(rows), fmean(c for c, _ in rows), fmean(r for _, r in rows))
+        ReliabilityBin(
+            place / bins, (place + 1) / bins, len(rows), fmean(c for c, _ in rows), fmean(r for _, r in rows)
+        )
         for place, rows in sorted(held.items())
     )
     return Calibration(sum(b.rows * abs(b.confidence - b.accuracy) for b in made) / len(pairs), made)

@@ -10,52 +10,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from parrot_adapters.evaluation.answers.reply_text import without_thoughts
-from parrot_adapters.evaluation.matching.languages import canonical_language, known_languages
+from parrot_adapters.evaluation.matching.languages import known_as, known_languages
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, script, tokens
+from parrot_adapters.evaluation.scores.result import Fidelity
+from parrot_adapters.language_tags import base_language
 
-__all__ = ["Detector", "Fidelity", "in_script", "language_fidelity"]
+__all__ = ["Detector", "in_script", "language_fidelity"]
 
 Detector = Callable[[str], str | None]
 """A text's language code, or None where it is not sure."""
 SCRIPT = "script"
 LEAST_LETTERS = 3
 """Replies with fewer, option letters aside, are too short; one character of a script without spaces is enough."""
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How many replies to one language's questions are in that language."""
-
-    kept: int
-    other: int
-    abstained: int
-    """Too short to tell, or the detector was not sure."""
-    by: str
-    """``script``, or the detector's name."""
-    shared_script: tuple[str, ...]
-    """Other languages of the run that the script does not tell from this one."""
-    verdicts: Mapping[int, bool | None]
-    """By row."""
-
-    @property
-    def rate(self) -> float | None:
-        """The share in the asked language, of the replies that could be told."""
-        told = self.kept + self.other
-        return self.kept / told if told else None
-
-    def as_json(self) -> dict[str, object]:
-        """All but the verdicts, as plain objects."""
-        return {
-            "rate": self.rate,
-            "kept": self.kept,
-            "other": self.other,
-            "abstained": self.abstained,
-            "by": self.by,
-            "shared_script": list(self.shared_script),
-        }
 
 
 def language_fidelity(
@@ -77,7 +45,9 @@ def language_fidelity(
         counts = Counter(verdicts.values())
         shared = tuple(code for code in replies if code != language and set(_scripts(code)) & set(scripts))
         by = name if detector else SCRIPT
-        found[language] = Fidelity(counts[True], counts[False], counts[None], by, shared, verdicts)
+        told = counts[True] + counts[False]
+        rate = counts[True] / told if told else None
+        found[language] = Fidelity(rate, counts[True], counts[False], counts[None], by, shared, verdicts)
     return found
 
 
@@ -116,9 +86,9 @@ def _verdict(text: str | None, language: str, detector: Detector | None) -> bool
     if not verdict or detector is None:
         return verdict
     heard = detector(said)
-    return None if heard is None else canonical_language(heard) == canonical_language(language)
+    return None if heard is None else base_language(heard) == base_language(language)
 
 
 def _scripts(language: str) -> tuple[str, ...]:
-    entry = known_languages().get(canonical_language(language))
-    return entry.scripts if entry else ()
+    known = known_as(language)
+    return known_languages()[known].scripts if known else ()

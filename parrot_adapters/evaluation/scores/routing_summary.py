@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
+
+from parrot_adapters.evaluation.scores.result import RoutingUse
 
 if TYPE_CHECKING:
     from parrot_adapters.evaluation.answers.evaluate import Evaluation
 
-__all__ = ["routing_statistics"]
+__all__ = ["routing_statistics", "routing_use"]
 
 
 def routing_statistics(run: Evaluation) -> dict[str, Any] | None:
@@ -25,3 +29,28 @@ def routing_statistics(run: Evaluation) -> dict[str, Any] | None:
 
     seen = RoutingStatistics.of_rows(torch.tensor([weights for _, weights in routed]), [x for x, _ in routed])
     return {**seen.to_dict(), "flags": seen.flags()}
+
+
+def routing_use(run: Evaluation) -> RoutingUse | None:
+    """Return mean routing weights by subset and by category, and statistics of it all; None without an adapter.
+
+    Args:
+        run: The answered questions.
+    """
+    routed = [(q, a.routing) for q, a in zip(run.questions, run.answers, strict=True) if a.routing is not None]
+    if not routed:
+        return None
+    by_subset: dict[str, list[list[float]]] = {}
+    by_category: dict[str, list[list[float]]] = {}
+    for question, weights in routed:
+        by_subset.setdefault(question.subset, []).append(weights)
+        by_category.setdefault(question.row.label("category") or "-", []).append(weights)
+    return RoutingUse(
+        {name: _mean(rows) for name, rows in by_subset.items()},
+        {name: _mean(by_category[name]) for name in sorted(by_category)},
+        routing_statistics(run),
+    )
+
+
+def _mean(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(fmean(values) for values in zip(*rows, strict=True))

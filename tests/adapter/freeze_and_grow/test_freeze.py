@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import parrot_adapters as pa
-from parrot_adapters.adapter import freeze_routing as freeze
+from parrot_adapters.adapter import fold_experts as freeze
 from parrot_adapters.core import Routing
 from parrot_adapters.errors import CheckpointError, ConfigError
 

@@ -1,0 +1,1 @@
+"""How a record becomes a dialogue. Nothing here knows where records come from."""

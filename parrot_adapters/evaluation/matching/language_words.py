@@ -1,0 +1,42 @@
+"""What the robust matcher knows of one language: the fields, without any language's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Language"]
+
+
+@dataclass(frozen=True)
+class Language:
+    """Words with which a language announces, names or refuses an answer. Case, accents and spacing do not matter."""
+
+    answer: tuple[str, ...] = ()
+    """Words before an answer: "answer", "correct option"."""
+    option: tuple[str, ...] = ()
+    """Words beside a letter: "option" in "option B", "şıkkı" in "B şıkkı"."""
+    fillers: tuple[str, ...] = ()
+    """Words between the answer word and the letter: "is", "the", "clearly"."""
+    refusals: tuple[str, ...] = ()
+    """Phrases that mean "I will not, or cannot, say"."""
+    negations: tuple[str, ...] = ()
+    """Words before a letter that strike it out: "not" in "not A, but B"."""
+    denials: tuple[str, ...] = ()
+    """Words behind a letter or an option that strike it out: "is wrong", "değil"."""
+    joiners: tuple[str, ...] = ()
+    """Words that put two letters side by side: "or" in "A or B"."""
+    articles: tuple[str, ...] = ()
+    """Words an answer may put before an option's text, or leave away."""
+    words: tuple[str, ...] = ()
+    """One-letter words that look like an option letter: "A" in "A dog"."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Other signs for the option letters: ``{"ب": "B"}``."""
+    prefixes: tuple[str, ...] = ()
+    """What the language writes glued before a noun: the Arabic article and prepositions."""
+    endings: tuple[str, ...] = ()
+    """Endings an option's text may take without becoming another word: the plural "s"."""
+    suffixing: bool = False
+    """True where words carry any number of endings without a space: Turkish, Korean."""
+    scripts: tuple[str, ...] = ()
+    """What it is written in, by the first word of the Unicode names of its letters: ``LATIN``, ``CYRILLIC``."""
