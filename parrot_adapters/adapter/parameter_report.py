@@ -43,17 +43,9 @@ def print_report(report: Mapping[str, Mapping[str, int]], title: str) -> None:
     """Print it as a table."""
     from parrot_adapters.console import Table, show
 
-<<<<<<< HEAD
-    table = Table("part", title=title)
-    for column in ("parameters", "trainable"):
-        table.add_column(column, justify="right")
+    rows = []
     for part, counts in report.items():
-        table.add_row(part, f"{counts['parameters']:,}", f"{counts['trainable']:,}")
-        for place, parameters in counts.items():
-            if place not in ("parameters", "trainable"):
-                table.add_row(f"  {place.replace('_', ' ')}", f"{parameters:,}", "")
-    Console().print(table)
-=======
-    rows = [(part, f"{counts['parameters']:,}", f"{counts['trainable']:,}") for part, counts in report.items()]
+        rows.append((part, f"{counts['parameters']:,}", f"{counts['trainable']:,}"))
+        places = [name for name in counts if name not in ("parameters", "trainable")]
+        rows += [(f"  {place.replace('_', ' ')}", f"{counts[place]:,}", "") for place in places]
     show(Table(("part", "parameters", "trainable"), rows, title=title))
->>>>>>> main
