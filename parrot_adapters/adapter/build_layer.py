@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.core import AlignmentLayer, LayerExperts
-from parrot_adapters.core.layer_experts import SUFFIX
+from parrot_adapters.core.layer_experts import SUFFIX, LayerExpert
 from parrot_adapters.errors import ConfigError, PluginError, explain, suggest
 from parrot_adapters.plugins import Component, blaming, manager
 
@@ -70,10 +70,8 @@ def stored_features(weights: Mapping[str, Tensor]) -> Features:
     """What :func:`build_layer` takes as ``features``, of a layer whose state dict is known and whose host is not."""
     prefix, end = "layer_experts.", f"{SUFFIX}.compress"
     paths = [name[len(prefix) : -len(end)] for name in weights if name.startswith(prefix) and name.endswith(end)]
-    return {
-        path: tuple(weights[f"{prefix}{path}{SUFFIX}.{name}"].shape[-1] for name in ("compress", "down"))
-        for path in paths
-    }
+    found = {path: [weights[f"{prefix}{path}{SUFFIX}.{name}"] for name in LayerExpert.per_expert] for path in paths}
+    return {path: (compress.shape[-1], down.shape[-1]) for path, (compress, down) in found.items()}
 
 
 def _given(features: Features | None) -> Features:

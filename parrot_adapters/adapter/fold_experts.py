@@ -89,11 +89,13 @@ def freeze_routing(
         shares = _as_weights(weights, layer.num_experts)
     if layer.top_k is not None:
         shares = keep_top_k(Routing(shares[None], shares[None]), layer.top_k).weights[0]
-    folded = None if layer.experts is None else fold_experts(layer.experts, shares)
-    inside = None if layer.layer_experts is None else fold_experts(layer.layer_experts, shares)
-    assert inside is None or isinstance(inside, LayerExperts)
-    compared = [] if folded is None else [verify(layer.experts, folded, shares)]
-    compared += [] if inside is None else [verify_inside(layer.layer_experts, inside, shares)]
+    folded, inside, compared = None, None, []
+    if layer.experts is not None:
+        folded = fold_experts(layer.experts, shares)
+        compared.append(verify(layer.experts, folded, shares))
+    if layer.layer_experts is not None:
+        inside = fold_inside(layer.layer_experts, shares)
+        compared.append(verify_inside(layer.layer_experts, inside, shares))
     difference, bound = max(compared)
     config = freeze_config(stored.config, folded, inside)
     done = Frozen(
@@ -139,7 +141,8 @@ def require_foldable(adapter: str | Path) -> None:
 
 def _fold_evenly(layer: AlignmentLayer) -> None:
     """Whether experts fold does not depend on the weights, so any will tell."""
-    fold_experts(layer.experts, torch.full((layer.num_experts,), 1 / layer.num_experts))
+    if layer.experts is not None:  # those inside layers always do
+        fold_experts(layer.experts, torch.full((layer.num_experts,), 1 / layer.num_experts))
 
 
 def fold_experts(experts: nn.Module, weights: Tensor) -> nn.Module:
@@ -162,6 +165,13 @@ def fold_experts(experts: nn.Module, weights: Tensor) -> nn.Module:
         )
     with torch.random.fork_rng(devices=[]):
         folded: nn.Module = fold(weights)
+    return folded.to(next(experts.parameters()).dtype).requires_grad_(False).eval()
+
+
+def fold_inside(experts: LayerExperts, weights: Tensor) -> LayerExperts:
+    """As :func:`fold_experts`, for the experts inside the layers."""
+    with torch.random.fork_rng(devices=[]):
+        folded = experts.folded(weights)
     return folded.to(next(experts.parameters()).dtype).requires_grad_(False).eval()
 
 

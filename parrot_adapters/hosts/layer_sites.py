@@ -103,7 +103,7 @@ def _linear_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for path, found in module.named_modules():
         if any(path.startswith(prefix) for prefix in inside):
             continue  # peft's own A and B, and the base layer, which comes under the name it had
-        base = found.get_base_layer() if _is_peft(found) else found  # type: ignore[operator]
+        base = found.get_base_layer() if _is_peft(found) else found
         if _is_linear(base):
             yield path, base
 
