@@ -293,3 +293,35 @@ def test_parameters_are_counted_by_place(host, family) -> None:
         assert counts["layers"] == sum(p.numel() for p in handle.module.layer_experts.parameters())
         assert sum(counts[place] for place in places) == counts["parameters"]
         handle.detach()
+
+
+class Int8Linear(torch.nn.Module):
+    """As libraries of quantised weights have them: no ``nn.Linear``, nothing to train, sizes by name."""
+
+    def __init__(self, linear: torch.nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.scale = float(linear.weight.detach().abs().max()) / 127
+        self.register_buffer("weight", (linear.weight.detach() / self.scale).round().to(torch.int8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(x, self.weight.to(x.dtype) * self.scale)
+
+
+@pytest.mark.parametrize("family", ["llava"], indirect=True)
+def test_quantised_layers(host, family, inputs) -> None:
+    """The base layer stays as it is; gradients reach the experts through it."""
+    for attention in (layer.self_attn for layer in host.model.language_model.layers):
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            setattr(attention, name, Int8Linear(getattr(attention, name)))
+    bare = logits(host, inputs)
+    handle = pa.attach(host, adapter(family))
+    assert torch.equal(logits(host, inputs), bare)
+    trained(handle)
+    assert not torch.equal(logits(host, inputs)[:2], bare[:2])
+    assert torch.equal(logits(host, inputs)[2], bare[2])
+    handle.freeze_host()
+    host(**inputs).logits[:, -1].square().sum().backward()
+    assert all(p.grad is not None for p in handle.module.layer_experts.at("layers.0.self_attn.q_proj").parameters())
+    handle.detach()
+    assert torch.equal(logits(host, inputs), bare)
