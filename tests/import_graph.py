@@ -15,11 +15,14 @@ from pathlib import Path
 LIBRARY = "parrot_adapters"
 
 
-def import_statements(source: str, *, types_too: bool = False) -> Iterator[tuple[str, str | None]]:
+def import_statements(
+    source: str, *, package: str | None = None, types_too: bool = False
+) -> Iterator[tuple[str, str | None]]:
     """(module, name or None) of every import in some source, lazy ones too.
 
     Args:
         source: Python text.
+        package: dotted name of the package that relative imports start from; without it they are an error.
         types_too: whether imports under ``if TYPE_CHECKING`` count.
     """
     todo: list[ast.AST] = [ast.parse(source)]
@@ -28,12 +31,19 @@ def import_statements(source: str, *, types_too: bool = False) -> Iterator[tuple
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            yield from ((node.module or "", alias.name) for alias in node.names)
+            yield from ((_absolute(node, package), alias.name) for alias in node.names)
         elif isinstance(node, ast.If) and not types_too and "TYPE_CHECKING" in ast.unparse(node.test):
             todo.extend(node.orelse)
         else:
             todo.extend(ast.iter_child_nodes(node))
+
+
+def _absolute(node: ast.ImportFrom, package: str | None) -> str:
+    if not node.level:
+        return node.module or ""
+    assert package is not None, "imports are absolute"
+    above = package.split(".")
+    return ".".join([*above[: len(above) + 1 - node.level], *([node.module] if node.module else [])])
 
 
 @dataclass(frozen=True)
@@ -49,11 +59,16 @@ class ImportGraph:
     exports: dict[str, dict[str, str]]
 
     @classmethod
-    def of(cls, root: Path) -> ImportGraph:
-        """The graph of the package in a folder."""
+    def of(cls, root: Path, package: str | None = None) -> ImportGraph:
+        """The graph of the package in a folder.
+
+        Args:
+            root: the folder.
+            package: name under which it is installed; that of the folder by default.
+        """
         sources, exports = {}, {}
         for path in sorted(root.rglob("*.py")):
-            name = _dotted(path.relative_to(root.parent))
+            name = _dotted(Path(package or root.name) / path.relative_to(root))
             sources[name] = path.read_text("utf-8")
             if path.name == "__init__.py":
                 stub = path.with_suffix(".pyi")
@@ -67,11 +82,15 @@ class ImportGraph:
         return {
             module: {
                 target
-                for imported, name in import_statements(source)
+                for imported, name in import_statements(source, package=self.package_of(module))
                 if (target := self.home(imported, name)) is not None and target != module
             }
             for module, source in self.sources.items()
         }
+
+    def package_of(self, module: str) -> str:
+        """The package a module is in; a package is its own."""
+        return module if module in self.exports else module.rpartition(".")[0]
 
     def home(self, imported: str, name: str | None) -> str | None:
         """The module of the library that an import reaches; None for other libraries."""

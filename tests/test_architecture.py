@@ -28,7 +28,7 @@ PUBLIC = (
     "parrot_adapters.statistics",
     "parrot_adapters.plugins",
     "parrot_adapters.errors",
-    "parrot_adapters.plugins.examples",
+    "parrot_adapters.examples",
     "parrot_adapters.cli.commands",
     "parrot_adapters.console",
     "parrot_adapters.statistics",
@@ -49,6 +49,7 @@ ORDER = (
     "pages",
     "core",
     "plugins",
+    "examples",
     "testing",
     "hosts",
     "adapter",
@@ -213,6 +214,14 @@ def test_no_circle_of_files(graph):
     lazy = "def later():\n    from parrot_adapters.core.layer import AlignmentLayer"
     bitten = planted(graph, "parrot_adapters.core.ragged", lazy)
     assert any({"parrot_adapters.core.layer", "parrot_adapters.core.ragged"} <= set(c) for c in bitten.circles())
+
+
+def test_no_circle_of_recipes():
+    recipes = ImportGraph.of(ROOT / "recipes", "parrot_recipes")
+    assert recipes.circles() == []
+    lazy = "def later():\n    from .quickstart import command"
+    bitten = planted(recipes, "parrot_recipes.emoji.console", lazy)
+    assert ["parrot_recipes.emoji.console", "parrot_recipes.emoji.quickstart"] in bitten.circles()
 
 
 def test_types_may_look_up(graph):

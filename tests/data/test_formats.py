@@ -89,6 +89,7 @@ def test_video(written, tmp_path):
 
 
 def test_images_are_looked_for_where_the_settings_say(written, tmp_path):
+    (tmp_path / "pics").mkdir()
     (user, _) = opened(written([llava("<image>", "x", image="p.png")]), images=str(tmp_path / "pics"))[0].turns
     assert user.parts[0].path == str(tmp_path / "pics" / "p.png")
 
@@ -97,6 +98,7 @@ def test_images_are_looked_for_where_the_settings_say(written, tmp_path):
 
 
 def test_sharegpt4v(written, tmp_path):
+    (tmp_path / "root").mkdir()
     record = llava("Describe this.\n<image>", "A dog.", image="sam/images/sa_1.jpg", system="Be exact.")
     mixture = opened(written([record]), images=str(tmp_path / "root"))
     assert mixture.sources[0].format == "sharegpt4v"

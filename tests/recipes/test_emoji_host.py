@@ -7,7 +7,10 @@ import sys
 
 import pytest
 import torch
-from parrot_recipes.emoji import art, benchmark_files, features, host, vision
+from parrot_adapters.evaluation.answers.store.evaluate import evaluate
+from parrot_adapters.evaluation.answers.store.option_scorer import OptionScorer
+from parrot_adapters.evaluation.answers.store.transformers_host import EvaluationHost
+from parrot_recipes.emoji import art, benchmark_files, evaluation, features, host, vision
 from parrot_recipes.emoji.batches import IGNORE, encode_samples
 from parrot_recipes.emoji.concepts import select_concepts
 from parrot_recipes.emoji.languages import BY_CODE, LANGUAGES
@@ -21,9 +24,6 @@ import parrot_adapters as pa
 from parrot_adapters.analysis.benchmark_samples import benchmark_questions
 from parrot_adapters.errors import ConfigError, ParrotWarning, PluginError
 from parrot_adapters.evaluation import EvaluationConfig
-from parrot_adapters.evaluation.answers.evaluate import evaluate
-from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
-from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.hosts.load_host import load_host, load_model, load_processor
 
 ANIMALS = select_concepts(("animal",), max_words=1, limit=12)
@@ -171,3 +171,27 @@ def test_lost_weights_are_not_made_up(saved, tmp_path):
     )
     with pytest.raises(ConfigError, match=r"weights are not in its files(.|\n)*projector"):
         load_model(str(tmp_path))
+
+
+@torch.inference_mode()
+def test_options_that_share_their_question_score_as_if_each_were_asked_alone(saved):
+    _, built = saved
+    questions, vocabulary = make_questions(ANIMALS)[:3], Vocabulary(load_tokenizer())
+    shown = torch.randn(3, 9, 1280, generator=torch.Generator().manual_seed(0))
+    handle = pa.attach(
+        built, pa.AdapterConfig(num_experts=2, expert_hidden_size=4), processor=vocabulary.tokenizer
+    )  # reads the question, and changes pictures once its weights are moved
+    with handle:
+        torch.nn.init.normal_(handle.module.experts.down, generator=torch.Generator().manual_seed(1))
+        scores = evaluation._option_scores(built, ANIMALS, questions, shown, "ru", vocabulary, 9)
+        for place, question in enumerate(questions):
+            for number, option in enumerate(question.options):
+                sample = encode_samples(vocabulary, ANIMALS, [(option, "ru")], 9)
+                logits = built(
+                    input_ids=sample.input_ids, attention_mask=sample.attention_mask, pixel_values=shown[[place]]
+                ).logits
+                answered = sample.labels[0, 1:] != IGNORE
+                likelihood = logits[0, :-1].log_softmax(-1)[answered, sample.labels[0, 1:][answered]]
+                assert_close(scores[place, number], likelihood.mean(), atol=1e-4, rtol=0)
+    bare = evaluation._option_scores(built, ANIMALS, questions, shown, "ru", vocabulary, 9)
+    assert (bare - scores).abs().max() > 1e-3  # the adapter was heard

@@ -244,3 +244,23 @@ def test_half_precision_learns_as_float32_does(packaged):
     with Compute("cpu", "bfloat16").autocast():
         broken = losses_of(text_model, tokenizer, Compute("cpu", "bfloat16"))
     assert broken[-1] > whole[-1] + 0.05
+
+
+def test_frozen_weights_rounded_once_give_the_same_bits(packaged):
+    text_model, tokenizer = load_text_model_and_tokenizer("random")
+    tower = load_features(load_concepts()[:4], grid=2, views=1, seed=0).tower(2)
+    vocabulary = Vocabulary(tokenizer)
+    host = build_host(tower, text_model, image=vocabulary.image)
+    ids = torch.tensor([vocabulary.prompt("tr", 4)])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(1, 4, 1280)}
+    half, before = Compute("cpu", "bfloat16"), {name: p.clone() for name, p in host.named_parameters()}
+    with half.autocast():
+        expected = host(**inputs).logits
+        with half.frozen_linears(host):
+            assert torch.equal(host(**inputs).logits, expected)
+            rounded = {name for name, p in host.named_parameters() if p.dtype == torch.bfloat16}
+    assert "model.language_model.layers.0.mlp.up_proj.weight" in rounded
+    assert not any("multi_modal_projector" in name or "embed" in name or "lm_head" in name for name in rounded)
+    assert all(torch.equal(p, before[name]) for name, p in host.named_parameters())
+    with Compute().frozen_linears(host):
+        assert not any(p.dtype == torch.bfloat16 for p in host.parameters())

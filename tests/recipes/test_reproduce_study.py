@@ -25,7 +25,7 @@ from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from parrot_recipes.emoji.training import TrainingSet
 from parrot_recipes.emoji.workers import Workers
 from parrot_recipes.reproduce import cells, report, results, search, study
-from parrot_recipes.reproduce.arms import ARMS, GROUPS, arm_named
+from parrot_recipes.reproduce.arms import ARMS, GROUPS, REMEDIES, arm_named
 from parrot_recipes.reproduce.cells import Cell, CellResult, FingerprintedSet, same_data
 from parrot_recipes.reproduce.conclusion import conclusions
 from parrot_recipes.reproduce.presets import MAIN, PRESETS, preset
@@ -62,7 +62,7 @@ def test_candidates_say_when_they_are_larger():
 
 
 def test_every_group_is_tuned_by_one_of_its_arms():
-    assert {arm.group for arm in ARMS} == set(GROUPS)
+    assert {arm.group for arm in (*ARMS, *REMEDIES)} == set(GROUPS)
     for group, key in GROUPS.items():
         assert arm_named(key).group == group
 
@@ -98,7 +98,7 @@ def drawn(setting, *, multilingual=0.5, kind=FingerprintedSet, disturb=False):
 
 
 def result(key, data="d", host="h", answers=()):
-    return CellResult(key, tuple(answers), 0, data, host, (), {}, {})
+    return CellResult(key, tuple(answers), 0, 0, None, data, host, (), {}, {}, {})
 
 
 def test_the_fingerprint_covers_samples_and_pictures(setting):
@@ -202,6 +202,9 @@ def made_up(key, accuracy, seed, looked=None):
     ]
     return {
         "parameters": 0 if key in ("none", "stage-1") else 202_752,
+        "trained": 0 if key == "stage-1" else 400_000,
+        "rate": None if key == "stage-1" else 1e-3,
+        "text": {},
         "data": "" if key == "stage-1" else f"data-{seed}",
         "host": f"host-{seed}",
         "losses": [] if key == "stage-1" else [2.0, 1.0],
@@ -241,7 +244,7 @@ def test_what_is_finished_can_be_read_without_training(tmp_path, ran):
     working.run(working.cells(MAIN, 0, few, rates))
     working.run(working.cells(MAIN, 1, few, rates))
     working.run(working.cells(MAIN, 2, few[:2], rates))  # killed before its third arm
-    assert working.finished(rates) == {MAIN: (("none", "dense", "single"), (0, 1))}
+    assert working.finished(rates) == [(MAIN, ("none", "dense", "single"), (0, 1))]
     reader = stub(tmp_path, trains=False)
     assert len(reader.run(reader.cells(MAIN, 1, few, rates))) == 4
     count = len(ran)
@@ -292,11 +295,11 @@ def test_a_cell_that_cannot_be_written_leaves_nothing(tmp_path):
 
 def test_rates_are_chosen_on_validation_cells_of_one_seed(tmp_path, ran):
     rates, tuning = stub(tmp_path).choose_rates()
-    assert set(rates) == set(GROUPS)
+    assert set(rates) == {arm.group for arm in ARMS}  # groups of arms that this study runs
     assert set(rates.values()) == {2e-3}  # the best of what `ran` makes up, with neighbours on both sides
     assert {cell.art for cell in ran} == {"validation"}
     assert {cell.config.seed for cell in ran} == {0}
-    assert {cell.key for cell in ran} == set(GROUPS.values())
+    assert {cell.key for cell in ran} == {GROUPS[group] for group in rates}
     assert all(set(grid) == {1e-3, 2e-3, 4e-3} for grid in tuning.values())
 
 
