@@ -27,6 +27,13 @@ PLACEMENTS = {
     "both": "at the projector and inside the layers, with one routing",
 }
 
+LAYER_DEFAULTS: Mapping[str, Any] = {
+    "placement": "projector",
+    "layer_rank": 8,
+    "layer_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
+    "layers": "all",
+}
+
 TEXT_SCOPES = {
     "first-turn": "the text of the first user turn; the same in training and inference, whatever was answered",
     "reference": "all text that is not a label in training, the whole prompt at inference: the original's behaviour",
@@ -95,9 +102,7 @@ class AdapterConfig:
     seed: Annotated[int, WholeNumber(0, 2**63 - 1, in_words="2**63 - 1")] = 0
     placement: Annotated[str, OneOf(PLACEMENTS)] = "projector"
     layer_rank: Annotated[int, WholeNumber(1)] = 8
-    layer_modules: Annotated[list[str], Names()] = field(
-        default_factory=lambda: ["q_proj", "k_proj", "v_proj", "o_proj"]
-    )
+    layer_modules: Annotated[list[str], Names()] = field(default_factory=lambda: list(LAYER_DEFAULTS["layer_modules"]))
     layers: Annotated[str | list[int], AllOrNumbers()] = "all"
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
@@ -131,8 +136,15 @@ class AdapterConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary that JSON can hold."""
-        return asdict(self)
+        """A plain dictionary that JSON can hold.
+
+        The settings of experts inside the layers are in it where any of them is set: without them it is what releases
+        write and read that know no such experts.
+        """
+        values = asdict(self)
+        if all(values[name] == default for name, default in LAYER_DEFAULTS.items()):
+            return {name: value for name, value in values.items() if name not in LAYER_DEFAULTS}
+        return values
 
 
 def _scale_faults(config: AdapterConfig) -> list[str]:

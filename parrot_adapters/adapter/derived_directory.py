@@ -76,7 +76,7 @@ def write_derived(
                 "format_version": derived.format_version,
                 "library_version": version("parrot_adapters"),
                 "base_model_name_or_path": stored.base_model or NAMELESS,
-                "adapter": derived.stored_settings(),
+                "adapter": config.to_dict(),
                 "plugins": [p for p in described["plugins"] if used.get(p["kind"], p["name"]) == p["name"]],
                 "files": {name: file_digest(staging / name) for name in described["files"]},
                 "derived": dict(how),

@@ -64,7 +64,7 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
         "library_version": version("parrot_adapters"),
         "base_model_name_or_path": snapshot.base_model or NAMELESS,
         "module": snapshot.weights is not None,
-        "adapter": snapshot.stored_settings(),
+        "adapter": snapshot.config.to_dict(),
         "chat_format": snapshot.chat.to_dict(),
         "host": dict(snapshot.host),
         "plugins": [dict(used) for used in snapshot.plugins],

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PLUGIN_KEYS", "AdapterSnapshot", "plugins_used"]
 
-LAYER_SETTINGS = ("placement", "layer_rank", "layer_modules", "layers")  # of AdapterConfig, since format version 2
 PLUGIN_KEYS = ("kind", "name", "plugin", "distribution", "version")
 
 
@@ -49,13 +48,8 @@ class AdapterSnapshot:
 
     @property
     def format_version(self) -> int:
-        """The version of the format that can hold it; see ``adapter_files.py``."""
-        return 1 if self.config.placement == "projector" else 2
-
-    def stored_settings(self) -> dict[str, Any]:
-        """Its settings as its format has them: version 1 knows of no layers."""
-        settings = self.config.to_dict()
-        return settings if self.format_version > 1 else {k: v for k, v in settings.items() if k not in LAYER_SETTINGS}
+        """The first version of the format that can hold it; see ``adapter_files.py``."""
+        return 2 if "placement" in self.config.to_dict() else 1
 
 
 def plugins_used(
