@@ -179,7 +179,7 @@ def grow_adapter(
 
 
 @torch.no_grad()
-def verify(old: AlignmentLayer, new: AlignmentLayer, width: int) -> float:
+def verify(old: AlignmentLayer, new: AlignmentLayer, width: int | None = None) -> float:
     """Largest difference between the answers of two layers on random pictures and prompts of known languages.
 
     Experts inside a language model's layers are asked for what they add to random inputs of theirs.
@@ -187,11 +187,15 @@ def verify(old: AlignmentLayer, new: AlignmentLayer, width: int) -> float:
     Args:
         old: before.
         new: after.
-        width: D.
+        width: D; None reads it off the experts at the projector.
 
     Raises:
         CheckpointError: beyond rounding.
     """
+    if width is None:
+        if old.experts is None:
+            raise ConfigError("a layer without experts at the projector does not show its width")
+        width = next(p.shape[-1] for p in old.experts.parameters() if p.ndim == 3)  # (E, F, D)
     generator = torch.Generator().manual_seed(0)
     parts = [part for part in (old.experts, old.layer_experts) if part is not None]
     dtype = next(p.dtype for part in parts for p in part.parameters())

@@ -210,7 +210,21 @@ def _read_config(directory: Path) -> dict[str, Any]:
                 to_do="upgrade parrot_adapters",
             )
         )
+    _require_what_the_version_is_for(path, described)
     absent = [key for key in ("adapter", "host", "files") if not isinstance(described.get(key), dict)]
     if absent:
         raise CheckpointError(f"{path} lacks {', '.join(absent)}")
     return described
+
+
+def _require_what_the_version_is_for(path: Path, described: Mapping[str, Any]) -> None:
+    """Refuse a later version without what it was made for: adapters are written in the first that can hold them."""
+    settings = described.get("adapter")
+    if described["format_version"] > 1 and isinstance(settings, Mapping) and "placement" not in settings:
+        raise CheckpointError(
+            explain(
+                f"{path} has format version 2, which is for experts inside the layers, and no settings of any.",
+                made_by=f"parrot_adapters {described.get('library_version')}",
+                to_do="upgrade parrot_adapters, or copy the file again",
+            )
+        )
