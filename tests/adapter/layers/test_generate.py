@@ -83,6 +83,8 @@ def test_decoding_agrees_however_it_is_done(attached, inputs, family) -> None:
         {"prefill_chunk_size": 5},
         {"prefill_chunk_size": 8},
     ):
+        if "prefill_chunk_size" in options and "test_chunked_prefill" in family.known:
+            continue
         with attached.disabled():
             same = torch.allclose(logits_of(), logits_of(**options), rtol=1e-3, atol=1e-3)
         if same:

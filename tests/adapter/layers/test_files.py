@@ -19,7 +19,7 @@ from parrot_adapters.analysis.explain import PromptInputs, explain
 from parrot_adapters.core import LayerExperts
 from parrot_adapters.errors import CheckpointError, ConfigError
 
-FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format_1"
+FORMAT_1 = Path(__file__).parents[2] / "fixtures" / "format_1"
 FORMS: list[dict[str, Any]] = [
     {"expert_options": {"shared_rank": 2}},
     {"placement": "both", "layers": [1], "layer_modules": ["v_proj", "down_proj"]},
