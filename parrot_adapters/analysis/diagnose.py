@@ -21,7 +21,7 @@ from parrot_adapters.core.ragged import item_mean
 from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 from parrot_adapters.core.types import IGNORED
-from parrot_adapters.errors import ConfigError, HostError
+from parrot_adapters.errors import ConfigError, HostError, explain
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -177,11 +177,20 @@ def diagnose(
         progress: Function that is called after every sample with numbers done and total.
 
     Raises:
-        ConfigError: No samples, or only some have options.
+        ConfigError: No samples, or only some have options; or experts that stand inside the layers alone, where visual
+            tokens do not change at the projector, which is what is looked at here.
         HostError: A sample without an image.
     """
     if not samples:
         raise ConfigError("there is nothing to diagnose on: no samples")
+    if handle.require_module().experts is None:
+        raise ConfigError(
+            explain(
+                "diagnose looks at visual tokens at the projector, and this adapter leaves them as they are there.",
+                given="placement='layers'",
+                to_do="explain shows what its routing and each expert do to the answer",
+            )
+        )
     if score is None and any(sample.options for sample in samples):
         if not all(sample.options for sample in samples):
             raise ConfigError("either all samples have options, or none")

@@ -132,7 +132,7 @@ def explain(handle: Attachment, prompts: Sequence[PromptInputs], *, decode: Call
                 if other is not prompt:
                     about.swapped[other.label] = _swapped(handle, prompt, mine, theirs[1])
     config = handle.config
-    return Explanation(config.router, config.expert, handle.require_module().num_experts, seen)
+    return Explanation(config.router, config.expert_kind, handle.require_module().num_experts, seen)
 
 
 Run = tuple[Tensor, Pass]  # (V,) log-probabilities, and the pass

@@ -79,11 +79,22 @@ def ablated(handle: Attachment, expert: int) -> Iterator[None]:
         weights[:, expert] = 0
         return (tokens, offsets, routing._replace(weights=weights), *rest)
 
-    hook = handle.require_module().experts.register_forward_pre_hook(remove)
+    def remove_inside(module: object, args: tuple[Any, ...], aligned: Aligned) -> Aligned:
+        weights = aligned.routing.weights.clone()
+        weights[:, expert] = 0
+        return aligned._replace(routing=aligned.routing._replace(weights=weights))
+
+    layer = handle.require_module()
+    hooks = []
+    if layer.experts is not None:
+        hooks.append(layer.experts.register_forward_pre_hook(remove))
+    if layer.layer_experts is not None:  # they get the routing that the layer answers with
+        hooks.append(layer.register_forward_hook(remove_inside))
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager

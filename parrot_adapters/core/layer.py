@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.core.layer_experts import LayerExperts
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.router_answer import can_be_read, check_form, check_values
@@ -33,16 +34,20 @@ class AlignmentLayer(nn.Module):
     Args:
         summary: Module ``(tokens, offsets, cls) -> (I, D)`` that makes one vector of each item.
         router: Module ``RoutingInputs -> Routing``.
-        experts: Module ``(tokens, offsets, routing) -> (N, D)``.
+        experts: Module ``(tokens, offsets, routing) -> (N, D)``; None leaves the tokens as they come, so that the
+            routing serves ``layer_experts`` alone.
         num_experts: Number of experts E, which the router must answer for.
         top_k: Number of weights kept for each item, 1 to E, renormalised to sum to one; None (default) keeps all.
         residual_scale: Factor of the visual tokens as they came (default 1).
         moe_scale: Factor of the experts' mixture (default 1).
+        layer_experts: Experts inside the layers of the model that reads the tokens, mixed by the same routing; None
+            (default) means that there are none. They are kept here and run there:
+            :func:`token_weights` turns the routing into what they need.
         part_names: Names of ``summary``, ``router`` and ``experts`` in error messages; None (default) takes their
             classes.
 
     Raises:
-        ConfigError: ``top_k`` outside 1..E.
+        ConfigError: ``top_k`` outside 1..E, or no experts anywhere.
     """
 
     def __init__(
@@ -50,17 +55,20 @@ class AlignmentLayer(nn.Module):
         *,
         summary: nn.Module,
         router: nn.Module,
-        experts: nn.Module,
+        experts: nn.Module | None,
         num_experts: int,
         top_k: int | None = None,
         residual_scale: float = 1.0,
         moe_scale: float = 1.0,
+        layer_experts: LayerExperts | None = None,
         part_names: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         if top_k is not None and not 1 <= top_k <= num_experts:
             raise ConfigError(f"top_k={top_k} must lie between 1 and num_experts={num_experts} (None keeps all)")
-        self.summary, self.router, self.experts = summary, router, experts
+        if experts is None and layer_experts is None:
+            raise ConfigError("an AlignmentLayer needs experts, at the projector or inside the layers")
+        self.summary, self.router, self.experts, self.layer_experts = summary, router, experts, layer_experts
         self.num_experts, self.top_k = num_experts, top_k
         self.residual_scale, self.moe_scale = residual_scale, moe_scale
         self.part_names = dict(part_names or {})
@@ -98,7 +106,7 @@ class AlignmentLayer(nn.Module):
             RoutingError: The router answered wrongly (shapes, types; on a CPU and in the first passes elsewhere also
                 values that are no shares), the experts returned a wrong shape, or one of the parts failed.
         """
-        num_items, dtype = offsets.numel() - 1, self._dtype(tokens)
+        num_items = offsets.numel() - 1
         if num_items == 0:
             nothing = tokens.new_zeros(0, self.num_experts, dtype=torch.float32)
             return Aligned(self._tied(tokens), Routing(nothing, nothing))
@@ -117,7 +125,13 @@ class AlignmentLayer(nn.Module):
         routing = self._checked(routed, inputs)
         if self.top_k is not None:
             routing = keep_top_k(routing, self.top_k)
-        mixed = self._run("experts", tokens.to(dtype), offsets, routing)
+        return Aligned(self._mixed(tokens, offsets, routing), routing)
+
+    def _mixed(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
+        """(N, D) -> (N, D)"""
+        if self.experts is None:
+            return tokens
+        mixed = self._run("experts", tokens.to(self._dtype(self.experts, tokens)), offsets, routing)
         if not isinstance(mixed, Tensor):
             raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
         if mixed.shape != tokens.shape:
@@ -125,18 +139,19 @@ class AlignmentLayer(nn.Module):
         # The residual never leaves the host's dtype, so the identity is exact whatever the adapter's dtype.
         aligned = self.residual_scale * tokens + (self.moe_scale * mixed).to(tokens.dtype)
         if routing.abstain is not None:
-            per_token = routing.routes_tokens(num_items)
+            per_token = routing.routes_tokens(offsets.numel() - 1)
             untouched = routing.abstain if per_token else spread(routing.abstain, offsets, tokens.shape[0])  # (N,)
             aligned = torch.where(untouched[:, None], tokens, aligned)
-        return Aligned(aligned, routing)
+        return aligned
 
     def _tied(self, tokens: Tensor) -> Tensor:
         """No tokens at all, with every parameter in their graph: no rank of a distributed run waits for another."""
         trained = [p.flatten()[:0].to(tokens.dtype).sum() for p in self.parameters() if p.requires_grad]
         return tokens + torch.stack(trained).sum() if trained and torch.is_grad_enabled() else tokens
 
-    def _dtype(self, tokens: Tensor) -> torch.dtype:
-        floating = (p.dtype for p in self.experts.parameters() if p.is_floating_point())
+    @staticmethod
+    def _dtype(experts: nn.Module, tokens: Tensor) -> torch.dtype:
+        floating = (p.dtype for p in experts.parameters() if p.is_floating_point())
         return next(floating, tokens.dtype)
 
     def _run(self, part: str, *args: Any) -> Any:
