@@ -79,6 +79,8 @@ class AdapterConfig:
         for name in ("router_options", "expert_options", "host_options"):
             # A copy of its own, in the form JSON gives back (tuples become lists), so that a round trip is exact.
             object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
+        for name in ("residual_scale", "moe_scale"):  # a whole number beyond 64 bits is none to torch
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
