@@ -47,6 +47,7 @@ __all__ = [
     "check_file",
     "find_file",
     "read_tensors",
+    "require_usable",
     "save_tensors",
     "staging_directory",
     "write_config",
@@ -184,6 +185,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = load_file(path)
     except Exception as error:  # safetensors' own, and whatever torch says of types that it does not know
         raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
+    require_usable(tensors, path)
+    return tensors
+
+
+def require_usable(tensors: Mapping[str, Tensor], named: object) -> None:
+    """Refuse weights that nothing can be computed with.
+
+    Args:
+        tensors: The weights by name.
+        named: What holds them, for messages.
+
+    Raises:
+        CheckpointError: NaN, infinity, or floating-point types that nothing computes in.
+    """
     foreign = [
         f"{name}: {str(value.dtype).removeprefix('torch.')}"
         for name, value in tensors.items()
@@ -192,7 +207,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if foreign:
         raise CheckpointError(
             explain(
-                f"{path} holds weights of a type that an adapter cannot compute in.",
+                f"{named} holds weights of a type that an adapter cannot compute in.",
                 where=", ".join(foreign[:5]),
                 known=", ".join(str(dtype).removeprefix("torch.") for dtype in COMPUTED_IN),
             )
@@ -201,9 +216,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if broken:
         raise CheckpointError(
             explain(
-                f"{path} holds NaN or infinite weights.",
+                f"{named} holds NaN or infinite weights.",
                 where=", ".join(broken[:5]),
                 to_do="the training run diverged before it was saved; use an earlier checkpoint",
             )
         )
-    return tensors
