@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from import_graph import ImportGraph, room_of
+from support.import_graph import ImportGraph, room_of
 from torch import nn
 
 ROOT = Path(__file__).parent.parent
@@ -229,6 +229,21 @@ def test_no_circle_of_recipes():
 def test_types_may_look_up(graph):
     typed = "if TYPE_CHECKING:\n    from parrot_adapters.training import train"
     assert planted(graph, "parrot_adapters.hosts.host_spec", typed).upward(ORDER) == []
+
+
+def unmirrored(folders: set[str], rooms: set[str]) -> set[str]:
+    """Folders of tests that are no room's, and rooms that have no folder of tests."""
+    shared = {"support", "miniatures", "fixtures", "gpu", "docs", "recipes"}
+    return (folders - shared) ^ rooms
+
+
+def test_tests_mirror_the_rooms():
+    folders, rooms = (
+        {path.parent.name for path in (ROOT / root).glob(f"*/{pattern}")}
+        for root, pattern in (("tests", "*.py"), ("parrot_adapters", "__init__.py"))
+    )
+    assert unmirrored(folders, rooms) == set()
+    assert unmirrored(folders | {"attic"}, rooms | {"cellar"}) == {"attic", "cellar"}
 
 
 def test_contributing_tells_the_order():

@@ -114,7 +114,7 @@ NOT_LEARNED = [{"loss": False}, {"weight": 0}, {"weight": 0.0}, {"loss_weight": 
 
 @pytest.mark.parametrize("mark", NOT_LEARNED)
 def test_a_marked_answer_is_read_but_not_learned(tmp_path: Path, mark: dict) -> None:
-    from chat_processors import llava as processor
+    from support.chat_processors import llava as processor
 
     shown = processor()
     marked = chat("one", answer("WRONG", **mark), "two", answer("good", weight=1))
