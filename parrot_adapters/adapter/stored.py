@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -135,8 +136,8 @@ def read_adapter(directory: Path) -> StoredAdapter:
 
 def _trace(directory: Path) -> dict[str, tuple[int, ...]]:
     """What changes where a save replaces an adapter: which files there are, waiting ones too, and since when."""
-    found = {}
-    for name in (CONFIG, *HASHED):
+    found: dict[str, tuple[int, ...]] = {}
+    for name in (CONFIG, *HASHED) if os.path.isdir(directory) else ():
         path = directory / name
         for file in (path, *path.parent.glob(f".{path.name}.*")):
             try:
@@ -219,9 +220,11 @@ def _form(tensor: Tensor) -> str:
 
 def _read_config(directory: Path) -> dict[str, Any]:
     path = directory / CONFIG
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for a name that no file can have
         there = (
-            ", ".join(sorted(p.name for p in directory.iterdir())[:8]) if directory.is_dir() else "no such directory"
+            ", ".join(sorted(p.name for p in directory.iterdir())[:8])
+            if os.path.isdir(directory)
+            else "no such directory"
         )
         raise CheckpointError(
             explain(f"{directory} is not an adapter directory: no {CONFIG}.", found=there or "an empty directory")
