@@ -118,9 +118,9 @@ def require_plausible(reference: ReferenceConfig, tensors: int, tower_tensors: i
     """
     text, vision = reference.values, reference.vision
     declared = {
-        "num_hidden_layers": (text.get("num_hidden_layers", 1), tensors),
+        "num_hidden_layers": (text.get("num_hidden_layers") or 1, tensors),
         "num_experts": (text["num_experts"], tensors),
-        "num_hidden_layers of the vision tower": (vision.get("num_hidden_layers", 1), tensors + tower_tensors),
+        "num_hidden_layers of the vision tower": (vision.get("num_hidden_layers", 12), tensors + tower_tensors),
     }
     beyond = {
         name: f"{many} declared, {held} tensors in the files" for name, (many, held) in declared.items() if many > held
@@ -219,7 +219,7 @@ def _unsupported(values: Mapping[str, Any]) -> list[str]:
     if not isinstance(weight, int | float) or abs(weight) > LARGEST:
         found.append(f"moe_weight is {weight!r}, not a number")
     for key in WHOLE:
-        if not _is_whole(values.get(key, 1)):
+        if values.get(key) is not None and not _is_whole(values[key]):
             found.append(f"{key} is {values[key]!r}, not a whole number of at least 1")
     return found
 
