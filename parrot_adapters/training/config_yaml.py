@@ -40,7 +40,7 @@ class CoreLoader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > limit("yaml_depth"):
             what = f"more than {limit('yaml_depth')} levels (PARROT_LIMIT_YAML_DEPTH sets the limit)"
-            raise yaml.MarkedYAMLError(problem=what, problem_mark=self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=self.peek_event().start_mark)
         found = super().compose_node(parent, index)
         self.depth -= 1
         return found
