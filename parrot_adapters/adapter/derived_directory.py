@@ -25,7 +25,7 @@ from parrot_adapters.adapter.model_card import read_card, updated_card, write_ca
 from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.bounded_json import read_json_object
 from parrot_adapters.digests import file_digest
-from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.errors import CheckpointError, explain, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,9 @@ def write_derived(
     Raises:
         CheckpointError: ``out`` holds something, or cannot be written.
     """
-    if _holds_something(out):
+    with writing(out):
+        in_use = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if in_use:
         raise CheckpointError(explain(f"{out} exists already.", to_do="name a directory that does not exist"))
     described = read_json_object(stored.directory / CONFIG)
     names = [name for name in HASHED if name in described["files"]]
@@ -87,12 +89,5 @@ def write_derived(
             }
             write_card(staging, updated_card(read_card(stored.directory), replace(stored, config=config), how))
             write_config(described, staging / CONFIG)
-    except OSError as error:
-        raise CheckpointError(explain(f"cannot write {out}.", because=error)) from error
-
-
-def _holds_something(out: Path) -> bool:
-    try:
-        return out.exists() and (not out.is_dir() or any(out.iterdir()))
     except OSError as error:
         raise CheckpointError(explain(f"cannot write {out}.", because=error)) from error

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from parrot_adapters.adapter.adapter_files import CONFIG, WEIGHTS
 from parrot_adapters.atomic_files import write_json
 from parrot_adapters.bounded_json import read_json_object
-from parrot_adapters.errors import CheckpointError, ConfigError, explain
+from parrot_adapters.errors import CheckpointError, ConfigError, explain, writing
 
 if TYPE_CHECKING:
     from parrot_adapters.core import RoutingStatistics
@@ -80,10 +80,8 @@ def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -
             language: {"weights": list(one.weights), "decisions": one.decisions} for language, one in stored.items()
         },
     }
-    try:
+    with writing(directory / FILE):
         write_json(directory / FILE, described, indent=2)
-    except OSError as error:
-        raise CheckpointError(explain(f"cannot write {directory / FILE}.", because=error)) from error
     return stored
 
 

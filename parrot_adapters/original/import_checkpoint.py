@@ -26,7 +26,7 @@ from parrot_adapters.adapter.attach import attach_layer
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.original_names import from_reference, to_reference
 from parrot_adapters.atomic_files import appearing_directory
-from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.errors import CheckpointError, explain, writing
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import find_parts
 from parrot_adapters.hosts.weight_files import WeightFiles, write_shards
@@ -103,7 +103,9 @@ def import_reference(
             written then.
     """
     source, destination = Path(source), Path(destination)
-    if _holds_something(destination):
+    with writing(destination):
+        in_use = destination.exists() and (not destination.is_dir() or any(destination.iterdir()))
+    if in_use:
         raise CheckpointError(
             explain(f"{destination} exists already and is not empty.", to_do="name another directory, or remove it")
         )
@@ -112,13 +114,6 @@ def import_reference(
         return _import(source, destination, reference, progress or (lambda done, total: None), shard_bytes)
     except OSError as error:
         raise CheckpointError(explain(f"{source} could not be imported.", because=error)) from error
-
-
-def _holds_something(destination: Path) -> bool:
-    try:
-        return destination.exists() and (not destination.is_dir() or any(destination.iterdir()))
-    except OSError as error:
-        raise CheckpointError(explain(f"cannot write {destination}.", because=error)) from error
 
 
 def _import(

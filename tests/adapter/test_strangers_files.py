@@ -305,3 +305,12 @@ def test_names_that_no_file_can_have(full, tmp_path):
         full.save_pretrained(tmp_path / ("x" * 300))
     with pytest.raises(CheckpointError):
         pa.load_adapter(full.model, tmp_path / ("x" * 300))
+
+
+def test_an_error_of_the_disk_is_told_as_one_of_the_library(tmp_path):
+    from parrot_adapters.errors import TrainingError, writing
+
+    with pytest.raises(TrainingError, match=r"cannot write there(.|\n)*No space left"), writing("there", TrainingError):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(ValueError, match="mine"), writing("there"):
+        raise ValueError("mine")
