@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.tiers import late_unless
 from torch import nn
 
 from parrot_adapters import core
@@ -236,7 +237,9 @@ HEALTHY = [
 ]
 
 
-@pytest.mark.parametrize("factory", HEALTHY)
+@pytest.mark.parametrize(
+    "factory", late_unless([WordByWord, Sparsemax, TopK, PerToken, ByLanguage, HEALTHY[-1]], HEALTHY)
+)
 def test_traits_are_found_out_when_nothing_is_declared(factory):
     with examples(5):
         check_router(factory)
