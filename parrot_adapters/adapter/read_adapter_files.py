@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +21,21 @@ from parrot_adapters.adapter.adapter_files import (
     PEFT_TYPE,
     PROJECTOR,
     WEIGHTS,
+    check_config,
     check_file,
     find_file,
     read_tensors,
 )
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.snapshot import PLUGIN_KEYS, AdapterSnapshot
+from parrot_adapters.bounded_json import read_json, read_json_object
 from parrot_adapters.errors import CheckpointError, ConfigError, HostMismatchError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import structure_differences
 from parrot_adapters.hosts.hub_name import as_hub_name
 from parrot_adapters.hosts.lora import lora_arguments
+from parrot_adapters.limits import limit
+from parrot_adapters.plugins.kinds import KINDS
 
 __all__ = ["StoredAdapter", "read_adapter", "require_same_tensors"]
 
@@ -105,11 +111,44 @@ class StoredAdapter(AdapterSnapshot):
 
 
 def read_adapter(directory: Path) -> StoredAdapter:
-    """Read and check an adapter directory.
+    """Read and check an adapter directory; where it is being replaced, the new adapter is waited for.
 
     Raises:
         CheckpointError: Not an adapter's directory, damaged, of a newer format, or holding NaN.
     """
+    end = time.monotonic() + limit("save_seconds")
+    while True:
+        before = _trace(directory)
+        try:
+            found = _read_once(directory)
+        except CheckpointError:
+            if _trace(directory) == before or time.monotonic() > end:
+                raise
+        else:
+            if _trace(directory).get(CONFIG) == before.get(CONFIG):
+                return found
+            if time.monotonic() > end:
+                raise CheckpointError(
+                    explain(f"the adapter in {directory} was replaced while it was read.", to_do="read it again")
+                )
+        time.sleep(0.02)
+
+
+def _trace(directory: Path) -> dict[str, tuple[int, ...]]:
+    """What changes where a save replaces an adapter: which files there are, waiting ones too, and since when."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name in (CONFIG, *HASHED) if os.path.isdir(directory) else ():
+        path = directory / name
+        for file in (path, *path.parent.glob(f".{path.name}.*")):
+            try:
+                here = file.stat()
+            except OSError:
+                continue
+            found[str(file.relative_to(directory))] = (here.st_ino, here.st_size, here.st_mtime_ns)
+    return found
+
+
+def _read_once(directory: Path) -> StoredAdapter:
     described = _read_config(directory)
     digests = {name: digest for name, digest in described["files"].items() if name in HASHED}
     files = {name: find_file(directory / name, digest) for name, digest in digests.items()}
@@ -130,7 +169,7 @@ def read_adapter(directory: Path) -> StoredAdapter:
     try:
         config = AdapterConfig.from_dict(described["adapter"])
         chat = ChatFormat.from_dict(described.get("chat_format", {}))
-        plugins = [{key: used[key] for key in PLUGIN_KEYS} for used in described.get("plugins", [])]
+        plugins = _plugins(described.get("plugins", []))
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(explain(f"{directory / CONFIG} cannot be understood.", because=error)) from error
     return StoredAdapter(
@@ -141,7 +180,7 @@ def read_adapter(directory: Path) -> StoredAdapter:
         plugins=plugins,
         weights=read_tensors(files[WEIGHTS]) if WEIGHTS in files else None,
         projector=read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
-        lora_config=json.loads(files[LORA_CONFIG].read_text("utf-8")) if LORA_CONFIG in files else None,
+        lora_config=read_json_object(files[LORA_CONFIG]) if LORA_CONFIG in files else None,
         lora=read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
         directory=directory,
     )
@@ -181,17 +220,16 @@ def _form(tensor: Tensor) -> str:
 
 def _read_config(directory: Path) -> dict[str, Any]:
     path = directory / CONFIG
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for a name that no file can have
         there = (
-            ", ".join(sorted(p.name for p in directory.iterdir())[:8]) if directory.is_dir() else "no such directory"
+            ", ".join(sorted(p.name for p in directory.iterdir())[:8])
+            if os.path.isdir(directory)
+            else "no such directory"
         )
         raise CheckpointError(
             explain(f"{directory} is not an adapter directory: no {CONFIG}.", found=there or "an empty directory")
         )
-    try:
-        described = json.loads(path.read_text("utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(explain(f"{path} is not valid JSON.", because=error)) from error
+    described = read_json(path)
     if not isinstance(described, dict) or described.get("peft_type") != PEFT_TYPE:
         given = described.get("peft_type") if isinstance(described, dict) else type(described).__name__
         raise CheckpointError(
@@ -214,6 +252,9 @@ def _read_config(directory: Path) -> dict[str, Any]:
     absent = [key for key in ("adapter", "host", "files") if not isinstance(described.get(key), dict)]
     if absent:
         raise CheckpointError(f"{path} lacks {', '.join(absent)}")
+    check_config(described, path)
+    if because := _misshapen(described):
+        raise CheckpointError(explain(f"{path} cannot be understood.", because=because))
     return described
 
 
@@ -228,3 +269,31 @@ def _require_what_the_version_is_for(path: Path, described: Mapping[str, Any]) -
                 to_do="upgrade parrot_adapters, or copy the file again",
             )
         )
+
+
+def _misshapen(described: Mapping[str, Any]) -> str | None:
+    """What of a config has a form that nothing here means."""
+    host, files = described["host"], described["files"]
+    if not all(isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) for digest in files.values()):
+        return "files must map names to SHA-256 digests"
+    if not isinstance(host.get("model_type"), str):
+        return "host.model_type must be text"
+    width = host.get("width")
+    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width < 2**31:
+        return "host.width must be a whole number of at least 1"
+    return None
+
+
+def _plugins(given: Any) -> list[dict[str, Any]]:
+    """The plugins that a config names.
+
+    Raises:
+        ConfigError: It is no list of mappings from :data:`PLUGIN_KEYS` to texts.
+    """
+    used = given if isinstance(given, list) and all(isinstance(one, dict) for one in given) else [{}]
+    found = [{key: one.get(key) for key in PLUGIN_KEYS} for one in used]
+    for one in found:
+        texts = all(value is None or isinstance(value, str) for value in one.values())
+        if not texts or one["kind"] not in KINDS or one["name"] is None or one["plugin"] is None:
+            raise ConfigError(f"plugins must be a list of mappings with {', '.join(PLUGIN_KEYS)}")
+    return found

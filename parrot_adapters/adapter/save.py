@@ -18,6 +18,7 @@ from parrot_adapters.adapter.adapter_files import (
     WEIGHTS,
     save_tensors,
     staging_directory,
+    write_config,
 )
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.adapter.snapshot import AdapterSnapshot
@@ -38,9 +39,9 @@ def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
     Raises:
         CheckpointError: The directory cannot be written.
     """
-    if directory.exists() and not directory.is_dir():
-        raise CheckpointError(f"cannot save to {directory}: it is a file")
     try:
+        if directory.exists() and not directory.is_dir():
+            raise CheckpointError(f"cannot save to {directory}: it is a file")
         directory.parent.mkdir(parents=True, exist_ok=True)
         with staging_directory(directory) as staging:
             _write(snapshot, staging)
@@ -70,4 +71,4 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
         "plugins": [dict(used) for used in snapshot.plugins],
         "files": {name: file_digest(staging / name) for name in HASHED if (staging / name).is_file()},
     }
-    (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_config(described, staging / CONFIG)
