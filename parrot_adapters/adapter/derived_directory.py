@@ -19,7 +19,7 @@ from parrot_adapters.adapter.adapter_files import (
     save_tensors,
     write_config,
 )
-from parrot_adapters.adapter.build_layer import build_layer
+from parrot_adapters.adapter.build_layer import build_layer, stored_features
 from parrot_adapters.adapter.fitting_layer import fitting_layer
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.atomic_files import appearing_directory
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from parrot_adapters.adapter.config import AdapterConfig
-    from parrot_adapters.adapter.stored import StoredAdapter
+    from parrot_adapters.adapter.read_adapter_files import StoredAdapter
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = ["stored_layer", "write_derived"]
@@ -44,7 +44,7 @@ def stored_layer(stored: StoredAdapter) -> AlignmentLayer:
         CheckpointError: the weights do not fit the config, or there are none.
     """
     weights = stored.require_weights()
-    build = partial(build_layer, stored.config, stored.host["width"])
+    build = partial(build_layer, stored.config, stored.host["width"], stored_features(weights))
     layer = fitting_layer(build, stored.config, weights, stored.directory / WEIGHTS)
     dtypes = {value.dtype for value in weights.values() if value.is_floating_point()}
     return layer.to(dtypes.pop()) if len(dtypes) == 1 else layer
@@ -79,7 +79,9 @@ def write_derived(
                     shutil.copyfile(find_file(stored.directory / name, described["files"][name]), staging / name)
             save_tensors(weights, staging / WEIGHTS)
             used = {"router": config.router, "expert": config.expert, "summary": config.summary}
+            derived = replace(stored, config=config)
             described |= {
+                "format_version": derived.format_version,
                 "library_version": version("parrot_adapters"),
                 "base_model_name_or_path": stored.base_model or NAMELESS,
                 "adapter": config.to_dict(),
@@ -87,7 +89,7 @@ def write_derived(
                 "files": {name: file_digest(staging / name) for name in names},
                 "derived": dict(how),
             }
-            write_card(staging, updated_card(read_card(stored.directory), replace(stored, config=config), how))
+            write_card(staging, updated_card(read_card(stored.directory), derived, how))
             write_config(described, staging / CONFIG)
     except OSError as error:
         raise CheckpointError(explain(f"cannot write {out}.", because=error)) from error

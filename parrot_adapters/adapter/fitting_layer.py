@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from parrot_adapters.adapter.stored import require_same_tensors
+from parrot_adapters.adapter.read_adapter_files import require_same_tensors
 from parrot_adapters.errors import CheckpointError, PluginError, explain
 
 if TYPE_CHECKING:

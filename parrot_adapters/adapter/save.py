@@ -8,7 +8,6 @@ from pathlib import Path
 
 from parrot_adapters.adapter.adapter_files import (
     CONFIG,
-    FORMAT_VERSION,
     HASHED,
     LORA,
     LORA_CONFIG,
@@ -61,7 +60,7 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
         save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
     described = {
         "peft_type": PEFT_TYPE,
-        "format_version": FORMAT_VERSION,
+        "format_version": snapshot.format_version,
         "library_name": "parrot_adapters",
         "library_version": version("parrot_adapters"),
         "base_model_name_or_path": snapshot.base_model or NAMELESS,

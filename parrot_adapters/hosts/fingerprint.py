@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from parrot_adapters.digests import bytes_digest
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.sampled_places import sampled_places
 
@@ -34,18 +34,15 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
     weights = dict(projector) if projector is not None else ({} if module is None else module.state_dict())
     embedding = parts.base.get_input_embeddings().weight.detach()
     rows = sampled_places(embedding.shape[0], SAMPLED_ROWS)
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(_bytes(weights[name]))
-    digest.update(_bytes(embedding[rows.to(embedding.device)]))
+    pieces = [piece for name in sorted(weights) for piece in (name.encode(), _bytes(weights[name]))]
+    pieces.append(_bytes(embedding[rows.to(embedding.device)]))
     return {
         "architecture": type(parts.outer).__name__,
         "model_type": parts.model_type,
         "width": parts.width,
         "projector": {name: list(value.shape) for name, value in sorted(weights.items())},
         "vocabulary": embedding.shape[0],
-        "weights": digest.hexdigest(),
+        "weights": bytes_digest(pieces),
         "language_model": _language_model(parts),
     }
 
@@ -69,16 +66,16 @@ def _language_model(parts: HostParts) -> str | None:
     module = parts.module(parts.language_model)
     if module is None:
         return None
-    digest = hashlib.sha256()
+    pieces = []
     for name, value in sorted(module.named_parameters()):
         if ".lora_" in name:  # an adapter's, not the host's
             continue
         if value.is_meta or not value.is_floating_point():
             return None
-        digest.update(name.replace(".base_layer.", ".").encode())
+        pieces.append(name.replace(".base_layer.", ".").encode())
         picked = sampled_places(value.numel(), SAMPLED_VALUES)
-        digest.update(_bytes(value.detach().flatten()[picked.to(value.device)]))
-    return digest.hexdigest()
+        pieces.append(_bytes(value.detach().flatten()[picked.to(value.device)]))
+    return bytes_digest(pieces)
 
 
 def _bytes(tensor: Tensor) -> bytes:
