@@ -258,6 +258,19 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return described
 
 
+def _require_what_the_version_is_for(path: Path, described: Mapping[str, Any]) -> None:
+    """Refuse a later version without what it was made for: adapters are written in the first that can hold them."""
+    settings = described.get("adapter")
+    if described["format_version"] > 1 and isinstance(settings, Mapping) and "placement" not in settings:
+        raise CheckpointError(
+            explain(
+                f"{path} has format version 2, which is for experts inside the layers, and no settings of any.",
+                made_by=f"parrot_adapters {described.get('library_version')}",
+                to_do="upgrade parrot_adapters, or copy the file again",
+            )
+        )
+
+
 def _misshapen(described: Mapping[str, Any]) -> str | None:
     """What of a config has a form that nothing here means."""
     host, files = described["host"], described["files"]
@@ -284,16 +297,3 @@ def _plugins(given: Any) -> list[dict[str, Any]]:
         if not texts or one["kind"] not in KINDS or one["name"] is None or one["plugin"] is None:
             raise ConfigError(f"plugins must be a list of mappings with {', '.join(PLUGIN_KEYS)}")
     return found
-
-
-def _require_what_the_version_is_for(path: Path, described: Mapping[str, Any]) -> None:
-    """Refuse a later version without what it was made for: adapters are written in the first that can hold them."""
-    settings = described.get("adapter")
-    if described["format_version"] > 1 and isinstance(settings, Mapping) and "placement" not in settings:
-        raise CheckpointError(
-            explain(
-                f"{path} has format version 2, which is for experts inside the layers, and no settings of any.",
-                made_by=f"parrot_adapters {described.get('library_version')}",
-                to_do="upgrade parrot_adapters, or copy the file again",
-            )
-        )
