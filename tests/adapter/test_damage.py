@@ -276,9 +276,9 @@ def test_loading_onto_an_attached_host(kit, host, small, saved):
 
 def test_the_check_bites_without_checksums(kit, host, saved, monkeypatch):
     """A loader that trusts files lets the flipped byte in."""
-    from parrot_adapters.adapter import stored
+    from parrot_adapters.adapter import read_adapter_files
 
-    monkeypatch.setattr(stored, "check_file", lambda path, digest: None)
+    monkeypatch.setattr(read_adapter_files, "check_file", lambda path, digest: None)
     flip_a_byte(kit, saved)
     with pytest.raises(pytest.fail.Exception), pytest.raises(CheckpointError):
         pa.load_adapter(host, saved)

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import parrot_adapters as pa
-from parrot_adapters.adapter import adapter_files, fitting_layer, stored
+from parrot_adapters.adapter import adapter_files, fitting_layer
+from parrot_adapters.adapter import read_adapter_files as stored
 from parrot_adapters.errors import CheckpointError, ConfigError
 from parrot_adapters.hosts import lora_settings
 
