@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.lora import NAME
+from parrot_adapters.hosts.peft_layers import PeftLayers
 from parrot_adapters.hosts.sampled_places import sampled_places
 
-__all__ = ["fingerprint", "structure_differences", "weights_differ"]
+__all__ = ["fingerprint", "peft_differs", "structure_differences", "weights_differ"]
 
 SAMPLED_ROWS = 64
 SAMPLED_VALUES = 16  # of each of the language model's parameters
@@ -32,6 +34,7 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
     """
     module = parts.module(parts.projector)
     weights = dict(projector) if projector is not None else ({} if module is None else module.state_dict())
+    weights = {} if module is None else PeftLayers(module).bare(weights)
     embedding = parts.base.get_input_embeddings().weight.detach()
     rows = sampled_places(embedding.shape[0], SAMPLED_ROWS)
     digest = hashlib.sha256()
@@ -47,6 +50,7 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
         "vocabulary": embedding.shape[0],
         "weights": digest.hexdigest(),
         "language_model": _language_model(parts),
+        "peft": PeftLayers(parts.outer, without=NAME).description(),
     }
 
 
@@ -65,17 +69,20 @@ def weights_differ(saved: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
     return any(saved.get(key) != here[key] for key in ("vocabulary", "weights", *known))
 
 
+def peft_differs(saved: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Whether peft had put something on the host when the adapter was saved that this host does not have."""
+    return saved.get("peft") is not None and saved["peft"] != here["peft"]
+
+
 def _language_model(parts: HostParts) -> str | None:
     module = parts.module(parts.language_model)
     if module is None:
         return None
     digest = hashlib.sha256()
-    for name, value in sorted(module.named_parameters()):
-        if ".lora_" in name:  # an adapter's, not the host's
-            continue
+    for name, value in sorted(PeftLayers(module).bare(dict(module.named_parameters())).items()):
         if value.is_meta or not value.is_floating_point():
             return None
-        digest.update(name.replace(".base_layer.", ".").encode())
+        digest.update(name.encode())
         picked = sampled_places(value.numel(), SAMPLED_VALUES)
         digest.update(_bytes(value.detach().flatten()[picked.to(value.device)]))
     return digest.hexdigest()

@@ -15,7 +15,15 @@ from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
 
-__all__ = ["LanguageModelLora", "lora_arguments", "mistyped_arguments", "unknown_arguments"]
+__all__ = [
+    "NAME",
+    "LanguageModelLora",
+    "is_own_lora",
+    "lora_arguments",
+    "mistyped_arguments",
+    "stored_names",
+    "unknown_arguments",
+]
 
 NAME = "parrot_lm"  # peft's name for this set of LoRA weights; peft looks for it anywhere in a parameter's name
 PEFT_PREFIX = "base_model.model."  # what peft puts before a host's parameter names on disk
@@ -37,6 +45,22 @@ NOT_COMPUTED = (
     *("loftq_config", "eva_config", "corda_config", "lora_ga_config"),
     *("target_modules", "exclude_modules", "layers_pattern"),
 )
+
+
+def is_own_lora(name: str) -> bool:
+    """Whether a name in a host's state dict is a LoRA weight of the adapter."""
+    return ".lora_" in name and f".{NAME}" in name
+
+
+def stored_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The adapter's LoRA weights in a host's state dict, under the names a standard peft directory uses."""
+    found = {}
+    for name, value in state.items():
+        if is_own_lora(name):
+            stored = f"{PEFT_PREFIX}{name.replace(f'.{NAME}', '')}"
+            # peft stores DoRA's magnitudes without their last level.
+            found[stored.removesuffix(".weight") if ".lora_magnitude_vector" in stored else stored] = value
+    return found
 
 
 def lora_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
