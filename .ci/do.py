@@ -19,13 +19,17 @@ ROOT = Path(__file__).resolve().parent.parent
 TORCH_FLOOR = (2, 6)
 EXTRAS = "quickstart,evaluate,train,test,dev"
 PLUGINS = sorted(p.parent for p in ROOT.glob("plugins/*/pyproject.toml"))
-SLOW = ["-m", "slow and not gpu"]
+PYTEST = ["-m", "pytest", "-n", "2", "--dist", "worksteal"]
+SLOW = [  # what repeats a behaviour in another size, and more drawn cases of what the default tier runs
+    [*PYTEST, "-m", "slow and not gpu"],
+    [*PYTEST, "-m", "(hypothesis or conformance) and not slow and not gpu", "--hypothesis-profile", "thorough"],
+]
 
 TASKS = {
     "setup": [],
     "quickstart": [["-m", "parrot_adapters", "quickstart"]],
-    "test": [["-m", "pytest", "-n", "2"]],
-    "test-slow": [["-m", "pytest", *SLOW]],
+    "test": [PYTEST],
+    "test-slow": SLOW,
     "format": [["-m", "ruff", "format"], ["-m", "ruff", "check", "--fix"]],
     "lint": [["-m", "ruff", "format", "--check"], ["-m", "ruff", "check"]],
     "types": [["-m", "mypy"]],
@@ -33,7 +37,7 @@ TASKS = {
         ["-m", "ruff", "format", "--check"],
         ["-m", "ruff", "check"],
         ["-m", "mypy"],
-        ["-m", "pytest", "-n", "2"],
+        PYTEST,
     ],
 }
 

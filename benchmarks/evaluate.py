@@ -23,9 +23,10 @@ from parrot_adapters.evaluation.answers.evaluate import evaluate
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.evaluation.benchmark.questions import Question, load_questions, load_subsets
+from parrot_adapters.testing import save_small_host
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import tiny_vlm  # whole hosts made offline
+from support import benchmark_files  # whole hosts made offline
 
 TOKENS = 8
 BATCH = 8
@@ -55,12 +56,12 @@ def main() -> None:
     count = 8 if options.quick else 24
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        model = tiny_vlm.save_llava(
+        model = save_small_host(
             folder / "host",
             text={"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6, "num_key_value_heads": 4},
             vision={"hidden_size": 128, "intermediate_size": 256, "image_size": 96, "patch_size": 8},
         )
-        data = tiny_vlm.save_benchmark(folder / "data", questions=count, languages=("en", "ar"))
+        data = benchmark_files.save_benchmark(folder / "data", questions=count, languages=("en", "ar"))
         host = EvaluationHost.load(str(model), device=options.device)
         config = EvaluationConfig(
             model=str(model),
@@ -107,14 +108,16 @@ def main() -> None:
 
 def _page(folder: Path, config: EvaluationConfig, host: EvaluationHost) -> dict[str, object]:
     """How long a report of 12,000 questions takes to score and write: answers are scripted, pictures are 640 x 480."""
-    from evaluation_runs import ScriptedHost
+    from support.evaluation_runs import ScriptedHost
 
     from parrot_adapters.evaluation.reports.choice_page import write_report
     from parrot_adapters.evaluation.scores.choice_files import write_results
     from parrot_adapters.evaluation.scores.score_choices import score_run
 
     data = folder / "large"
-    tiny_vlm.save_benchmark(data, questions=2000, languages=("en", "ar", "tr", "zh", "pt", "ru"), size=(640, 480))
+    benchmark_files.save_benchmark(
+        data, questions=2000, languages=("en", "ar", "tr", "zh", "pt", "ru"), size=(640, 480)
+    )
     large = replace(config, data=str(data), out=str(folder / "large-out"), batch_size=64)
     run = evaluate(large, host=ScriptedHost())
     start = time.perf_counter()

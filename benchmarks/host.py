@@ -11,29 +11,22 @@ from collections.abc import Callable
 
 import torch
 from harness import arguments, compare, report
-from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
+from transformers import LlavaForConditionalGeneration
 
 import parrot_adapters as pa
+from parrot_adapters.testing import small_llava
 
 IMAGE = 999
 
 
 def build(device: str) -> LlavaForConditionalGeneration:
-    torch.manual_seed(0)
-    text = Qwen2Config(
-        vocab_size=1000, hidden_size=384, intermediate_size=1024, num_hidden_layers=8, num_attention_heads=6,
-        num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0,
-    )  # fmt: skip
-    vision = CLIPVisionConfig(
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        image_size=224,
-        patch_size=14,
-    )
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=IMAGE)
-    return LlavaForConditionalGeneration(config).eval().to(device)
+    text = {"model_type": "qwen2", "vocab_size": 1000, "hidden_size": 384, "intermediate_size": 1024}
+    vision = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4}
+    return small_llava(
+        text=text | {"num_hidden_layers": 8, "num_attention_heads": 6},
+        vision=vision | {"image_size": 224, "patch_size": 14},
+        image=IMAGE,
+    ).to(device)
 
 
 def main() -> None:

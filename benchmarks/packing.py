@@ -15,33 +15,29 @@ from collections.abc import Callable
 import torch
 from harness import arguments, compare, report, spread_of
 from torch import Tensor
-from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
+from transformers import LlavaForConditionalGeneration
 
 import parrot_adapters as pa
 from parrot_adapters.data.batch_order import cut, padding
 from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.hosts.packed_rows import packed_arguments
+from parrot_adapters.testing import small_llava
 
 IMAGE, PAD, VISUAL, LONGEST = 999, 0, 64, 512
 SAMPLES, MICRO_BATCH = 32, 8
 
 
 def build(device: str) -> LlavaForConditionalGeneration:
-    torch.manual_seed(0)
-    text = Qwen2Config(
-        vocab_size=1000, hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=PAD,
-    )  # fmt: skip
-    vision = CLIPVisionConfig(
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=112,
-        patch_size=14,
+    text = {"model_type": "qwen2", "vocab_size": 1000, "hidden_size": 192, "intermediate_size": 512}
+    return (
+        small_llava(
+            text=text | {"num_hidden_layers": 4},
+            vision={"hidden_size": 64, "intermediate_size": 128, "image_size": 112, "patch_size": 14},
+            image=IMAGE,
+        )
+        .train()
+        .to(device)
     )
-    config = LlavaConfig(vision_config=vision, text_config=text, image_token_id=IMAGE)
-    return LlavaForConditionalGeneration(config).train().to(device)
 
 
 def lengths(generator: torch.Generator) -> Tensor:

@@ -49,13 +49,13 @@ from .errors import (
 from .errors import (
     ParrotWarning as ParrotWarning,
 )
+from .examples import Example as Example
 from .hosts import (
     EncodedImages as EncodedImages,
 )
 from .hosts import (
     HostSpec as HostSpec,
 )
-from .plugins.examples import Example as Example
 from .plugins.hookspecs import hookimpl as hookimpl
 
 __version__: str

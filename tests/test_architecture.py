@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from import_graph import ImportGraph, room_of
+from support.import_graph import ImportGraph, room_of
 from torch import nn
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +28,7 @@ PUBLIC = (
     "parrot_adapters.statistics",
     "parrot_adapters.plugins",
     "parrot_adapters.errors",
-    "parrot_adapters.plugins.examples",
+    "parrot_adapters.examples",
     "parrot_adapters.cli.commands",
     "parrot_adapters.console",
     "parrot_adapters.statistics",
@@ -49,6 +49,7 @@ ORDER = (
     "pages",
     "core",
     "plugins",
+    "examples",
     "testing",
     "hosts",
     "adapter",
@@ -215,9 +216,32 @@ def test_no_circle_of_files(graph):
     assert any({"parrot_adapters.core.layer", "parrot_adapters.core.ragged"} <= set(c) for c in bitten.circles())
 
 
+def test_no_circle_of_recipes():
+    recipes = ImportGraph.of(ROOT / "recipes", "parrot_recipes")
+    assert recipes.circles() == []
+    lazy = "def later():\n    from .quickstart import command"
+    bitten = planted(recipes, "parrot_recipes.emoji.console", lazy)
+    assert ["parrot_recipes.emoji.console", "parrot_recipes.emoji.quickstart"] in bitten.circles()
+
+
 def test_types_may_look_up(graph):
     typed = "if TYPE_CHECKING:\n    from parrot_adapters.training import train"
     assert planted(graph, "parrot_adapters.hosts.host_spec", typed).upward(ORDER) == []
+
+
+def unmirrored(folders: set[str], rooms: set[str]) -> set[str]:
+    """Folders of tests that are no room's, and rooms that have no folder of tests."""
+    shared = {"support", "miniatures", "fixtures", "gpu", "docs", "recipes"}
+    return (folders - shared) ^ rooms
+
+
+def test_tests_mirror_the_rooms():
+    folders, rooms = (
+        {path.parent.name for path in (ROOT / root).glob(f"*/{pattern}")}
+        for root, pattern in (("tests", "*.py"), ("parrot_adapters", "__init__.py"))
+    )
+    assert unmirrored(folders, rooms) == set()
+    assert unmirrored(folders | {"attic"}, rooms | {"cellar"}) == {"attic", "cellar"}
 
 
 def test_contributing_tells_the_order():

@@ -66,7 +66,7 @@ def check(
     from parrot_adapters.console import print_json, progress
     from parrot_adapters.data.settings import SourceSettings
     from parrot_adapters.data.survey import survey
-    from parrot_adapters.plugins.examples import example_path
+    from parrot_adapters.examples import example_path
 
     path = str(example_path(file) or file)
     settings = SourceSettings(

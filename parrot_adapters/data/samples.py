@@ -42,11 +42,16 @@ class SampleReader:
 
     Raises:
         UnknownNameError: the format that was asked for is not registered.
+        DataError: there is no such folder of pictures.
     """
 
     def __init__(self, name: str, settings: SourceSettings, *, strict: bool = False) -> None:
         self.name, self._settings, self._strict = name, settings, strict
         folder = Path(settings.images) if settings.images else Path(name).parent
+        if settings.images and not folder.is_dir():
+            raise DataError(
+                explain("there is no such folder of pictures.", given=settings.images, asked_by="data.sources.images")
+            )
         self._files = Files(folder, settings.allow_outside, cache_folders() if is_hub_name(name) else ())
         self.unread: Counter[str] = Counter()
         self._chosen: Chosen | None = None

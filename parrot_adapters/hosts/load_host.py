@@ -12,8 +12,8 @@ import torch
 
 from parrot_adapters.digests import json_digest
 from parrot_adapters.errors import ConfigError, ParrotWarning, explain, first_line, suggest
+from parrot_adapters.examples import example_path
 from parrot_adapters.hosts.model_classes import make_classes_known, unknown_model_types
-from parrot_adapters.plugins.examples import example_path
 
 __all__ = ["describe_processor", "load_host", "load_model", "load_processor", "plain_config"]
 

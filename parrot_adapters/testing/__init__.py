@@ -11,53 +11,25 @@
 Batches are drawn by Hypothesis, values included, so a failure shrinks to a smallest batch and replays; nothing here
 touches torch's global random state. Reading order: ``traits``, ``strategies``, ``checks``, ``modules`` and ``copies``
 (promises of any module), ``routers`` (the list, and where each stands), ``experts``, ``batches``.
+
+``small_host`` makes whole hosts of a few thousand random weights, offline; they need no Hypothesis.
 """
+
+from typing import Any
+
+import lazy_loader
 
 from parrot_adapters.errors import MissingDependencyError
 
-try:
-    import hypothesis  # noqa: F401
-except ImportError as error:
-    raise MissingDependencyError(
-        "parrot_adapters.testing needs hypothesis.\n  to do  pip install 'parrot_adapters[test]'"
-    ) from error
+_get, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-from parrot_adapters.testing.checks import Check, Outcome, Skipped, examples, run_checks
-from parrot_adapters.testing.experts import EXPERT_CHECKS, check_expert
-from parrot_adapters.testing.parametrize import expert_checks, router_checks
-from parrot_adapters.testing.routers import ROUTER_CHECKS, check_router
-from parrot_adapters.testing.strategies import (
-    ExpertCall,
-    expert_calls,
-    language_tags,
-    prompts,
-    routing_inputs,
-    routings,
-    tensors,
-    visual_batches,
-)
-from parrot_adapters.testing.traits import ExpertTraits, RouterTraits
 
-__all__ = [
-    "EXPERT_CHECKS",
-    "ROUTER_CHECKS",
-    "Check",
-    "ExpertCall",
-    "ExpertTraits",
-    "Outcome",
-    "RouterTraits",
-    "Skipped",
-    "check_expert",
-    "check_router",
-    "examples",
-    "expert_calls",
-    "expert_checks",
-    "language_tags",
-    "prompts",
-    "router_checks",
-    "routing_inputs",
-    "routings",
-    "run_checks",
-    "tensors",
-    "visual_batches",
-]
+def __getattr__(name: str) -> Any:
+    try:
+        return _get(name)
+    except ModuleNotFoundError as error:
+        if error.name != "hypothesis":
+            raise
+        raise MissingDependencyError(
+            "the checks of parrot_adapters.testing need hypothesis.\n  to do  pip install 'parrot_adapters[test]'"
+        ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from fnmatch import fnmatchcase
 from typing import Any
 
 from parrot_adapters.adapter.config import AdapterConfig
@@ -26,6 +27,8 @@ FREE = (
     "engine.gradient_checkpointing",
     "engine.pieces",
     "data.workers",
+    "data.strict",  # it and the next one refuse samples, and change none
+    "data.sources.*.allow_outside",
 )
 
 
@@ -58,7 +61,7 @@ def _deciding(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if adapter is not None:
         values = {**values, "adapter": AdapterConfig.from_dict(adapter).to_dict()}
     for key, value in _leaves(values, ""):
-        if not any(key == free or key.startswith(f"{free}.") for free in FREE):
+        if not any(key.startswith(f"{free}.") or fnmatchcase(key, free) for free in FREE):
             yield key, value
 
 

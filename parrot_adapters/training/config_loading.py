@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.errors import ConfigError, explain
-from parrot_adapters.plugins.examples import example_path
+from parrot_adapters.examples import example_path
 from parrot_adapters.training.config_faults import Fault, type_faults, without
 from parrot_adapters.training.config_rules import rule_faults, with_recipe_defaults
 from parrot_adapters.training.config_yaml import parse_yaml, read_yaml

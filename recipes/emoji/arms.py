@@ -33,7 +33,17 @@ from .training import Auxiliary, TrainingSet, train
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration
 
-__all__ = ["ArmResult", "Probe", "Setting", "adapter_directories", "attach_arm", "probe", "register_plugins", "run_arm"]
+__all__ = [
+    "ArmResult",
+    "Probe",
+    "Setting",
+    "adapter_directories",
+    "attach_arm",
+    "lora_parameters",
+    "probe",
+    "register_plugins",
+    "run_arm",
+]
 
 Progress = Callable[[str, str, int, int], None]  # (arm, what is being done, done, in all)
 REPORT_EVERY = 10  # steps
@@ -184,14 +194,25 @@ def attach_arm(
             pa.AdapterConfig(**arm.adapter, seed=config.seed),
             processor=vocabulary.tokenizer,
             train_projector=True,
+            lora=arm.lora,
         )
         groups.append((list(handle.module.parameters()), config.adapter_rate))
+    elif arm.lora is not None:
+        handle = pa.attach_projector(host, processor=vocabulary.tokenizer, lora=arm.lora)
+    if arm.lora is not None:
+        groups.append((list(lora_parameters(host).values()), 1.0))
     projector(host).requires_grad_(True)
     groups.append((list(projector(host).parameters()), 1.0))
-    if config.train_text_model:
+    rate = config.text_model_rate if config.train_text_model else arm.text_model_rate
+    if rate is not None:
         text = host.model.language_model.requires_grad_(True)
-        groups.append((list(text.parameters()), config.text_model_rate))
+        groups.append((list(text.parameters()), rate))
     return handle, groups
+
+
+def lora_parameters(host: LlavaForConditionalGeneration) -> dict[str, torch.nn.Parameter]:
+    """The weights of LoRA on a host, by name; none where it has no LoRA."""
+    return {name: parameter for name, parameter in host.named_parameters() if ".lora_" in name}
 
 
 class _Clock:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from parrot_adapters.plugins.examples import cache_directory
+from parrot_adapters.examples import cache_directory
 
 __all__ = ["cache_directory", "cached_file"]
 

@@ -100,8 +100,9 @@ def compare_routers(
     if len({arm.key for arm in arms}) < len(arms):
         raise RecipeError(f"a router is named twice: {', '.join(arm.key for arm in arms)}")
     from .arms import run_arm
+    from .compute import one_thread
     from .console import Display
-    from .quickstart import Clock, one_thread, prepare, require_packages, stage1
+    from .quickstart import Clock, prepare, require_packages, stage1
     from .workers import Workers
 
     require_packages()
@@ -334,8 +335,9 @@ def command(routers: tuple[str, ...], name: str, seeds: int, out: Path) -> None:
     if seeds < 1:
         raise RecipeError(f"--seeds must be at least 1, not {seeds}")
     arms = [router_arm(text) for text in routers]
+    from .compute import quiet
     from .console import Display
-    from .quickstart import provenance, quiet
+    from .quickstart import provenance
 
     quiet()
     display = Display()

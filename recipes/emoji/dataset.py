@@ -120,10 +120,10 @@ def export_command(
 ) -> None:
     """Write MMMB-style TSV, LLaVA-style JSON and a host to train."""
     from .art import drawn_concepts
+    from .compute import one_thread, quiet
     from .concepts import select_concepts
     from .console import Display
     from .pretrained import ACCEPTED
-    from .quickstart import one_thread, quiet
 
     if views < 1:
         raise ConfigError(f"--views must be at least 1, not {views}")

@@ -8,7 +8,7 @@ Two measures on the same pictures:
 Both are kept apart for *seen* concepts (drawn by the training artist in training) and *held-out* concepts (in no
 picture of any training; the text model knows their names).
 
-    Q  questions    S  tokens
+    Q  questions    P  tokens of the prompt    A  tokens of the longest answer    D  width
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from .batches import IGNORE, encode_samples
+from .batches import IGNORE
 from .concepts import Concept, Split
 from .declared import declared
 from .languages import CODES, ENGLISH
@@ -62,7 +63,7 @@ def evaluate(
     questions: Sequence[Question],
     vocabulary: Vocabulary,
     *,
-    batch_size: int = 64,
+    batch_size: int = 128,
     progress: Progress | None = None,
 ) -> list[Answer]:
     """Ask every question in every language.
@@ -83,9 +84,7 @@ def evaluate(
         for start in range(0, len(questions), batch_size):
             asked = questions[start : start + batch_size]
             shown = pictures[[question.concept for question in asked]].float().to(host.device)  # (Q, V, C)
-            options = sum(len(question.options) for question in asked)
-            with declared(host, [language] * options):
-                scores = _option_scores(host, concepts, asked, shown, language, vocabulary, visual_tokens)
+            scores = _option_scores(host, concepts, asked, shown, language, vocabulary, visual_tokens)
             with declared(host, [language] * len(asked)):
                 texts = _name(host, shown, language, vocabulary, visual_tokens)
             for question, score, text in zip(asked, scores.tolist(), texts, strict=True):
@@ -124,19 +123,28 @@ def _option_scores(
     vocabulary: Vocabulary,
     visual_tokens: int,
 ) -> Tensor:
-    """Mean log-likelihood per token of each option, (Q, 4)."""
+    """Mean log-likelihood per token of each option, (Q, 4). The four share their question, which is read once."""
     options = len(asked[0].options)
-    samples = encode_samples(
-        vocabulary, concepts, [(option, language) for q in asked for option in q.options], visual_tokens
-    ).to(host.device)
-    hidden = host.model(
-        input_ids=samples.input_ids,
-        attention_mask=samples.attention_mask,
-        pixel_values=shown.repeat_interleave(options, 0),
-        use_cache=False,
-    ).last_hidden_state[:, :-1]
-    targets = samples.labels[:, 1:]
-    answered = targets != IGNORE  # (Q * 4, S)
+    prompt = torch.tensor([vocabulary.prompt(language, visual_tokens)] * len(asked)).to(host.device)  # (Q, P)
+    with declared(host, [language] * len(asked)):
+        read = host.model(input_ids=prompt, attention_mask=torch.ones_like(prompt), pixel_values=shown, use_cache=True)
+    name = "cache" if "cache" in read else "past_key_values"  # before transformers 5.24
+    read[name].batch_repeat_interleave(options)
+
+    answers = [
+        torch.tensor([*vocabulary.name(concepts[option].names[language]), vocabulary.eos])
+        for question in asked
+        for option in question.options
+    ]
+    targets = pad_sequence(answers, batch_first=True, padding_value=IGNORE).to(host.device)  # (Q * 4, A)
+    answered = targets != IGNORE
+    mask = torch.cat([torch.ones(len(targets), prompt.shape[1]).to(answered), answered], 1).long()
+    with declared(host, [language] * len(targets)):
+        written = host.model(
+            input_ids=targets.where(answered, vocabulary.pad), attention_mask=mask, **{name: read[name]}
+        ).last_hidden_state
+    first = read.last_hidden_state[:, -1:].repeat_interleave(options, 0)  # what predicts each answer's first token
+    hidden = torch.cat([first, written[:, :-1]], 1)  # (Q * 4, A, D)
     with torch.autocast(host.device.type, enabled=False):  # options differ by less than half precision can tell
         logits = host.lm_head(hidden[answered].float())
     likelihood = torch.zeros(targets.shape, device=host.device)

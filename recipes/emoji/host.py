@@ -48,19 +48,18 @@ def build_host(
         seed: of the projector.
         image: the text model's id of a picture's placeholder.
     """
-    from transformers import LlavaConfig, LlavaForConditionalGeneration
+    from parrot_adapters.testing import small_llava
 
-    torch.manual_seed(seed)
-    host = LlavaForConditionalGeneration(
-        LlavaConfig(
-            vision_config=tower.config,
-            text_config=text_model.config,
-            image_token_index=image,
-            image_seq_length=tower.config.grid**2,
-            vision_feature_layer=-1,
-            vision_feature_select_strategy="full",  # no CLS token to drop
-            tie_word_embeddings=True,
-        )
+    host = small_llava(
+        text=text_model.config,
+        vision=tower.config,
+        image=image,
+        seed=seed,
+        lively=False,
+        image_seq_length=tower.config.grid**2,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",  # no CLS token to drop
+        tie_word_embeddings=True,
     )
     host.model.vision_tower.load_state_dict(tower.state_dict())
     host.model.language_model.load_state_dict(text_model.model.state_dict())

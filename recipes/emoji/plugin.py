@@ -27,10 +27,10 @@ def register_examples(register: Callable[[str, Example], None]) -> None:
 def make_example(directory: Path) -> None:
     """What `parrot emoji export --preset quickstart` writes."""
     from .art import drawn_concepts
+    from .compute import one_thread, quiet
     from .concepts import select_concepts
     from .dataset import export
     from .presets import preset
-    from .quickstart import one_thread, quiet
 
     quiet()
     config = preset("quickstart")

@@ -27,13 +27,32 @@ __all__ = ["PRESETS", "Arm", "QuickstartConfig", "preset"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to go through stage 2."""
+    """One way to go through stage 2. Every arm trains the projector.
+
+    Attributes:
+        key: names it in files.
+        title: names it for people.
+        adapter: arguments of `AdapterConfig`; None for no adapter.
+        losses: factors of auxiliary losses, by registered name.
+        loss_options: arguments of their factories.
+        lora: arguments of `peft.LoraConfig` for the language model; None for none. It learns at the projector's rate.
+        text_model_rate: the language model is trained whole, at so many times the projector's rate; None leaves it to
+            the run's configuration.
+        kept: whether the trained weights of projector and LoRA are kept beside the result, for arms made from them.
+        weights_of: key of the arm whose kept weights it takes; it trains nothing itself.
+        lora_strength: factor of LoRA's change after training: below one it is merged back with the untouched model.
+    """
 
     key: str
     title: str
-    adapter: Mapping[str, Any] | None = None  # arguments of `AdapterConfig`; None for no adapter
-    losses: Mapping[str, float] = field(default_factory=dict)  # factors of auxiliary losses, by registered name
-    loss_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # arguments of their factories
+    adapter: Mapping[str, Any] | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+    loss_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    lora: Mapping[str, Any] | None = None
+    text_model_rate: float | None = None
+    kept: bool = False
+    weights_of: str | None = None
+    lora_strength: float = 1.0
 
     @property
     def routes(self) -> bool:

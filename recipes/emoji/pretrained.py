@@ -160,24 +160,29 @@ def load_pretrained(kind: str) -> Loaded:
 
 
 def texts(template: str) -> list[str]:
-    """What the emoji task writes and reads: names and questions in eighteen languages, and every letter of ASCII."""
+    """What the emoji task writes and reads: names and questions in eighteen languages, every letter of ASCII, and the
+    plain text on which drift is measured."""
     from jinja2 import Template
 
     from .concepts import load_concepts
     from .names import name_of
+    from .plain_text import PLAIN_QUESTIONS, SENTENCES
 
     names = [name_of(concept, language.code) for language in EVERY_LANGUAGE for concept in load_concepts()]
     questions = [language.question for language in EVERY_LANGUAGE]
     questions += [language.comparison for language in EVERY_LANGUAGE]
     replies = [*names, *(place for language in EVERY_LANGUAGE for place in language.places)]
+    plain_questions = [question for asked in PLAIN_QUESTIONS.values() for question in asked]
+    sentences = [sentence for written in SENTENCES.values() for sentence in written]
     prompts = [
         part
-        for question in questions
+        for content in (*(f"<image>{question}" for question in questions), *plain_questions)
         for part in Template(template, keep_trailing_newline=True)
-        .render(messages=[{"role": "user", "content": f"<image>{question}"}], add_generation_prompt=True)
+        .render(messages=[{"role": "user", "content": content}], add_generation_prompt=True)
         .split("<image>")
     ]
-    return [*replies, *(f" {name}" for name in names), *prompts, *questions, *map(chr, range(32, 127)), "\n"]
+    spaced = (f" {name}" for name in names)
+    return [*replies, *spaced, *prompts, *questions, *sentences, *map(chr, range(32, 127)), "\n"]
 
 
 def _read_gguf(source: Path) -> Loaded:

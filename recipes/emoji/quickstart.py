@@ -9,7 +9,6 @@ detach -> report. Read :func:`run` from top to bottom; everything it calls is a 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -25,7 +24,7 @@ import click
 
 from parrot_adapters.cli.commands import option, parrot_command
 
-from .compute import Compute
+from .compute import Compute, one_thread, quiet
 from .errors import RecipeError, require
 from .machine import described, peak_memory, usable_cores
 from .presets import PRESETS, QuickstartConfig, preset
@@ -287,19 +286,6 @@ class Clock:
         self.seconds[title] = round(time.perf_counter() - started, 1)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread, as in the workers: the number of threads changes the order of sums."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 @parrot_command("quickstart")
 @option("--out", type=click.Path(path_type=Path), default=Path("parrot-quickstart"), help="where results go")
 @option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="quickstart", help="what to run")
@@ -317,15 +303,6 @@ def command(out: Path, name: str, seed: int | None, workers: int | None) -> None
         config = replace(config, workers=max(1, min(4, usable_cores() if workers is None else workers)))
     quiet()
     run(config, out)
-
-
-def quiet() -> None:
-    """Progress bars of other libraries would tear ours."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
 
 
 def _commit() -> str | None:

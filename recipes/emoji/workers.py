@@ -11,17 +11,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from queue import Empty
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from .compute import quiet
 
-    from .arms import ArmResult, Setting
-    from .presets import Arm
-
-__all__ = ["Workers", "run_arms"]
+__all__ = ["Workers"]
 
 T = TypeVar("T")
 Listen = Callable[..., None]
@@ -74,19 +70,7 @@ class Workers:
         return self._pool
 
 
-def run_arms(
-    setting: Setting, jobs: Sequence[tuple[Arm | None, Path | None]], workers: int, progress: Listen
-) -> list[ArmResult]:
-    """Arms, each with the directory its adapter is saved to (or None), in a pool of their own."""
-    from .arms import run_arm
-
-    with Workers(workers) as pool:
-        return pool.run(run_arm, [(setting, arm, directory) for arm, directory in jobs], progress)
-
-
 def _prepare() -> None:
-    from .quickstart import quiet
-
     torch.set_num_threads(1)
     quiet()
 

@@ -1,11 +1,13 @@
-"""The arms: ten ways to spend the same 203,000 parameters on the same pictures, and what each one is there to rule out.
+"""The arms, and what each one is there to rule out.
 
-Hidden sizes make all adapters equal in size on a host of width 128 (a test counts); no adapter has none.
+`ARMS` are the first study's: ten ways to spend the same 203,000 parameters on the same pictures. Hidden sizes make all
+adapters equal in size on a host of width 128 (a test counts); no adapter has none. `REMEDIES` join them on real
+weights: what people do instead, at several sizes (`registration_2.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from parrot_recipes.emoji.languages import CODES
@@ -19,7 +21,7 @@ from parrot_recipes.emoji.presets import (
     Arm,
 )
 
-__all__ = ["ARMS", "GROUPS", "StudyArm", "arm_named"]
+__all__ = ["ARMS", "GROUPS", "REMEDIES", "StudyArm", "arm_named", "with_sources"]
 
 EXPERT_OF = {code: number for number, code in enumerate(CODES)}
 
@@ -58,6 +60,7 @@ GROUPS: Mapping[str, str] = {
     "text-blind": "picture-only",
     "routed": "mixture",
     "conditioned": "single",
+    "language model": "lora-24",
 }
 
 ARMS: tuple[StudyArm, ...] = (
@@ -90,7 +93,69 @@ ARMS: tuple[StudyArm, ...] = (
     ),
     StudyArm(_swiglu("uniform", "uniform routing", "uniform"), "text-blind", "six experts, always all alike"),
 )  # fmt: skip
-BY_KEY = {arm.key: arm for arm in ARMS}
+
+
+def _lora(rank: int) -> dict[str, object]:
+    """LoRA on the attention of every layer, twice as strong as its rank says, as is usual."""
+    return {"r": rank, "lora_alpha": 2 * rank, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+
+
+def _merged(percent: int) -> StudyArm:
+    return StudyArm(
+        Arm(
+            f"lora-24-at-{percent}", f"LoRA r = 24, at {percent}% strength", lora=_lora(24),
+            weights_of="lora-24", lora_strength=percent / 100,
+        ),
+        "language model",
+        "LoRA merged back with the untouched model: what keeps text and most of the gain?",
+    )  # fmt: skip
+
+
+REMEDIES: tuple[StudyArm, ...] = (
+    StudyArm(
+        Arm(
+            "taught",
+            "full adapter, taught languages",
+            dict(MIXTURE.adapter or {}),
+            losses={"language-supervision": 1.0},
+            loss_options={"language-supervision": {"experts": EXPERT_OF}},
+        ),
+        "routed",
+        "the full adapter, whose router is taught one expert for each language, ten times harder than at first",
+    ),
+    StudyArm(
+        Arm(
+            "language-vector",
+            "one vector per language",
+            {"router": "language-id", "router_options": {"languages": EXPERT_OF}, "expert": "vector"},
+        ),
+        "routed",
+        "the smallest thing that can know a language",
+    ),
+    StudyArm(Arm("lora-4", "LoRA r = 4", lora=_lora(4)), "language model", "LoRA, small"),
+    StudyArm(
+        Arm("lora-11", "LoRA r = 11", lora=_lora(11)), "language model", "LoRA with the adapters' number of parameters"
+    ),
+    StudyArm(
+        Arm("lora-24", "LoRA r = 24", lora=_lora(24), kept=True), "language model", "what people do instead: LoRA"
+    ),
+    _merged(25),
+    _merged(50),
+    _merged(75),
+    StudyArm(
+        Arm("single-lora-24", "single conditioned expert + LoRA r = 24", dict(SINGLE.adapter or {}), lora=_lora(24)),
+        "language model",
+        "does the adapter add anything to LoRA?",
+    ),
+    StudyArm(
+        Arm("whole", "language model trained whole", text_model_rate=0.125),
+        "language model",
+        "the largest remedy, and the dearest",
+    ),
+    # Deep alignment (experts in the language model's layers, at visual positions only) joins here when the library
+    # offers that placement: routed, taught, declared and unrouted. Its comparisons are registered before its first run.
+)
+BY_KEY = {arm.key: arm for arm in (*ARMS, *REMEDIES)}
 
 
 def arm_named(key: str) -> StudyArm:
@@ -104,3 +169,16 @@ def arm_named(key: str) -> StudyArm:
     if key not in BY_KEY:
         raise RecipeError(f"no arm named {key!r}.\n  known  {', '.join(BY_KEY)}")
     return BY_KEY[key]
+
+
+def with_sources(keys: Sequence[str]) -> tuple[str, ...]:
+    """The arms asked for, each once and after the one that its weights are taken from.
+
+    Raises:
+        RecipeError: there is no arm of that name.
+    """
+    found: dict[str, None] = {}
+    for key in keys:
+        source = arm_named(key).arm.weights_of
+        found |= dict.fromkeys((key,) if source is None else (source, key))
+    return tuple(found)

@@ -13,6 +13,8 @@ def conclusions(described: Mapping[str, Any]) -> list[str]:
     sentences = []
     for regime, found in described["regimes"].items():
         sentences.append(_verdicts(found))
+        if "remedies" in found:
+            sentences += _costs(found["remedies"])
         if regime == described["main"] and found["two_by_two"]:
             sentences.append(_two_by_two(found["two_by_two"]["choice"]))
             sentences += [_compared(pair, found["arms"]) for pair in found["comparisons"] if clear(pair)]
@@ -54,6 +56,26 @@ def _verdicts(found: Mapping[str, Any]) -> str:
     also = [arm["title"] for arm in repairing if arm is not best]
     tail = f" Also: {_listed(also)}." if also else " No other arm does."
     return f"{start} By the registered rules {best['title']} repairs erosion best: {points(best['gain'])} points.{tail}"
+
+
+def _costs(found: Mapping[str, Any]) -> list[str]:
+    """Version 2 of the rules: what the arms cost, and the form that the rule about defaults gives."""
+    judged = found["arms"]
+    sentences = []
+    if alone := [arm["title"] for arm in judged.values() if arm["leaves_text_alone"]]:
+        sentences.append(f"Text without pictures is answered as before, bit for bit: {_listed(alone)}.")
+    for arm in judged.values():
+        if not arm["leaves_text_alone"]:
+            drift = arm["drift"]
+            worst = max(drift, key=drift.__getitem__)
+            sentences.append(
+                f"{arm['title']}: text-only perplexity {100 * drift[worst]:+.1f}% in {worst} (the worst), "
+                f"{100 * arm['agreement']:.0f}% of text-only answers as before; by the rules it "
+                f"{'costs' if arm['costs'] else 'does not cost'}."
+            )
+    defaults = found["defaults"]
+    form = judged[defaults["form"]]["title"] if defaults["form"] else "none"
+    return [*sentences, f"Recommended form by the registered rule: {form} ({defaults['because']})."]
 
 
 def _two_by_two(design: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "difference",
     "holm",
     "interaction",
+    "over_both",
     "over_questions",
     "over_seeds",
     "sign_flip_probability",
@@ -84,6 +85,21 @@ def over_seeds(means: Sequence[float] | np.ndarray) -> Estimate:
         return Estimate(mean, -math.inf, math.inf)
     half = T_QUANTILE.get(degrees, 1.96) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return Estimate(mean, mean - half, mean + half)
+
+
+def over_both(values: np.ndarray) -> Estimate:
+    """Mean of (T, Q) values, interval over questions *and* seeds: both are drawn again, independently (Owen 2007).
+
+    Infinite with one seed, which cannot say how others would differ.
+    """
+    seeds, questions = values.shape
+    if seeds < 2:
+        return Estimate(float(values.mean()), -math.inf, math.inf)
+    rng = np.random.default_rng(1)
+    drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds  # (R, T)
+    means = ((drawn @ values) * _resamples(questions)).sum(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Estimate(float(values.mean()), float(low), float(high))
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray) -> Difference:

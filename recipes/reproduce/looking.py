@@ -74,7 +74,7 @@ def _tokens(
     language: str,
 ) -> tuple[Tensor, Tensor, list[pa.RoutingRecord]]:
     """Visual tokens (N, D) before and after the adapter, asked about in a language, and what was routed."""
-    if handle is None:
+    if handle is None or handle.module is None:  # no adapter, or one without experts
         projected = projector(host)(pictures).flatten(0, 1)
         return projected, projected, []
     ids = torch.tensor([prompt] * len(pictures)).to(host.device)

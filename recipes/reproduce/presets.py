@@ -5,8 +5,9 @@
 | `study` | ten arms and three text models in the main regime, five arms in the others; hours on one core |
 | `long` | the same with five text models |
 | `tiny_cpu` | the same code in a minute, for tests; its numbers mean nothing |
-| `pretrained` | real weights (Gemma 3 270M, frozen), seven arms, three seeds; for a GPU (not run yet) |
-| `pretrained_cpu` | a small part of it: 100 concepts, three arms, one seed, not tuned; half an hour on one core |
+| `pretrained` | real weights (Gemma 3 270M), remedies, rates chosen, three seeds; for a GPU (not run yet) |
+| `pretrained_cpu` | remedies on real weights (`registration_2.py`), 100 concepts, not tuned; for one CPU core |
+| `tiny_remedies` | the same code on the miniature, for tests; its numbers mean nothing |
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from parrot_recipes.emoji.presets import QuickstartConfig
 from parrot_recipes.emoji.pretrained import PRETRAINED
 from parrot_recipes.emoji.schedule import Schedule
 
-from .arms import ARMS
+from .arms import ARMS, REMEDIES
+from .registration_2 import DECIDING
 
 __all__ = ["PRESETS", "REGIMES", "Regime", "StudyConfig", "preset"]
 
@@ -53,6 +55,7 @@ REGIMES: Mapping[str, Regime] = {
     },
 }
 EVERY_ARM = tuple(arm.key for arm in ARMS)
+REMEDY_ARMS = (*DECIDING, "language-id", "dense", *(arm.key for arm in REMEDIES if arm.key not in DECIDING))
 FEW_ARMS = ("none", "dense", "picture-only", "single", "mixture")  # no adapter and the 2 x 2
 
 
@@ -64,6 +67,8 @@ class StudyConfig:
         name: of the preset.
         base: data and schedules; its arms, seed and rate of stage 2 are the study's to set.
         regimes: name -> (arms, seeds), run in this order.
+        rules: version of the registered rules, 1 or 2.
+        first: arms that every seed is run with before any other arm; none of them makes one round of all.
         rates: the projector's rates in stage 2 to begin the choice with; adapters learn at ``base.adapter_rate`` times
             it. A best rate at the edge moves the edge by a factor of two, until the best has neighbours on both sides.
             With one there is nothing to choose.
@@ -76,11 +81,23 @@ class StudyConfig:
     name: str
     base: QuickstartConfig
     regimes: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]
+    rules: int = 1
+    first: tuple[str, ...] = ()
     rates: tuple[float, ...] = (1e-3, 2e-3)
     tuning_seed: int = 0
     workers: int = 0
     main: str = MAIN
     compute: Compute = field(default_factory=Compute)
+
+    @property
+    def rounds(self) -> list[tuple[str, tuple[str, ...], tuple[int, ...]]]:
+        """(regime, arms, seeds) in the order they are run; a study stopped between two holds whole comparisons."""
+        found = []
+        for regime, (arms, seeds) in self.regimes.items():
+            early = tuple(key for key in arms if key in self.first)
+            late = tuple(key for key in arms if key not in self.first)
+            found += [(regime, keys, seeds) for keys in (early, late) if keys]
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,7 +151,9 @@ def pretrained() -> StudyConfig:
     return StudyConfig(
         "pretrained",
         base,
-        {gemma: ((*FEW_ARMS, "conditioned-mixture", "supervised"), (0, 1, 2))},
+        {gemma: ((*REMEDY_ARMS, "picture-only", "conditioned-mixture"), (0, 1, 2))},
+        rules=2,
+        first=DECIDING,
         rates=(2e-4, 4e-4),
         main=gemma,
         compute=Compute("cuda", "bfloat16"),
@@ -149,13 +168,24 @@ def pretrained_cpu() -> StudyConfig:
         stage1=Schedule(steps=60, learning_rate=2e-4, batch_size=16),
         stage2=Schedule(steps=150, learning_rate=4e-4, batch_size=16),
     )
-    regimes = {gpu.main: (("none", "single", "mixture"), (0,))}
     compute = Compute("cpu", "bfloat16")
-    return replace(gpu, name="pretrained_cpu", base=base, regimes=regimes, rates=(4e-4,), compute=compute)
+    return replace(
+        gpu,
+        name="pretrained_cpu",
+        base=base,
+        regimes={gpu.main: (REMEDY_ARMS, (0, 1, 2, 3, 4))},
+        rates=(4e-4,),
+        compute=compute,
+    )
+
+
+def tiny_remedies() -> StudyConfig:
+    few = ("none", "single", "lora-24", "lora-24-at-50", "language-vector", "whole")
+    return replace(tiny_cpu(), name="tiny_remedies", regimes={MAIN: (few, (0,))}, rules=2, first=DECIDING)
 
 
 PRESETS: Mapping[str, Callable[[], StudyConfig]] = {
-    function.__name__: function for function in (study, long, tiny_cpu, pretrained, pretrained_cpu)
+    function.__name__: function for function in (study, long, tiny_cpu, pretrained, pretrained_cpu, tiny_remedies)
 }
 
 

@@ -15,19 +15,20 @@ import numpy as np
 from parrot_recipes.emoji.languages import CODES, ENGLISH, OTHERS
 from parrot_recipes.emoji.scores import MEASURES, SPLITS
 
-from . import registration
+from . import registration, registration_2
+from .answer_arrays import others, shared, values
 from .arms import BY_KEY
 from .intervals import contrast, difference, holm, interaction, over_questions, over_seeds
 from .presets import REGIMES
 from .registration import GUIDED_TWICE, METRIC, REFERENCE, SPLIT, TWO_BY_TWO, verdict
 
 if TYPE_CHECKING:
-    from parrot_recipes.emoji.concepts import Concept, Split
+    from parrot_recipes.emoji.concepts import Concept
 
     from .cells import CellResult
-    from .study import Results
+    from .study_results import Results
 
-__all__ = ["COMPARISONS", "describe", "describe_regime", "others", "values", "write_results"]
+__all__ = ["COMPARISONS", "describe", "describe_regime", "run", "write_results"]
 
 # Pairs of arms and the question that their difference answers.
 COMPARISONS: tuple[tuple[str, str, str], ...] = (
@@ -42,21 +43,13 @@ COMPARISONS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def values(results: Sequence[CellResult], measure: str, split: Split, language: str) -> np.ndarray:
-    """(T, Q) of one language, a row for each seed."""
-    column = CODES.index(language)
-    return np.stack([result.tables[measure, split][:, column] for result in results])
-
-
-def others(results: Sequence[CellResult], measure: str = METRIC, split: Split = SPLIT) -> np.ndarray:
-    """(T, Q): the mean over the languages other than English."""
-    return np.mean([values(results, measure, split, code) for code in OTHERS], 0)
-
-
 def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
     """Everything a study found, as plain data."""
     from parrot_recipes.emoji.quickstart import provenance
 
+    from .remedies import remedies
+
+    rules = results.config.rules
     by_regime: dict[str, dict[int, list[CellResult]]] = {}
     for (regime, seed), found in results.cells.items():
         by_regime.setdefault(regime, {})[seed] = found
@@ -65,7 +58,9 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
         "preset": results.config.name,
         "main": results.config.main,
         "compute": asdict(results.config.compute),
+        "rules": rules,
         "registration": registration.__doc__,
+        **({"registration_2": registration_2.__doc__} if rules == 2 else {}),
         "config": results.config.to_dict(),
         "concepts": {split: sum(concept.split == split for concept in concepts) for split in SPLITS},
         "rates": dict(results.rates),
@@ -76,22 +71,59 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
                 "repeats": REGIMES[regime].repeats,
                 "data": {str(seed): results.data[regime, seed] for seed in seeds},
                 **describe_regime(list(seeds.values())),
+                **({"remedies": remedies(list(seeds.values()))} if rules == 2 else {}),
                 "seeds": list(seeds),
             }
             for regime, seeds in by_regime.items()
         },
+        "runs": [
+            {"regime": regime, "seed": seed, **run(result)}
+            for (regime, seed), found in results.cells.items()
+            for result in found
+        ],
         **provenance(),
     }
 
 
+def run(result: CellResult) -> dict[str, Any]:
+    """One arm with one seed: what it reached, and what it cost.
+
+    Returns:
+        ``choice``, ``naming`` and ``fidelity`` (the answer is a name in the asked language) by language and for the
+        mean of the five ``others``, seen concepts; ``text_drift``, relative change of perplexity by language;
+        ``text_agreement``, share of greedy text-only answers left as they were; ``text_identical``, whether all logits
+        are the same bits; ``parameters`` trained beside the projector and ``trained`` in all; ``rate`` of its own
+        parameters; ``seconds``.
+    """
+    measures = {"choice": "choice", "naming": "naming", "fidelity": "in_language"}
+    scores = {
+        name: {
+            **{code: round(float(values([result], measure, SPLIT, code).mean()), 4) for code in CODES},
+            "others": round(float(others([result], measure).mean()), 4),
+        }
+        for name, measure in measures.items()
+    }
+    return {
+        "arm": result.key,
+        **scores,
+        "text_drift": {code: round(found["after"] / found["before"] - 1, 6) for code, found in result.text.items()},
+        "text_agreement": {code: found["agreement"] for code, found in result.text.items()},
+        "text_identical": all(found["identical"] for found in result.text.values()) if result.text else None,
+        "parameters": result.parameters,
+        "trained": result.trained,
+        "rate": result.rate,
+        "seconds": round(sum(result.seconds.values()), 1),
+    }
+
+
 def describe_regime(seeds: Sequence[Sequence[CellResult]]) -> dict[str, Any]:
-    """One regime: for each seed, the results of the same arms in the same order."""
-    arms: dict[str, list[CellResult]] = {}
-    for found in seeds:
+    """One regime: the results of each seed. Arms that some seeds lack are compared on the seeds they have in common."""
+    arms: dict[str, dict[int, CellResult]] = {}
+    for place, found in enumerate(seeds):
         for result in found:
-            arms.setdefault(result.key, []).append(result)
-    reference = arms[REFERENCE]
-    described = {key: _arm(key, results, reference) for key, results in arms.items()}
+            arms.setdefault(result.key, {})[place] = result
+    described = {key: _arm(key, *shared(arms, key, REFERENCE)) for key in arms}
+    reference = list(arms[REFERENCE].values())
     return {
         "questions": {split: int(others(reference, METRIC, split).shape[1]) for split in SPLITS},
         "arms": described,
@@ -111,13 +143,20 @@ def write_results(results: Results, concepts: Sequence[Concept], out: Path) -> d
 
 def markdown(described: Mapping[str, Any]) -> str:
     """The README's tables."""
+    from .remedies import tables
+
     parts = []
     for found in described["regimes"].values():
         count = len(found["seeds"])
-        parts.append(
+        head = (
             f"**{found['title'][0].upper()}{found['title'][1:]}** "
             f"({found['questions']['seen']} pictures, {count} {found['repeats']}{'s' if count > 1 else ''})\n\n"
-            "| arm | en | five others | gain | by seed | naming | in language | repairs |\n"
+        )
+        if "remedies" in found:
+            parts.append(head + tables(found))
+            continue
+        parts.append(
+            f"{head}| arm | en | five others | gain | by seed | naming | in language | repairs |\n"
             "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
             + "".join(_line(arm) for arm in found["arms"].values())
         )
@@ -200,17 +239,16 @@ def _looked(results: Sequence[CellResult]) -> dict[str, Any]:
     return described
 
 
-def _two_by_two(arms: Mapping[str, Sequence[CellResult]], design: Mapping[str, Any]) -> dict[str, Any]:
+def _two_by_two(arms: Mapping[str, Mapping[int, CellResult]], design: Mapping[str, Any]) -> dict[str, Any]:
     """By measure; empty where an arm was not run."""
     if any(key not in arms for keys in design.values() for key in keys):
         return {}
     return {measure: _effects(arms, design, measure) for measure in ("choice", "naming")}
 
 
-def _effects(arms: Mapping[str, Sequence[CellResult]], design: Mapping[str, Any], measure: str) -> dict[str, Any]:
-    (dense, blind), (single, both) = (
-        [others(arms[key], measure) for key in design[row]] for row in ("no guidance", "guidance")
-    )
+def _effects(arms: Mapping[str, Mapping[int, CellResult]], design: Mapping[str, Any], measure: str) -> dict[str, Any]:
+    keys = [*design["no guidance"], *design["guidance"]]
+    dense, blind, single, both = (others(found, measure) for found in shared(arms, *keys))
     return {
         "arms": {row: list(keys) for row, keys in design.items()},
         "cells": [[_estimate(dense), _estimate(blind)], [_estimate(single), _estimate(both)]],
@@ -220,10 +258,10 @@ def _effects(arms: Mapping[str, Sequence[CellResult]], design: Mapping[str, Any]
     }
 
 
-def _comparisons(arms: Mapping[str, Sequence[CellResult]]) -> list[dict[str, Any]]:
+def _comparisons(arms: Mapping[str, Mapping[int, CellResult]]) -> list[dict[str, Any]]:
     """The pairs that were run, p adjusted for there being several (Holm)."""
     pairs = [pair for pair in COMPARISONS if pair[0] in arms and pair[1] in arms]
-    found = [difference(others(arms[ours]), others(arms[theirs])) for ours, theirs, _ in pairs]
+    found = [difference(*map(others, shared(arms, ours, theirs))) for ours, theirs, _ in pairs]
     adjusted = holm([pair.probability for pair in found])
     return [
         {"ours": ours, "theirs": theirs, "question": question, **pair.to_dict(), "p_holm": round(p, 4)}

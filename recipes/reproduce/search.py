@@ -112,9 +112,9 @@ def confirm(study: Study, rates: Mapping[str, float], regime: str, key: str, see
     Raises:
         RecipeError: the candidate was chosen on one of these seeds, or nobody knows it.
     """
+    from .answer_arrays import others, values
     from .cells import same_data
     from .intervals import difference
-    from .results import others, values
 
     if study.config.tuning_seed in seeds:
         raise RecipeError(f"seed {study.config.tuning_seed} chose the candidate, so it cannot confirm it")
@@ -169,8 +169,9 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--confirm", metavar="KEY", help="confirm this candidate instead of searching")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="to confirm on (1 2)")
     asked = parser.parse_args(argv)
+    from parrot_recipes.emoji.compute import one_thread, quiet
     from parrot_recipes.emoji.console import Display
-    from parrot_recipes.emoji.quickstart import one_thread, quiet, require_packages
+    from parrot_recipes.emoji.quickstart import require_packages
     from parrot_recipes.emoji.workers import Workers
 
     quiet()

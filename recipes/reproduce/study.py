@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,10 @@ from parrot_recipes.emoji.compute import Compute
 from parrot_recipes.emoji.errors import RecipeError
 from parrot_recipes.emoji.pretrained import ACCEPTED
 
-from .arms import GROUPS, StudyArm, arm_named
+from .arms import GROUPS, StudyArm, arm_named, with_sources
 from .presets import PRESETS, REGIMES, StudyConfig, preset
 from .registration import REFERENCE
+from .study_results import Results
 
 if TYPE_CHECKING:
     from parrot_recipes.emoji.arms import Setting
@@ -34,26 +35,7 @@ if TYPE_CHECKING:
 
     from .cells import Art, Cell, CellResult
 
-__all__ = ["Results", "Study", "command", "run"]
-
-
-@dataclass
-class Results:
-    """What a study found.
-
-    Attributes:
-        config: what was run.
-        rates: rate of stage 2 of each group of arms.
-        tuning: validation choice accuracy by group and rate, the grounds of ``rates``.
-        cells: (regime, seed) -> results, the host after stage 1 first, then arms in order.
-        data: (regime, seed) -> fingerprint of what all its arms were trained on.
-    """
-
-    config: StudyConfig
-    rates: Mapping[str, float]
-    tuning: Mapping[str, Mapping[float, float]]
-    cells: dict[tuple[str, int], list[CellResult]] = field(default_factory=dict)
-    data: dict[tuple[str, int], str] = field(default_factory=dict)
+__all__ = ["Study", "command", "run"]
 
 
 def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_far: bool = False) -> Results:
@@ -65,8 +47,9 @@ def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_fa
         display: shows progress.
         so_far: train nothing; report what an unfinished study has found.
     """
+    from parrot_recipes.emoji.compute import one_thread
     from parrot_recipes.emoji.console import Display
-    from parrot_recipes.emoji.quickstart import one_thread, require_packages
+    from parrot_recipes.emoji.quickstart import require_packages
     from parrot_recipes.emoji.workers import Workers
 
     from .cells import same_data
@@ -85,13 +68,15 @@ def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_fa
         display.step("learning rates, on validation views")
         rates, tuning = study.choose_rates()
         results = Results(config, rates, tuning)
-        for regime, (keys, seeds) in (study.finished(rates) if so_far else config.regimes).items():
+        for regime, keys, seeds in study.finished(rates) if so_far else config.rounds:
             for seed in seeds:
-                display.step(f"{regime}, seed {seed}")
+                display.step(f"{regime}, seed {seed}: {', '.join(keys)}")
                 cells = study.cells(regime, seed, [arm_named(key) for key in keys], rates)
                 news = not all(cell.path(out).exists() for cell in cells)
                 found = study.run(cells)
-                results.cells[regime, seed], results.data[regime, seed] = found, same_data(found)
+                earlier = results.cells.get((regime, seed), [])
+                whole = [*earlier, *(result for result in found if result.key not in {r.key for r in earlier})]
+                results.cells[regime, seed], results.data[regime, seed] = whole, same_data(whole)
                 if news:  # so that a study still running can be read
                     write_report(write_results(results, study.setting(cells[-1]).concepts, out), out)
         described = write_results(results, study.setting(cells[-1]).concepts, out)
@@ -126,16 +111,18 @@ class Study:
         Returns:
             the rates, and validation accuracy by group and rate; none where the study has one rate only.
         """
-        scores: dict[str, dict[float, float]] = {group: {} for group in GROUPS}
+        used = {arm_named(key).group for arms, _ in self.config.regimes.values() for key in arms}
+        groups = [group for group in GROUPS if group in used]
+        scores: dict[str, dict[float, float]] = {group: {} for group in groups}
         if len(self.config.rates) == 1:
-            return dict.fromkeys(GROUPS, self.config.rates[0]), scores
-        wanted = [(group, rate) for group in GROUPS for rate in self.config.rates]
+            return dict.fromkeys(groups, self.config.rates[0]), scores
+        wanted = [(group, rate) for group in groups for rate in self.config.rates]
         while wanted:
             arms = [arm_named(GROUPS[group]).arm for group, _ in wanted]
             found = self.validated([(arm, rate) for arm, (_, rate) in zip(arms, wanted, strict=True)])
             for (group, rate), score in zip(wanted, found, strict=True):
                 scores[group][rate] = score
-            wanted = [(group, rate) for group in GROUPS for rate in beyond_the_edge(scores[group])]
+            wanted = [(group, rate) for group in groups for rate in beyond_the_edge(scores[group])]
         return {group: max(values, key=values.__getitem__) for group, values in scores.items()}, scores
 
     def validated(self, tried: Sequence[tuple[Arm, float]]) -> list[float]:
@@ -159,24 +146,24 @@ class Study:
 
         return Cell(arm, config, art, self.config.compute)
 
-    def finished(self, rates: Mapping[str, float]) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
-        """Regimes -> (arms, seeds) of which every cell is there: the arms of a regime's first seed, and other seeds
-        that have all of them.
+    def finished(self, rates: Mapping[str, float]) -> list[tuple[str, tuple[str, ...], tuple[int, ...]]]:
+        """Rounds of which every cell is there: the arms of a round's first seed, and other seeds that have all of them.
 
         Raises:
             RecipeError: no regime has no adapter and the host after stage 1.
         """
-        found = {}
-        for regime, (keys, seeds) in self.config.regimes.items():
+        found = []
+        for regime, keys, seeds in self.config.rounds:
             arms = [arm_named(key) for key in keys]
             done = {
-                seed: [cell.key for cell in self.cells(regime, seed, arms, rates) if cell.path(self.out).exists()]
+                seed: {cell.key for cell in self.cells(regime, seed, arms, rates) if cell.path(self.out).exists()}
                 for seed in seeds
             }
             first = done[seeds[0]]
-            if {"stage-1", REFERENCE} <= set(first):
-                kept = tuple(seed for seed in seeds if set(done[seed]) >= set(first))
-                found[regime] = (tuple(key for key in keys if key in first), kept)
+            started = (REFERENCE in keys and {"stage-1", REFERENCE} <= first) or regime in {name for name, *_ in found}
+            if started and first & set(keys):
+                kept = tuple(seed for seed in seeds if done[seed] >= first)
+                found.append((regime, tuple(key for key in keys if key in first), kept))
         if not found:
             raise RecipeError("no regime of this study has gone far enough to report")
         return found
@@ -192,9 +179,12 @@ class Study:
         missing = [cell for cell in cells if read_cell(cell, self.out) is None]
         if missing and not self.trains:
             raise RecipeError(f"not run yet: {', '.join(f'{cell.key} ({cell.art})' for cell in missing)}")
-        if missing:
-            jobs = [(self.setting(cell), cell, cell.path(self.out)) for cell in missing]
-            names = [(f"{cell.key}", f"{cell.key}") for cell in missing]
+        derived = [cell for cell in missing if cell.arm is not None and cell.arm.weights_of is not None]
+        for part in ([cell for cell in missing if cell not in derived], derived):  # these take weights of those
+            if not part:
+                continue
+            jobs = [(self.setting(cell), cell, cell.path(self.out)) for cell in part]
+            names = [(f"{cell.key}", f"{cell.key}") for cell in part]
             with self.display.arms(list(dict.fromkeys(names))) as progress:
                 self.workers.run(run_cell, jobs, progress)
         found = [read_cell(cell, self.out) for cell in cells]
@@ -262,6 +252,12 @@ def command(argv: list[str]) -> int:
     parser.add_argument(
         "--regime", action="append", choices=sorted(REGIMES), help="only this regime; may be given again (all)"
     )
+    parser.add_argument(
+        "--arms",
+        type=lambda text: [key.strip() for key in text.split(",") if key.strip()],
+        metavar="A,B,...",
+        help="only these arms; no adapter, and arms whose weights others take, are always among them (the preset's)",
+    )
     parser.add_argument("--seeds", type=int, default=None, metavar="N", help="only the first N seeds")
     parser.add_argument("--so-far", action="store_true", help="train nothing, report what is there")
     parser.add_argument("--publish", type=Path, metavar="DIR", help="put tables and figures beside DIR/README.md")
@@ -270,15 +266,15 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--accept-gemma-terms", action="store_true", help="say that you have accepted Gemma's terms")
     asked = parser.parse_args(argv)
     config = preset(asked.preset)
-    if asked.regime or asked.seeds is not None:
-        config = restricted(config, asked.regime, asked.seeds)
+    if asked.regime or asked.seeds is not None or asked.arms:
+        config = restricted(config, asked.regime, asked.seeds, asked.arms)
     if asked.workers is not None:
         config = replace(config, workers=max(0, asked.workers))
     if asked.device is not None:
         config = replace(config, compute=replace(config.compute, device=asked.device))
     if asked.accept_gemma_terms:
         os.environ[ACCEPTED] = "1"
-    from parrot_recipes.emoji.quickstart import quiet
+    from parrot_recipes.emoji.compute import quiet
 
     quiet()
     run(config, asked.out, so_far=asked.so_far)
@@ -289,15 +285,25 @@ def command(argv: list[str]) -> int:
     return 0
 
 
-def restricted(config: StudyConfig, regimes: Sequence[str] | None, seeds: int | None) -> StudyConfig:
-    """Some regimes, the first seeds; cells are the same as in the whole study.
+def restricted(
+    config: StudyConfig, regimes: Sequence[str] | None, seeds: int | None, arms: Sequence[str] | None = None
+) -> StudyConfig:
+    """Some regimes, the first seeds, some arms; cells are the same as in the whole study.
+
+    Args:
+        config: of the whole study.
+        regimes: names; None for all.
+        seeds: how many of the first; None for all.
+        arms: keys, in any regime whether it has them or not, with no adapter and the arms that others are made from;
+            None for each regime's own.
 
     Raises:
-        RecipeError: nothing is left.
+        RecipeError: nothing is left, or there is no such arm.
     """
+    only = None if arms is None else with_sources([REFERENCE, *arms])
     kept: dict[str, Any] = {
-        name: (arms, numbers if seeds is None else numbers[:seeds])
-        for name, (arms, numbers) in config.regimes.items()
+        name: (only or keys, numbers if seeds is None else numbers[:seeds])
+        for name, (keys, numbers) in config.regimes.items()
         if regimes is None or name in regimes
     }
     if not kept or any(not numbers for _, numbers in kept.values()):

@@ -225,6 +225,7 @@ def test_a_compiled_host_is_refused(kit, host, small, saved, compiled):
         pa.load_adapter(model, saved)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a .functools.lru_cache")
 def test_compiled_after_attaching(kit, host, inputs, small):
     handle = pa.attach(host, small)

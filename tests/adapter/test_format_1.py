@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.folders import FIXTURES
 
 import parrot_adapters as pa
 from parrot_adapters.errors import HostMismatchError
 from parrot_adapters.hosts import fingerprint as fingerprint_module
 
-GOLDEN = Path(__file__).parents[1] / "fixtures" / "format_1"
+GOLDEN = FIXTURES / "format_1"
 CASES = sorted(path.parent.name for path in GOLDEN.glob("*/case.json"))
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from parrot_adapters.analysis.host_checks import host_promises
 from parrot_adapters.cli import main
+from parrot_adapters.testing import save_small_host
 
 
 def broken(host, family="llava"):
@@ -69,8 +70,7 @@ def test_a_family_is_no_model(capsys):
 
 def test_inputs_made_by_the_processor(tmp_path, capsys):
     pytest.importorskip("PIL")
-    import tiny_vlm
 
-    tiny_vlm.save_llava(tmp_path / "host")
+    save_small_host(tmp_path / "host")
     assert main(["check", f"host:{tmp_path / 'host'}"]) == 0
     assert "pixel_values" in capsys.readouterr().out

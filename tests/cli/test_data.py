@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chat_processors import llava
-from random_dialogues import picture
+from support.chat_processors import llava
+from support.random_dialogues import picture
 
 from parrot_adapters.cli import main
 from parrot_adapters.data.catalogue import PARROT_DATA, PublishedFile

@@ -9,9 +9,9 @@ import subprocess
 import sys
 
 import pytest
-from tiny_vlm import save_llava
 
 from parrot_adapters.cli import main
+from parrot_adapters.testing import save_small_host
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_broken_component_as_json(capsys):
 
 
 def test_a_host_as_json(tmp_path, capsys):
-    save_llava(tmp_path / "host")
+    save_small_host(tmp_path / "host")
     assert main(["check", f"host:{tmp_path / 'host'}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found) == {"host", "seam", "checks", "ok"}

@@ -21,6 +21,8 @@ from parrot_adapters.core import (
 from parrot_adapters.errors import ConfigError, RoutingError
 from parrot_adapters.testing import ExpertTraits, expert_checks
 
+pytestmark = pytest.mark.conformance
+
 D, F, E = 6, 4, 3
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from chat_processors import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.chat_processors import (
     CHATML,
     CHATML_TOKENS,
     GEMMA,
@@ -23,14 +25,12 @@ from chat_processors import (
     llama,
     llava,
     qwen2_vl,
-    tokenizer,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from random_dialogues import dialogues, messages, picture
+from support.random_dialogues import dialogues, messages, picture
 
 from parrot_adapters.data import BadSample, Collator, Dialogue, Picture, Turn, Video
 from parrot_adapters.errors import DataError, MissingDependencyError
+from parrot_adapters.testing import byte_tokenizer
 
 collator = functools.cache(lambda name, side="right": Collator(PROCESSORS[name](), padding_side=side))
 END = {
@@ -175,7 +175,7 @@ def test_a_border_that_the_tokenizer_would_merge_is_kept() -> None:
 def test_values_per_position_follow_a_border_that_was_kept() -> None:
     made = qwen2_vl(TIGHT.replace("<image>", "<|image_pad|>"))
     special = (*CHATML_TOKENS, "<|video_pad|>", "<s>", "</s>")
-    made.tokenizer = tokenizer(special, MERGES, bos_token="<s>", eos_token="</s>")
+    made.tokenizer = byte_tokenizer(special, MERGES, bos_token="<s>", eos_token="</s>")
     asked = Turn("user", (picture(16, 16), "ok?"))
     again = (Turn("user", (picture(40, 40), "b")), Turn("assistant", (":)",)))
     rest = {"long": again, "short": ()}
@@ -354,7 +354,7 @@ def test_a_missing_package_is_not_the_samples_fault() -> None:
 def test_control_tokens_that_frame_nothing_may_be_learned() -> None:
     made = qwen2_vl()
     special = (*CHATML_TOKENS, "<|video_pad|>", "<|endoftext|>", "<|box_start|>", "<|box_end|>")
-    made.tokenizer = tokenizer(special, eos_token="<|im_end|>")
+    made.tokenizer = byte_tokenizer(special, eos_token="<|im_end|>")
     boxed = "<|box_start|>(1,2)<|box_end|>"
     ((_, labels),) = rows(Collator(made)([Dialogue("b", "f", None, (ASKED, Turn("assistant", (boxed,))))]))
     assert made.tokenizer.decode([i for i in labels if i != -100]) == boxed + "<|im_end|>"

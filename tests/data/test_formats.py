@@ -8,7 +8,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_dialogues import dialogues
+from support.random_dialogues import dialogues
 
 import parrot_adapters as pa
 from parrot_adapters.data import DataFormat, Picture, Turn, Video, open_data
@@ -89,6 +89,7 @@ def test_video(written, tmp_path):
 
 
 def test_images_are_looked_for_where_the_settings_say(written, tmp_path):
+    (tmp_path / "pics").mkdir()
     (user, _) = opened(written([llava("<image>", "x", image="p.png")]), images=str(tmp_path / "pics"))[0].turns
     assert user.parts[0].path == str(tmp_path / "pics" / "p.png")
 
@@ -97,6 +98,7 @@ def test_images_are_looked_for_where_the_settings_say(written, tmp_path):
 
 
 def test_sharegpt4v(written, tmp_path):
+    (tmp_path / "root").mkdir()
     record = llava("Describe this.\n<image>", "A dog.", image="sam/images/sa_1.jpg", system="Be exact.")
     mixture = opened(written([record]), images=str(tmp_path / "root"))
     assert mixture.sources[0].format == "sharegpt4v"
@@ -189,7 +191,7 @@ def test_any_dialogue_survives_a_chat_file(dialogue, whole, tmp_path):
 
 
 def test_mmmb(tmp_path):
-    from tiny_vlm import picture, save_benchmark
+    from support.benchmark_files import picture, save_benchmark
 
     from parrot_adapters.evaluation import build_prompt
 
@@ -206,7 +208,7 @@ def test_mmmb(tmp_path):
 
 
 def test_a_directory_is_all_its_files(tmp_path):
-    from tiny_vlm import save_benchmark
+    from support.benchmark_files import save_benchmark
 
     save_benchmark(tmp_path, questions=3, languages=("tr", "ar"))
     mixture = opened(tmp_path, limit=4)

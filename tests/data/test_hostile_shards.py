@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_dialogues import picture
-from shards import add, record, shown, write_shard
+from support.random_dialogues import picture
+from support.shards import add, record, shown, write_shard
 
 from parrot_adapters.data import open_data
 from parrot_adapters.data.settings import DataSettings, SourceSettings

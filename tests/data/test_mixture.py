@@ -267,7 +267,7 @@ def test_nothing_usable(tmp_path: Path) -> None:
 
 
 def test_a_torch_loader_takes_it(files: list[SourceSettings]) -> None:
-    from chat_processors import llava
+    from support.chat_processors import llava
     from torch.utils.data import DataLoader
 
     from parrot_adapters.data import Collator

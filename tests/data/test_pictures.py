@@ -71,7 +71,7 @@ def test_a_plain_conversion_and_nothing_else(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [*KINDS, "sixteen bits", "exif says rotated"])
 def test_the_evaluation_shows_the_same(kind: str) -> None:
-    from chat_processors import llava
+    from support.chat_processors import llava
 
     from parrot_adapters.data import Collator, Dialogue, Turn
     from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from chat_processors import PATCH, PLAIN, SIDE, TIGHT, llava, qwen2_vl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from miniatures import ADAPTER, awake, lively
-from random_dialogues import dialogues, messages, picture
+from miniatures import ADAPTER, awake
+from support.chat_processors import PATCH, PLAIN, TIGHT, llava, qwen2_vl
+from support.random_dialogues import dialogues, messages, picture
 from torch import Tensor
 from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.data import Collator, Dialogue, Picture, Turn
+from parrot_adapters.testing import lively_weights, small_llava
 
 TEXT = {
     "hidden_size": 32,
@@ -33,13 +34,7 @@ TOWER = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "nu
 
 
 def llava_host(processor: Any) -> Any:
-    return transformers.LlavaForConditionalGeneration(
-        transformers.LlavaConfig(
-            text_config={"model_type": "llama", "vocab_size": len(processor.tokenizer), **TEXT},
-            vision_config={"model_type": "clip_vision_model", "image_size": SIDE, "patch_size": PATCH, **TOWER},
-            image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
-        )
-    )
+    return small_llava(text={"vocab_size": len(processor.tokenizer), **TEXT}, vision=TOWER, lively=False)
 
 
 def qwen_host(processor: Any) -> Any:
@@ -76,7 +71,7 @@ def attached(name: str, scope: str = "first-turn") -> tuple[pa.Attachment, Colla
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = make_host(processor)
-        lively(model)
+        lively_weights(model)
     handle = awake(pa.attach(model.train(), ADAPTER | {"text_scope": scope}, processor=processor))
     return handle, Collator(processor, model_config=model.config)
 

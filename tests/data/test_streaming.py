@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_dialogues import picture
+from support.random_dialogues import picture
 
 from parrot_adapters.data import Mixture, open_data
 from parrot_adapters.data.settings import DataSettings, SourceSettings
@@ -161,7 +161,7 @@ def test_error_policy(folder: Path) -> None:
 
 
 def test_a_loader_with_workers_takes_it(folder: Path) -> None:
-    from chat_processors import llava
+    from support.chat_processors import llava
     from torch.utils.data import DataLoader
 
     from parrot_adapters.data import Collator

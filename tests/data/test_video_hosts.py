@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 from miniatures import ADAPTER, awake
-from random_dialogues import picture
-from shards import add, record
+from support.random_dialogues import picture
+from support.shards import add, record
 from torch.testing import assert_close
 
 import parrot_adapters as pa
@@ -29,7 +29,7 @@ from parrot_adapters.errors import ConfigError, DataError
 pytest.importorskip("av", reason="decodes videos")
 pytest.importorskip("torchvision", reason="video processors of transformers need it")
 
-from video_hosts import HOSTS, build, write_video
+from support.video_hosts import HOSTS, build, write_video
 
 END = {"qwen2_5_vl": "<|im_end|>", "qwen3_vl": "<|im_end|>"}
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from chat_processors import llava, qwen2_vl
-from random_dialogues import picture
-from shards import record, write_shard
+from support.chat_processors import llava, qwen2_vl
+from support.random_dialogues import picture
+from support.shards import record, write_shard
 
 from parrot_adapters.data import BadSample, Collator, Dialogue, Picture, Turn, Video, open_data
 from parrot_adapters.data import decode_videos as decoding

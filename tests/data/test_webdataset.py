@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_dialogues import dialogues, picture
-from shards import ANSWER, record, shown, write_shard
+from support.random_dialogues import dialogues, picture
+from support.shards import ANSWER, record, shown, write_shard
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main
@@ -421,7 +421,7 @@ def test_caps_temperature_and_weights(folder: Path) -> None:
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_workers_read_each_sample_once(folder: Path, streaming: bool) -> None:
-    from chat_processors import llava
+    from support.chat_processors import llava
     from torch.utils.data import DataLoader
 
     made = opened(folder, "skip", streaming=streaming)
@@ -471,7 +471,7 @@ def test_a_bad_sample_costs_only_itself(tmp_path: Path, files: dict, kind: str) 
 
 
 def test_a_broken_picture_is_found_where_it_is_decoded(tmp_path: Path) -> None:
-    from chat_processors import llava
+    from support.chat_processors import llava
 
     path = write_shard(
         tmp_path / "a.tar", [("0", {"json": record(), "png": RED}), ("1", {"json": record(), "png": RED[:50]})]

@@ -114,7 +114,7 @@ NOT_LEARNED = [{"loss": False}, {"weight": 0}, {"weight": 0.0}, {"loss_weight": 
 
 @pytest.mark.parametrize("mark", NOT_LEARNED)
 def test_a_marked_answer_is_read_but_not_learned(tmp_path: Path, mark: dict) -> None:
-    from chat_processors import llava as processor
+    from support.chat_processors import llava as processor
 
     shown = processor()
     marked = chat("one", answer("WRONG", **mark), "two", answer("good", weight=1))
@@ -209,3 +209,11 @@ def test_folders_whose_names_begin_alike_are_two(tmp_path: Path) -> None:
     with pytest.raises(BadSample, match="outside"):
         Files(tmp_path / "pictures").picture(str(tmp_path / "pictures-of-others" / "a.png"))
     assert Files(tmp_path / "a", caches=(tmp_path / "b",)).picture(str(tmp_path / "b" / "c.png")).path is not None
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_folder_of_pictures_that_is_not_there_is_said_when_the_data_is_opened(
+    tmp_path: Path, streaming: bool
+) -> None:
+    with pytest.raises(DataError, match=r"(?s)no such folder of pictures.*nowhere"):
+        opened(tmp_path, llava("<image>a", "b", image="a.png"), images=str(tmp_path / "nowhere"), streaming=streaming)

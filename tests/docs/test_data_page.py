@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
+
+from support.folders import ROOT
 
 from parrot_adapters.data import PROBLEMS
 from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.plugins import manager
 
-PAGE = (Path(__file__).resolve().parents[2] / "recipes" / "train" / "DATA.md").read_text("utf-8")
+PAGE = (ROOT / "recipes" / "train" / "DATA.md").read_text("utf-8")
 
 
 def first_column(heading: str) -> list[str]:

@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from support.folders import ROOT
 
 import parrot_adapters as pa
 from parrot_adapters.plugins import KINDS, group_of, hookspecs
 from parrot_adapters.plugins.built_in import BUILT_IN
 
-ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "plugins" / "WRITING_A_PLUGIN.md"
 TEXT = GUIDE.read_text("utf-8")
 HOOKS = {name: f for name, f in vars(hookspecs).items() if hasattr(f, f"{hookspecs.PROJECT}_spec")}
@@ -66,6 +66,7 @@ def test_links_lead_somewhere():
         assert "://" in path or (GUIDE.parent / path).exists(), path
 
 
+@pytest.mark.conformance
 def test_all_python_runs(request):
     for name in ("my-plugin", "my-tower"):
         request.addfinalizer(lambda name=name: pa.plugins.manager.unregister(name))

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_vlm
-from evaluation_runs import ScriptedHost, run
+from support import benchmark_files
+from support.evaluation_runs import ScriptedHost, run
 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError
@@ -35,7 +35,7 @@ def signs() -> Iterator[None]:
 
 @pytest.mark.usefixtures("signs")
 def test_a_plugins_benchmark_is_evaluated(tmp_path: Path) -> None:
-    data = tiny_vlm.save_benchmark(tmp_path / "signs", questions=5, stem="SIGNS")
+    data = benchmark_files.save_benchmark(tmp_path / "signs", questions=5, stem="SIGNS")
     content = run(tmp_path, ScriptedHost(), benchmark="signs", data=str(data)).result.as_json()
     assert set(content["subsets"]) == {"SIGNS_ar", "SIGNS_en"}
     assert (content["benchmark"], content["unit"]) == ("signs", "row")
@@ -77,7 +77,7 @@ class Always(ScriptedHost):
 
 @pytest.mark.usefixtures("circular")
 def test_a_circular_benchmark_is_asked_once_for_each_option(tmp_path: Path) -> None:
-    data = tiny_vlm.save_benchmark(tmp_path / "round", questions=5, stem="ROUND")
+    data = benchmark_files.save_benchmark(tmp_path / "round", questions=5, stem="ROUND")
     stubborn = run(tmp_path / "a", Always("A"), benchmark="round", data=str(data))
     assert len(stubborn.run.questions) == 2 * 5 * 4
     assert stubborn.result.subsets["ROUND_en"].overall == 0.0, "every first pass is right, no question is"
@@ -92,7 +92,7 @@ def test_a_circular_benchmark_is_asked_once_for_each_option(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("circular")
 def test_passes_show_the_same_question_turned(tmp_path: Path) -> None:
-    path = tiny_vlm.save_benchmark(tmp_path, questions=3, stem="ROUND") / "ROUND_en.tsv"
+    path = benchmark_files.save_benchmark(tmp_path, questions=3, stem="ROUND") / "ROUND_en.tsv"
     subset = load_subset(path, benchmark_named("round"))
     by_question: dict[int, list[Row]] = {}
     for row in subset.rows:
@@ -113,7 +113,7 @@ def test_open_questions_are_not_turned() -> None:
 
 @pytest.mark.usefixtures("circular")
 def test_rows_that_look_like_passes_already_are_refused(tmp_path: Path) -> None:
-    path = tiny_vlm.save_benchmark(tmp_path, questions=3, stem="ROUND", passes=2) / "ROUND_en.tsv"
+    path = benchmark_files.save_benchmark(tmp_path, questions=3, stem="ROUND", passes=2) / "ROUND_en.tsv"
     with pytest.raises(EvaluationDataError, match=r"numbered below 1,000,000(.|\n)*declare passes_in_file"):
         load_subset(path, benchmark_named("round"))
     assert len(load_subset(path, benchmark_named("round")._replace(passes_in_file=True)).rows) == 6

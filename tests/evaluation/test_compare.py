@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from evaluation_runs import ScriptedHost, run
+from support.evaluation_runs import ScriptedHost, run
 
 from parrot_adapters.cli import main
 from parrot_adapters.evaluation import EvaluationDataError

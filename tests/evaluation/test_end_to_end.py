@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny_vlm
 import torch
+from support import benchmark_files
+
+from parrot_adapters.testing import save_small_host
 
 pytestmark = pytest.mark.slow
 QUESTIONS = 12
@@ -20,12 +22,14 @@ QUESTIONS = 12
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_vlm.save_llava(tmp_path_factory.mktemp("host") / "llava")
+    return save_small_host(tmp_path_factory.mktemp("host") / "llava")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_vlm.save_benchmark(tmp_path_factory.mktemp("data"), questions=QUESTIONS, languages=("en", "ar", "tr"))
+    return benchmark_files.save_benchmark(
+        tmp_path_factory.mktemp("data"), questions=QUESTIONS, languages=("en", "ar", "tr")
+    )
 
 
 def save_adapter(model: Path, directory: Path, seed: int) -> Path:

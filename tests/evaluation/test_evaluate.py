@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tiny_vlm
 import torch
+from support import benchmark_files
+from support.folders import TESTS
 
 from parrot_adapters.cli import main
 from parrot_adapters.errors import ConfigError, ParrotWarning, UnknownNameError
@@ -23,18 +24,19 @@ from parrot_adapters.evaluation.answers.store import AnswerStore
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.evaluation.scores.choice_files import write_results
 from parrot_adapters.evaluation.scores.score_choices import score_run
+from parrot_adapters.testing import save_small_host
 
 TOKENS = 6
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_vlm.save_llava(tmp_path_factory.mktemp("host") / "llava")
+    return save_small_host(tmp_path_factory.mktemp("host") / "llava")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_vlm.save_benchmark(tmp_path_factory.mktemp("benchmark"), languages=("en", "ar", "tr"))
+    return benchmark_files.save_benchmark(tmp_path_factory.mktemp("benchmark"), languages=("en", "ar", "tr"))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_a_host_that_fails_in_batches_is_asked_one_by_one(config: EvaluationConf
 def test_limit_takes_the_same_questions_with_all_their_passes(
     config: EvaluationConfig, host: EvaluationHost, tmp_path: Path
 ) -> None:
-    circular = tiny_vlm.save_benchmark(tmp_path / "circular", questions=3, passes=2)
+    circular = benchmark_files.save_benchmark(tmp_path / "circular", questions=3, passes=2)
     run = evaluate(replace(config, data=str(circular), limit=2, protocol="paper-2024"), host=host)
     assert sorted((q.language, q.index) for q in run.questions) == [
         (language, index) for language in ("ar", "en") for index in (0, 1, 1_000_000, 1_000_001)
@@ -147,7 +149,7 @@ def test_another_picture_or_option_asks_that_row_again(
         (copy / path.name).write_bytes(path.read_bytes())
     english = copy / "MMMB_en.tsv"
     text = english.read_text(encoding="utf-8")
-    english.write_text(text.replace(tiny_vlm.picture(2), tiny_vlm.picture(77)), encoding="utf-8")
+    english.write_text(text.replace(benchmark_files.picture(2), benchmark_files.picture(77)), encoding="utf-8")
     assert evaluate(replace(config, data=str(copy)), host=host).made == 1
     english.write_text(text.replace("a red fox", "a blue fox"), encoding="utf-8")
     assert evaluate(replace(config, data=str(copy)), host=host).made == 6
@@ -203,7 +205,7 @@ evaluate(EvaluationConfig(**{config!r}))
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_run_goes_on(config: EvaluationConfig, host: EvaluationHost) -> None:
     call = 1 + 4 + 1 + 2  # four rows one by one, the same together, one batch done, killed in the second
-    program = KILLED.format(tests=str(Path(__file__).parents[1]), config=vars(config), call=call - 1)
+    program = KILLED.format(tests=str(TESTS), config=vars(config), call=call - 1)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120, check=False)
     assert done.returncode == -9, done.stderr.decode()
     with AnswerStore(Path(config.out) / "answers.jsonl") as store:
@@ -396,15 +398,15 @@ def test_processor_settings_change_the_key(config: EvaluationConfig) -> None:
 def test_a_broken_picture_is_named_and_answers_stay(
     config: EvaluationConfig, host: EvaluationHost, tmp_path: Path
 ) -> None:
-    folder = tiny_vlm.save_benchmark(tmp_path / "data", languages=("en",))
+    folder = benchmark_files.save_benchmark(tmp_path / "data", languages=("en",))
     evaluate(replace(config, data=str(folder), limit=3), host=host)
     path = folder / "MMMB_en.tsv"
     whole = path.read_text(encoding="utf-8")
-    path.write_text(whole.replace(tiny_vlm.picture(4), "bm90IGEgcGljdHVyZSBhdCBhbGwg" * 4), encoding="utf-8")
+    path.write_text(whole.replace(benchmark_files.picture(4), "bm90IGEgcGljdHVyZSBhdCBhbGwg" * 4), encoding="utf-8")
     with pytest.raises(EvaluationDataError, match="a picture cannot be decoded") as caught:
         evaluate(replace(config, data=str(folder)), host=host)
     assert "MMMB_en 4" in str(caught.value)
-    path.write_text(whole.replace(tiny_vlm.picture(4), "%" + tiny_vlm.picture(4)[1:]), encoding="utf-8")
+    path.write_text(whole.replace(benchmark_files.picture(4), "%" + benchmark_files.picture(4)[1:]), encoding="utf-8")
     with pytest.raises(EvaluationDataError, match="not valid base64"):
         evaluate(replace(config, data=str(folder)), host=host)
     path.write_text(whole, encoding="utf-8")
@@ -483,7 +485,7 @@ def test_a_question_about_a_placeholder_is_asked_as_text(
     config: EvaluationConfig, host: EvaluationHost, tmp_path: Path
 ) -> None:
     token = host.processor.image_token
-    data = tiny_vlm.save_benchmark(tmp_path / "marked", languages=("en",))
+    data = benchmark_files.save_benchmark(tmp_path / "marked", languages=("en",))
     path = data / "MMMB_en.tsv"
     head, first, second, *rest = path.read_text("utf-8").splitlines()
     index, _, *cells = second.split("\t")

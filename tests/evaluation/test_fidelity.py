@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from evaluation_runs import ScriptedHost, run
 from hypothesis import given
 from hypothesis import strategies as st
+from support.evaluation_runs import ScriptedHost, run
+from support.folders import FIXTURES
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main
@@ -20,7 +21,7 @@ from parrot_adapters.evaluation.matching.languages import known_languages
 from parrot_adapters.evaluation.scores.reply_language import in_script, language_fidelity
 from parrot_adapters.plugins import manager
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"
+MMMB = FIXTURES / "mmmb"
 
 
 @pytest.mark.parametrize(
@@ -151,8 +152,8 @@ def test_likelihoods_are_no_replies(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ears")
 def test_score_reports_it_too(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "out.json"
-    given_ = ["score", "--benchmark", "mmmb", "--data", str(FIXTURES / "data"), "--json", str(out)]
-    given_ += ["--predictions", str(FIXTURES / "predictions_MMMB.jsonl"), "--protocol", "vlmevalkit-2025"]
+    given_ = ["score", "--benchmark", "mmmb", "--data", str(MMMB / "data"), "--json", str(out)]
+    given_ += ["--predictions", str(MMMB / "predictions_MMMB.jsonl"), "--protocol", "vlmevalkit-2025"]
     assert main(given_) == 0
     assert "asked: of replies long enough to tell, those in the script of the language asked in" in " ".join(
         capsys.readouterr().out.split()

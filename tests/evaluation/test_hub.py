@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import huggingface_hub
 import pytest
-import tiny_vlm
+from support import benchmark_files
 
 from parrot_adapters.evaluation import BENCHMARKS, EvaluationDataError
 from parrot_adapters.evaluation.benchmark.benchmarks import HUB_DATASET
@@ -17,7 +17,7 @@ from parrot_adapters.evaluation.benchmark.download import data_directory
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tiny_vlm.save_benchmark(tmp_path / "snapshot" / "mmmb", stem="mmmb")
+    folder = benchmark_files.save_benchmark(tmp_path / "snapshot" / "mmmb", stem="mmmb")
 
     def download(repo: str, name: str, *, repo_type: str) -> str:
         assert (repo, repo_type) == (HUB_DATASET, "dataset")

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.folders import FIXTURES
 
 from parrot_adapters.evaluation import BENCHMARKS, EvaluationDataError, read_predictions
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"
+MMMB, HARNESS = FIXTURES / "mmmb", FIXTURES / "mmmb_harness"
 MMMB = BENCHMARKS["mmmb"]
 Write = Callable[..., Path]
 
@@ -81,7 +82,7 @@ def test_a_harness_file_of_all_languages(tmp_path: Path) -> None:
 
 def test_a_workbook_of_the_harness_reads_as_pandas_reads_it() -> None:
     """The workbook was written by pandas and xlsxwriter, as in the harness; the JSON beside it is what pandas reads."""
-    here = Path(__file__).parents[1] / "fixtures" / "mmmb_harness"
+    here = HARNESS
     expected = json.loads((here / "read_by_pandas.json").read_text(encoding="utf-8"))
     read = read_predictions(here / "model_MMMB_ar.xlsx", MMMB)
     assert read == {"ar": {row["index"]: row["prediction"] for row in expected}}

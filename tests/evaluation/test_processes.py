@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tiny_vlm
-from evaluation_runs import ScriptedHost
+from support import benchmark_files
+from support.evaluation_runs import ScriptedHost
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import EvaluationDataError
@@ -19,7 +19,7 @@ from parrot_adapters.evaluation.answers.store import AnswerStore
 
 @pytest.fixture
 def config(tmp_path: Path) -> EvaluationConfig:
-    data = tiny_vlm.save_benchmark(tmp_path / "data", questions=10)
+    data = benchmark_files.save_benchmark(tmp_path / "data", questions=10)
     return EvaluationConfig("scripted", "mmmb", str(data), "paper-2024", str(tmp_path / "out"))
 
 

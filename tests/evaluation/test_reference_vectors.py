@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
+from support.folders import FIXTURES
 
 from parrot_adapters.evaluation import (
     BENCHMARKS,
@@ -23,17 +23,17 @@ from parrot_adapters.evaluation import (
     score_subset,
 )
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"
+MMMB = FIXTURES / "mmmb"
 SETS = {"MMMB": "mmmb", "MTL_MMBench_DEV": "mmbench"}
 
 
 @cache
 def vectors(name: str) -> dict:
-    return json.loads((FIXTURES / name).read_text(encoding="utf-8"))
+    return json.loads((MMMB / name).read_text(encoding="utf-8"))
 
 
 def cases() -> list[dict]:
-    return [json.loads(line) for line in (FIXTURES / "extraction_cases.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in (MMMB / "extraction_cases.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -56,7 +56,7 @@ def prompt_vectors() -> Iterator[tuple[str, str, str, str]]:
 def test_every_prompt_is_byte_exact() -> None:
     count = 0
     for benchmark in map(BENCHMARKS.__getitem__, ("mmmb", "mmbench")):
-        for language, path in find_subsets(FIXTURES / "data", benchmark).items():
+        for language, path in find_subsets(MMMB / "data", benchmark).items():
             rows = {str(row.index): row for row in load_subset(path, benchmark).rows}
             for subset, index, column, text in prompt_vectors():
                 if subset != path.stem:
@@ -77,7 +77,7 @@ def test_every_prompt_is_byte_exact() -> None:
 def test_every_picture_is_the_one_the_harness_shows() -> None:
     count = 0
     for benchmark in map(BENCHMARKS.__getitem__, ("mmmb", "mmbench")):
-        for path in find_subsets(FIXTURES / "data", benchmark).values():
+        for path in find_subsets(MMMB / "data", benchmark).values():
             subset = load_subset(path, benchmark)
             for index, digest in vectors("prompts.json")[path.stem]["_image_file_sha256"].items():
                 (picture,) = subset.pictures(int(index))
@@ -91,7 +91,7 @@ def test_every_picture_is_the_one_the_harness_shows() -> None:
 def test_every_score(protocol: str, harness_name: str) -> None:
     benchmark = BENCHMARKS[SETS[harness_name]]
     report = score_predictions(
-        FIXTURES / "data", FIXTURES / f"predictions_{harness_name}.jsonl", protocol_named(protocol), benchmark
+        MMMB / "data", MMMB / f"predictions_{harness_name}.jsonl", protocol_named(protocol), benchmark
     )
     out = json.loads(json.dumps(report.as_json()))
     expected = vectors("expected.json")[protocol][harness_name]
@@ -115,7 +115,7 @@ def test_every_score(protocol: str, harness_name: str) -> None:
 def test_the_vectors_tell_the_protocols_apart() -> None:
     """The double: a protocol scored as another one does not pass."""
     benchmark = BENCHMARKS["mmmb"]
-    replies = read_predictions(FIXTURES / "predictions_MMMB.jsonl", benchmark)
-    subset = load_subset(FIXTURES / "data" / "MMMB_en.tsv", benchmark)
+    replies = read_predictions(MMMB / "predictions_MMMB.jsonl", benchmark)
+    subset = load_subset(MMMB / "data" / "MMMB_en.tsv", benchmark)
     hits = {p: tuple(score_subset(subset, replies["en"], PROTOCOLS[p], benchmark).hits.items()) for p in PROTOCOLS}
     assert len(set(hits.values())) == len(PROTOCOLS)

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import tiny_vlm
-from evaluation_runs import RUDE, ScriptedHost, likely_run, page_text, run
 from PIL import Image
+from support import benchmark_files
+from support.evaluation_runs import RUDE, ScriptedHost, likely_run, page_text, run
 
 from parrot_adapters.errors import ParrotWarning
 from parrot_adapters.evaluation.benchmark.published import published_scores
@@ -148,7 +148,7 @@ def test_thumbnails_are_small_and_never_fail() -> None:
     import base64
 
     assert thumbnail(b"not a picture") == ""
-    large = base64.b64decode(tiny_vlm.picture(0, (1000, 400)))
+    large = base64.b64decode(benchmark_files.picture(0, (1000, 400)))
     assert len(thumbnail(large)) < len(large) / 5
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation_runs import ScriptedHost, likely_run, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.evaluation_runs import ScriptedHost, likely_run, run
 
 from parrot_adapters.evaluation import EvaluationDataError, Result, read_run
 from parrot_adapters.evaluation.scores.result import SCHEMA_VERSION

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.folders import FIXTURES
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Language, add_language, extract_choice, known_languages, load_languages
 from parrot_adapters.evaluation.matching.words_of_languages import LANGUAGES
 
 Matcher = Callable[[str, Mapping[str, str], str | None], str | None]
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"
+MMMB = FIXTURES / "mmmb"
 XYZ = {"A": "x", "B": "y", "C": "w", "D": "v"}
 ANIMALS = {"A": "dog", "B": "cat", "C": "ant"}
 
@@ -171,7 +172,7 @@ def check_plain_answers_are_read(matcher: Matcher) -> None:
 
 
 def option_sets() -> list[tuple[dict[str, str], str]]:
-    lines = (FIXTURES / "extraction_cases.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (MMMB / "extraction_cases.jsonl").read_text(encoding="utf-8").splitlines()
     cases = [json.loads(line) for line in lines]
     sets = {(tuple(c["options"].items()), c["lang"]) for c in cases if c["lang"]}
     assert len(sets) > 20
@@ -199,7 +200,7 @@ def test_on_the_vectors_it_finds_more_and_loses_only_guesses() -> None:
     """Where the reference of 2024 finds a letter and ours does not, the reply names none, or names two."""
     lost = set()
     gained = 0
-    for line in (FIXTURES / "extraction_cases.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (MMMB / "extraction_cases.jsonl").read_text(encoding="utf-8").splitlines():
         case = json.loads(line)
         ours = robust(case["prediction"], case["options"], case["lang"] or None)
         theirs = case["expected"]["vlmevalkit-2024"]

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.folders import FIXTURES
 
 from parrot_adapters.atomic_files import write_json
 from parrot_adapters.cli import main
 from parrot_adapters.evaluation import PROTOCOLS
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "mmmb"
+MMMB = FIXTURES / "mmmb"
 Row = Callable[..., dict]
 Write = Callable[..., Path]
 
@@ -22,8 +23,8 @@ Write = Callable[..., Path]
 def arguments(out: Path, **changed: object) -> list[str]:
     given = {
         "benchmark": "mmmb",
-        "data": FIXTURES / "data",
-        "predictions": FIXTURES / "predictions_MMMB.jsonl",
+        "data": MMMB / "data",
+        "predictions": MMMB / "predictions_MMMB.jsonl",
         "protocol": "vlmevalkit-2025",
         "json": out,
     } | changed
@@ -37,7 +38,7 @@ def test_it_writes_the_result_and_prints_a_table(tmp_path: Path, capsys: pytest.
     out = tmp_path / "deep" / "out.json"
     assert main(arguments(out)) == 0
     result = json.loads(out.read_text(encoding="utf-8"))
-    expected = json.loads((FIXTURES / "expected.json").read_text(encoding="utf-8"))["vlmevalkit-2025"]["MMMB"]
+    expected = json.loads((MMMB / "expected.json").read_text(encoding="utf-8"))["vlmevalkit-2025"]["MMMB"]
     assert result["protocol"] == "vlmevalkit-2025"
     for name, vector in expected.items():
         assert result["subsets"][name]["overall"] == vector["accuracy"]["none"]["Overall"]
@@ -47,7 +48,7 @@ def test_it_writes_the_result_and_prints_a_table(tmp_path: Path, capsys: pytest.
     for name, subset in result["subsets"].items():
         assert result["robust"]["overall"][name] > subset["overall"]
         assert result["robust"]["not_found"][name] < result["not_found"][name]
-        data = (FIXTURES / "data" / f"{name}.tsv").read_bytes()
+        data = (MMMB / "data" / f"{name}.tsv").read_bytes()
         assert result["data"][name]["md5"] == hashlib.md5(data, usedforsecurity=False).hexdigest()
         assert result["data"][name]["published"] is False
     statistics = result["statistics"]

@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-import tiny_vlm
-from evaluation_runs import ScriptedHost
 from hypothesis import given
 from hypothesis import strategies as st
+from support import benchmark_files
+from support.evaluation_runs import ScriptedHost
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main
@@ -30,6 +30,7 @@ from parrot_adapters.evaluation.scores.name_match import CharacterF, exactly
 from parrot_adapters.evaluation.scores.result import Result
 from parrot_adapters.evaluation.scores.retrieval import recall_at
 from parrot_adapters.evaluation.scores.score_open_task import Item, score_items, score_task, write_task_results
+from parrot_adapters.testing import save_small_host
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = {
@@ -51,7 +52,7 @@ def data(tmp_path: Path) -> Path:
                 options = [names[(i + j) % len(names)] for j in range(4)]
                 right = options.pop(0)
                 options.insert(i % 4, right)
-                picture, split = tiny_vlm.picture(i), "seen" if i < 7 else "held-out"
+                picture, split = benchmark_files.picture(i), "seen" if i < 7 else "held-out"
                 writer.writerow([i, "What is it?", *options, "ABCD"[i % 4], "animal", picture, split])
     return folder
 
@@ -204,7 +205,7 @@ def test_the_two_directions_are_told_apart(data: Path, tmp_path: Path) -> None:
 
 
 def test_two_rows_of_one_name_cannot_be_retrieved(tmp_path: Path) -> None:
-    data = tiny_vlm.save_benchmark(tmp_path / "emoji", stem="EMOJI")
+    data = benchmark_files.save_benchmark(tmp_path / "emoji", stem="EMOJI")
     with pytest.raises(EvaluationDataError, match="retrieval could not tell them apart"):
         evaluate(config(data, tmp_path / "out", "retrieval"), host=ScriptedHost())
 
@@ -214,7 +215,7 @@ def test_two_rows_of_one_name_cannot_be_retrieved(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["naming", "retrieval"])
 def test_the_command_writes_table_files_and_page(data: Path, tmp_path: Path, task: str, capsys) -> None:
-    model, out = tiny_vlm.save_llava(tmp_path / "host"), tmp_path / "out"
+    model, out = save_small_host(tmp_path / "host"), tmp_path / "out"
     argv = ["evaluate", "--model", str(model), "--benchmark", "emoji", "--task", task, "--data", str(data)]
     argv += ["--out", str(out), "--device", "cpu", "--max-new-tokens", "4", "--limit", "6"]
     assert main(argv) == 0
@@ -313,7 +314,8 @@ def test_comparisons_read_their_own_files(data: Path, tmp_path: Path) -> None:
     for language in NAMES:
         rows = ["index\tquestion\tA\tB\tanswer\timage"]
         rows += [
-            f"{i}\tWhich?\tone\tother\tB\t['{tiny_vlm.picture(i)}', '{tiny_vlm.picture(i + 1)}']" for i in range(3)
+            f"{i}\tWhich?\tone\tother\tB\t['{benchmark_files.picture(i)}', '{benchmark_files.picture(i + 1)}']"
+            for i in range(3)
         ]
         (data / f"EMOJI-COMPARISON_{language}.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     asked = config(data, tmp_path / "out", "comparison", protocol="vlmevalkit-2026")

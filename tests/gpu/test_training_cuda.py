@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from miniatures import FAMILIES
-from training_runs import toy_config, toy_run
+from support.training_runs import toy_config, toy_run
 
 import parrot_adapters as pa
 

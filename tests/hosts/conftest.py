@@ -8,18 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from miniatures import ADAPTER, FAMILIES, PROMPTS, Family, awake
+from miniatures import ADAPTER, FAMILIES, KINDS, PROMPTS, Family, awake
 
 import parrot_adapters as pa
 
-# What every family must pass in the default run; families whose code is a twin of another's run the rest as slow tests.
+# The default run: what every family must pass, and everything on one family of each kind. The rest runs as slow tests.
 ALWAYS = (
     "test_attaching_changes_nothing",
     "test_self_test_passes",
-    "test_each_image_reads_its_own_rows_text",
-    "test_greedy",
-    "test_disabled_and_detached_are_the_bare_host",
-    "test_gradients_reach_the_adapter_alone",
     "test_which_hosts_keep_packed_samples_apart",
 )
 
@@ -30,10 +26,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "family" not in metafunc.fixturenames or any("family" in str(mark.args[0]) for mark in marks):
         return
     names = getattr(metafunc.module, "ONLY", FAMILIES)
-    late = metafunc.function.__name__ not in ALWAYS
+    always = metafunc.function.__name__ in ALWAYS
     metafunc.parametrize(
         "family",
-        [pytest.param(n, marks=pytest.mark.slow if late and FAMILIES[n].twin else ()) for n in names],
+        [pytest.param(name, marks=() if always or name in KINDS else pytest.mark.slow) for name in names],
         indirect=True,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from miniatures import (
     awake,
     tokenizer,
 )
+from support.folders import ROOT
 from torch.testing import assert_close
 
 import parrot_adapters as pa
@@ -33,7 +33,6 @@ from parrot_adapters.hosts import seam as native
 from parrot_adapters.hosts.packed_rows import packed_arguments
 from parrot_adapters.training.packing_check import compare_packed
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "recipes" / "train" / "DATA.md").read_text("utf-8").split("\n## Packing\n")[1].split("\n## ")[0]
 REFUSED = set(re.findall(r"^\| `(\w+)`", PAGE, flags=re.MULTILINE)) - {"model_type"}
 

@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import transformers
-from miniatures import ADAPTER, FAMILIES, IMAGE, PROMPTS, Family, lively, text, tower
+from miniatures import ADAPTER, FAMILIES, IMAGE, PROMPTS, Family, text, tower
 from transformers.generation import GenerationMixin, utils
 
 import parrot_adapters as pa
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, PlaceholderError, SelfTestError
 from parrot_adapters.hosts.read_prompt import TextScope
 from parrot_adapters.hosts.seam import GENERATION_HELPER, NativeSeam
+from parrot_adapters.testing import lively_weights
 
 ONLY = ["llava", "qwen3_vl", "gemma3"]
 
@@ -238,7 +239,7 @@ def test_families_that_cannot_work_are_refused_with_the_reason(prefix: str, sett
 def test_blip_is_rightly_refused(monkeypatch) -> None:
     """Were it not, its adapter would work in forward and be dead in generate; the self-test sees that."""
     host = transformers.Blip2ForConditionalGeneration(transformers.Blip2Config(**BLIP)).eval()
-    lively(host)
+    lively_weights(host)
     monkeypatch.setattr("parrot_adapters.hosts.families.BLIP", pa.HostSpec(("blip-2",)))
     ids = torch.tensor([[20, 21, IMAGE, IMAGE, IMAGE, IMAGE, 22]])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(1, 3, 16, 16)}

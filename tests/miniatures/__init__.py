@@ -18,7 +18,7 @@ import torch
 
 from miniatures import fixed_size, in_rows, llava_like, own_size, qwen_like
 from miniatures.configs import text, tower
-from miniatures.family import Family, lively
+from miniatures.family import Family
 from miniatures.prompts import ASSISTANT, BOS, END_TURN, FIRST_WORD, IMAGE, PROMPTS, SYSTEM, TURN, USER, Image, Video
 from miniatures.writing import tokenizer
 
@@ -30,6 +30,7 @@ __all__ = [
     "FAMILIES",
     "FIRST_WORD",
     "IMAGE",
+    "KINDS",
     "PROMPTS",
     "SYSTEM",
     "TURN",
@@ -38,7 +39,6 @@ __all__ = [
     "Image",
     "Video",
     "awake",
-    "lively",
     "text",
     "tokenizer",
     "tower",
@@ -47,6 +47,18 @@ __all__ = [
 ADAPTER = {"num_experts": 3, "expert_hidden_size": 16}
 FAMILIES: dict[str, Family] = {
     family.name: family for kind in (llava_like, qwen_like, fixed_size, in_rows, own_size) for family in kind.FAMILIES
+}
+
+# One family of each kind, for what need not run on all of them in the default tier.
+KINDS = {
+    "llava": "as many visual tokens for each picture, a plain decoder",
+    "llava_next": "tiles: as many tokens as the picture's size asks for",
+    "qwen3_vl": "packed patches, features of deep layers, positions in three dimensions",
+    "gemma3": "token types that say what is a picture, attention windows",
+    "ovis2": "a projector that is part of the tower, indicator tokens",
+    "fuyu": "no tower at all",
+    "idefics3": "pictures in the rows of their prompts",
+    "lfm2_vl": "pictures of their own size in one padded batch, a decoder that convolves",
 }
 
 

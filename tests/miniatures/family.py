@@ -13,6 +13,7 @@ import transformers
 from torch import Tensor
 
 from miniatures.prompts import FIRST_WORD, PAD, Image, Prompt, Video
+from parrot_adapters.testing import lively_weights
 
 
 @dataclass
@@ -98,19 +99,9 @@ def _pristine(family: Family) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = getattr(transformers, family.architecture)(family.config())
-        lively(model)
+        lively_weights(model)
     model.eval()
     model.generation_config.eos_token_id = None  # so that generation has a fixed length
     model.generation_config.pad_token_id = PAD
     model.generation_config.suppress_tokens = list(range(FIRST_WORD))  # a generated placeholder has no image
     return model
-
-
-def lively(model: torch.nn.Module) -> None:
-    """Weights at a scale at which inputs matter; transformers' own initialisation is nearly constant."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.dim() >= 2:
-                parameter.normal_(0, parameter[0].numel() ** -0.5)
-            elif name.endswith(("newline", "class_embedding")):
-                parameter.normal_()

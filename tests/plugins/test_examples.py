@@ -9,7 +9,7 @@ import pytest
 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError, PluginError, UnknownNameError
-from parrot_adapters.plugins.examples import cache_directory, example_path
+from parrot_adapters.examples import cache_directory, example_path
 
 
 class Signs:

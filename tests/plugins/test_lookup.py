@@ -63,9 +63,8 @@ def test_a_layer_imports_no_data_no_evaluation_no_recipe_and_no_stranger(site):
 
 def test_that_would_be_seen(site):
     """The broken double: something that does import the rooms it should not."""
-    modules = imported(site, extra="pa.plugins.manager.find('data-format', 'webdataset').factory")
-    assert "parrot_adapters.data.webdataset" in unwanted(modules)
-    assert "parrot_adapters.data.tar_samples" in unwanted(modules)
+    modules = imported(site, extra="pa.plugins.manager.find('data-source', '.tar').factory")
+    assert "parrot_adapters.data.sources.tar_shards" in unwanted(modules)
 
 
 def test_a_router_that_metadata_names_imports_its_own_module_alone(site):
@@ -101,7 +100,17 @@ def test_every_entry_of_the_table_leads_to_something_of_its_kind(kind, site):
 
 def test_the_table_has_every_kind_that_the_library_offers():
     assert set(BUILT_IN) <= set(KINDS)
-    assert {"router", "expert", "summary", "loss", "host", "observer", "benchmark", "data-format"} == set(BUILT_IN)
+    assert {
+        "router",
+        "expert",
+        "summary",
+        "loss",
+        "host",
+        "observer",
+        "benchmark",
+        "data-format",
+        "data-source",
+    } == set(BUILT_IN)
 
 
 def test_groups_have_names_that_packaging_allows():

@@ -12,6 +12,8 @@ from parrot_adapters import core
 from parrot_adapters.core import spread
 from parrot_adapters.testing import EXPERT_CHECKS, ExpertTraits, check_expert, devices, examples, expert_checks
 
+pytestmark = pytest.mark.conformance
+
 
 class Good(core.SwiGLUExperts):
     """A healthy bank; each broken one below changes one thing of it."""

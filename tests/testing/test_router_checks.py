@@ -17,6 +17,8 @@ from .broken_routers.answers import NotARouting, TopKIgnored, TopOneKeepsItsShar
 from .broken_routers.invariance import FirstComeFirstServed, MeanOverPadding
 from .broken_routers.precision import HalfSoftmaxAsItIs
 
+pytestmark = pytest.mark.conformance
+
 NAMES = [check.name for check in ROUTER_CHECKS]
 
 

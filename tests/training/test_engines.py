@@ -9,20 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 from miniatures import FAMILIES
 from safetensors.torch import load_file
-from training_runs import ToyCollator, ToyData, toy_config, toy_run
+from support.folders import TESTS
+from support.training_runs import ToyCollator, ToyData, toy_config, toy_run
 
 from parrot_adapters import read_language_routing
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.training.engines import decoder_layers, sharing_weights
 from parrot_adapters.training.micro_batches import MicroBatches
 
-TESTS = Path(__file__).parents[1]
 NEEDS_DEEPSPEED = pytest.mark.skipif(
     importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed: pip install deepspeed"
 )
@@ -135,7 +134,7 @@ def test_no_data_ends():
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl", "gemma3", "internvl", "qwen3_vl"])
 def test_only_decoder_layers_are_units_of_their_own(family):
-    from training_runs import toy_handle
+    from support.training_runs import toy_handle
 
     handle = toy_handle(toy_config("unused"), family)
     names = decoder_layers(handle)
@@ -147,7 +146,7 @@ def test_only_decoder_layers_are_units_of_their_own(family):
 
 
 def test_a_host_whose_tower_uses_decoder_layers_is_refused():
-    from training_runs import toy_handle
+    from support.training_runs import toy_handle
 
     handle = toy_handle(toy_config("unused"))
     layer = handle.parts.module(handle.parts.language_model).layers[0]
@@ -157,7 +156,7 @@ def test_a_host_whose_tower_uses_decoder_layers_is_refused():
 
 
 def test_a_copy_that_shares_weights_has_a_handle_of_its_own():
-    from training_runs import toy_handle
+    from support.training_runs import toy_handle
 
     from parrot_adapters import attachment_of
 

@@ -359,6 +359,7 @@ def test_what_decides_the_weights_decides_the_hash(write: Any) -> None:
     for free in ("steps=7", "epochs=3", "out=y", "log.every=9", "checkpoint.keep=1", "engine.kind=fsdp2"):
         assert both(free) == (same, []), free
     assert both("data.workers=3", "adapter.num_experts=6") == (same, [])  # six is the default
+    assert both("data.strict=true", "data.sources.0.allow_outside=true") == (same, [])  # runs begun before go on
     for key, value in {
         "seed": "1",
         "adapter.router_options.normalize": "none",

@@ -13,7 +13,8 @@ import pytest
 import torch
 from miniatures import FAMILIES
 from safetensors.torch import load_file
-from training_runs import ToyCollator, ToyData, toy_config, toy_handle, toy_run
+from support.tiers import late_unless
+from support.training_runs import ToyCollator, ToyData, toy_config, toy_handle, toy_run
 
 from parrot_adapters.data import Collator, PackedCollator
 from parrot_adapters.data.packing import SEGMENTS
@@ -85,8 +86,8 @@ class Watching(ToyCollator):
     [
         ("llava", {"losses": {"load-balancing": 0.1}}),
         ("llava", {"train__language_model": "lora", "lora": {"r": 2}, "engine__gradient_checkpointing": True}),
-        ("llava", {"recipe": "stage1", "adapter": None, "train__adapter": None}),
-        ("qwen2_5_vl", {}),
+        pytest.param("llava", {"recipe": "stage1", "adapter": None, "train__adapter": None}, marks=pytest.mark.slow),
+        pytest.param("qwen2_5_vl", {}, marks=pytest.mark.slow),
         ("internvl", {"train__language_model": "full", "recipe": "stage2"}),
     ],
     ids=["llava", "lora, recomputed", "stage1", "qwen2_5_vl", "full"],
@@ -193,7 +194,7 @@ class Stopped(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", late_unless([0], [0, 2]))
 def test_an_interrupted_run_ends_bit_for_bit_as_another(tmp_path, workers):
     """With dropout: the check, which a resumed run repeats, draws no random number."""
 
@@ -225,7 +226,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_another(tmp_path, workers):
 
 
 def test_a_batch_that_lost_its_samples_can_be_packed():
-    from chat_processors import llava
+    from support.chat_processors import llava
 
     packed = PackedCollator(Collator(llava()), 20)([])
     assert packed[SEGMENTS].tolist() == [[0] * packed["input_ids"].shape[1]]

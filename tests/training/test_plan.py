@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from miniatures import FAMILIES
-from training_runs import ToyCollator, ToyData, toy_config, toy_handle
+from miniatures import FAMILIES, KINDS
+from support.tiers import late_unless
+from support.training_runs import ToyCollator, ToyData, toy_config, toy_handle
 
 from parrot_adapters.cli import main
 from parrot_adapters.data.packing import SEGMENTS, pack
@@ -73,7 +74,7 @@ def planned(config: Any, family: str) -> MemoryOfStep:
     return step_without_weights(config, handle, batch, accumulation=2)
 
 
-@pytest.mark.parametrize(("family", "changes"), CASES)
+@pytest.mark.parametrize(("family", "changes"), late_unless([CASES[1], CASES[2], CASES[4], CASES[7]], CASES))
 def test_memory_is_within_a_tenth_of_a_real_run(family: str, changes: dict[str, Any], tmp_path: Path) -> None:
     config = toy_config(tmp_path / "run", steps=3, checkpoint__every=100, **changes)
     truth, plan = really(config, family), planned(config, family)
@@ -103,9 +104,7 @@ def test_recomputing_saves_activations(tmp_path: Path) -> None:
     assert (recomputed.trained, recomputed.optimizer) == (kept.trained, kept.optimizer)
 
 
-@pytest.mark.parametrize(
-    "family", [pytest.param(n, marks=pytest.mark.slow if FAMILIES[n].twin else ()) for n in FAMILIES]
-)
+@pytest.mark.parametrize("family", late_unless(KINDS, FAMILIES))
 def test_every_family_can_be_planned(family: str, tmp_path: Path) -> None:
     config = toy_config(tmp_path)
     handle = attach_to_nothing(config, FAMILIES[family].config())

@@ -13,11 +13,11 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from training_runs import run_in_process, toy_config, toy_run
+from support.folders import TESTS
+from support.training_runs import run_in_process, toy_config, toy_run
 
 from parrot_adapters.errors import CheckpointError, ParrotWarning
 
@@ -28,9 +28,9 @@ WHAT = {"steps": 6, "checkpoint__every": 2, "log__every": 3, "checkpoint__keep":
 def processes():
     """Starts processes in which everything is imported already."""
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (str(Path(__file__).parents[1]), before) if p)
+    os.environ["PYTHONPATH"] = os.pathsep.join(p for p in (str(TESTS), before) if p)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training_runs", "parrot_adapters.training.trainer", "peft"])
+    context.set_forkserver_preload(["support.training_runs", "parrot_adapters.training.trainer", "peft"])
     yield context
     if before is None:
         del os.environ["PYTHONPATH"]
@@ -174,22 +174,18 @@ def test_a_full_disk(processes, uninterrupted, tmp_path):
     assert files.keys() == wanted.keys()
 
 
-def test_another_number_of_threads_is_said(tmp_path):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        toy_run(toy_config(tmp_path, steps=2))
-        torch.set_num_threads(2)
-        with pytest.warns(ParrotWarning, match="1 threads, this run goes on with 2"):
-            toy_run(toy_config(tmp_path, steps=4))
-    finally:
-        torch.set_num_threads(before)
+def test_another_number_of_threads_is_said(tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    toy_run(toy_config(tmp_path, steps=2))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.warns(ParrotWarning, match="1 threads, this run goes on with 2"):
+        toy_run(toy_config(tmp_path, steps=4))
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     """Not even under an equal configuration: the host may be another."""
     from miniatures import FAMILIES
-    from training_runs import ToyCollator, ToyData, toy_handle
+    from support.training_runs import ToyCollator, ToyData, toy_handle
 
     from parrot_adapters.training import train
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from miniatures import ADAPTER, FAMILIES, PROMPTS, Family
+from miniatures import ADAPTER, FAMILIES, KINDS, PROMPTS, Family
+from support.tiers import late_unless
 from torch import nn
 
 import parrot_adapters as pa
@@ -41,7 +42,7 @@ def attached(family: Family, *, lora: bool = False) -> pa.Attachment:
     return pa.attach(family.build(), ADAPTER, train_projector=True, lora=options)
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=late_unless(KINDS, FAMILIES))
 def family(request: pytest.FixtureRequest) -> Family:
     return FAMILIES[request.param]
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_runs import toy_config
+from support.training_runs import toy_config
 
 from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.errors import ConfigError, TrainingError
@@ -276,7 +276,7 @@ def test_a_terminated_run_does_not_mistake_an_interrupt_for_the_second():
 
 
 def test_toy_data_is_not_degenerate():
-    from training_runs import ToyData
+    from support.training_runs import ToyData
 
     data = ToyData()
     assert len({sample.answer for sample in data.samples}) > 8

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from miniatures import FAMILIES
-from training_runs import ToyCollator, ToyData, toy_config, toy_run
+from support.tiers import late_unless
+from support.training_runs import ToyCollator, ToyData, toy_config, toy_run
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.training.micro_batches import MicroBatches
@@ -97,7 +98,7 @@ def lines(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
+@pytest.mark.parametrize("family", late_unless(["qwen2_5_vl"], ["llava", "qwen2_5_vl"]))
 def test_a_begun_run_goes_on_in_pieces(tmp_path, family):
     """As one that never changed, but for last bits."""
     batch = replace(toy_config("").batch, size=8, per_device=4)

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 from miniatures import ADAPTER, FAMILIES
-from run_world import make_world, stage, write
-from training_runs import LANGUAGES, ToyCollator, ToyData, toy_config, toy_run
+from support.run_world import make_world, stage, write
+from support.training_runs import LANGUAGES, ToyCollator, ToyData, toy_config, toy_run
 
 import parrot_adapters as pa
 from parrot_adapters.analysis import RoutingObserver
@@ -155,7 +155,7 @@ def test_few_of_each_language_are_measured():
 
 
 def test_the_mode_of_every_module_is_as_before():
-    from training_runs import toy_handle
+    from support.training_runs import toy_handle
 
     from parrot_adapters.analysis.measure_routing import measure_samples
 

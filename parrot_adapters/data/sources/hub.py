@@ -38,10 +38,11 @@ def read_by_datasets(path: str) -> bool:
 def cache_folders() -> tuple[Path, ...]:
     """Where ``datasets`` keeps the files of data sets that it downloaded; none where it is not installed."""
     try:
-        import datasets
+        from datasets.config import HF_DATASETS_CACHE
+        from huggingface_hub.constants import HF_HUB_CACHE
     except ImportError:
         return ()
-    return (Path(datasets.config.HF_DATASETS_CACHE), Path(datasets.config.HF_HUB_CACHE))
+    return (Path(HF_DATASETS_CACHE), Path(HF_HUB_CACHE))
 
 
 def open_by_datasets(path: str, *, streaming: bool) -> Source:

@@ -24,6 +24,8 @@ class Language:
     """Words before a letter that strike it out: "not" in "not A, but B"."""
     denials: tuple[str, ...] = ()
     """Words behind a letter or an option that strike it out: "is wrong", "değil"."""
+    conclusions: tuple[str, ...] = ()
+    """Words before what a reply comes to in the end: "therefore"."""
     joiners: tuple[str, ...] = ()
     """Words that put two letters side by side: "or" in "A or B"."""
     articles: tuple[str, ...] = ()
@@ -36,6 +38,8 @@ class Language:
     """What the language writes glued before a noun: the Arabic article and prepositions."""
     endings: tuple[str, ...] = ()
     """Endings an option's text may take without becoming another word: the plural "s"."""
+    inflecting: bool = False
+    """True where a word's last letters turn with case, gender or number: "груша" and "грушу", "branco" and "branca"."""
     suffixing: bool = False
     """True where words carry any number of endings without a space: Turkish, Korean."""
     scripts: tuple[str, ...] = ()

@@ -102,7 +102,7 @@ def revision() -> int:
 
 
 def _fits(name: str, value: object) -> bool:
-    if name == "suffixing":
+    if name in ("suffixing", "inflecting"):
         return isinstance(value, bool)
     if name == "labels":
         return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())

@@ -5,13 +5,17 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 
-from parrot_adapters.evaluation.matching.text_forms import fold, joined, light
+from parrot_adapters.evaluation.matching.text_forms import fold, joined, light, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 
 __all__ = ["find_option", "is_option"]
 
 EDGES = string.punctuation.replace("%", "") + string.whitespace + "。，、！？：；،؛؟।…«»“”‘’"
 LONGEST_ENDING = 7
+VOWELS = "aeiouаеиоуыэюяйь"
+SHORTEST_INFLECTED = 4
+LONGEST_INFLECTION = 2
+"""Letters behind a stem; more of them make other words."""
 
 
 def is_option(reply: str, options: Mapping[str, str], language: str | None) -> str | None:
@@ -23,7 +27,15 @@ def is_option(reply: str, options: Mapping[str, str], language: str | None) -> s
             same = [letter for letter, form in forms.items() if said and form == said]
             if same:
                 return same[0] if len(same) == 1 else None
-    return None
+    return _shortened(fold(reply).strip(EDGES), options)
+
+
+def _shortened(said: str, options: Mapping[str, str]) -> str | None:
+    """The one option that a Chinese reply names without its last sign, as in "白" for "白色"."""
+    if not said or script(said[0]) != "CJK":
+        return None
+    longer = [letter for letter, text in options.items() if _stripped(fold(text))[:-1] == said]
+    return longer[0] if len(longer) == 1 else None
 
 
 def find_option(reply: str, options: Mapping[str, str], language: str | None, known: Vocabulary) -> str | None:
@@ -43,11 +55,36 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
         forms = _forms(texts, language, bold)
         spans = {letter: _spans(form, said, known if glued else None) for letter, form in forms.items() if form}
         standing = _outermost(spans)
+        if standing and known.inflecting and not any(" " in forms[letter] for letter in standing):
+            standing |= inflected_options(reply, options)
         if standing:
-            affirmed = {letter for letter in standing if not _struck_out(said, spans[letter], known)}
+            affirmed = {
+                letter for letter in standing if not spans.get(letter) or not _struck_out(said, spans[letter], known)
+            }
             chosen = affirmed if len(standing) > 1 and affirmed else standing
             return chosen.pop() if len(chosen) == 1 else None
-    return None
+    turned = inflected_options(reply, options) if known.inflecting else set()
+    return turned.pop() if len(turned) == 1 else None
+
+
+def inflected_options(reply: str, options: Mapping[str, str]) -> set[str]:
+    """The options of one word that stand in a reply in any of their forms; none where two options share their stem."""
+    stems = {letter: _stem(_stripped(fold(text))) for letter, text in options.items()}
+    told = {letter: stem for letter, stem in stems.items() if stem}
+    if any(a != b and told[a].startswith(told[b]) for a in told for b in told):
+        return set()
+    words = [word.strip(EDGES) for word in fold(reply).split()]
+    return {
+        letter
+        for letter, stem in told.items()
+        if any(word.startswith(stem) and len(word) - len(stem) <= LONGEST_INFLECTION for word in words)
+    }
+
+
+def _stem(word: str) -> str:
+    """A word without its last vowel; nothing where it is short, or several words."""
+    bare = word.rstrip(VOWELS)
+    return bare if len(word) >= SHORTEST_INFLECTED and len(bare) >= SHORTEST_INFLECTED - 1 and bare.isalpha() else ""
 
 
 def _forms(options: Mapping[str, str], language: str | None, bold: bool) -> dict[str, str]:
@@ -110,7 +147,8 @@ def _closes(said: str, end: int, form: str, glued: Vocabulary | None) -> bool:
         word_end += 1
     ending = said[end:word_end]
     long_enough = len(form) >= (2 if "\uac00" <= form[-1] <= "\ud7a3" else 4)
-    return ending in glued.endings or (glued.suffixing and long_enough and len(ending) <= LONGEST_ENDING)
+    longest = LONGEST_ENDING if long_enough else LONGEST_INFLECTION if len(form) == SHORTEST_INFLECTED - 1 else 0
+    return ending in glued.endings or (glued.suffixing and len(ending) <= longest)
 
 
 def _outermost(spans: Mapping[str, list[tuple[int, int]]]) -> set[str]:

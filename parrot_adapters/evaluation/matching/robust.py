@@ -12,9 +12,11 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Mapping
 
+from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of
 from parrot_adapters.evaluation.matching.denials import without_denied
 from parrot_adapters.evaluation.matching.option_text import find_option, is_option
-from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, tokens
+from parrot_adapters.evaluation.matching.ordinals import place_named
+from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, script, tokens
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
 
 __all__ = ["robust_choice"]
@@ -68,7 +70,9 @@ class _Reading:
         self.language = language
         self.known: Vocabulary = vocabulary(language)
         # Digits name options ("2" is B) only where no option is about numbers.
-        self.counts = not any(c.isdigit() for text in options.values() for c in clean(text))
+        self.counts = counts_of(options, language) is None and not any(
+            c.isdigit() for text in options.values() for c in clean(text)
+        )
 
     def choice(self) -> str | None:
         if API_FAILURE in self.said:
@@ -79,11 +83,14 @@ class _Reading:
             self._whole()
             or self._boxed()
             or self._after_cue()
+            or self._concluded()
             or self._leading()
             or self._refused()
             or self._text_after_cue()
             or self._called_option()
+            or place_named(self.raw, list(self.options), self.language)
             or self._anywhere()
+            or counted_choice(self.raw, self.options, self.language)
         )
 
     # -- the questions, in order ------------------------------------------------------------------------------------
@@ -103,6 +110,10 @@ class _Reading:
         """The letter after the last "answer is ..." that names one."""
         named = (self._label_from(end) for _, end in self._cues(self.known.answer))
         return next((label for label in named if label), None)
+
+    def _concluded(self) -> str | None:
+        """The letter behind the last "therefore": after a list of options this alone is the answer."""
+        return next((label for _, end in self._cues(self.known.conclusion) if (label := self._label_from(end))), None)
 
     def _leading(self) -> str | None:
         """A letter at the start, set off by a sign: "B. cat", "b) cat", "**B**". A list of options has several."""
@@ -182,12 +193,20 @@ class _Reading:
                 if skip or self._contested(i):
                     skip = False
                     continue
-                return label
+                return self._by_text(i, label)
             if fold(token.text) in self.known.negations:
                 skip = True
             elif not self.known.is_filler(token.text) and token.text.upper() not in self.known.words:
                 return None
         return None
+
+    def _by_text(self, i: int, label: str) -> str:
+        """What a sign that two alphabets share stands for is told by the option's text behind it: "В) слива"."""
+        token = self.tokens[i]
+        if token.text == label or token.text.isdecimal():
+            return label
+        line = self.text[token.end : token.end + SENTENCE].partition("\n")[0]
+        return find_option(line, self.options, self.language, self.known) or label
 
     def _is_word_here(self, i: int, label: str) -> bool:
         """True where a one-letter word such as "a" or "В" goes with the words after it and is no label."""
@@ -197,6 +216,8 @@ class _Reading:
             return False
         if following.text in self.options:
             return True
+        if script(following.text[0]) != script(token.text[0]):  # "Aです": no language goes on in another script
+            return False
         if token.text != label:  # lower case, or another script
             return True
         if self.known.is_filler(following.text) and fold(following.text) not in self.known.option_words:
@@ -247,7 +268,7 @@ class _Reading:
         tight = following.text in ".):]" and following.end < len(self.text) and self.text[following.end].isdigit()
         if label != token.text and (following.text not in ".):]}" or tight):
             return None
-        return label
+        return self._by_text(i, label) if label else None
 
     def _contested(self, i: int, step: int = 1) -> bool:
         """True where another letter stands beside this one: "A or B", "A/B", "A, B"; ``step`` -1 looks back."""

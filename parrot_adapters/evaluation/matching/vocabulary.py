@@ -23,6 +23,7 @@ class Vocabulary:
         # A letter such as "A" or "E" is a word in some languages only: ask the row's own, and English.
         own = list(every.values()) if language is None else [every[c] for c in (language, "en") if c in every]
         self.answer = _pattern((p for entry in every.values() for p in entry.answer), every.values())
+        self.conclusion = _pattern((p for entry in every.values() for p in entry.conclusions), every.values())
         self.option = _pattern((p for entry in every.values() for p in entry.option), every.values())
         self.option_words = _folded(p for entry in every.values() for p in entry.option)
         self.fillers = _folded(p for entry in every.values() for p in (*entry.fillers, *entry.option))
@@ -36,6 +37,7 @@ class Vocabulary:
         self.prefixes = _folded(p for entry in own for p in entry.prefixes)
         self.endings = _folded(p for entry in own for p in entry.endings)
         self.suffixing = language is None or (language in every and every[language].suffixing)
+        self.inflecting = language is not None and language in every and every[language].inflecting
         self.labels: dict[str, str] = {}
         for entry in [*own, *every.values()]:
             for sign, letter in entry.labels.items():

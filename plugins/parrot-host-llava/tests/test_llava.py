@@ -11,6 +11,7 @@ import transformers
 from torch import Tensor
 
 import parrot_adapters as pa
+from parrot_adapters.testing import lively_weights
 
 IMAGE, VIDEO, SIDE, PATCHES, WIDTH = 3, 4, 16, 16, 32
 TEXT = {
@@ -52,10 +53,7 @@ def build(name: str, **more: Any) -> Any:
     model = getattr(transformers, f"{prefix}ForConditionalGeneration")(
         getattr(transformers, f"{prefix}Config")(**settings)
     )
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, parameter[0].numel() ** -0.5)
+    lively_weights(model)
     model.generation_config.eos_token_id = None
     return model.eval()
 

@@ -11,6 +11,7 @@ import transformers
 from torch import Tensor
 
 import parrot_adapters as pa
+from parrot_adapters.testing import lively_weights
 
 IMAGE, VIDEO, START, END, WIDTH, PATCH = 3, 4, 5, 6, 32, 4
 ROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
@@ -55,10 +56,7 @@ def build(name: str) -> Any:
     )
     torch.manual_seed(0)
     model = getattr(transformers, f"{prefix}ForConditionalGeneration")(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(0, parameter[0].numel() ** -0.5)
+    lively_weights(model)
     model.generation_config.eos_token_id = None
     model.generation_config.suppress_tokens = [
         0,

@@ -17,6 +17,8 @@ from parrot_adapters.errors import ConfigError
 from parrot_adapters.plugins import PluginManager, installed
 from parrot_adapters.testing import ROUTER_CHECKS, RouterTraits, router_checks, routing_inputs
 
+pytestmark = pytest.mark.conformance
+
 
 @router_checks(RouterTraits(**SinkhornRouter.conformance))
 def test_conformance(check):

@@ -1,0 +1,42 @@
+"""Shared by all tests, those of the plugins too: offline, one thread per process, and how many cases are drawn.
+
+Two profiles of Hypothesis: ``quick``, unless told, and ``--hypothesis-profile thorough``, which the slow tier runs on
+the same tests. They count for the conformance kit as well.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PARROT_PLUGIN_FILE", None)  # of whoever runs the tests
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("quick", max_examples=30)
+settings.register_profile("thorough", max_examples=100)
+settings.load_profile("quick")
+CONFORMANCE_CASES = {"quick": 8, "thorough": 30}
+
+
+@pytest.fixture(autouse=True)
+def _cases_of_the_conformance_kit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A check of the kit draws as many batches as the profile says, where a test does not say it itself."""
+    if request.node.get_closest_marker("conformance") is None:
+        yield
+        return
+    from parrot_adapters.testing import examples
+
+    with examples(CONFORMANCE_CASES[request.config.getoption("hypothesis_profile") or "quick"]):
+        yield
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not go through it at every run of a trainer, which calls it."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,75 @@
+"""Options that are numbers, and replies that write them otherwise: "4" for "four", "Nine" for "9", "2" for "两个"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from parrot_adapters.evaluation.matching.languages import known_as
+from parrot_adapters.evaluation.matching.text_forms import clean, fold
+
+__all__ = ["NUMBER_WORDS", "counted_choice", "counts_of"]
+
+NUMBER_WORDS = {
+    "en": "zero one two three four five six seven eight nine ten eleven twelve",
+    "zh": "零 一/一个 二/两/两个 三/三个 四/四个 五/五个 六/六个 七/七个 八/八个 九/九个 十/十个",
+    "pt": "zero um/uma dois/duas três quatro cinco seis sete oito nove dez onze doze",
+    "ar": "صفر واحد/واحدة اثنان/اثنين ثلاثة/ثلاث أربعة/أربع خمسة/خمس ستة/ست سبعة/سبع ثمانية/ثمان تسعة/تسع عشرة/عشر",
+    "tr": "sıfır bir iki üç dört beş altı yedi sekiz dokuz on",
+    "ru": "ноль один/одна/одно два/две три четыре пять шесть семь восемь девять десять одиннадцать двенадцать",
+    "es": "cero uno/una dos tres cuatro cinco seis siete ocho nueve diez once doce",
+    "fr": "zéro un/une deux trois quatre cinq six sept huit neuf dix onze douze",
+    "de": "null eins/ein/eine zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
+    "it": "zero uno/una due tre quattro cinque sei sette otto nove dieci undici dodici",
+    "id": "nol satu dua tiga empat lima enam tujuh delapan sembilan sepuluh sebelas",
+    "ja": "零/ゼロ 一/一つ 二/二つ 三/三つ 四/四つ 五/五つ 六/六つ 七/七つ 八/八つ 九/九つ 十/とお",
+    "ko": "영 하나/한 둘/두 셋/세 넷/네 다섯 여섯 일곱 여덟 아홉 열",
+}
+"""Words for 0, 1, 2, ... by language; other forms of one number behind a slash."""
+
+VALUES = {
+    language: {fold(form): value for value, forms in enumerate(words.split()) for form in forms.split("/")}
+    for language, words in NUMBER_WORDS.items()
+}
+DIGITS = re.compile(r"(?<![\w.,-])[0-9]{1,9}(?![\w]|[.,][0-9])", re.ASCII)
+WORD = re.compile(r"[^\W\d_]+")
+
+
+def counts_of(options: Mapping[str, str], tag: str | None) -> dict[int, str] | None:
+    """Return the letter of each number, where every option is a number of its own; else None.
+
+    Args:
+        options: Option texts by letter.
+        tag: Language of the question.
+    """
+    words, found = _words(tag), dict[int, str]()
+    for letter, text in options.items():
+        plain = fold(text).strip(" .")
+        value = int(plain) if re.fullmatch("[0-9]{1,9}", plain, re.ASCII) else words.get(plain)
+        if value is None or value in found:
+            return None
+        found[value] = letter
+    return found
+
+
+def counted_choice(reply: str, options: Mapping[str, str], tag: str | None) -> str | None:
+    """Return the option whose number a reply says, where options are numbers and it says one number.
+
+    Args:
+        reply: What was said, without what it rejects.
+        options: Option texts by letter.
+        tag: Language of the question.
+    """
+    letters = counts_of(options, tag)
+    if letters is None:
+        return None
+    words, text = _words(tag), clean(reply)
+    said = {int(number) for number in DIGITS.findall(text)}
+    # "One of them is ..." counts nothing; a word for one is taken only where nothing else is said.
+    named = {words[fold(word)] for word in WORD.findall(text) if fold(word) in words}
+    said |= named if named == {1} and len(WORD.findall(text)) == 1 else named - {1}
+    return letters.get(said.pop()) if len(said) == 1 else None
+
+
+def _words(tag: str | None) -> dict[str, int]:
+    return VALUES.get((tag and known_as(tag)) or "en", {})

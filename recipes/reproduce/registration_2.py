@@ -1,0 +1,71 @@
+"""Version 2 of the rules, registered on 2026-11-27, before the first run: remedies on real weights.
+
+QUESTION. On a pretrained language model, which remedy gains how much in the five languages that an English stage 1
+eroded, and what does it cost the rest of the model? Compared are adapters at the projector with what people do instead:
+LoRA on the language model, LoRA merged back with the untouched model, the language model trained whole.
+
+NOT BLIND. Five of the arms were seen before, by other code, on runs 0 and 1 of this preset (accuracy in the five other
+languages / English): no adapter 46.8 / 74.0 and 47.3 / 76.6; one vector per language 47.0 / 74.0 (run 0); single
+conditioned expert 51.7 / 81.8 and 52.2 / 80.5; LoRA r = 24 62.6 / 81.8 and 60.0 / 77.9; single expert with LoRA
+62.3 / 80.5 (run 0). What any of them costs was never measured. So rules about gains are mostly a repetition, rules
+about costs a prediction; runs from 2 on are new to both.
+
+PRIMARY MEASURE. As in version 1: accuracy in the choice of four (chance 25), test art, concepts seen in training, mean
+of the five languages other than English, mean over runs; minus no adapter. Beside it: English, exact naming, fidelity
+(the answer is some concept's name in the asked language).
+
+REPAIRING. The three rules of version 1, unchanged: the gain is positive and its 95% interval over questions excludes
+zero; it is positive in every run; English is not down by more than half a point. A verdict needs three runs.
+
+COSTING. Perplexity is measured on sixteen sentences of plain text in each of the six languages, in no training of ours
+(`parrot_recipes/emoji/plain_text.py`), without a picture, on the words of the vocabulary that the host has. An arm
+*costs* if its perplexity, mean over runs, is up by more than one per cent in any of the six languages. A fall is
+reported as drift and is no cost. An arm *leaves text alone* if, in every run and language, all logits are the same bits
+as the untouched model's. This is measured for every arm, and assumed of none. Agreement of greedy answers to eight
+text-only questions a language is reported beside it and decides nothing.
+
+PLANNED COMPARISONS. The pairs of `PLANNED`, in points of the primary measure. Each p is a sign-flip test in which all
+languages and runs of a question are flipped together; adjusted by Holm for *all* planned pairs, those not yet run
+included. Beside it stand the interval over questions, Student's t over runs, and an interval over both (questions and
+runs drawn again, independently). A pair is *decided* if its adjusted p is below 0.05, the interval over both excludes
+zero, and all runs agree in sign; runs in common are compared, and fewer than three decide nothing.
+
+DEFAULTS. Candidates for the recommended form are the arms that repair and do not cost; the one with the largest gain is
+recommended if its planned comparison with the single conditioned expert (today's) is decided, else the single
+conditioned expert stays. If no arm repairs without costing, no form is recommended. Where an arm that costs gains more
+than the recommended form and that pair is decided, the documents say so beside the recommendation, with both numbers.
+
+CHOICES. Nothing is tuned in this study on the CPU: the projector learns at 4e-4, adapters at 1.6e-3 (four times it),
+LoRA at 4e-4 (chosen earlier, by other code), the whole language model at 5e-5. Equal parameters where the form allows:
+the adapters and LoRA r = 11 have a million, LoRA r = 24 2.2 million, one vector per language 4 thousand. An arm added
+later (deep alignment) gets its comparisons registered, with a date, before its first run.
+
+ORDER. The deciding arms (no adapter, single conditioned expert, LoRA r = 24, full adapter) come first, run by run; the
+other arms follow. So a study stopped at any time holds whole comparisons.
+"""
+
+from __future__ import annotations
+
+__all__ = ["COST", "DECIDED", "DECIDING", "FEWEST_RUNS", "PLANNED", "TODAY"]
+
+COST = 0.01  # relative rise of perplexity
+DECIDED = 0.05  # adjusted p
+FEWEST_RUNS = 3
+TODAY = "single"  # what is recommended until this study says otherwise
+DECIDING = ("none", "single", "lora-24", "mixture")
+
+# Pairs of arms and the question that their difference answers.
+PLANNED: tuple[tuple[str, str, str], ...] = (
+    ("single", "none", "does today's recommendation repair?"),
+    ("lora-24", "none", "does LoRA repair?"),
+    ("lora-24", "single", "does LoRA gain more than today's recommendation?"),
+    ("mixture", "single", "full adapter, or one conditioned expert of the same size?"),
+    ("lora-11", "single", "does LoRA gain more at equal parameters?"),
+    ("lora-24-at-50", "single", "does LoRA at half strength gain more than today's recommendation?"),
+    ("single-lora-24", "lora-24", "does the adapter add anything to LoRA?"),
+    ("language-vector", "none", "is knowing the language enough?"),
+    ("language-id", "single", "one fixed expert for each language, or one conditioned expert?"),
+    ("taught", "single", "a router taught languages, or one conditioned expert?"),
+    ("single", "dense", "does a single expert need the text?"),
+    ("whole", "lora-24", "is training everything worth more than LoRA?"),
+)
