@@ -146,7 +146,7 @@ class Attachment:
         return layer
 
     @property
-    def seam(self) -> NativeSeam | None:
+    def native_seam(self) -> NativeSeam | None:
         """What connects the module to the host; None where there is no module."""
         return self._seam
 

@@ -36,8 +36,9 @@ class PeftWrapper:
 
     def install(self) -> None:
         """Put the overrides on the instance; peft calls the host's ``forward`` past its hooks, so labels come by here."""
-        if self.handle.seam is not None:
-            self._hooks = [self.model.base_model.register_forward_pre_hook(self.handle.seam.pass_labels, with_kwargs=True)]
+        seam = self.handle.native_seam
+        if seam is not None and self.handle.parts.outer is not self.handle.parts.base:
+            self._hooks = [self.model.base_model.register_forward_pre_hook(seam.pass_labels, with_kwargs=True)]
         self.model.__dict__["save_pretrained"] = _Save(self.handle, self.model)
         self.model.__dict__["load_adapter"] = _Load(self.handle, self.model)
 
