@@ -125,7 +125,16 @@ def attach_projector(
     """
     config = AdapterConfig(host_options=dict(host_options or {}))
     parts = find_unattached_parts(model, config)
-    handle = attach_layer(parts, config, None, chat=_chat(processor), owns_projector=True, lora=lora, freeze_host=freeze_host, wrapper=model)
+    handle = attach_layer(
+        parts,
+        config,
+        None,
+        chat=_chat(processor),
+        owns_projector=True,
+        lora=lora,
+        freeze_host=freeze_host,
+        wrapper=model,
+    )
     with detached_on_failure(handle):
         if handle.projector is not None:
             handle.projector.requires_grad_(True)
@@ -157,7 +166,17 @@ def attach_layer(
     """Put a finished layer, or none, on a host that was checked to be free. Where it fails, the host stays bare."""
     if layer is not None:
         layer.to(device=parts.base.get_input_embeddings().weight.device)
-    handle = Attachment(parts, config, layer, chat, detector, owns_projector=owns_projector, lora=lora, freeze_host=freeze_host, wrapper=wrapper)
+    handle = Attachment(
+        parts,
+        config,
+        layer,
+        chat,
+        detector,
+        owns_projector=owns_projector,
+        lora=lora,
+        freeze_host=freeze_host,
+        wrapper=wrapper,
+    )
     with detached_on_failure(handle):
         if layer is not None:
             _add_observers(handle)

@@ -49,9 +49,11 @@ class FrozenByPeft:
             HostError: The host is in training mode, so that the adapter would not be trained.
         """
         first = next(self.handle.parameters(), None)
-        if first is None or first.requires_grad or not torch.is_grad_enabled() or self._told:
+        if first is None or first.requires_grad or not torch.is_grad_enabled():
             return
         host = self.handle.model
+        if self._told and not host.training:
+            return
         if any(p.requires_grad for p in self.handle.parameters()) or _kinds(host) == self._there_before:
             return
         message = explain(

@@ -94,9 +94,7 @@ class TrainingSaves:
             for name in self._frozen(mine):
                 del state[mine[name]]
 
-    def before_load(
-        self, module: nn.Module, state: Mapping[str, Any], prefix: str, metadata: Any, strict: bool, *ignored: Any
-    ) -> None:
+    def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, *ignored: Any) -> None:
         """Refuse a state dict that would leave the adapter as it is, or that holds one that has no place here.
 
         Raises:
@@ -115,7 +113,7 @@ class TrainingSaves:
                 )
             )
         missing = sorted(own - given)
-        if missing and not strict and self.handle.active and self._holds_host(given):
+        if missing and self.handle.active and self._holds_host(given):
             raise CheckpointError(
                 explain(
                     "the state dict holds the host and not the adapter, so the adapter would not be resumed.",
@@ -158,8 +156,13 @@ class TrainingSaves:
         return name.startswith(f"{self.handle.parts.base_prefix}{MODULE_NAME}.") or f".{LORA_NAME}" in name
 
     def _holds_host(self, given: set[str]) -> bool:
-        peft = PeftLayers(self.handle.model)
-        return any(not self._is_own(name) and peft.host_name(name) is not None for name in given)
+        """Most of the host, that is. Counted, since checkpoints of older releases have other names."""
+        host, peft = self.handle.model, PeftLayers(self.handle.model)
+
+        def count(names: Iterable[str]) -> int:
+            return sum(not self._is_own(name) and peft.host_name(name) is not None for name in names)
+
+        return 2 * count(given) > count(host.state_dict())
 
 
 def _owner(name: str, host: nn.Module) -> str:

@@ -21,7 +21,9 @@ INT8_RANGE = 127.0  # of bitsandbytes' eight bits, per unit of a row's scale
 def is_quantised(weight: Tensor) -> bool:
     """Whether a weight is stored in another way than as its numbers."""
     packed = not weight.is_floating_point() and type(weight).__name__ in ("Int8Params", "Params4bit")
-    return packed or (hasattr(weight, "dequantize") and hasattr(type(weight), "__tensor_flatten__") and _own_class(weight))
+    return packed or (
+        hasattr(weight, "dequantize") and hasattr(type(weight), "__tensor_flatten__") and _own_class(weight)
+    )
 
 
 def full_state(module: nn.Module, state: Mapping[str, Any]) -> tuple[dict[str, Tensor], set[str]]:
@@ -62,4 +64,6 @@ def _dequantised(part: nn.Module, weight: Any) -> Tensor:
 
 
 def _own_class(weight: Tensor) -> bool:
-    return not type(weight).__module__.startswith(("torch.nn", "torch.distributed")) and type(weight) is not torch.Tensor
+    return (
+        not type(weight).__module__.startswith(("torch.nn", "torch.distributed")) and type(weight) is not torch.Tensor
+    )
