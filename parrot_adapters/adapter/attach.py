@@ -15,6 +15,7 @@ from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts, find_parts
+from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.plugins import blaming, manager, shielded
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def attach_projector(
             (default) stores none.
         lora: A ``peft.LoraConfig``, or a mapping of its arguments, for the host's language model; None (default) for
             none.
+        freeze_host: Whether gradients into the rest of the host are stopped (default: yes), as for :func:`attach`.
         host_options: Mapping of fields of the :class:`HostSpec` to override, for example where the projector is; None
             (default) overrides none.
 
@@ -165,7 +167,8 @@ def attach_layer(
 ) -> Attachment:
     """Put a finished layer, or none, on a host that was checked to be free. Where it fails, the host stays bare."""
     if layer is not None:
-        layer.to(device=parts.base.get_input_embeddings().weight.device)
+        embeddings = parts.base.get_input_embeddings()
+        layer.to(device=running_device(embeddings, embeddings.weight))
     handle = Attachment(
         parts,
         config,

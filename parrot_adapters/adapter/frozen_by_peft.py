@@ -59,7 +59,7 @@ class FrozenByPeft:
         message = explain(
             "peft was put on the host after the adapter, which froze the adapter; peft would save without it, too.",
             given=f"{type(host).__name__}: attach, then get_peft_model",
-            to_do="get_peft_model(host, ...) first, then attach(peft_model, ...): both train, and a Trainer saves both; "
+            to_do="get_peft_model(host, ...) first, then attach(peft_model, ...): both train and are saved; "
             f"or name the adapter to peft: LoraConfig(..., modules_to_save=[{MODULE_NAME!r}]); to train LoRA alone, "
             "freeze the adapter after that attach: handle.module.requires_grad_(False)",
         )

@@ -36,6 +36,7 @@ from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
+from parrot_adapters.hosts.offloaded_weights import loaded_state
 from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
 from parrot_adapters.hosts.read_prompt import TextScope
 from parrot_adapters.hosts.seam import MODULE_NAME, NativeSeam, declare_languages, undeclare_languages
@@ -517,7 +518,7 @@ class Attachment:
             host=fingerprint(parts, None if switch is None else switch.host_weights()),
             base_model=hub_name(self.model.config),
             plugins=plugins_used(config, parts.model_type, parts.plugin, has_layer=self._layer is not None),
-            weights=None if self._layer is None else PeftLayers(self._layer).bare(self._layer.state_dict()),
+            weights=None if self._layer is None else self._layer_weights(),
             projector=None if switch is None else switch.adapter_weights(),
             lora_config=None if lora is None else lora.stored_config(),
             lora=None if lora is None else lora.state_dict(),
@@ -640,6 +641,11 @@ class Attachment:
             )
         return projector
 
+    def _layer_weights(self) -> dict[str, Tensor]:
+        """The module's own weights, without what peft put on it, read from where accelerate has offloaded them."""
+        layer = self.require_module()
+        return PeftLayers(layer).bare(loaded_state(layer, layer.state_dict()))
+
     def _own_prefixes(self) -> tuple[str, ...]:
         """What the names of the adapter's own weights begin with on the host, LoRA apart."""
         projector = f"{self.parts.base_prefix}{self.parts.projector}."
@@ -655,8 +661,8 @@ class Attachment:
         if changed:
             raise HostMismatchError(
                 explain(
-                    "host weights that are not the adapter's have changed since it was attached, and are not saved with "
-                    "it: on the host it was made for it would be another one.",
+                    "host weights that are not the adapter's have changed since it was attached, and are not saved "
+                    "with it: on the host it was made for it would be another one.",
                     changed=f"{len(changed)}: {', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}",
                     to_do="attach(..., train_projector=True) or lora= for what is to train with it, and leave the host "
                     "frozen; or allow_changed_host=True, and save the host as well: host.save_pretrained(...)",

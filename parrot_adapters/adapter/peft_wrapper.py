@@ -35,7 +35,8 @@ class PeftWrapper:
         self._hooks: list[Any] = []
 
     def install(self) -> None:
-        """Put the overrides on the instance; peft calls the host's ``forward`` past its hooks, so labels come by here."""
+        """Put the overrides on the instance."""
+        # peft calls the host's forward past its hooks, so labels come by here.
         seam = self.handle.native_seam
         if seam is not None and self.handle.parts.outer is not self.handle.parts.base:
             self._hooks = [self.model.base_model.register_forward_pre_hook(seam.pass_labels, with_kwargs=True)]

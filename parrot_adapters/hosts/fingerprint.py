@@ -11,6 +11,7 @@ from torch import Tensor
 
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.lora import NAME
+from parrot_adapters.hosts.offloaded_weights import loaded_state, loaded_weight
 from parrot_adapters.hosts.peft_layers import PeftLayers
 from parrot_adapters.hosts.quantised_weights import full_state, is_quantised
 from parrot_adapters.hosts.sampled_places import sampled_places
@@ -39,11 +40,12 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
     module = parts.module(parts.projector)
     weights, approximate = {} if projector is None else dict(projector), set[str]()
     if module is not None and projector is None:
-        weights, approximate = full_state(module, module.state_dict())
+        weights, approximate = full_state(module, loaded_state(module, module.state_dict()))
     if module is not None:
         peft = PeftLayers(module)
         weights, approximate = peft.bare(weights), set(peft.bare(dict.fromkeys(approximate)))
-    embedding = parts.base.get_input_embeddings().weight.detach()
+    inputs = parts.base.get_input_embeddings()
+    embedding = loaded_weight(inputs, "weight", inputs.weight.detach())
     rows = sampled_places(embedding.shape[0], SAMPLED_ROWS)
     embedded = _bytes(embedding[rows.to(embedding.device)])
     digest = hashlib.sha256()

@@ -90,12 +90,14 @@ class PeftLayers:
 
 def live_module(module: nn.Module | None) -> nn.Module | None:
     """The module that answers when a module is called: the copy that peft's ``modules_to_save`` trains, if there is."""
-    copies = getattr(module, "modules_to_save", None) if _inner_name(module) == "original_module" else None
-    if copies is None or module is None:
+    wrapper: Any = module
+    copies = getattr(wrapper, "modules_to_save", None) if _inner_name(module) == "original_module" else None
+    if copies is None:
         return module
-    active = [name for name in module.active_adapters if name in copies]
-    off = module.disable_adapters or not active
-    return module.original_module if off else copies[active[0]]
+    active = [name for name in wrapper.active_adapters if name in copies]
+    off = wrapper.disable_adapters or not active
+    live: nn.Module = wrapper.original_module if off else copies[active[0]]
+    return live
 
 
 def _inner_name(module: nn.Module | None) -> str | None:

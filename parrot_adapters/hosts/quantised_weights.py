@@ -49,7 +49,7 @@ def full_state(module: nn.Module, state: Mapping[str, Any]) -> tuple[dict[str, T
     return kept, approximate
 
 
-def _dequantised(part: nn.Module, weight: Any) -> Tensor:
+def _dequantised(part: Any, weight: Any) -> Tensor:
     kind = type(weight).__name__
     if kind == "Params4bit":
         functional = importlib.import_module("bitsandbytes.functional")

@@ -258,7 +258,7 @@ class NativeSeam:
     ) -> Aligned:
         # A host spread over devices may make its visual tokens elsewhere than where the adapter lives.
         weight = next(self.layer.parameters(), tokens)
-        device = weight.device
+        device = tokens.device if weight.is_meta else weight.device  # offloaded: brought to where it is needed
         result: Aligned = self.layer(
             tokens.to(device),
             units.offsets.to(device),

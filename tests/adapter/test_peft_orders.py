@@ -40,7 +40,8 @@ def test_names_without_peft(make_host):
     wrapped = get_peft_model(host, LoraConfig(r=2, target_modules="all-linear", modules_to_save=["lm_head"]))
     peft = PeftLayers(wrapped.get_base_model())
     assert set(peft.bare(wrapped.get_base_model().state_dict())) == names
-    assert peft.added() and all("lora_" in name or "modules_to_save" in name for name in peft.added())
+    assert peft.added()
+    assert all("lora_" in name or "modules_to_save" in name for name in peft.added())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,13 +51,16 @@ def test_peft_then_attach_trains_saves_and_comes_back(kit, make_host, small, inp
     handle = pa.attach(wrapped, small)
     handle.freeze_host()
     trained = {name for name, p in wrapped.named_parameters() if p.requires_grad}
-    assert of_peft and of_peft < trained and len(trained - of_peft) == len(list(handle.parameters()))
+    assert of_peft
+    assert of_peft < trained
+    assert len(trained - of_peft) == len(list(handle.parameters()))
     stir(wrapped)
     wrapped.save_pretrained(tmp_path / "both")
     again = PeftModel.from_pretrained(make_host(), tmp_path / "both")
     pa.load_adapter(again, tmp_path / "both", strict=True)
     state, loaded = wrapped.state_dict(), again.state_dict()
-    assert state.keys() == loaded.keys() and all(torch.equal(state[name], loaded[name]) for name in state)
+    assert state.keys() == loaded.keys()
+    assert all(torch.equal(state[name], loaded[name]) for name in state)
     # peft alone, too, gives other last bits after loading LoRA on all layers.
     torch.testing.assert_close(kit.logits(again, inputs), kit.logits(wrapped, inputs), rtol=0, atol=1e-4)
 
@@ -93,7 +97,8 @@ def test_a_trainer_resumes_a_peft_model_with_its_adapter(make_host, small, train
     trainer_of(whole, "whole", 4).train()
     trainer_of(first, "halves", 2).train()
     trainer_of(second, "halves", 4).train(resume_from_checkpoint=True)
-    assert same(trained(whole), trained(second)) and not same(weights(handle), start)
+    assert same(trained(whole), trained(second))
+    assert not same(weights(handle), start)
 
 
 def test_a_checkpoint_of_peft_alone_is_refused(make_host, small, trainer_of):
@@ -192,4 +197,5 @@ def test_detaching_gives_the_peft_model_back(make_host, small):
     wrapped = get_peft_model(make_host(), KINDS["lora"]())
     before = sorted(vars(wrapped))
     pa.attach(wrapped, small).detach()
-    assert sorted(vars(wrapped)) == before and not wrapped.base_model._forward_pre_hooks
+    assert sorted(vars(wrapped)) == before
+    assert not wrapped.base_model._forward_pre_hooks

@@ -32,7 +32,8 @@ class EightBits(nn.Linear):
         self.register_buffer("weight_format", torch.tensor(0, dtype=torch.uint8))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        assert isinstance(self.weight, Int8Params) and self.weight.SCB is not None
+        assert isinstance(self.weight, Int8Params)
+        assert self.weight.SCB is not None
         return nn.functional.linear(x, self.weight.float() * self.weight.SCB[:, None] / 127, self.bias)
 
 
@@ -66,7 +67,8 @@ def test_the_values_are_nearly_those_that_were_quantised(make_host):
     full = make_host().model.multi_modal_projector
     eight = quantised(make_host()).model.multi_modal_projector
     state, approximate = full_state(eight, eight.state_dict())
-    assert state.keys() == full.state_dict().keys() and approximate == {"linear_1.weight", "linear_2.weight"}
+    assert state.keys() == full.state_dict().keys()
+    assert approximate == {"linear_1.weight", "linear_2.weight"}
     for name, value in full.state_dict().items():
         assert (state[name] - value).abs().max() <= value.abs().max() / 127
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,7 +100,8 @@ def test_what_save_model_writes_loads(kit, attached, make_host, inputs, trainer_
     trainer.save_model(str(tmp_path / "final"))
     host = make_host()
     again = pa.load_adapter(host, tmp_path / "final", strict=True)
-    assert again.owns_projector and again.lora_config is not None
+    assert again.owns_projector
+    assert again.lora_config is not None
     handle.model.eval()
     assert torch.equal(kit.logits(host, inputs), kit.logits(handle.model, inputs))
     assert not torch.equal(kit.logits(host, inputs), kit.logits(make_host(), inputs))
@@ -149,7 +149,8 @@ def test_outside_a_trainer_the_host_is_saved_bare(attached, make_host, trainer_o
     handle.model.save_pretrained(tmp_path / "host", is_main_process=True)
     again = type(handle.model).from_pretrained(tmp_path / "host").state_dict()
     bare = make_host().state_dict()
-    assert again.keys() == bare.keys() and all(torch.equal(again[name], bare[name]) for name in bare)
+    assert again.keys() == bare.keys()
+    assert all(torch.equal(again[name], bare[name]) for name in bare)
 
 
 def test_a_plain_loop_goes_on_from_a_state_dict(attached):
@@ -199,7 +200,9 @@ def test_detaching_leaves_no_hook(attached, make_host):
     handle = attached()
     host = handle.model
     handle.detach()
-    assert not host._state_dict_hooks and not host._load_state_dict_pre_hooks and not host._load_state_dict_post_hooks
+    assert not host._state_dict_hooks
+    assert not host._load_state_dict_pre_hooks
+    assert not host._load_state_dict_post_hooks
     host.load_state_dict(make_host().state_dict(), strict=False)
 
 
