@@ -33,7 +33,12 @@ def write_json(path: str | Path, content: object, *, indent: int | None = 1) -> 
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write text as UTF-8; see :func:`write_bytes`."""
+    """Write text as UTF-8; see :func:`write_bytes`.
+
+    Args:
+        path: File to write; its directory is made if needed.
+        text: Content of the file from now on.
+    """
     write_bytes(path, text.encode("utf-8"))
 
 
@@ -42,7 +47,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
     Args:
         path: File to write; its directory is made if needed.
-        content: Its new content.
+        content: Content of the file from now on.
 
     Raises:
         OSError: The disk is full, the directory cannot be written, or the like; the old file is as it was.

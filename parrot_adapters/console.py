@@ -26,7 +26,11 @@ NARROWEST_TEXT = 12  # columns of the terminal that a column of running text kee
 
 
 def show(*parts: RenderableType) -> None:
-    """Print tables and plain text on standard output; text is neither styled nor broken into lines."""
+    """Print tables and plain text on standard output; text is neither styled nor broken into lines.
+
+    Args:
+        parts: Tables and strings, in order.
+    """
     from rich.console import Console
 
     console = Console()
@@ -37,7 +41,11 @@ def show(*parts: RenderableType) -> None:
 
 
 def print_json(document: Any) -> None:
-    """Print a document as JSON on standard output, and nothing else: what ``--json`` means in every command."""
+    """Print a document as JSON on standard output, and nothing else: what ``--json`` means in every command.
+
+    Args:
+        document: Value that JSON can hold.
+    """
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
@@ -45,8 +53,8 @@ def print_or_write_json(document: Any, file: str | None) -> None:
     """Do as ``--json [FILE]`` says: print the document alone, or write it and say where; nothing for None.
 
     Args:
-        document: what JSON can hold.
-        file: where to; ``"-"`` is standard output.
+        document: Value that JSON can hold.
+        file: File to write; ``"-"`` is standard output.
     """
     if file == "-":
         print_json(document)
@@ -58,7 +66,12 @@ def print_or_write_json(document: Any, file: str | None) -> None:
 
 
 def note(command: str, text: object) -> None:
-    """Say something beside the result, on standard error."""
+    """Say something beside the result, on standard error.
+
+    Args:
+        command: Name of the command that says it, for example ``"parrot train"``.
+        text: What is said.
+    """
     print(f"parrot {command}: note: {text}", file=sys.stderr)
 
 
@@ -66,12 +79,12 @@ class Table:
     """A table that is never wider than the terminal: what does not fit goes below, under the same first column.
 
     Args:
-        headings: of the columns.
-        rows: of cells. A str is shown as it is, without markup; a row of None draws a line.
-        title: above it.
-        caption: below it.
-        text: headings of columns of running text: to the left and wrapped. Others are numbers, to the right and whole;
-            the first column is a name, to the left and whole.
+        headings: Headings of the columns.
+        rows: Rows of cells. A str is shown as it is, without markup; a row of None draws a line.
+        title: Line above the table; None (default) for none.
+        caption: Line below the table; None (default) for none.
+        text: Headings of the columns of running text: to the left and wrapped. Others are numbers, to the right and
+            whole; the first column is a name, to the left and whole.
     """
 
     def __init__(
@@ -150,9 +163,9 @@ class Progress:
     """How far work is; call it as often as you like.
 
     Args:
-        title: what is done, unless a call says so.
-        console: what it is shown on.
-        bars: where that is a terminal.
+        title: What is done, in words, unless a call says so.
+        console: Console that it is shown on.
+        bars: Bars of rich, where the console is a terminal; None (default) otherwise.
     """
 
     def __init__(self, title: str, console: Console, bars: RichProgress | None = None) -> None:
@@ -200,9 +213,9 @@ def progress(
     """Show how far work is: bars on a terminal that go when it ends; elsewhere a plain line now and then.
 
     Args:
-        title: what is done.
-        unit: of what is counted.
-        console: where to; None for standard error.
+        title: What is done, in words.
+        unit: Name of what is counted.
+        console: Console to show it on; None (default) for standard error.
     """
     from rich import progress as parts
     from rich.console import Console
@@ -225,7 +238,11 @@ def progress(
 
 @contextmanager
 def waiting(title: str) -> Iterator[None]:
-    """Say that something is going on which cannot be counted; nothing is said where it is quickly over."""
+    """Say that something is going on which cannot be counted; nothing is said where it is quickly over.
+
+    Args:
+        title: What is going on, in words.
+    """
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -1,27 +1,66 @@
-"""Digests: short names for contents. All are hexadecimal SHA-256, of the content and nothing else."""
+"""Digests: short names for contents. All are hexadecimal SHA-256, of the content and nothing else.
+
+Whoever publishes files may give their MD5 instead; :func:`file_md5` is for comparing with those.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["file_digest", "json_digest", "short_digest", "text_digest"]
+__all__ = ["bytes_digest", "file_digest", "file_md5", "json_digest", "short_digest", "text_digest"]
+
+
+def bytes_digest(pieces: Iterable[bytes]) -> str:
+    """The digest of bytes that come in pieces, however they are cut, without holding them all.
+
+    Args:
+        pieces: The bytes in order, for example ``[content]``.
+    """
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def text_digest(text: str) -> str:
-    """The digest of a text's UTF-8 bytes, 64 hexadecimal letters."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    """The digest of a text's UTF-8 bytes.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        64 hexadecimal letters.
+    """
+    return bytes_digest([text.encode("utf-8")])
 
 
 def file_digest(path: str | Path) -> str:
     """The digest of a file's bytes, read a piece at a time.
+
+    Args:
+        path: File to read.
 
     Raises:
         OSError: The file cannot be read.
     """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_md5(path: str | Path) -> str:
+    """The MD5 of a file's bytes, to compare with one that was published; it guards against mistakes, not attackers.
+
+    Args:
+        path: File to read.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def json_digest(value: object) -> str:
@@ -37,5 +76,10 @@ def json_digest(value: object) -> str:
 
 
 def short_digest(value: object, letters: int = 12) -> str:
-    """The first letters of :func:`json_digest`, for names of files and directories."""
+    """The first letters of :func:`json_digest`, for names of files and directories.
+
+    Args:
+        value: Anything JSON can hold.
+        letters: Number of letters, 1 to 64 (default 12).
+    """
     return json_digest(value)[:letters]

@@ -92,13 +92,24 @@ class ParrotWarning(UserWarning):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the nearest known name, or the empty string."""
+    """Ask, in a message, whether the nearest known name was meant: `` Did you mean 'x'?``, or the empty string where
+    none is near.
+
+    Args:
+        name: Name that is not known.
+        known: Names that are.
+    """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def explain(what: str, **facts: object) -> str:
-    """One sentence, then an aligned line for each fact that is not None; what to do is called ``to_do`` everywhere.
+    """Write an error message: one sentence, then an aligned line for each fact that is not None.
+
+    Args:
+        what: Sentence that says what happened.
+        facts: What was given, what exists and the like, by name; what the reader can do is called ``to_do`` everywhere.
+            A name that is a Python keyword takes an underscore (``in_``).
 
     >>> print(explain("no router named 'sinkhorm'.", known="text-guided", to_do="pip install ..."))
     no router named 'sinkhorm'.
@@ -111,5 +122,9 @@ def explain(what: str, **facts: object) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its class where it says nothing."""
+    """Say in one line what an error says; its class where it says nothing.
+
+    Args:
+        error: Any exception.
+    """
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,15 +9,14 @@ with nothing downloaded:
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from parrot_adapters.atomic_files import appearing_directory
+from parrot_adapters.digests import text_digest
 from parrot_adapters.errors import ConfigError, ParrotError, PluginError, explain, suggest
 
 __all__ = ["Example", "cache_directory", "example_path"]
@@ -27,12 +26,12 @@ PREFIX = "example:"
 
 @dataclass(frozen=True)
 class Example:
-    """What a plugin can make.
+    """An example that a plugin can make: a small model, or data, for trying things out.
 
     Attributes:
-        make: fills an empty directory.
-        key: names the recipe; when it changes, the example is made again.
-        seconds: it takes about so long.
+        make: Function that fills an empty directory, given as a ``Path``.
+        key: Name of the recipe; when it changes, the example is made again (default empty).
+        seconds: Number of seconds that making it takes, about (default 10).
     """
 
     make: Callable[[Path], object]
@@ -49,12 +48,15 @@ def cache_directory() -> Path:
 
 
 def example_path(path: str | os.PathLike[str]) -> Path | None:
-    """Where ``example:NAME/FILE`` is, made if need be; None if the path is not of that kind.
+    """Find the file of an example, which is made if need be; None where the path names no example.
+
+    Args:
+        path: Path, or ``example:NAME/FILE``.
 
     Raises:
-        UnknownNameError: no plugin offers an example of that name.
-        ConfigError: the example has no such file.
-        PluginError: it could not be made.
+        UnknownNameError: No plugin offers an example of that name.
+        ConfigError: The example has no such file.
+        PluginError: It could not be made.
     """
     text = os.fspath(path)
     if not text.startswith(PREFIX):
@@ -77,20 +79,14 @@ def _made(name: str) -> Path:
     example = component.factory
     if not isinstance(example, Example):
         raise PluginError(f"example {name!r} of {component.plugin} must be a parrot_adapters.Example")
-    digest = hashlib.sha256(f"{component.plugin.version} {example.key}".encode()).hexdigest()[:12]
+    digest = text_digest(f"{component.plugin.version} {example.key}")[:12]
     folder = cache_directory() / "examples" / f"{name}-{digest}"
     if folder.is_dir():
         return folder
     print(f"making the example {name!r}, once, about {example.seconds} s: {folder}", file=sys.stderr, flush=True)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
-        try:
-            example.make(scratch)
-            scratch.chmod(0o755)
-            _appear(scratch, folder)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with appearing_directory(folder, existing="keep") as new:  # another process may make the same
+            example.make(new)
     except ParrotError:
         raise
     except Exception as error:  # a plugin's code: whatever went wrong is its fault, and its name belongs to it
@@ -98,11 +94,3 @@ def _made(name: str) -> Path:
             explain(f"the example {name!r} of {component.plugin} could not be made.", because=error, in_=folder.parent)
         ) from error
     return folder
-
-
-def _appear(scratch: Path, folder: Path) -> None:
-    try:
-        os.replace(scratch, folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster, and made the same
-            raise

@@ -78,7 +78,7 @@ def clustered_interval(
         clusters: The question of each row: the same in every language and circular pass.
         resamples: How often the questions are drawn again.
         level: Share of repetitions in which the interval is to hold the truth.
-        seed: Of the draws; one seed gives one interval.
+        seed: Seed of the random draws; one seed gives one interval.
 
     Raises:
         ValueError: A value lies outside 0 to 1, there are none, or their numbers differ.
@@ -99,7 +99,7 @@ def macro_interval(
         groups: Values and clusters of each group, as :func:`clustered_interval` takes them.
         resamples: How often the questions are drawn again.
         level: Share of repetitions in which the interval is to hold the truth.
-        seed: Of the draws.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: As :func:`clustered_interval`.
@@ -120,7 +120,7 @@ def clustered_difference(
         clusters: The question of each row.
         resamples: How often the questions are drawn again.
         level: Share of repetitions in which the interval is to hold the truth.
-        seed: Of the draws.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: A value lies outside -1 to 1, there are none, or their numbers differ.
@@ -141,7 +141,7 @@ def macro_difference(
         groups: Differences and clusters of each group.
         resamples: How often the questions are drawn again.
         level: Share of repetitions in which the interval is to hold the truth.
-        seed: Of the draws.
+        seed: Seed of the random draws.
 
     Raises:
         ValueError: As :func:`clustered_difference`.
@@ -289,10 +289,11 @@ def crossed_interval(values: Floats, *, resamples: int = 2000, level: float = 0.
     narrow). Of one seed the interval is over questions alone, of one question over seeds alone.
 
     Args:
-        values: (T, Q): T seeds, each asked the same Q questions. NaN with NaN ends where it is empty.
+        values: Measurements, (T, Q): T seeds, each asked the same Q questions. NaN, with NaN as both ends, where it is
+            empty.
         resamples: How often both are drawn again.
         level: Share of repetitions in which the interval is to hold the truth.
-        seed: Of the draws.
+        seed: Seed of the random draws.
     """
     if not values.size:
         return Interval(math.nan, math.nan, math.nan, level)
@@ -337,7 +338,7 @@ def sign_flip_probability(
         differences: One a row; 1 where there are none, or all are zero.
         clusters: The question of each row, where several rows ask one; by default each row is its own.
         resamples: How many random swaps.
-        seed: Of the swaps.
+        seed: Seed of the random swaps.
     """
     totals: dict[Hashable, float] = {}
     for cluster, value in zip(range(len(differences)) if clusters is None else clusters, differences, strict=True):
@@ -387,7 +388,7 @@ def holm(probabilities: Mapping[str, float]) -> dict[str, float]:
     """Return p values adjusted for being several (Holm 1979): each so large that "any below 0.05" errs in 5 % of cases.
 
     Args:
-        probabilities: p by name.
+        probabilities: Probability p of each test by its name.
 
     >>> holm({"ar": 0.01, "tr": 0.04, "ru": 0.03})
     {'ar': 0.03, 'tr': 0.06, 'ru': 0.06}

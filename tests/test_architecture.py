@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -164,6 +165,25 @@ def _is_oneself(node: ast.expr) -> bool:
     return isinstance(called, ast.Name) and called.id in ("self", "cls", "super")
 
 
+# Module names of an earlier release that code outside imports: each only passes names on.
+KEPT_NAMES = {
+    f"parrot_adapters/{name}.py"
+    for name in (
+        "evaluation/comparison",
+        "evaluation/pictures",
+        "evaluation/statistics",
+        "training/config",
+    )
+}
+
+
+def doubles(paths: list[Path]) -> list[str]:
+    """Names that more than one file has, ``__init__.py`` aside; the command line's files are counted by themselves."""
+    looked_at = [path for path in paths if path.name != "__init__.py" and path.as_posix() not in KEPT_NAMES]
+    counts = Counter((path.parts[1] == "cli", path.name) for path in looked_at)
+    return sorted({name for (_, name), count in counts.items() if count > 1})
+
+
 def python_files(*folders: str) -> list[Path]:
     return sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py") if "build" not in p.parts)
 
@@ -248,6 +268,43 @@ def test_contributing_tells_the_order():
     table = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     told = re.findall(r"^\| `parrot_adapters/(\w+)(?:/|\.py)`", table, re.M)
     assert told == [room for room in reversed(ORDER) if room not in ("roof", "__main__")]
+
+
+def test_no_two_files_have_one_name():
+    assert doubles([path.relative_to(ROOT) for path in LIBRARY]) == []
+    cli, below = Path("parrot_adapters/cli/explain.py"), Path("parrot_adapters/analysis/explain.py")
+    assert doubles([cli, below]) == [], "files of the command line are named after their commands"
+    assert doubles([cli, below, Path("parrot_adapters/explain.py")]) == ["explain.py"]
+    assert doubles([cli, cli.with_name("groups") / cli.name]) == ["explain.py"]
+
+
+def test_kept_names_only_pass_names_on():
+    for name in KEPT_NAMES:
+        tree = ast.parse((ROOT / name).read_text("utf-8"))
+        assert {type(node) for node in tree.body} <= {ast.Expr, ast.ImportFrom, ast.Assign}, name
+    users = broken(LIBRARY, lambda source: [m for m, _ in imports(source) if _path_of(m) in KEPT_NAMES])
+    assert users == {}, "the library itself uses the names of today"
+
+
+def _path_of(module: str) -> str:
+    return f"{module.replace('.', '/')}.py"
+
+
+def named_files(source: str) -> list[str]:
+    """Files of the repository that strings name, docstrings aside: whoever installed the library has none of them."""
+    tree = ast.parse(source)
+    bodies = (node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    docs = {id(below.value) for body in bodies for below in body if isinstance(below, ast.Expr)}
+    texts = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in docs)
+    found = r"\b(?:recipes|plugins|docs|benchmarks)/[\w/.-]+|\b[\w-]+\.md\b"
+    return [name for text in texts if isinstance(text, str) for name in re.findall(found, text) if name != "README.md"]
+
+
+def test_messages_name_no_file_of_the_repository():
+    assert broken(LIBRARY, named_files) == {}
+    assert named_files("raise E(f'see {x} in recipes/WHAT_IF.md')") == ["recipes/WHAT_IF.md"]
+    assert named_files("to_do = 'read WRITING_A_PLUGIN.md'") == ["WRITING_A_PLUGIN.md"]
+    assert named_files("def f():\n    'As docs/glossary.md says.'") == []
 
 
 def test_only_the_kit_knows_test_libraries():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from parrot_adapters.atomic_files import appearing_directory, appearing_file, write_bytes, write_json, write_text
-from parrot_adapters.digests import file_digest, json_digest, short_digest, text_digest
+from parrot_adapters.digests import bytes_digest, file_digest, file_md5, json_digest, short_digest, text_digest
 
 KILLED = """
 import os, signal, sys
@@ -121,6 +122,8 @@ def test_digests_say_what_is_the_same(tmp_path):
     assert json_digest({"a": 1}) != json_digest({"a": 2})
     assert short_digest({"a": 1}) == json_digest({"a": 1})[:12]
     (tmp_path / "a").write_bytes("ü".encode())
-    assert file_digest(tmp_path / "a") == text_digest("ü")
+    assert file_digest(tmp_path / "a") == text_digest("ü") == bytes_digest([b"\xc3", b"\xbc"])
+    assert text_digest("ü") == hashlib.sha256("ü".encode()).hexdigest() != bytes_digest([b"\xbc", b"\xc3"])
+    assert file_md5(tmp_path / "a") == hashlib.md5("ü".encode(), usedforsecurity=False).hexdigest()
     with pytest.raises(TypeError):
         json_digest(object())

@@ -35,7 +35,7 @@ __all__ = [
     "CARD",
     "CHECKPOINT",
     "CONFIG",
-    "FORMAT_VERSION",
+    "FORMAT_VERSIONS",
     "HASHED",
     "LORA",
     "LORA_CONFIG",
@@ -52,7 +52,9 @@ __all__ = [
 ]
 
 PEFT_TYPE = "PARROT_MOE"  # peft does not know it, so peft refuses the directory rather than dropping weights
-FORMAT_VERSION = 1
+# 1: experts at the projector, or none. 2: experts inside the language model's layers, too. An adapter is written in the
+# first that can hold it, so that earlier releases read what they can run and refuse what they cannot.
+FORMAT_VERSIONS = (1, 2)
 CONFIG, WEIGHTS, PROJECTOR, LORA = (
     "adapter_config.json",
     "adapter_model.safetensors",

@@ -15,6 +15,7 @@ from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts, find_parts
+from parrot_adapters.hosts.layer_sites import find_linear_layers, linear_features
 from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.plugins import blaming, manager, shielded
 
@@ -28,6 +29,7 @@ __all__ = [
     "attach_projector",
     "detached_on_failure",
     "find_unattached_parts",
+    "layer_features",
     "make_detector",
 ]
 
@@ -77,7 +79,7 @@ def attach(
     """
     config = as_adapter_config(config)
     parts = find_unattached_parts(model, config)
-    layer = build_layer(_resolved(config, parts), parts.width)
+    layer = build_layer(_resolved(config, parts), parts.width, layer_features(parts, config))
     handle = attach_layer(
         parts,
         _resolved(config, parts),
@@ -243,6 +245,19 @@ def _refuse_compiled(model: Any) -> None:
                 to_do="attach first, compile afterwards: attach(model, ...), then torch.compile(model)",
             )
         )
+
+
+def layer_features(parts: HostParts, config: AdapterConfig) -> dict[str, tuple[int, int]] | None:
+    """The linear layers of a host that get experts, by path, and what they map; None where the config wants none.
+
+    Raises:
+        ConfigError: names or numbers of layers that the host does not have.
+        HostError: its language model is no list of layers.
+    """
+    if config.placement == "projector":
+        return None
+    found = find_linear_layers(parts, config.layer_modules, config.layers)
+    return {path: linear_features(linear) for path, linear in found.items()}
 
 
 def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:

@@ -7,22 +7,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from parrot_adapters.adapter.config import AdapterConfig
-from parrot_adapters.core import AlignmentLayer
+from parrot_adapters.core import AlignmentLayer, LayerExperts
+from parrot_adapters.core.layer_experts import SUFFIX, LayerExpert
 from parrot_adapters.errors import ConfigError, PluginError, explain, suggest
 from parrot_adapters.plugins import Component, blaming, manager
 
-__all__ = ["build_layer"]
+__all__ = ["build_layer", "stored_features"]
+
+Features = Mapping[str, tuple[int, int]]
+LAYER_OPTIONS = ("shared_rank", "layer_scale")  # of ``expert_options``; the rest are the bank's at the projector
 
 
-def build_layer(config: AdapterConfig, width: int) -> AlignmentLayer:
+def build_layer(config: AdapterConfig, width: int, features: Features | None = None) -> AlignmentLayer:
     """Make the layer that a configuration describes, in float32 on the CPU.
 
     Args:
         config: Settings of the adapter; ``summary="auto"`` means ``"mean"`` here, as no host is known.
         width: Hidden size D of the language model, which visual tokens have too.
+        features: Path in the language model -> (in_features, out_features) of each linear layer that gets experts;
+            needed with ``placement="layers"`` or ``"both"``.
 
     Returns:
         The layer, its weights initialised from ``config.seed``.
@@ -33,7 +39,10 @@ def build_layer(config: AdapterConfig, width: int) -> AlignmentLayer:
         PluginError: A factory failed, or did not return a module.
     """
     router = manager.find("router", config.router, asked_by="AdapterConfig.router")
-    expert = manager.find("expert", config.expert, asked_by="AdapterConfig.expert")
+    expert = None
+    if config.placement != "layers":
+        expert = manager.find("expert", config.expert, asked_by="AdapterConfig.expert")
+    layer_options, options = _divided(config)
     name = "mean" if config.summary == "auto" else config.summary
     summary = manager.find("summary", name, asked_by="AdapterConfig.summary")
     # Initial weights depend on the seed alone, and the caller's random state is left as it was; torch.manual_seed
@@ -43,13 +52,52 @@ def build_layer(config: AdapterConfig, width: int) -> AlignmentLayer:
         return AlignmentLayer(
             summary=_make(summary, {}, width),
             router=_make(router, config.router_options, width, config.num_experts),
-            experts=_make(expert, config.expert_options, width, config.expert_hidden_size, config.num_experts),
+            experts=None
+            if expert is None
+            else _make(expert, options, width, config.expert_hidden_size, config.num_experts),
             num_experts=config.num_experts,
             top_k=config.top_k,
             residual_scale=config.residual_scale,
             moe_scale=config.moe_scale,
+            layer_experts=None
+            if config.placement == "projector"
+            else LayerExperts(_given(features), config.num_experts, config.layer_rank, **layer_options),
             part_names={"summary": str(summary), "router": str(router), "experts": str(expert)},
         )
+
+
+def stored_features(weights: Mapping[str, Tensor]) -> Features:
+    """What :func:`build_layer` takes as ``features``, of a layer whose state dict is known and whose host is not."""
+    prefix, end = "layer_experts.", f"{SUFFIX}.compress"
+    paths = [name[len(prefix) : -len(end)] for name in weights if name.startswith(prefix) and name.endswith(end)]
+    found = {path: [weights[f"{prefix}{path}{SUFFIX}.{name}"] for name in LayerExpert.per_expert] for path in paths}
+    return {path: (compress.shape[-1], down.shape[-1]) for path, (compress, down) in found.items()}
+
+
+def _given(features: Features | None) -> Features:
+    if not features:
+        raise ConfigError(
+            explain(
+                "experts inside the layers need a language model to stand in.",
+                to_do="attach(model, AdapterConfig(placement=...)), which finds its layers; "
+                "build_layer alone needs features=",
+            )
+        )
+    return features
+
+
+def _divided(config: AdapterConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``expert_options`` of the experts inside the layers, and of those at the projector."""
+    if config.placement == "projector":
+        return {}, dict(config.expert_options)
+    own = {name: value for name, value in config.expert_options.items() if name in LAYER_OPTIONS}
+    rest = {name: value for name, value in config.expert_options.items() if name not in LAYER_OPTIONS}
+    if rest and config.placement == "layers":
+        unknown = [f"{key!r}.{suggest(key, LAYER_OPTIONS)}" for key in rest]
+        raise ConfigError(
+            explain(f"experts inside the layers take no option {', '.join(unknown)}", known=", ".join(LAYER_OPTIONS))
+        )
+    return own, rest
 
 
 def _make(component: Component, options: Mapping[str, Any], *args: Any) -> nn.Module:

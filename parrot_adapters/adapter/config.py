@@ -5,12 +5,34 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Self
 
-from parrot_adapters.adapter.field_rules import Number, OneOf, PlainOptions, Text, WholeNumber, field_faults
+from parrot_adapters.adapter.field_rules import (
+    AllOrNumbers,
+    Names,
+    Number,
+    OneOf,
+    PlainOptions,
+    Text,
+    WholeNumber,
+    field_faults,
+)
 from parrot_adapters.errors import ConfigError, explain, suggest
 
 __all__ = ["AdapterConfig"]
 
 LARGEST = 1e30  # a factor beyond it overflows float32
+
+PLACEMENTS = {
+    "projector": "between vision and language model, on the visual tokens as they go in",
+    "layers": "inside the language model's linear layers, at visual tokens only",
+    "both": "at the projector and inside the layers, with one routing",
+}
+
+LAYER_DEFAULTS: Mapping[str, Any] = {
+    "placement": "projector",
+    "layer_rank": 8,
+    "layer_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
+    "layers": "all",
+}
 
 TEXT_SCOPES = {
     "first-turn": "the text of the first user turn; the same in training and inference, whatever was answered",
@@ -42,12 +64,23 @@ class AdapterConfig:
         text_scope: Which text of a prompt the router reads: ``"first-turn"`` (default), or ``"reference"`` as released
             checkpoints do.
         router_options: Keyword arguments of the router's factory, for example ``{"normalize": "none"}``.
-        expert_options: Keyword arguments of the expert bank's factory.
+        expert_options: Keyword arguments of the expert bank's factory. Inside the layers they are ``shared_rank``, the
+            rank of an expert beside the routed ones that every visual token gets (default 0, none), and
+            ``layer_scale``, the factor of their sum, LoRA's ``alpha / rank`` (default 2); with
+            ``placement="both"`` the others are the bank's at the projector.
         host_options: Fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
             ``{"deepstack": "align"}``.
         detector: Name of a registered language detector, asked for prompts whose language was not declared; None
             (default) asks nobody.
         seed: Seed of the adapter's initial weights, 0 (default) to 2**63 - 1; the global random state is never touched.
+        placement: Where experts stand: ``"projector"`` (default), between vision and language model; ``"layers"``,
+            inside the language model's linear layers, as low-rank experts that act on visual tokens only; or
+            ``"both"``, with one routing. Prompts without images run the host's untouched weights in every case.
+        layer_rank: Rank r of each expert at each linear layer, at least 1 (default 8). Read, as are the next two, where
+            experts stand inside the layers.
+        layer_modules: Names of the linear layers that get experts, as the host calls them (default ``["q_proj",
+            "k_proj", "v_proj", "o_proj"]``); ``"self_attn.q_proj"`` names one by the end of its path.
+        layers: Numbers of the decoder layers that get experts, counted from 0, or ``"all"`` (default).
 
     Raises:
         ConfigError: Unknown names, wrong types or impossible values, all reported together.
@@ -67,6 +100,10 @@ class AdapterConfig:
     host_options: Annotated[Mapping[str, Any], PlainOptions()] = field(default_factory=dict)
     detector: Annotated[str | None, Text()] = None
     seed: Annotated[int, WholeNumber(0, 2**63 - 1, in_words="2**63 - 1")] = 0
+    placement: Annotated[str, OneOf(PLACEMENTS)] = "projector"
+    layer_rank: Annotated[int, WholeNumber(1)] = 8
+    layer_modules: Annotated[list[str], Names()] = field(default_factory=lambda: list(LAYER_DEFAULTS["layer_modules"]))
+    layers: Annotated[str | list[int], AllOrNumbers()] = "all"
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         # Before the generated __init__ sees them, so that a misspelt key is our error rather than a TypeError.
@@ -74,11 +111,19 @@ class AdapterConfig:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        if faults := field_faults(self):
+        if faults := [*field_faults(self), *_scale_faults(self)]:
             raise ConfigError("AdapterConfig cannot be built:\n  " + "\n  ".join(faults))
+        # Copies of its own, in the form JSON gives back (tuples become lists), so that a round trip is exact.
         for name in ("router_options", "expert_options", "host_options"):
-            # A copy of its own, in the form JSON gives back (tuples become lists), so that a round trip is exact.
             object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
+        for name in ("layer_modules", "layers"):
+            object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
+
+    @property
+    def expert_kind(self) -> str:
+        """The experts in a few words, for titles: ``"swiglu"``, ``"layers of rank 8"``, or both."""
+        inside = f"layers of rank {self.layer_rank}"
+        return {"projector": self.expert, "layers": inside}.get(self.placement, f"{self.expert} and {inside}")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -91,8 +136,26 @@ class AdapterConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """A plain dictionary that JSON can hold."""
-        return asdict(self)
+        """A plain dictionary that JSON can hold.
+
+        The settings of experts inside the layers are in it where any of them is set: without them it is what releases
+        write and read that know no such experts.
+        """
+        values = asdict(self)
+        if all(values[name] == default for name, default in LAYER_DEFAULTS.items()):
+            return {name: value for name, value in values.items() if name not in LAYER_DEFAULTS}
+        return values
+
+
+def _scale_faults(config: AdapterConfig) -> list[str]:
+    if config.placement != "layers":
+        return []
+    return [
+        f"{name}={getattr(config, name)!r} is a factor at the projector, where placement='layers' has no experts; "
+        "theirs is expert_options={'layer_scale': ...}"
+        for name in ("residual_scale", "moe_scale")
+        if getattr(config, name) != 1
+    ]
 
 
 def _reject_unknown(values: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.adapter.adapter_files import CONFIG, NAMELESS, WEIGHTS, save_tensors
-from parrot_adapters.adapter.build_layer import build_layer
+from parrot_adapters.adapter.build_layer import build_layer, stored_features
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.digests import file_digest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from parrot_adapters.adapter.config import AdapterConfig
-    from parrot_adapters.adapter.stored import StoredAdapter
+    from parrot_adapters.adapter.read_adapter_files import StoredAdapter
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = ["stored_layer", "write_derived"]
@@ -34,7 +34,7 @@ def stored_layer(stored: StoredAdapter) -> AlignmentLayer:
         CheckpointError: the weights do not fit the config, or there are none.
     """
     weights = stored.require_weights()
-    layer = build_layer(stored.config, int(stored.host["width"]))
+    layer = build_layer(stored.config, int(stored.host["width"]), stored_features(weights))
     try:
         layer.load_state_dict(dict(weights))
     except RuntimeError as error:
@@ -71,7 +71,9 @@ def write_derived(
                     shutil.copyfile(stored.directory / name, staging / name)
             save_tensors(weights, staging / WEIGHTS)
             used = {"router": config.router, "expert": config.expert, "summary": config.summary}
+            derived = replace(stored, config=config)
             described |= {
+                "format_version": derived.format_version,
                 "library_version": version("parrot_adapters"),
                 "base_model_name_or_path": stored.base_model or NAMELESS,
                 "adapter": config.to_dict(),
@@ -79,7 +81,7 @@ def write_derived(
                 "files": {name: file_digest(staging / name) for name in described["files"]},
                 "derived": dict(how),
             }
-            write_card(staging, updated_card(read_card(stored.directory), replace(stored, config=config), how))
+            write_card(staging, updated_card(read_card(stored.directory), derived, how))
             (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as error:
         raise CheckpointError(explain(f"cannot write {out}.", because=error)) from error

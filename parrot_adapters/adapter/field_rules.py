@@ -12,7 +12,18 @@ from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hint
 
 from parrot_adapters.errors import suggest
 
-__all__ = ["Number", "OneOf", "PlainOptions", "Rule", "Text", "WholeNumber", "field_faults", "field_rules"]
+__all__ = [
+    "AllOrNumbers",
+    "Names",
+    "Number",
+    "OneOf",
+    "PlainOptions",
+    "Rule",
+    "Text",
+    "WholeNumber",
+    "field_faults",
+    "field_rules",
+]
 
 
 class Rule(Protocol):
@@ -108,6 +119,28 @@ class PlainOptions:
         except (TypeError, ValueError) as error:
             return f"{name} must hold plain values that JSON can store: {error}"
         return None
+
+
+@dataclass(frozen=True)
+class Names:
+    """A list of at least one name."""
+
+    def fault(self, name: str, value: Any, owner: Any) -> str | None:
+        several = isinstance(value, list | tuple) and bool(value)
+        if several and all(isinstance(each, str) and each for each in value):
+            return None
+        return f"{name}={value!r} must be a list of names"
+
+
+@dataclass(frozen=True)
+class AllOrNumbers:
+    """``"all"``, or a list of at least one number, counted from 0."""
+
+    def fault(self, name: str, value: Any, owner: Any) -> str | None:
+        several = isinstance(value, list | tuple) and bool(value)
+        if value == "all" or (several and all(_is_whole(each) and each >= 0 for each in value)):
+            return None
+        return f"{name}={value!r} must be 'all' or a list of numbers, counted from 0"
 
 
 def field_rules(owner: type) -> dict[str, tuple[Rule, ...]]:

@@ -1,7 +1,8 @@
 """Freeze an adapter's routing: the mixture under constant weights is *one* plain expert, and no prompt is needed.
 
 With ``p`` constant, ``sum_e p_e Expert_e(V)`` of bias-free SwiGLU experts is exactly one SwiGLU whose hidden units are
-those of all experts, ``p`` folded into its last projection; with one non-zero weight it is that expert itself. Such an
+those of all experts, ``p`` folded into its last projection; with one non-zero weight it is that expert itself. Likewise
+E experts of rank r inside a linear layer become one of rank E r, and a shared one joins it by its own rank. Such an
 adapter treats an image the same whatever is asked, so aligned images can be cached, and exported.
 """
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.core import Routing, keep_top_k
+from parrot_adapters.core import LayerExperts, Routing, keep_top_k, token_weights
 from parrot_adapters.core.language_router import find_language
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
 from parrot_adapters.plugins import manager
@@ -39,8 +40,8 @@ class Frozen:
 
     Attributes:
         weights: The constant routing weights, one for each old expert.
-        expert: Name of the expert bank of the new adapter.
-        hidden_size: Hidden width of its only expert.
+        expert: Name of the expert bank of the new adapter; where experts stand inside the layers, their rank.
+        hidden_size: Hidden width of its only expert; the rank where it stands inside the layers alone.
         parameters: Number of parameters of the experts, before and after.
         difference: Largest absolute difference between mixture and fold on random tokens.
         bound: The largest difference that was allowed.
@@ -77,7 +78,7 @@ def freeze_routing(
     """
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
     from parrot_adapters.adapter.language_routing import read_language_routing
-    from parrot_adapters.adapter.stored import read_adapter
+    from parrot_adapters.adapter.read_adapter_files import read_adapter
 
     stored = read_adapter(Path(adapter))
     layer = stored_layer(stored).requires_grad_(False).eval()
@@ -88,14 +89,20 @@ def freeze_routing(
         shares = _as_weights(weights, layer.num_experts)
     if layer.top_k is not None:
         shares = keep_top_k(Routing(shares[None], shares[None]), layer.top_k).weights[0]
-    folded = fold_experts(layer.experts, shares)
-    difference, bound = verify(layer.experts, folded, shares)
-    config = freeze_config(stored.config, folded)
+    folded, inside, compared = None, None, []
+    if layer.experts is not None:
+        folded = fold_experts(layer.experts, shares)
+        compared.append(verify(layer.experts, folded, shares))
+    if layer.layer_experts is not None:
+        inside = fold_inside(layer.layer_experts, shares)
+        compared.append(verify_inside(layer.layer_experts, inside, shares))
+    difference, bound = max(compared)
+    config = freeze_config(stored.config, folded, inside)
     done = Frozen(
         weights=tuple(shares.tolist()),
-        expert=config.expert,
-        hidden_size=config.expert_hidden_size,
-        parameters=(_count(layer.experts), _count(folded)),
+        expert=config.expert_kind,
+        hidden_size=config.expert_hidden_size if folded is not None else config.layer_rank,
+        parameters=(_count(layer.experts) + _count(layer.layer_experts), _count(folded) + _count(inside)),
         difference=difference,
         bound=bound,
     )
@@ -105,7 +112,13 @@ def freeze_routing(
         "weights": [round(share, 8) for share in done.weights],
         "largest_difference_on_random_tokens": difference,
     }
-    state = {f"experts.{name}": value for name, value in folded.state_dict().items()}
+    parts = {"experts": folded, "layer_experts": inside}
+    state = {
+        f"{part}.{name}": value
+        for part, module in parts.items()
+        if module is not None
+        for name, value in module.state_dict().items()
+    }
     write_derived(stored, Path(out), config, state, how)
     return done
 
@@ -121,14 +134,15 @@ def require_foldable(adapter: str | Path) -> None:
         ConfigError: its experts cannot be folded into one.
     """
     from parrot_adapters.adapter.derived_directory import stored_layer
-    from parrot_adapters.adapter.stored import read_adapter
+    from parrot_adapters.adapter.read_adapter_files import read_adapter
 
     _fold_evenly(stored_layer(read_adapter(Path(adapter))))
 
 
 def _fold_evenly(layer: AlignmentLayer) -> None:
     """Whether experts fold does not depend on the weights, so any will tell."""
-    fold_experts(layer.experts, torch.full((layer.num_experts,), 1 / layer.num_experts))
+    if layer.experts is not None:  # those inside layers always do
+        fold_experts(layer.experts, torch.full((layer.num_experts,), 1 / layer.num_experts))
 
 
 def fold_experts(experts: nn.Module, weights: Tensor) -> nn.Module:
@@ -154,24 +168,40 @@ def fold_experts(experts: nn.Module, weights: Tensor) -> nn.Module:
     return folded.to(next(experts.parameters()).dtype).requires_grad_(False).eval()
 
 
-def freeze_config(config: AdapterConfig, folded: nn.Module) -> AdapterConfig:
-    """The config of the frozen adapter: router ``frozen``, one expert, no summary of the host's own, no detector."""
-    banks = manager.usable("expert", lambda component: component.factory)
-    names = [component.name for component, bank in banks if bank is type(folded)]
-    if not names:
-        raise ConfigError(f"{type(folded).__name__}, which the fold gave, is not a registered expert")
-    return replace(
+def fold_inside(experts: LayerExperts, weights: Tensor) -> LayerExperts:
+    """As :func:`fold_experts`, for the experts inside the layers."""
+    with torch.random.fork_rng(devices=[]):
+        folded = experts.folded(weights)
+    return folded.to(next(experts.parameters()).dtype).requires_grad_(False).eval()
+
+
+def freeze_config(config: AdapterConfig, folded: nn.Module | None, inside: LayerExperts | None = None) -> AdapterConfig:
+    """The config of the frozen adapter: router ``frozen``, one expert, no summary of the host's own, no detector.
+
+    Args:
+        config: before.
+        folded: the expert at the projector, or None.
+        inside: the experts inside the layers, or None.
+    """
+    frozen = replace(
         config,
         router="frozen",
         router_options={},
-        expert=names[0],
-        expert_options={},
+        expert_options={} if inside is None else {"layer_scale": inside.layer_scale},
         num_experts=1,
-        expert_hidden_size=int(getattr(folded, "hidden_size", config.expert_hidden_size)),
+        layer_rank=config.layer_rank if inside is None else inside.rank,
         top_k=None,
         summary="mean",
         detector=None,
     )
+    if folded is None:
+        return frozen
+    banks = manager.usable("expert", lambda component: component.factory)
+    names = [component.name for component, bank in banks if bank is type(folded)]
+    if not names:
+        raise ConfigError(f"{type(folded).__name__}, which the fold gave, is not a registered expert")
+    size = int(getattr(folded, "hidden_size", config.expert_hidden_size))
+    return replace(frozen, expert=names[0], expert_hidden_size=size)
 
 
 def language_weights(
@@ -242,6 +272,37 @@ def verify(experts: nn.Module, folded: nn.Module, weights: Tensor) -> tuple[floa
     return difference, bound
 
 
+@torch.no_grad()
+def verify_inside(experts: LayerExperts, folded: LayerExperts, weights: Tensor) -> tuple[float, float]:
+    """As :func:`verify`, for the experts inside the layers: the worst of all layers.
+
+    Raises:
+        CheckpointError: beyond the bound.
+    """
+    dtype = next(experts.parameters()).dtype
+    mixture, fold = (copy.deepcopy(each).double() for each in (experts, folded))
+    one = torch.ones(1, 1)
+    shares = [
+        each.units(token_weights(Routing(p, p.float()), torch.tensor([0, SAMPLES]), SAMPLES))
+        for each, p in ((mixture, weights[None].double()), (fold, one.double()))
+    ]
+    generator, worst = torch.Generator().manual_seed(0), (0.0, 0.0)
+    for path, own in mixture.each():
+        tokens = torch.randn(SAMPLES, own.in_features, generator=generator).double()
+        wanted, found = own(tokens, shares[0]), fold.at(path)(tokens, shares[1])
+        difference = float((wanted - found).abs().max())
+        bound = TOLERANCE.get(dtype, HALF_TOLERANCE) * float(wanted.abs().max())
+        if not difference <= bound:
+            raise CheckpointError(
+                explain(
+                    "the folded expert of a layer does not equal the mixture, so nothing was written.",
+                    difference=f"{difference:.3g} at {path} on {SAMPLES} random tokens, allowed {bound:.3g}",
+                )
+            )
+        worst = max(worst, (difference, bound))
+    return worst
+
+
 def _as_weights(weights: Sequence[float], num_experts: int) -> Tensor:
     from parrot_adapters.core.control_routers import known_weights
 
@@ -249,4 +310,4 @@ def _as_weights(weights: Sequence[float], num_experts: int) -> Tensor:
 
 
 def _count(module: Any) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    return 0 if module is None else sum(parameter.numel() for parameter in module.parameters())

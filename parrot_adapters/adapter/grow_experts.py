@@ -36,17 +36,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from parrot_adapters.adapter.build_layer import build_layer
+from parrot_adapters.adapter.build_layer import build_layer, stored_features
 from parrot_adapters.adapter.grow_families import with_families
 from parrot_adapters.core.control_routers import LOGIT_FLOOR, FrozenRouter, UniformRouter, known_weights
 from parrot_adapters.core.language_router import LanguageIdRouter, known_languages
+from parrot_adapters.core.layer_experts import SUFFIX, LayerExpert, token_weights
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
 from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.config import AdapterConfig
     from parrot_adapters.adapter.handle import Attachment
-    from parrot_adapters.core import AlignmentLayer
+    from parrot_adapters.core import Aligned, AlignmentLayer
 
 __all__ = ["Grown", "grow", "grow_adapter", "grow_state"]
 
@@ -95,8 +96,8 @@ def grow(
         target: Handle of the attached adapter, or an :class:`AlignmentLayer` together with its ``config``.
         num_new: Number of experts to add, at least 1.
         config: Settings of a bare layer; None (default) for a handle, which knows its own.
-        parents: For each new expert, the number of the old expert that it is split from; None (default) goes through
-            the old ones in order. With ``language-id`` it is the expert to copy, and None starts from scratch.
+        parents: Number of the old expert that each new one is split from; None (default) goes through the old ones in
+            order. With ``language-id`` it is the expert to copy, and None starts from scratch.
         languages: BCP-47 tag of each new expert. Needed with ``language-id`` only.
         noise: Size of the perturbation that parts twins, relative to the parent's last projection (default 0.1).
         seed: Seed of the perturbation (default 0).
@@ -114,10 +115,11 @@ def grow(
     if config is None:
         raise ConfigError("a bare layer does not know its config; call grow(layer, n, config=config)")
     old = dict(layer.named_parameters())
+    width = None if isinstance(target, AlignmentLayer) else target.parts.width
     grown, state = grow_state(
-        config, layer.state_dict(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
+        config, layer.state_dict(), num_new, parents=parents, languages=languages, noise=noise, seed=seed, width=width
     )
-    new = build_layer(grown, _width(layer.state_dict(), config))
+    new = build_layer(grown, width or _width(layer.state_dict(), config), stored_features(state))
     like = next(iter(layer.state_dict().values()))
     new.to(device=like.device)
     for name, parameter in new.named_parameters():
@@ -126,6 +128,8 @@ def grow(
     new.load_state_dict(state)
     new.train(layer.training)
     layer.router, layer.experts = new.router, new.experts
+    if layer.layer_experts is not None and new.layer_experts is not None:
+        layer.layer_experts.become(new.layer_experts)  # in place: the host's layers know its parts
     layer.num_experts, layer.top_k = new.num_experts, new.top_k
     if not isinstance(target, AlignmentLayer):
         target.config = grown
@@ -149,13 +153,21 @@ def grow_adapter(
         ConfigError: as :func:`grow`.
     """
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
-    from parrot_adapters.adapter.stored import read_adapter
+    from parrot_adapters.adapter.read_adapter_files import read_adapter
 
     stored = read_adapter(Path(adapter))
     grown, state = grow_state(
-        stored.config, stored.require_weights(), num_new, parents=parents, languages=languages, noise=noise, seed=seed
+        stored.config,
+        stored.require_weights(),
+        num_new,
+        parents=parents,
+        languages=languages,
+        noise=noise,
+        seed=seed,
+        width=int(stored.host["width"]),
     )
-    difference = verify(stored_layer(stored), stored_layer(replace(stored, config=grown, weights=state)))
+    after = stored_layer(replace(stored, config=grown, weights=state))
+    difference = verify(stored_layer(stored), after, int(stored.host["width"]))
     how = {
         "by": "grow",
         "experts_before": stored.config.num_experts,
@@ -167,32 +179,48 @@ def grow_adapter(
 
 
 @torch.no_grad()
-def verify(old: AlignmentLayer, new: AlignmentLayer) -> float:
+def verify(old: AlignmentLayer, new: AlignmentLayer, width: int | None = None) -> float:
     """Largest difference between the answers of two layers on random pictures and prompts of known languages.
+
+    Experts inside a language model's layers are asked for what they add to random inputs of theirs.
+
+    Args:
+        old: before.
+        new: after.
+        width: D; None reads it off the experts at the projector.
 
     Raises:
         CheckpointError: beyond rounding.
     """
+    if width is None:
+        if old.experts is None:
+            raise ConfigError("a layer without experts at the projector does not show its width")
+        width = next(p.shape[-1] for p in old.experts.parameters() if p.ndim == 3)  # (E, F, D)
     generator = torch.Generator().manual_seed(0)
-    weight = next(p for p in old.experts.parameters() if p.ndim == 3)  # (E, F, D)
-    width, dtype = weight.shape[-1], weight.dtype
+    parts = [part for part in (old.experts, old.layer_experts) if part is not None]
+    dtype = next(p.dtype for part in parts for p in part.parameters())
     tokens, text = (torch.randn(*shape, width, generator=generator).to(dtype) for shape in ((48,), (8, 6)))
     offsets, rows = torch.arange(0, 49, 6), torch.arange(8)
     tags = (*getattr(old.router, "tags", ()), None)
     wanted, found = (
-        layer.eval()(
-            tokens,
+        _answers(
+            layer,
+            layer.eval()(
+                tokens,
+                offsets,
+                rows,
+                text,
+                torch.ones(8, 6, dtype=torch.bool),
+                cls=text[:, 0],
+                languages=[tags[row % len(tags)] for row in range(8)],
+            ),
             offsets,
-            rows,
-            text,
-            torch.ones(8, 6, dtype=torch.bool),
-            cls=text[:, 0],
-            languages=[tags[row % len(tags)] for row in range(8)],
-        ).tokens.float()
+        )
         for layer in (old, new)
     )
-    difference = float((wanted - found).abs().max())
-    bound = (1e-4 if dtype.itemsize >= 4 else 3e-2) * float(wanted.abs().max())
+    differences = [float((one - other).abs().max()) for one, other in zip(wanted, found, strict=True)]
+    bounds = [(1e-4 if dtype.itemsize >= 4 else 3e-2) * float(one.abs().max()) for one in wanted]
+    difference, bound = max(zip(differences, bounds, strict=True), key=lambda pair: pair[0] - pair[1])
     if not difference <= bound:
         raise CheckpointError(
             explain(
@@ -204,6 +232,18 @@ def verify(old: AlignmentLayer, new: AlignmentLayer) -> float:
     return difference
 
 
+def _answers(layer: AlignmentLayer, aligned: Aligned, offsets: Tensor) -> list[Tensor]:
+    """What the layer made of its tokens, and what the experts inside layers add to random inputs of theirs."""
+    made, inside = [aligned.tokens.float()], layer.layer_experts
+    if inside is not None:
+        size, generator = int(offsets[-1]), torch.Generator().manual_seed(1)
+        units = inside.units(token_weights(aligned.routing, offsets, size))
+        for _, own in inside.each():
+            given = torch.randn(size, own.in_features, generator=generator)
+            made.append(own(given, units).float())
+    return made
+
+
 def grow_state(
     config: AdapterConfig,
     state: Mapping[str, Tensor],
@@ -213,8 +253,11 @@ def grow_state(
     languages: Sequence[str] | None = None,
     noise: float = 0.1,
     seed: int = 0,
+    width: int | None = None,
 ) -> tuple[AdapterConfig, dict[str, Tensor]]:
     """As :func:`grow`, on a config and a layer's state dict; neither is changed.
+
+    ``width`` is D; None reads it off the experts at the projector.
 
     Returns:
         The grown config and state dict.
@@ -232,9 +275,9 @@ def grow_state(
         raise ConfigError(f"parents={list(parents)!r} must be experts of the adapter, 0..{old - 1}")
     router = manager.find("router", config.router, asked_by="AdapterConfig.router").factory
     if router is LanguageIdRouter:
-        return _grow_languages(config, dict(state), parents, languages or (), num_new)
+        return _grow_languages(config, dict(state), parents, languages or (), num_new, width)
     split = Split.of(old, list(parents) if parents is not None else [i % old for i in range(num_new)])
-    per_expert = _per_expert(config)
+    per_expert = _per_expert(config, state)
     sparse = config.top_k is not None and config.top_k != old
     splits: Sequence[str] = getattr(router, "splits", ())
     if not sparse and (router in (UniformRouter, FrozenRouter) or splits):
@@ -242,11 +285,12 @@ def grow_state(
         rows = [f"router.{name}" for name in splits]
         routed = {n: v[list(split.owner)] if n in rows else v.clone() for n, v in state.items() if _is_router(n)}
     else:
-        grown, routed = with_families(config, state, split.owner, split.shares, _width(state, config))
+        grown, routed = with_families(config, state, split.owner, split.shares, width or _width(state, config))
     new = {n: v[list(split.owner)] if n in per_expert else v.clone() for n, v in state.items() if not _is_router(n)}
     new |= routed
-    if "experts.down" in per_expert:
-        new["experts.down"] = _parted(new["experts.down"], split, noise, seed)
+    for number, name in enumerate(per_expert):
+        if name.endswith(".down"):
+            new[name] = _parted(new[name], split, noise, seed + number if _is_inside(name) else seed)
     return grown, new
 
 
@@ -269,6 +313,7 @@ def _grow_languages(
     parents: Sequence[int] | None,
     languages: Sequence[str],
     num_new: int,
+    width: int | None,
 ) -> tuple[AdapterConfig, dict[str, Tensor]]:
     """New languages on new experts; old languages cannot reach them."""
     old = config.num_experts
@@ -284,9 +329,9 @@ def _grow_languages(
         )
     options["languages"] = {**known, **{tag: old + i for i, tag in enumerate(languages)}}
     grown = replace(config, num_experts=old + num_new, router_options=options)
-    fresh = build_layer(grown, _width(state, config)).state_dict()
+    fresh = build_layer(grown, width or _width(state, config), stored_features(state)).state_dict()
     new = {name: value.clone() for name, value in state.items()}
-    for name in _per_expert(config):
+    for name in _per_expert(config, state):
         if name in state:
             added = fresh[name][old:] if parents is None else state[name][list(parents)]
             new[name] = torch.cat([state[name], added.to(state[name])])
@@ -317,8 +362,18 @@ def _is_router(name: str) -> bool:
     return name.startswith("router.")
 
 
-def _per_expert(config: AdapterConfig) -> list[str]:
+def _is_inside(name: str) -> bool:
+    return name.startswith("layer_experts.")
+
+
+def _per_expert(config: AdapterConfig, state: Mapping[str, Tensor]) -> list[str]:
     """Names, in the state dict, of the parameters that have a slice per expert."""
+    at_projector = [] if config.placement == "layers" else _of_bank(config)
+    ends = tuple(f"{SUFFIX}.{name}" for name in LayerExpert.per_expert)
+    return at_projector + [name for name in state if _is_inside(name) and name.endswith(ends)]
+
+
+def _of_bank(config: AdapterConfig) -> list[str]:
     bank = manager.find("expert", config.expert, asked_by="AdapterConfig.expert").factory
     names = getattr(bank, "per_expert", None)
     if not names:
@@ -333,4 +388,6 @@ def _per_expert(config: AdapterConfig) -> list[str]:
 
 def _width(state: Mapping[str, Tensor], config: AdapterConfig) -> int:
     """D: the first parameter that a bank names in ``per_expert`` is (E, F, D)."""
-    return int(state[_per_expert(config)[0]].shape[-1])
+    if config.placement == "layers":
+        raise ConfigError("a bare layer without experts at the projector does not show its width; grow its handle")
+    return int(state[_of_bank(config)[0]].shape[-1])

@@ -22,12 +22,12 @@ from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.frozen_by_peft import FrozenByPeft
 from parrot_adapters.adapter.host_changes import HostWeights
 from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
-from parrot_adapters.adapter.hub import local_directory, upload_adapter
-from parrot_adapters.adapter.parameter_report import parameter_report, print_report
+from parrot_adapters.adapter.hub_transfer import local_directory, upload_adapter
+from parrot_adapters.adapter.parameter_report import parameter_places, parameter_report, print_report
 from parrot_adapters.adapter.peft_wrapper import PeftWrapper
+from parrot_adapters.adapter.read_adapter_files import StoredAdapter, read_adapter, require_same_tensors
 from parrot_adapters.adapter.save import write_adapter, write_checkpoint
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
-from parrot_adapters.adapter.stored import StoredAdapter, read_adapter, require_same_tensors
 from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, HostMismatchError, explain
@@ -36,6 +36,7 @@ from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
+from parrot_adapters.hosts.layer_sites import LayerSites, find_linear_layers
 from parrot_adapters.hosts.offloaded_weights import loaded_state
 from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
 from parrot_adapters.hosts.read_prompt import TextScope
@@ -55,7 +56,12 @@ HOST_PARTS = ("projector", "vision_tower", "language_model")
 
 
 def attachment_of(model: Any) -> Attachment | None:
-    """The handle of the adapter a model carries, or None. A deep copy of a host has a handle of its own."""
+    """Find the handle of the adapter that a model carries; None where it carries none. A deep copy of a host has a
+    handle of its own.
+
+    Args:
+        model: Host, or a model around it.
+    """
     inner = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     inner = inner.get_base_model() if callable(getattr(inner, "get_base_model", None)) else inner
     return inner.__dict__.get(HANDLE_NAME)
@@ -91,7 +97,8 @@ class Attachment:
         self._switch = AdapterSwitch()
         self._seam: NativeSeam | None = None
         if layer is not None:
-            self._seam = NativeSeam(parts, layer, TextScope.of(config.text_scope, parts, chat), self._switch, detector)
+            scope = TextScope.of(config.text_scope, parts, chat)
+            self._seam = NativeSeam(parts, layer, scope, self._switch, detector, self._sites(layer))
         self._added_losses: AddedLosses | None = None
         self._projector_weights: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
@@ -109,6 +116,12 @@ class Attachment:
         except BaseException:
             self._take_off()
             raise
+
+    def _sites(self, layer: AlignmentLayer) -> LayerSites | None:
+        if layer.layer_experts is None:
+            return None
+        linear = find_linear_layers(self.parts, self.config.layer_modules, self.config.layers)
+        return LayerSites(self.parts, layer.layer_experts, linear)
 
     # --- looking -----------------------------------------------------------------------------------------------
 
@@ -186,16 +199,23 @@ class Attachment:
             yield from self._lora.parameters()
 
     def parameter_report(self) -> dict[str, dict[str, int]]:
-        """``{part: {"parameters": n, "trainable": m}}`` for adapter, projector, vision tower, language model, rest."""
+        """``{part: {"parameters": n, "trainable": m}}`` for adapter, projector, vision tower, language model, rest.
+
+        Of the adapter it also says how many parameters are where: in the ``router`` (with the summary), in the
+        ``projector_experts`` and in the experts of the language model's ``layers``, those of them that it has.
+        """
         host = {name: self.parts.module(getattr(self.parts, name)) for name in HOST_PARTS}
         parts = {"adapter": self._layer, "lora": self._lora, **host}
-        return parameter_report(
+        report = parameter_report(
             self.model, {name: part.parameters() for name, part in parts.items() if part is not None}
         )
+        if self._layer is not None:
+            report["adapter"] |= parameter_places(self._layer)
+        return report
 
     def print_trainable_parameters(self) -> None:
         """Print :meth:`parameter_report` as a table."""
-        what = "its projector" if self._layer is None else f"{self.config.router} x {self.config.expert}"
+        what = "its projector" if self._layer is None else f"{self.config.router} x {self.config.expert_kind}"
         print_report(self.parameter_report(), f"{type(self.model).__name__} with {what}")
 
     @property

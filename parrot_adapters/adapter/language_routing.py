@@ -120,7 +120,7 @@ def read_language_routing(adapter: str | Path) -> dict[str, LanguageRouting]:
 
 def _adapter(adapter: str | Path) -> tuple[Path, str, int]:
     """Directory, digest of the weights, number of experts."""
-    from parrot_adapters.adapter.stored import read_adapter
+    from parrot_adapters.adapter.read_adapter_files import read_adapter
 
     directory = Path(adapter)
     stored = read_adapter(directory)

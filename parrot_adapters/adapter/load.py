@@ -11,11 +11,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.adapter_files import CHECKPOINT, PROJECTOR, WEIGHTS
-from parrot_adapters.adapter.attach import attach_layer, detached_on_failure, find_unattached_parts, make_detector
+from parrot_adapters.adapter.attach import (
+    attach_layer,
+    detached_on_failure,
+    find_unattached_parts,
+    layer_features,
+    make_detector,
+)
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.handle import Attachment
-from parrot_adapters.adapter.hub import local_directory
-from parrot_adapters.adapter.stored import StoredAdapter, read_adapter, require_same_tensors
+from parrot_adapters.adapter.hub_transfer import local_directory
+from parrot_adapters.adapter.read_adapter_files import StoredAdapter, read_adapter, require_same_tensors
 from parrot_adapters.errors import HostMismatchError, ParrotWarning, PluginError, UnknownNameError, explain
 from parrot_adapters.hosts.fingerprint import fingerprint, peft_differs, weights_differ
 from parrot_adapters.hosts.host_parts import HostParts
@@ -64,7 +70,7 @@ def load_adapter(
         warnings.warn(message, ParrotWarning, stacklevel=2)
     layer = None
     if stored.weights is not None:
-        layer = build_layer(stored.config, parts.width)
+        layer = build_layer(stored.config, parts.width, layer_features(parts, stored.config))
         _load_exactly(layer, stored.weights, stored.directory / WEIGHTS)
     projector = parts.module(parts.projector)
     if stored.projector is not None and projector is not None:

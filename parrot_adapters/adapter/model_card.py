@@ -123,14 +123,19 @@ def _what_it_is(snapshot: AdapterSnapshot) -> str:
         return f"It holds a projector for `{host}` and no experts: stage 1 of PARROT (arXiv 2406.02539)."
     row = {
         "router": config.router,
-        "expert": config.expert,
+        "expert": config.expert_kind,
         "experts": config.num_experts,
         "hidden size": config.expert_hidden_size,
         "top_k": config.top_k,
         "summary": config.summary,
         "text scope": config.text_scope,
     }
-    return f"""It rewrites the visual tokens of `{host}` as each prompt's text asks (PARROT, arXiv 2406.02539).
+    where = {
+        "projector": f"It rewrites the visual tokens of `{host}`",
+        "layers": f"It adds to what the language model's layers of `{host}` make of visual tokens",
+        "both": f"It rewrites the visual tokens of `{host}`, and adds to what the language model's layers make of them",
+    }[config.placement]
+    return f"""{where} as each prompt's text asks (PARROT, arXiv 2406.02539).
 
 | {" | ".join(row)} |
 |{" --- |" * len(row)}

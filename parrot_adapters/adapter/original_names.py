@@ -27,11 +27,11 @@ def to_reference(layer: nn.Module, config: AdapterConfig) -> dict[str, Tensor]:
     Raises:
         ConfigError: another router or expert.
     """
-    if (config.router, config.expert) != ("text-guided", "swiglu"):
+    if (config.router, config.expert, config.placement) != ("text-guided", "swiglu", "projector"):
         raise ConfigError(
             explain(
-                "only text-guided x swiglu adapters have a form in released PARROT checkpoints.",
-                given=f"router={config.router!r}, expert={config.expert!r}",
+                "only text-guided x swiglu adapters at the projector have a form in released PARROT checkpoints.",
+                given=f"router={config.router!r}, expert={config.expert!r}, placement={config.placement!r}",
             )
         )
     if config.router_options.get("prior") is not None:

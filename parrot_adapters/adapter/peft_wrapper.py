@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.adapter.adapter_files import CONFIG
-from parrot_adapters.adapter.stored import BESIDE_PEFT, read_adapter
+from parrot_adapters.adapter.read_adapter_files import BESIDE_PEFT, read_adapter
 from parrot_adapters.adapter.training_saves import resumed_by_trainer
 from parrot_adapters.errors import CheckpointError, explain
 

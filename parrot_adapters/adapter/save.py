@@ -13,7 +13,6 @@ from torch import Tensor
 from parrot_adapters.adapter.adapter_files import (
     CHECKPOINT,
     CONFIG,
-    FORMAT_VERSION,
     HASHED,
     LORA,
     LORA_CONFIG,
@@ -99,7 +98,7 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
 def _described(snapshot: AdapterSnapshot, files: Mapping[str, str]) -> dict[str, Any]:
     return {
         "peft_type": PEFT_TYPE,
-        "format_version": FORMAT_VERSION,
+        "format_version": snapshot.format_version,
         "library_name": "parrot_adapters",
         "library_version": version("parrot_adapters"),
         "base_model_name_or_path": snapshot.base_model or NAMELESS,

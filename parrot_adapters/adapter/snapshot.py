@@ -46,6 +46,11 @@ class AdapterSnapshot:
     lora_config: Mapping[str, Any] | None
     lora: Mapping[str, Tensor] | None
 
+    @property
+    def format_version(self) -> int:
+        """The first version of the format that can hold it; see ``adapter_files.py``."""
+        return 2 if "placement" in self.config.to_dict() else 1
+
 
 def plugins_used(
     config: AdapterConfig, model_type: str, host_plugin: PluginInfo | None, *, has_layer: bool
@@ -58,7 +63,9 @@ def plugins_used(
         host_plugin: The plugin that declares the host; None where the library does.
         has_layer: Whether the adapter has a layer, made by a router, an expert and a summary.
     """
-    kinds = ("router", "expert", "summary") if has_layer else ()
+    kinds: tuple[str, ...] = ("router", "expert", "summary") if has_layer else ()
+    if config.placement == "layers":
+        kinds = tuple(kind for kind in kinds if kind != "expert")
     used = [manager.find(kind, getattr(config, kind)) for kind in kinds]
     described = [(c.kind, c.name, c.plugin) for c in used if c.plugin.source != "built in"]
     if host_plugin is not None:

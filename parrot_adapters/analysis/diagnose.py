@@ -21,7 +21,7 @@ from parrot_adapters.core.ragged import item_mean
 from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 from parrot_adapters.core.types import IGNORED
-from parrot_adapters.errors import ConfigError, HostError
+from parrot_adapters.errors import ConfigError, HostError, explain
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -39,14 +39,15 @@ class Sample:
     """One prompt about one picture.
 
     Attributes:
-        inputs: keyword arguments of the host's forward for one row with an image.
-        language: of the prompt.
-        picture: what the prompt is about; samples of one picture in several languages share it.
-        options: token ids of possible answers, for accuracies; empty for none.
-        answer: place of the right one.
-        other_view: the same prompt with another picture of the same thing, for retrieval.
-        variants: the same question put otherwise, by the name of the fault: ``{"English prompt": inputs, ...}``.
-        category: of what the picture shows, for the category probe; None for none.
+        inputs: Mapping of keyword arguments of the host's forward, for one row with an image.
+        language: BCP-47 tag of the prompt.
+        picture: Name of what the prompt is about; samples of one picture in several languages share it.
+        options: Token ids of the possible answers, for accuracies; empty for none.
+        answer: Place of the right answer among ``options``.
+        other_view: Inputs of the same prompt with another picture of the same thing, for retrieval; None for none.
+        variants: Inputs of the same question put otherwise, by the name of the fault: ``{"English prompt": inputs,
+            ...}``.
+        category: Category of what the picture shows, for the category probe; None for none.
     """
 
     inputs: Mapping[str, Any]
@@ -108,13 +109,14 @@ class Diagnosis:
     """Answers to the four questions.
 
     Attributes:
-        routing: statistics over all samples.
-        probe: languages told by routing weights; None with fewer than two languages or pictures, or one expert.
-        preservation: of the visual tokens.
-        accuracy: language -> accuracy of the adapted host; empty without options.
-        host_accuracy: language -> accuracy without the adapter.
-        ablation: language -> (E,) accuracy without each expert.
-        faults: name -> language -> cost.
+        routing: Statistics of the routing over all samples.
+        probe: How well languages are told apart by routing weights; None with fewer than two languages or pictures, or
+            one expert.
+        preservation: How much of the pictures the visual tokens keep.
+        accuracy: Accuracy of the adapted host by language; empty without options.
+        host_accuracy: Accuracy without the adapter by language.
+        ablation: Accuracy without each expert, (E,), by language.
+        faults: Cost of each fault by its name and by language.
     """
 
     routing: RoutingStatistics
@@ -168,18 +170,27 @@ def diagnose(
     With options: ``K (E + 3 + variants)`` scored samples; without, ``K`` forward passes. In eval mode meanwhile.
 
     Args:
-        handle: of an attached host; nobody else may be using it.
-        samples: at least one; best the same pictures in every language.
+        handle: Handle of an attached host; nobody else may be using the host meanwhile.
+        samples: Samples, at least one; best the same pictures in every language.
         score: ``(handle, inputs, sample) -> value``, with the sample's language declared (which for one fault is not
             its own); by default :func:`answers_rightly` where samples have options.
-        progress: told after every sample.
+        progress: Function that is called after every sample with numbers done and total.
 
     Raises:
-        ConfigError: no samples, or only some have options.
-        HostError: a sample without an image.
+        ConfigError: No samples, or only some have options; or experts that stand inside the layers alone, where visual
+            tokens do not change at the projector, which is what is looked at here.
+        HostError: A sample without an image.
     """
     if not samples:
         raise ConfigError("there is nothing to diagnose on: no samples")
+    if handle.require_module().experts is None:
+        raise ConfigError(
+            explain(
+                "diagnose looks at visual tokens at the projector, and this adapter leaves them as they are there.",
+                given="placement='layers'",
+                to_do="explain shows what its routing and each expert do to the answer",
+            )
+        )
     if score is None and any(sample.options for sample in samples):
         if not all(sample.options for sample in samples):
             raise ConfigError("either all samples have options, or none")
@@ -239,7 +250,7 @@ def _likelihoods(
             more = added if name == "input_ids" else real if name == "attention_mask" else torch.zeros_like(added)
             given[name] = torch.cat([given[name], more.to(value.dtype)], 1)
     given.setdefault("attention_mask", torch.cat([torch.ones_like(_repeated(ids, rows)), real.to(ids.dtype)], 1))
-    # As labels the options do not steer the routing, whatever the text scope.
+    # As labels the options are no routing text, whatever the text scope.
     with handle.languages([language] * rows):
         logits = handle.model(**given, labels=labels).logits[:, ids.shape[1] - 1 : -1].float()  # (O, A, V)
     each = logits.log_softmax(-1).gather(-1, added[..., None]).squeeze(-1).masked_fill(~real, 0.0)

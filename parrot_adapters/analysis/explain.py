@@ -30,9 +30,9 @@ class PromptInputs:
     """One prompt, ready for the host.
 
     Attributes:
-        label: what to call it.
-        inputs: keyword arguments of the host's forward for one row with at least one image.
-        language: declared for the prompt, or None.
+        label: Name of the prompt in the explanation.
+        inputs: Mapping of keyword arguments of the host's forward, for one row with at least one image.
+        language: BCP-47 tag that is declared for the prompt, or None.
     """
 
     label: str
@@ -92,10 +92,10 @@ class Explanation:
     """What an adapter did to some prompts.
 
     Attributes:
-        router: by name.
-        expert: by name.
-        num_experts: E.
-        prompts: as they were given.
+        router: Name of the router.
+        expert: Name of the expert bank.
+        num_experts: Number of experts E.
+        prompts: Prompts as they were given.
     """
 
     router: str
@@ -115,13 +115,13 @@ def explain(handle: Attachment, prompts: Sequence[PromptInputs], *, decode: Call
     ``P (P + E + 1)`` forward passes for P prompts. The host is in eval mode meanwhile.
 
     Args:
-        handle: of an attached host; nobody else may be using it.
-        prompts: at least one. Give all the same images, so that routings can be swapped.
-        decode: how to write a token id.
+        handle: Handle of an attached host; nobody else may be using the host meanwhile.
+        prompts: Prompts, at least one. Give all the same images, so that routings can be swapped.
+        decode: Function that writes a token id as text.
 
     Raises:
-        ConfigError: no prompts, two with one label, or a prompt of several rows.
-        HostError: a prompt without an image, or a host without a language-model head.
+        ConfigError: No prompts, two with one label, or a prompt of several rows.
+        HostError: A prompt without an image, or a host without a language-model head.
     """
     _check(prompts)
     with evaluation_mode(handle.model):
@@ -132,7 +132,7 @@ def explain(handle: Attachment, prompts: Sequence[PromptInputs], *, decode: Call
                 if other is not prompt:
                     about.swapped[other.label] = _swapped(handle, prompt, mine, theirs[1])
     config = handle.config
-    return Explanation(config.router, config.expert, handle.require_module().num_experts, seen)
+    return Explanation(config.router, config.expert_kind, handle.require_module().num_experts, seen)
 
 
 Run = tuple[Tensor, Pass]  # (V,) log-probabilities, and the pass

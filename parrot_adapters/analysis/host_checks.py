@@ -1,4 +1,4 @@
-"""The promises an attached adapter makes to a host, tried on one: ``parrot check host:DIR``."""
+"""The conformance checks of an attached adapter, tried on a host: ``parrot check host:DIR``."""
 
 from __future__ import annotations
 
@@ -18,39 +18,42 @@ from parrot_adapters.adapter.self_test import self_test
 from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotError, explain
 from parrot_adapters.hosts.load_host import load_model, load_processor
 
-__all__ = ["HostPromise", "host_promises", "load_host_and_inputs"]
+__all__ = ["HostOutcome", "load_host_and_inputs", "run_host_checks"]
 
 SIDE = 336
 PROMPT = "What is in this picture?"
 
 
 @dataclass(frozen=True)
-class HostPromise:
-    """One promise, kept or not.
+class HostOutcome:
+    """What came of one conformance check of an attached adapter.
 
     Attributes:
-        name: of the promise.
-        promise: in words.
-        error: what went wrong; None where it was kept.
-        seam: the way by which the adapter reaches the host; None where it did not attach.
+        name: Name of the check.
+        states: The property that must hold, in one sentence.
+        error: What went wrong; None (default) where the check passed.
+        seam: Name of the way by which the adapter reaches the host; None (default) where it did not attach.
     """
 
     name: str
-    promise: str
+    states: str
     error: str | None = None
     seam: str | None = None
 
 
-def host_promises(model: Any, inputs: Mapping[str, Any], processor: Any = None) -> Iterator[HostPromise]:
-    """Try the promises one after the other; the model is as it was afterwards.
+def run_host_checks(model: Any, inputs: Mapping[str, Any], processor: Any = None) -> Iterator[HostOutcome]:
+    """Try the checks of an attached adapter one after the other; the model is as it was afterwards.
 
     Args:
-        model: a host without an adapter, in eval mode.
-        inputs: of its forward: a batch with at least one image, and text in row 0.
-        processor: its processor, if at hand.
+        model: Host without an adapter, in evaluation mode.
+        inputs: Arguments of the host's forward by name: a batch with at least one image, and text in row 0.
+        processor: Processor of the host, or None (default).
+
+    Yields:
+        The outcome of each check as soon as it is known.
     """
     state = _State(model, inputs, processor)
-    for name, promise, check in (
+    for name, states, check in (
         ("attaches", "its parts are found and an adapter fits", state.attaches),
         ("unchanged", "attaching changes no logit by a bit", state.unchanged),
         (
@@ -62,7 +65,7 @@ def host_promises(model: Any, inputs: Mapping[str, Any], processor: Any = None) 
         ("detached", "detach() gives the host back, bit for bit", state.detached),
     ):
         error = _error(check)
-        yield HostPromise(name, promise, error, state.seam)
+        yield HostOutcome(name, states, error, state.seam)
         if error is not None and state.handle is None:
             return  # without an adapter there is nothing more to try
     if state.handle is not None:
@@ -127,7 +130,7 @@ def _error(check: Callable[[], None]) -> str | None:
         check()
     except (ParrotError, AssertionError) as error:
         return str(error)
-    except Exception as error:  # whatever a stranger's model raises is this promise's fault, not the command's
+    except Exception as error:  # whatever a stranger's model raises is this check's failure, not the command's
         return f"{type(error).__name__}: {error}"
     return None
 

@@ -26,12 +26,12 @@ class Pass(NamedTuple):
     """One pass through the layer.
 
     Attributes:
-        before: (N, D) visual tokens as they came.
-        after: (N, D) as the layer gave them on.
-        offsets: (I + 1,) of the items.
-        rows: (I,) the prompt of each item.
-        routing: what was applied, after ``top_k``.
-        routed: what the router itself answered.
+        before: Visual tokens as they came, (N, D).
+        after: Visual tokens as the layer handed them on, (N, D).
+        offsets: Places of the items, (I + 1,) int64.
+        rows: Number of the prompt that each item belongs to, (I,) int64.
+        routing: Routing that was applied, after ``top_k``.
+        routed: Routing that the router itself answered with.
     """
 
     before: Tensor
@@ -44,7 +44,11 @@ class Pass(NamedTuple):
 
 @contextmanager
 def watched(handle: Attachment) -> Iterator[list[Pass]]:
-    """Every pass through the layer inside the block."""
+    """Collect every pass through an adapter's layer within a ``with`` block.
+
+    Args:
+        handle: Handle of an attached host.
+    """
     passes: list[Pass] = []
     routed: list[Routing] = []
 
@@ -75,11 +79,22 @@ def ablated(handle: Attachment, expert: int) -> Iterator[None]:
         weights[:, expert] = 0
         return (tokens, offsets, routing._replace(weights=weights), *rest)
 
-    hook = handle.require_module().experts.register_forward_pre_hook(remove)
+    def remove_inside(module: object, args: tuple[Any, ...], aligned: Aligned) -> Aligned:
+        weights = aligned.routing.weights.clone()
+        weights[:, expert] = 0
+        return aligned._replace(routing=aligned.routing._replace(weights=weights))
+
+    layer = handle.require_module()
+    hooks = []
+    if layer.experts is not None:
+        hooks.append(layer.experts.register_forward_pre_hook(remove))
+    if layer.layer_experts is not None:  # they get the routing that the layer answers with
+        hooks.append(layer.register_forward_hook(remove_inside))
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager

@@ -41,11 +41,11 @@ class TensorBoardObserver:
 
     Args:
         directory: TensorBoard's ``--logdir``; made if needed.
-        every: passes per point.
-        handle: of the adapter, to tell training from evaluation.
+        every: Number of passes for each point.
+        handle: Handle of the adapter, which tells training from evaluation.
 
     Raises:
-        MissingDependencyError: tensorboard is not installed.
+        MissingDependencyError: Tensorboard is not installed.
         ConfigError: ``every`` is less than 1.
     """
 

@@ -44,8 +44,8 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
     towards 1: give it several times more tokens than the width.
 
     Args:
-        one: (N, D).
-        other: (N, D'), rows of the same tokens.
+        one: Tokens, (N, D).
+        other: The same tokens seen otherwise, (N, D').
     """
     x, y = (t.detach().double().cpu() - t.detach().double().cpu().mean(0) for t in (one, other))
     scale = (x.T @ x).norm() * (y.T @ y).norm()
@@ -56,8 +56,8 @@ def retrieval(queries: Tensor, gallery: Tensor) -> float:
     """Share of queries whose own picture is the nearest of the gallery by cosine; a tie is a miss.
 
     Args:
-        queries: (K, D) one view of each picture.
-        gallery: (K, D) another view of the same pictures.
+        queries: One view of each picture, (K, D).
+        gallery: Another view of the same pictures, (K, D).
     """
     near = normalize(queries.double().cpu(), dim=-1) @ normalize(gallery.double().cpu(), dim=-1).T  # (K, K)
     own = near.diagonal()[:, None]

@@ -1,4 +1,4 @@
-"""``parrot check KIND:NAME``: hold a router, an expert bank or a host to every promise the library makes for it."""
+"""``parrot check KIND:NAME``: try every conformance check on a router, an expert bank or a host."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def _key_and_value(_: click.Context, __: click.Parameter, texts: tuple[str, ...]
 def command(
     component: str, options: dict[str, Any], examples: int, inputs: Path | None, device: str, as_json: bool
 ) -> int:
-    """Hold a router, an expert bank or a host to every promise.
+    """Try every conformance check on a router, an expert bank or a host.
 
-    Each conformance check is a promise the library makes for such a component. host:DIR attaches a small adapter to the
+    Each is a property that the library relies on in such a component. host:DIR attaches a small adapter to the
     model in DIR, tries it and takes it off again.
 
-    Exit code: 0 every promise is kept, 1 one is broken, 2 bad usage.
+    Exit code: 0 every check passed, 1 one failed, 2 bad usage.
     """
     kind, _, name = component.partition(":")
     if kind not in KINDS or not name:
@@ -136,11 +136,11 @@ def _show(outcomes: list[tuple[Outcome, float]]) -> None:
     rows = []
     for outcome, seconds in outcomes:
         if outcome.error is not None:
-            result = Text("BROKEN", style="bold red")
+            result = Text("FAILED", style="bold red")
         elif outcome.skipped is not None:
             result = Text("not asked", style="dim")
         else:
-            result = Text("kept", style="green")
-        says = outcome.check.promise if outcome.skipped is None else outcome.skipped
+            result = Text("passed", style="green")
+        says = outcome.check.states if outcome.skipped is None else outcome.skipped
         rows.append((outcome.check.name, result, says.replace("``", ""), f"{seconds:.1f}"))
     show(Table(("check", "result", "what it says", "s"), rows, text=("result", "what it says")))

@@ -1,4 +1,4 @@
-"""``parrot check host:DIR``: hold an adapter on a model of yours to every promise the library makes for hosts."""
+"""``parrot check host:DIR``: try every conformance check on an adapter attached to a model of yours."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ def check_host(model: str, inputs: Path | None, device: str, *, as_json: bool) -
     """Try every conformance check on a host and show what came of it.
 
     Args:
-        model: directory or Hub name of the host.
-        inputs: safetensors file with arguments of its forward; None lets its processor make them.
-        device: where it runs.
-        as_json: print ``{"host", "seam", "checks": [{"name", "ok", "detail"}], "ok"}`` and nothing else.
+        model: Directory or Hub name of the host.
+        inputs: Safetensors file with arguments of its forward; None lets its processor make them.
+        device: Torch device it runs on.
+        as_json: Whether to print ``{"host", "seam", "checks": [{"name", "ok", "detail"}], "ok"}`` and nothing else.
 
     Returns:
-        0 if every promise is kept, 1 if one is broken.
+        0 if every check passed, 1 if one failed.
     """
     from rich.text import Text
 
-    from parrot_adapters.analysis.host_checks import host_promises, load_host_and_inputs
+    from parrot_adapters.analysis.host_checks import load_host_and_inputs, run_host_checks
     from parrot_adapters.console import Table, print_json, progress, show, waiting
 
     with waiting("loading the host"):
@@ -31,17 +31,17 @@ def check_host(model: str, inputs: Path | None, device: str, *, as_json: bool) -
         print(f"{type(host).__name__} (model_type {host.config.model_type!r}), tried on {shown}", flush=True)
     found = []
     with progress("checking") as bar:
-        for promise in host_promises(host, batch, processor):
-            found.append(promise)
-            bar(len(found), None, beside=promise.name)
-    broken = [promise for promise in found if promise.error is not None]
+        for outcome in run_host_checks(host, batch, processor):
+            found.append(outcome)
+            bar(len(found), None, beside=outcome.name)
+    broken = [outcome for outcome in found if outcome.error is not None]
     if as_json:
-        checks = [{"name": p.name, "ok": p.error is None, "detail": p.error or p.promise} for p in found]
+        checks = [{"name": o.name, "ok": o.error is None, "detail": o.error or o.states} for o in found]
         print_json({"host": type(host).__name__, "seam": found[-1].seam, "checks": checks, "ok": not broken})
     else:
-        kept, lost = Text("kept", style="green"), Text("BROKEN", style="bold red")
-        rows = [(p.name, kept if p.error is None else lost, p.promise) for p in found]
+        passed, failed = Text("passed", style="green"), Text("FAILED", style="bold red")
+        rows = [(o.name, passed if o.error is None else failed, o.states) for o in found]
         show(Table(("check", "result", "what it says"), rows, text=("result", "what it says")))
-        for promise in broken:
-            print(f"\n{promise.name}: {promise.error}")
+        for outcome in broken:
+            print(f"\n{outcome.name}: {outcome.error}")
     return 1 if broken else 0

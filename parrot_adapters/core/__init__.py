@@ -2,7 +2,8 @@
 
 Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``summaries``, ``losses``, ``ragged``,
 ``weights``; then the other routers (``control_routers``, ``topk_router``, ``token_router``, ``language_router``, with
-``prior``, ``grown_router``) and expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``).
+``prior``, ``grown_router``) and expert banks (``merged_experts``, ``lowrank_experts``, ``shared_experts``), and
+``layer_experts``, which stand inside a model's own layers.
 """
 
 from parrot_adapters.core.control_routers import FrozenRouter, UniformRouter, VisualOnlyRouter
@@ -11,6 +12,7 @@ from parrot_adapters.core.experts import ConditionedSwiGLUExperts, ExpertBank, M
 from parrot_adapters.core.grown_router import GrownRouter
 from parrot_adapters.core.language_router import LanguageIdRouter, find_language
 from parrot_adapters.core.layer import AlignmentLayer, keep_top_k
+from parrot_adapters.core.layer_experts import LayerExpert, LayerExperts, token_weights
 from parrot_adapters.core.losses import language_supervision_loss, load_balancing_loss, router_z_loss
 from parrot_adapters.core.lowrank_experts import LowRankExperts
 from parrot_adapters.core.merged_experts import MergedExperts
@@ -34,6 +36,8 @@ __all__ = [
     "FrozenRouter",
     "GrownRouter",
     "LanguageIdRouter",
+    "LayerExpert",
+    "LayerExperts",
     "LowRankExperts",
     "MLPExperts",
     "MeanSummary",
@@ -61,4 +65,5 @@ __all__ = [
     "offsets_from_lengths",
     "router_z_loss",
     "spread",
+    "token_weights",
 ]

@@ -29,8 +29,8 @@ class UniformRouter(nn.Module):
     """Every expert, equally, always. With one expert: a plain adapter that reads no prompt.
 
     Args:
-        width: D.
-        num_experts: E.
+        width: Hidden size D of the language model, which visual tokens have too.
+        num_experts: Number of experts E, at least 1.
     """
 
     conformance: ClassVar[Mapping[str, Any]] = {"uses_text": False, "sparse": False, "stochastic": False}
@@ -52,12 +52,13 @@ class VisualOnlyRouter(nn.Module):
     """Routes on the picture alone: ``softmax(W s / rms(s))``. What it gains over ``uniform`` is not guidance.
 
     Args:
-        width: D.
-        num_experts: E.
-        prior: (E,) constant shares; None is all alike. See ``prior.py``.
+        width: Hidden size D of the language model, which visual tokens have too.
+        num_experts: Number of experts E, at least 1.
+        prior: Constant shares of the experts, (E,), positive, added to the logits as ``log prior``; None (default)
+            gives all the same.
 
     Raises:
-        ConfigError: impossible ``prior``.
+        ConfigError: Impossible ``prior``.
     """
 
     conformance: ClassVar[Mapping[str, Any]] = {"uses_text": False, "sparse": False, "stochastic": False}
@@ -82,13 +83,14 @@ class FrozenRouter(nn.Module):
     The constants live in the config, not in the weights; experts of weight zero are not run at all.
 
     Args:
-        width: D.
-        num_experts: E.
-        weights: (E,) shares >= 0, normalised to sum to one.
-        expert: all weight on this one; instead of ``weights``. With neither, every expert gets the same.
+        width: Hidden size D of the language model, which visual tokens have too.
+        num_experts: Number of experts E, at least 1.
+        weights: Shares of the experts, (E,), at least zero, normalised to add up to one; None (default) gives all the
+            same.
+        expert: Number of the expert that gets all weight, instead of ``weights``; None (default) for no such expert.
 
     Raises:
-        ConfigError: both are given, or impossible values.
+        ConfigError: Both are given, or impossible values.
     """
 
     conformance: ClassVar[Mapping[str, Any]] = {"uses_text": False, "stochastic": False}

@@ -30,7 +30,14 @@ __all__ = ["ConditionedSwiGLUExperts", "ExpertBank", "MLPExperts", "SwiGLUExpert
 
 
 class ExpertBank(nn.Module):
-    """Dispatch shared by the banks. A subclass says what the hidden units of some experts are, and nothing else."""
+    """Base class of expert banks: it dispatches tokens to experts. A subclass says what the hidden units of some
+    experts are, and nothing else.
+
+    Args:
+        width: Hidden size D of the language model, which visual tokens have too.
+        hidden_size: Hidden width F of one expert, at least 1.
+        num_experts: Number of experts E, at least 1.
+    """
 
     down: nn.Parameter  # (E, F, D)
     per_expert: ClassVar[tuple[str, ...]]  # parameters whose first axis is the expert, for parrot_adapters.grow
@@ -80,9 +87,9 @@ class SwiGLUExperts(ExpertBank):
     """``down(silu(gate x) * up x)`` without biases, as in the released PARROT code.
 
     Args:
-        width: D.
-        hidden_size: F.
-        num_experts: E.
+        width: Hidden size D of the language model, which visual tokens have too.
+        hidden_size: Hidden width F of one expert, at least 1.
+        num_experts: Number of experts E, at least 1.
     """
 
     per_expert: ClassVar[tuple[str, ...]] = ("gate", "up", "down")
@@ -112,18 +119,18 @@ class SwiGLUExperts(ExpertBank):
 
 
 class ConditionedSwiGLUExperts(SwiGLUExperts):
-    """SwiGLU whose gate also hears the prompt: ``down(silu(gate x + context_gate c) * up x)``.
+    """SwiGLU whose gate also reads the prompt: ``down(silu(gate x + context_gate c) * up x)``.
 
     ``c`` is the routing context. A *single* one of these did better than a mixture of plain experts of equal size in
     the measurements the README reports; ``num_experts=1`` is a sensible setting.
 
     Args:
-        width: D.
-        hidden_size: F.
-        num_experts: E.
+        width: Hidden size D of the language model, which visual tokens have too.
+        hidden_size: Hidden width F of one expert, at least 1.
+        num_experts: Number of experts E, at least 1.
 
     Raises:
-        ConfigError: (in forward) the router gives no context.
+        ConfigError: (In forward) the router gives no context.
     """
 
     per_expert: ClassVar[tuple[str, ...]] = ("gate", "up", "down", "context_gate")
@@ -145,7 +152,7 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
     def folded(self, weights: Tensor) -> ExpertBank:
         raise ConfigError(
             explain(
-                "expert 'conditioned-swiglu' hears each prompt in its gate; no routing makes it prompt-independent.",
+                "expert 'conditioned-swiglu' reads each prompt in its gate; no routing makes it prompt-independent.",
                 to_do="freeze an adapter whose experts see the picture alone (swiglu, mlp, low-rank, shared-swiglu)",
             )
         )
@@ -160,9 +167,9 @@ class MLPExperts(ExpertBank):
     """``down(silu(up x + b)) + c``: Linear-SiLU-Linear with biases, as in the paper's text.
 
     Args:
-        width: D.
-        hidden_size: F.
-        num_experts: E.
+        width: Hidden size D of the language model, which visual tokens have too.
+        hidden_size: Hidden width F of one expert, at least 1.
+        num_experts: Number of experts E, at least 1.
     """
 
     per_expert: ClassVar[tuple[str, ...]] = ("up", "up_bias", "down", "down_bias")

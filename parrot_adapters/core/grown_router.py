@@ -32,17 +32,17 @@ __all__ = ["GrownRouter"]
 class GrownRouter(nn.Module):
     """Routes among families by ``inner``, and within a family by a gate of its own.
 
-    The gate hears the routing context, or the picture's summary where ``inner`` gives none.
+    The gate reads the routing context, or the picture's summary where ``inner`` gives none.
 
     Args:
         width: D.
-        inner: router over G families.
-        families: (E,) the family of each expert; every family 0..G - 1 has a member.
-        prior: (E,) constant shares within families; None is all alike.
-        top_k: families kept, weights renormalised; None keeps what ``inner`` chose.
+        inner: Router module over G families.
+        families: Number of each expert's family, (E,), 0 to G - 1; every family has a member.
+        prior: Constant shares of the experts within their families, (E,), positive; None (default) gives all the same.
+        top_k: Number of families kept, their weights renormalised; None (default) keeps what ``inner`` chose.
 
     Raises:
-        ConfigError: impossible ``families``, ``prior`` or ``top_k``.
+        ConfigError: Impossible ``families``, ``prior`` or ``top_k``.
     """
 
     def __init__(
@@ -76,10 +76,8 @@ class GrownRouter(nn.Module):
             chosen = keep_top_k(chosen, self.top_k)
         family = torch.tensor(self.families, device=inputs.summary.device)  # (E,)
         with float32_inside(inputs.summary):
-            heard = inputs.summary if chosen.context is None else chosen.context
-            scores = add_log_prior(
-                linear(NORMALIZERS["rms"](heard.float()), self.members.float()), self.prior
-            )  # (I, E)
+            read = inputs.summary if chosen.context is None else chosen.context
+            scores = add_log_prior(linear(NORMALIZERS["rms"](read.float()), self.members.float()), self.prior)  # (I, E)
             if chosen.routes_tokens(inputs.offsets.numel() - 1):
                 scores = spread(scores, inputs.offsets, inputs.tokens.shape[0])  # (N, E)
             share = within(scores, family)

@@ -40,15 +40,15 @@ class LanguageIdRouter(nn.Module):
     the contract asks, and are not used: the first expert's in fixed mode, even ones in table mode.
 
     Args:
-        width: D.
-        num_experts: E.
-        languages: expert number of each BCP-47 tag, or a list of tags, numbered in order (and around again where
+        width: Hidden size D of the language model, which visual tokens have too.
+        num_experts: Number of experts E, at least 1.
+        languages: Number of the expert of each BCP-47 tag, or a list of tags, numbered in order (and around again where
             there are more languages than experts).
         mode: ``"fixed"`` or ``"table"``.
-        supervision: scale of the loss ``language`` in table mode; 0 makes none.
+        supervision: Factor of the loss ``language`` in table mode; 0 makes none.
 
     Raises:
-        ConfigError: unknown ``mode``, an expert that does not exist, or no language at all.
+        ConfigError: Unknown ``mode``, an expert that does not exist, or no language at all.
     """
 
     conformance: ClassVar[Mapping[str, Any]] = {
@@ -112,7 +112,11 @@ class LanguageIdRouter(nn.Module):
 
 
 def find_language(tag: str | None, known: Sequence[str]) -> str | None:
-    """The known tag for a tag: itself, else without its last subtag, and so on; None if there is none.
+    """Find the known tag that fits a tag best: itself, else without its last subtag, and so on (RFC 4647 lookup).
+
+    Args:
+        tag: BCP-47 tag, for example ``"pt-BR"``; None finds nothing.
+        known: BCP-47 tags to choose from.
 
     >>> find_language("zh-Hant-TW", ["en", "zh"])
     'zh'

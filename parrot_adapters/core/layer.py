@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.core.layer_experts import LayerExperts
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.router_answer import can_be_read, check_form, check_values
@@ -31,17 +32,22 @@ class AlignmentLayer(nn.Module):
     """Rewrite visual tokens as their prompts ask.
 
     Args:
-        summary: module ``(tokens, offsets, cls) -> (I, D)``.
-        router: module ``RoutingInputs -> Routing``.
-        experts: module ``(tokens, offsets, routing) -> (N, D)``.
-        num_experts: E, what the router must answer with.
-        top_k: keep the k largest weights of each item and renormalise; None keeps all.
-        residual_scale: factor of the tokens as they came.
-        moe_scale: factor of the mixture.
-        part_names: names of summary, router and experts in error messages; by default their classes.
+        summary: Module ``(tokens, offsets, cls) -> (I, D)`` that makes one vector of each item.
+        router: Module ``RoutingInputs -> Routing``.
+        experts: Module ``(tokens, offsets, routing) -> (N, D)``; None leaves the tokens as they come, so that the
+            routing serves ``layer_experts`` alone.
+        num_experts: Number of experts E, which the router must answer for.
+        top_k: Number of weights kept for each item, 1 to E, renormalised to sum to one; None (default) keeps all.
+        residual_scale: Factor of the visual tokens as they came (default 1).
+        moe_scale: Factor of the experts' mixture (default 1).
+        layer_experts: Experts inside the layers of the model that reads the tokens, mixed by the same routing; None
+            (default) means that there are none. They are kept here and run there:
+            :func:`token_weights` turns the routing into what they need.
+        part_names: Names of ``summary``, ``router`` and ``experts`` in error messages; None (default) takes their
+            classes.
 
     Raises:
-        ConfigError: ``top_k`` outside 1..E.
+        ConfigError: ``top_k`` outside 1..E, or no experts anywhere.
     """
 
     def __init__(
@@ -49,17 +55,20 @@ class AlignmentLayer(nn.Module):
         *,
         summary: nn.Module,
         router: nn.Module,
-        experts: nn.Module,
+        experts: nn.Module | None,
         num_experts: int,
         top_k: int | None = None,
         residual_scale: float = 1.0,
         moe_scale: float = 1.0,
+        layer_experts: LayerExperts | None = None,
         part_names: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         if top_k is not None and not 1 <= top_k <= num_experts:
             raise ConfigError(f"top_k={top_k} must lie between 1 and num_experts={num_experts} (None keeps all)")
-        self.summary, self.router, self.experts = summary, router, experts
+        if experts is None and layer_experts is None:
+            raise ConfigError("an AlignmentLayer needs experts, at the projector or inside the layers")
+        self.summary, self.router, self.experts, self.layer_experts = summary, router, experts, layer_experts
         self.num_experts, self.top_k = num_experts, top_k
         self.residual_scale, self.moe_scale = residual_scale, moe_scale
         self.part_names = dict(part_names or {})
@@ -80,24 +89,24 @@ class AlignmentLayer(nn.Module):
         """Align a whole batch at once.
 
         Args:
-            tokens: (N, D) visual tokens of all items end to end, any floating dtype.
-            offsets: (I + 1,) int64.
-            rows: (I,) int64, the prompt each item belongs to.
-            text: (R, S, D) prompt embeddings.
-            text_mask: (R, S) bool, True where a token is routing text.
-            cls: (I, D) projected CLS tokens, if the vision tower has them.
-            token_ids: (R, S) ids of the text, if known.
-            languages: a BCP-47 tag or None per row.
+            tokens: Visual tokens of all items end to end, (N, D), of any floating dtype.
+            offsets: Where each item begins, and the last one ends, (I + 1,) int64.
+            rows: Number of the prompt that each item belongs to, (I,) int64.
+            text: Embeddings of the prompts, (R, S, D).
+            text_mask: Mask of the routing text, (R, S) bool, True where a token belongs to it.
+            cls: Projected CLS tokens, (I, D), where the vision tower has them; None (default) otherwise.
+            token_ids: Ids of the prompts' tokens, (R, S) int64; None (default) where they are unknown.
+            languages: BCP-47 tag of each prompt, or None; None (default) where no language is known.
 
         Returns:
             Tokens (N, D) in the dtype they came in, and the :class:`Routing`. One routing per item, shared by all
             its tokens, unless the router routes per token.
 
         Raises:
-            RoutingError: the router answered wrongly (shapes, types; on a CPU and in the first passes elsewhere also
+            RoutingError: The router answered wrongly (shapes, types; on a CPU and in the first passes elsewhere also
                 values that are no shares), the experts returned a wrong shape, or one of the parts failed.
         """
-        num_items, dtype = offsets.numel() - 1, self._dtype(tokens)
+        num_items = offsets.numel() - 1
         if num_items == 0:
             nothing = tokens.new_zeros(0, self.num_experts, dtype=torch.float32)
             return Aligned(self._tied(tokens), Routing(nothing, nothing))
@@ -116,7 +125,13 @@ class AlignmentLayer(nn.Module):
         routing = self._checked(routed, inputs)
         if self.top_k is not None:
             routing = keep_top_k(routing, self.top_k)
-        mixed = self._run("experts", tokens.to(dtype), offsets, routing)
+        return Aligned(self._mixed(tokens, offsets, routing), routing)
+
+    def _mixed(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
+        """(N, D) -> (N, D)"""
+        if self.experts is None:
+            return tokens
+        mixed = self._run("experts", tokens.to(self._dtype(self.experts, tokens)), offsets, routing)
         if not isinstance(mixed, Tensor):
             raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
         if mixed.shape != tokens.shape:
@@ -124,18 +139,19 @@ class AlignmentLayer(nn.Module):
         # The residual never leaves the host's dtype, so the identity is exact whatever the adapter's dtype.
         aligned = self.residual_scale * tokens + (self.moe_scale * mixed).to(tokens.dtype)
         if routing.abstain is not None:
-            per_token = routing.routes_tokens(num_items)
+            per_token = routing.routes_tokens(offsets.numel() - 1)
             untouched = routing.abstain if per_token else spread(routing.abstain, offsets, tokens.shape[0])  # (N,)
             aligned = torch.where(untouched[:, None], tokens, aligned)
-        return Aligned(aligned, routing)
+        return aligned
 
     def _tied(self, tokens: Tensor) -> Tensor:
         """No tokens at all, with every parameter in their graph: no rank of a distributed run waits for another."""
         trained = [p.flatten()[:0].to(tokens.dtype).sum() for p in self.parameters() if p.requires_grad]
         return tokens + torch.stack(trained).sum() if trained and torch.is_grad_enabled() else tokens
 
-    def _dtype(self, tokens: Tensor) -> torch.dtype:
-        floating = (p.dtype for p in self.experts.parameters() if p.is_floating_point())
+    @staticmethod
+    def _dtype(experts: nn.Module, tokens: Tensor) -> torch.dtype:
+        floating = (p.dtype for p in experts.parameters() if p.is_floating_point())
         return next(floating, tokens.dtype)
 
     def _run(self, part: str, *args: Any) -> Any:
@@ -180,8 +196,8 @@ def keep_top_k(routing: Routing, k: int) -> Routing:
     """Zero all but the k largest weights of each row and renormalise; k = E returns the routing as it is.
 
     Args:
-        routing: weights (I, E) or (N, E).
-        k: 1..E.
+        routing: Routing with weights (I, E) or (N, E).
+        k: Number of weights kept in each row, 1 to E.
 
     Returns:
         Routing with ``active`` (I, k) or (N, k) set.

@@ -16,8 +16,9 @@ def load_balancing_loss(weights: Tensor, active: Tensor | None = None) -> Tensor
     2101.03961, eq. 4-6). Only ``P`` carries a gradient.
 
     Args:
-        weights: (I, E) or (N, E).
-        active: (I, k) or (N, k) chosen experts; None takes the largest weight of each row.
+        weights: Routing weights, (I, E) or (N, E).
+        active: Numbers of the chosen experts, (I, k) or (N, k) int64; None (default) takes the largest weight of each
+            row.
 
     Returns:
         float32 scalar; zero for an empty batch.
@@ -33,7 +34,7 @@ def router_z_loss(logits: Tensor) -> Tensor:
     """``mean(logsumexp(logits)^2)``: keeps logits small (ST-MoE, arXiv 2202.08906, eq. 5).
 
     Args:
-        logits: (I, E) or (N, E).
+        logits: Router logits, (I, E) or (N, E).
 
     Returns:
         float32 scalar; zero for an empty batch.
@@ -47,8 +48,9 @@ def language_supervision_loss(logits: Tensor, experts: Tensor) -> Tensor:
     """Cross-entropy between the routing and the expert that belongs to each item's language.
 
     Args:
-        logits: (I, E).
-        experts: (I,) int64 expert number, or -1 where the language is unknown (ignored).
+        logits: Router logits, (I, E).
+        experts: Number of the expert of each item's language, (I,) int64; -1 where the language is unknown, which is
+            ignored.
 
     Returns:
         float32 scalar; zero when every language is unknown.

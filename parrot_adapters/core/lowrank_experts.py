@@ -19,9 +19,9 @@ class LowRankExperts(ExpertBank):
     All experts run as one matmul to E * F and one back. ``expert_hidden_size`` is the rank: 8 to 64 are usual.
 
     Args:
-        width: D.
-        hidden_size: F, the rank.
-        num_experts: E.
+        width: Hidden size D of the language model, which visual tokens have too.
+        hidden_size: Rank F of each expert, at least 1.
+        num_experts: Number of experts E, at least 1.
         scale: LoRA's ``alpha / rank``.
     """
 

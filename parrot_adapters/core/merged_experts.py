@@ -30,12 +30,12 @@ class MergedExperts(SwiGLUExperts):
     the average.
 
     Args:
-        width: D.
-        hidden_size: F.
-        num_experts: E.
+        width: Hidden size D of the language model, which visual tokens have too.
+        hidden_size: Hidden width F of one expert, at least 1.
+        num_experts: Number of experts E, at least 1.
 
     Raises:
-        RoutingError: (in forward) the router routes per token; merging parameters for each token makes no sense.
+        RoutingError: (In forward) the router routes per token; merging parameters for each token makes no sense.
     """
 
     conformance: ClassVar[Mapping[str, Any]] = {"linear_in_weights": False, "per_token": False}

@@ -9,28 +9,52 @@ __all__ = ["item_mean", "item_of_token", "lengths", "offsets_from_lengths", "spr
 
 
 def lengths(offsets: Tensor) -> Tensor:
-    """(I,) number of tokens of each item."""
+    """Count the tokens of each item, (I,) int64.
+
+    Args:
+        offsets: Places of the items, (I + 1,) int64.
+    """
     return offsets[1:] - offsets[:-1]
 
 
 def offsets_from_lengths(sizes: Tensor) -> Tensor:
-    """(I,) lengths -> (I + 1,) offsets, the first of them zero."""
+    """Turn numbers of tokens into the places of their items, (I + 1,) int64, the first of them zero.
+
+    Args:
+        sizes: Number of tokens of each item, (I,) int64.
+    """
     return torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
 
 
 def item_of_token(offsets: Tensor, num_tokens: int) -> Tensor:
-    """(N,) the item each token belongs to. ``num_tokens`` is known to the caller and spares a device sync."""
+    """Number the item that each visual token belongs to, (N,) int64.
+
+    Args:
+        offsets: Places of the items, (I + 1,) int64.
+        num_tokens: Number of tokens N, which the caller knows; reading it off the offsets would wait for the device.
+    """
     items = torch.arange(offsets.numel() - 1, device=offsets.device)
     return items.repeat_interleave(lengths(offsets), output_size=num_tokens)
 
 
 def spread(per_item: Tensor, offsets: Tensor, num_tokens: int) -> Tensor:
-    """(I, ...) -> (N, ...): every token gets its item's value."""
+    """Give every visual token its item's value, (N, ...).
+
+    Args:
+        per_item: Value of each item, (I, ...).
+        offsets: Places of the items, (I + 1,) int64.
+        num_tokens: Number of tokens N.
+    """
     return per_item.repeat_interleave(lengths(offsets), dim=0, output_size=num_tokens)
 
 
 def item_mean(tokens: Tensor, offsets: Tensor) -> Tensor:
-    """(N, D) -> (I, D) float32 mean of each item's tokens; an item without tokens gets zeros."""
+    """Average each item's tokens, (I, D) in float32; an item without tokens gets zeros.
+
+    Args:
+        tokens: Tokens of all items end to end, (N, D).
+        offsets: Places of the items, (I + 1,) int64.
+    """
     owner = item_of_token(offsets, tokens.shape[0])
     total = tokens.new_zeros(offsets.numel() - 1, tokens.shape[1], dtype=torch.float32)
     total = total.index_add(0, owner, tokens.float())

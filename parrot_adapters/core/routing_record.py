@@ -16,19 +16,21 @@ __all__ = ["RoutingRecord", "recording", "recordings_for"]
 
 @dataclass(frozen=True, eq=False)
 class RoutingRecord:
-    """One pass through the layer.
+    """What was routed in one pass through the layer.
 
     Attributes:
-        weights: (I, E), or (N, E) for a router per token. float32.
-        logits: same shape, float32.
-        rows: (I,) int64, the prompt of each item.
-        offsets: (I + 1,) int64 into the visual tokens.
-        unit: what one row of ``weights`` is: ``"item"``, ``"run"``, ``"row"`` or ``"token"``.
-        modality: ``"image"`` or ``"video"``.
-        active: (I, k) chosen experts, or None for all.
-        languages: a BCP-47 tag or None per prompt, or None.
-        losses: the router's own losses by name.
-        abstain: (I,) or (N,) bool, True where the router abstained and the weights were not used; None for nowhere.
+        weights: Routing weights, float32, (I, E), or (N, E) of a router that chooses for each visual token.
+        logits: Router logits, float32, of the shape of ``weights``.
+        rows: Number of the prompt that each item belongs to, (I,) int64.
+        offsets: Places of the items among the visual tokens, (I + 1,) int64.
+        unit: What a row of ``weights`` stands for: ``"item"``, ``"run"``, ``"row"`` or ``"token"``.
+        modality: ``"image"`` (default) or ``"video"``.
+        active: Numbers of the chosen experts, (I, k) int64; None (default) means all.
+        languages: BCP-47 tag of each prompt, or None where its language is unknown; None (default) where no prompt's is
+            known.
+        losses: Scalar losses of the router's own by name; None (default) for none.
+        abstain: Mask of the rows on which the router abstained and whose weights were not used, (I,) or (N,) bool; None
+            (default) for nowhere.
     """
 
     weights: Tensor

@@ -39,22 +39,26 @@ class RoutingStatistics:
     """What a router did.
 
     Attributes:
-        decisions: how many; images, or visual tokens for a router per token.
-        abstained: how many more it left alone; they enter nothing else.
-        num_experts: E.
-        usage: (E,) mean weight of each expert.
-        top: (E,) share of decisions in which it has the largest weight.
-        by_language: language -> (E,) mean weights; ``""`` holds decisions of unknown language.
-        counts: language -> decisions.
-        entropy: mean normalised entropy of a decision: 0 when each takes one expert, 1 when each takes all alike.
-        balance: normalised entropy of the usage: 1 when all experts do the same amount of work.
-        information: how much the choice depends on what was asked, whatever that is: entropy of the usage minus mean
-            entropy of a decision, normalised. 0 for a constant router, 1 for one expert per input and all experts used.
-        language_information: mutual information of language and expert in nats, over decisions of known language; None
+        decisions: Number of decisions: of images, or of visual tokens for a router that chooses for each.
+        abstained: Number of images or tokens on which the router abstained; they enter nothing else.
+        num_experts: Number of experts E.
+        usage: Mean weight of each expert, (E,).
+        top: Share of decisions in which each expert has the largest weight, (E,).
+        by_language: Mean weight of each expert, (E,), by language; ``""`` holds the decisions of unknown language.
+        counts: Number of decisions by language.
+        entropy: Mean normalised entropy of a decision, 0 to 1: 0 when each takes one expert, 1 when each takes all
+            alike.
+        balance: Normalised entropy of the usage, 0 to 1: 1 when all experts do the same amount of work.
+        information: How much the choice depends on what was asked, whatever that is, 0 to 1: entropy of the usage minus
+            mean entropy of a decision, normalised. 0 for a constant router, 1 for one expert for each input and all
+            experts used.
+        language_information: Mutual information of language and expert in nats, over decisions of known language; None
             with fewer than two languages.
-        purity: share of decisions whose language is the most frequent one of their first expert; None likewise.
-        purity_by_chance: what it would be if all went to one expert: the share of the most frequent language.
-        dead: experts with less than :data:`DEAD` of the even share.
+        purity: Share of decisions whose language is the most frequent one of their first expert; None with fewer than
+            two languages.
+        purity_by_chance: The purity if all decisions went to one expert: the share of the most frequent language. None
+            with fewer than two languages.
+        dead: Numbers of the experts with less than :data:`DEAD` of the even share.
         collapse: ``"uniform"`` (entropy of at least :data:`UNIFORM`), ``"single expert"`` (a mean weight of at least
             :data:`SINGLE`) or None. One expert alone cannot collapse.
     """

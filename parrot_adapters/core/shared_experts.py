@@ -24,9 +24,9 @@ class SharedSwiGLUExperts(SwiGLUExperts):
     """``shared(x) + sum_e p_e expert_e(x)``, all of them SwiGLU without biases.
 
     Args:
-        width: D.
-        hidden_size: F of each routed expert.
-        num_experts: E, the routed ones.
+        width: Hidden size D of the language model, which visual tokens have too.
+        hidden_size: Hidden width F of each routed expert, at least 1.
+        num_experts: Number of routed experts E, at least 1.
         shared_hidden_size: F of the shared expert; None makes it as wide as a routed one.
 
     Raises:

@@ -15,7 +15,11 @@ __all__ = ["ClsSummary", "FirstTokenSummary", "MeanSummary"]
 
 
 class MeanSummary(nn.Module):
-    """The mean of the item's visual tokens. Works with every host."""
+    """The mean of the item's visual tokens. Works with every host.
+
+    Args:
+        width: Hidden size D of the language model, which visual tokens have too.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -27,8 +31,11 @@ class MeanSummary(nn.Module):
 class ClsSummary(nn.Module):
     """The projected CLS token, as in the paper (arXiv 2406.02539, section 3.2).
 
+    Args:
+        width: Hidden size D of the language model, which visual tokens have too.
+
     Raises:
-        HostError: the host gives no CLS token (SigLIP towers have none; others need a host plugin to find it).
+        HostError: The host gives no CLS token (SigLIP towers have none; others need a host plugin to find it).
     """
 
     def __init__(self, width: int) -> None:
@@ -52,6 +59,9 @@ class FirstTokenSummary(nn.Module):
     Where a host keeps the CLS token in front of the patches (LLaVA's ``vision_feature_select_strategy="full"``, which
     released PARROT checkpoints use) this *is* the projected CLS token, without asking the host for anything. An item
     without tokens gets zeros.
+
+    Args:
+        width: Hidden size D of the language model, which visual tokens have too.
     """
 
     def __init__(self, width: int) -> None:

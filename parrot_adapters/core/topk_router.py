@@ -36,12 +36,13 @@ class TopKRouter(TextGuidedRouter):
     ``load-balancing``, ``router-z``) train the gate.
 
     Args:
-        width: D.
-        num_experts: E.
-        k: experts per item; None is 2, or 1 where there is only one.
-        noise: standard deviation of Gaussian noise on the logits while *choosing* in training.
-        balance_rate: step of the balancing bias, on the scale of probabilities; 0 turns it off.
-        normalize: as for :class:`TextGuidedRouter`.
+        width: Hidden size D of the language model, which visual tokens have too.
+        num_experts: Number of experts E, at least 1.
+        k: Number of experts kept for each item, 1 to E; None (default) means 2, or 1 where there is only one.
+        noise: Standard deviation of the Gaussian noise that is added to the logits while experts are chosen in training
+            (default 0).
+        balance_rate: Step of the balancing bias, on the scale of probabilities (default 0.001); 0 turns it off.
+        normalize: ``"rms"`` (default) RMS-normalises summary and text before the attention; ``"none"`` does not.
 
     Raises:
         ConfigError: ``k`` outside 1..E, negative ``noise`` or ``balance_rate``, unknown ``normalize``.

@@ -28,15 +28,18 @@ class RoutingInputs:
     """Everything a router may look at. New fields may be added; none will be removed.
 
     Attributes:
-        summary: (I, D) one vector per item: its projected CLS token, or the mean of its tokens, ...
-        tokens: (N, D) visual tokens of all items end to end.
-        offsets: (I + 1,) int64, item ``i`` is ``tokens[offsets[i]:offsets[i + 1]]``.
-        text: (R, S, D) embeddings of the prompts, from the host's own input embeddings. Values where ``text_mask``
-            is False are arbitrary and must not change the result.
-        text_mask: (R, S) bool, True for routing text: no padding, placeholders, special tokens, answers.
-        rows: (I,) int64, the prompt each item belongs to.
-        token_ids: (R, S) int64 ids behind ``text``, or None when the host was called with embeddings.
-        languages: one BCP-47 tag or None per row, or None when nobody declared or detected any.
+        summary: One vector for each item, (I, D): its projected CLS token, the mean of its tokens, or what else the
+            adapter's summary makes.
+        tokens: Visual tokens of all items end to end, (N, D).
+        offsets: Places of the items, (I + 1,) int64: item ``i`` is ``tokens[offsets[i]:offsets[i + 1]]``.
+        text: Embeddings of the prompts, (R, S, D), from the host's own input embeddings. Values where ``text_mask`` is
+            False are arbitrary and must not change the result.
+        text_mask: Mask of the routing text, (R, S) bool: True where a token belongs to it, which padding, placeholders,
+            special tokens and answers never do.
+        rows: Number of the prompt that each item belongs to, (I,) int64.
+        token_ids: Ids behind ``text``, (R, S) int64; None (default) where the host was called with embeddings.
+        languages: BCP-47 tag of each prompt, or None where its language is unknown; None (default) where no prompt's is
+            known.
     """
 
     summary: Tensor
@@ -53,14 +56,18 @@ class Routing(NamedTuple):
     """A router's answer, per item (I, E) or per visual token (N, E). New fields may be added; none will be removed.
 
     Attributes:
-        weights: (I, E) or (N, E), >= 0, rows sum to one.
-        logits: float32, same shape as ``weights``; the auxiliary losses read them.
-        context: (I, D) what the prompt said, for experts that condition on it; None if the router made none.
-        losses: scalar losses of the router's own, by name, to be added to the training loss; None for none.
-        active: (I, k) or (N, k) int64, the experts with non-zero weight; None means all of them.
-        per_token: True or False where the router says so; None reads it off the shape (rows = items means per item).
-        abstain: (I,) or (N,) bool, True where the layer must hand the tokens on exactly as they came, whatever the
-            weights (which still sum to one) and whatever its scales; None for nowhere.
+        weights: Routing weights, (I, E) or (N, E), at least zero, each row adding up to one.
+        logits: Router logits, float32, of the shape of ``weights``; the auxiliary losses are computed from them.
+        context: What the router read in each item's prompt, (I, D), for experts that condition on it; None (default)
+            where the router makes no context.
+        losses: Scalar losses of the router's own by name, which are added to the training loss; None (default) for
+            none.
+        active: Numbers of the experts with a weight, (I, k) or (N, k) int64; None (default) means all of them.
+        per_token: Whether the rows are visual tokens rather than items; None (default) reads it off the shape, where as
+            many rows as items means items.
+        abstain: Mask of the rows on which the router abstains, (I,) or (N,) bool: the layer hands these tokens on
+            exactly as they came, whatever the weights (which still add up to one) and the layer's scales. None
+            (default) for nowhere.
     """
 
     weights: Tensor
@@ -77,7 +84,12 @@ class Routing(NamedTuple):
 
 
 class Aligned(NamedTuple):
-    """What the layer returns: the rewritten tokens (N, D), and the routing that made them."""
+    """What the layer returns.
+
+    Attributes:
+        tokens: Rewritten visual tokens, (N, D), in the dtype they came in.
+        routing: Routing that made them, after ``top_k``.
+    """
 
     tokens: Tensor
     routing: Routing

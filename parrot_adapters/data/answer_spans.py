@@ -121,7 +121,8 @@ class _Places:
         right = next((i for i in range(end, len(plain)) if plain[i] in self._placeholders), len(plain))
         first, last = min(left + EDGE, begin), max(right - EDGE, end)
         sought = plain[first:last]
-        for at in range(self._from, len(ids) - len(sought) + 1):
+        # Never before `first`, as placeholders only widen: the same words may have been said before the first picture.
+        for at in range(max(self._from, first), len(ids) - len(sought) + 1):
             if ids[at] == sought[0] and ids[at : at + len(sought)] == sought:
                 self._from, self._left, self._shift = at + len(sought), left, at - first
                 return self._shift

@@ -45,15 +45,15 @@ class Collator:
     a label: it takes part in every collective operation and adds nothing to a loss that is normalised by tokens.
 
     Args:
-        processor: the host's.
-        model_config: the host's config, for its placeholder ids; None to read them off the processor alone.
-        max_length: longest sample in tokens, visual tokens included.
+        processor: Processor of the host.
+        model_config: Configuration of the host, for its placeholder ids; None to read them off the processor alone.
+        max_length: Length of the longest sample in tokens, visual tokens included.
         bad_samples: ``"error"`` raises at the first bad sample.
-        rejects: file of skipped samples, or the :class:`Rejects` to add to; None to keep them in memory.
-        padding_side: where rows are filled up.
+        rejects: File of skipped samples, or the :class:`Rejects` to add to; None to keep them in memory.
+        padding_side: Side on which rows are filled up, ``"left"`` or ``"right"``.
 
     Raises:
-        ConfigError: the processor cannot pad, or its template cannot write a dialogue.
+        ConfigError: The processor cannot pad, or its template cannot write a dialogue.
     """
 
     def __init__(

@@ -14,9 +14,9 @@ import stat
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.data.byte_ranges import stored_bytes
 from parrot_adapters.data.dialogue import Picture
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.stored import stored_bytes
 from parrot_adapters.errors import MissingDependencyError, first_line
 
 if TYPE_CHECKING:

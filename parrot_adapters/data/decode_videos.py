@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parrot_adapters.data.byte_ranges import stored_bytes
 from parrot_adapters.data.decode_pictures import by_number, picture_size, read_picture
 from parrot_adapters.data.dialogue import Picture, Video
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.stored import stored_bytes
 from parrot_adapters.errors import MissingDependencyError, first_line
 
 __all__ = ["Frames", "VideoShape", "read_frames", "video_shape"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from parrot_adapters.data.stored import Stored
+from parrot_adapters.data.byte_ranges import Stored
 
 __all__ = ["Dialogue", "Picture", "Turn", "Video"]
 
@@ -15,9 +15,9 @@ class Picture:
     """A picture that is read when it is needed. One of these says where it is.
 
     Attributes:
-        path: of its file.
-        data: encoded bytes (PNG, JPEG ...) that came with the sample.
-        stored: a stretch of another file.
+        path: Path of its file; None where it has none.
+        data: Encoded bytes (PNG, JPEG ...) that came with the sample; None where none did.
+        stored: Stretch of another file that holds it; None for none.
     """
 
     path: str | None = None
@@ -30,11 +30,12 @@ class Video:
     """A video that is read when it is needed. One of these says where it is.
 
     Attributes:
-        path: of its file, or of a directory of pictures, its frames in the order of their names.
-        data: encoded bytes (MP4 ...) that came with the sample.
-        stored: a stretch of another file.
-        frames: its frames as pictures.
-        fps: frames in a second, of a video that is given as frames; None where nobody said.
+        path: Path of its file, or of a directory of pictures, its frames in the order of their names; None where it has
+            none.
+        data: Encoded bytes (MP4 ...) that came with the sample; None where none did.
+        stored: Stretch of another file that holds it; None for none.
+        frames: Frames as pictures, of a video that is given so.
+        fps: Number of frames in a second, of a video that is given as frames; None where nobody said.
     """
 
     path: str | None = None
@@ -49,9 +50,9 @@ class Turn:
     """One message.
 
     Attributes:
-        role: who speaks.
-        parts: text and pictures in the order in which they are read.
-        learned: whether an answer is to be learned; one that is not is only read by what follows.
+        role: Who speaks: ``"system"``, ``"user"`` or ``"assistant"``.
+        parts: Text and pictures in the order in which they are read.
+        learned: Whether an answer is to be learned; one that is not is only read by what follows.
     """
 
     role: Literal["system", "user", "assistant"]
@@ -64,11 +65,11 @@ class Dialogue:
     """One sample.
 
     Attributes:
-        identity: names it in messages and files: its own id, or ``FILE:NUMBER``.
-        source: the path of its source.
+        identity: Name of the sample in messages and files: its own id, or ``FILE:NUMBER``.
+        source: Path of the source it comes from.
         language: BCP-47 tag, or None if nobody said.
-        turns: system (optional), then user and assistant in alternation.
-        number: which record of its source it is, from 0; two samples may share an identity, but not this.
+        turns: Turns: system (optional), then user and assistant in alternation.
+        number: Number of its record in the source, from 0; two samples may share an identity, but not this.
     """
 
     identity: str

@@ -6,13 +6,14 @@ The counts are the same in every epoch; which samples fill a fraction is drawn a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from parrot_adapters.digests import text_digest
 
 __all__ = ["Cell", "draw", "generator", "quotas"]
 
@@ -77,8 +78,7 @@ def draw(members: Mapping[Cell, Tensor], counts: Mapping[Cell, int], *, seed: in
 
 def generator(*what: object) -> torch.Generator:
     """Random numbers of their own for whatever is named, the same on every machine."""
-    digest = hashlib.sha256("/".join(map(str, what)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.Generator().manual_seed(int(text_digest("/".join(map(str, what)))[:16], 16) >> 1)
 
 
 def _rounded(shares: Mapping[K, Fraction]) -> dict[K, int]:

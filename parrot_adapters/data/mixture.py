@@ -36,17 +36,17 @@ def open_data(
     """Open every source and check every sample's structure; pictures are read later, when they are needed.
 
     Args:
-        settings: what to learn from.
-        seed: of order and sampling.
-        rejects: where skipped samples are written (``bad_samples: skip``).
-        progress: called with (done, total) records of a file now and then.
+        settings: Settings of the data.
+        seed: Seed of order and sampling.
+        rejects: File that skipped samples are written to (``bad_samples: skip``).
+        progress: Function that is called with (done, total) records of a file now and then.
 
     Returns:
         the mixture; :attr:`Mixture.seekable` says whether all sources know their length.
 
     Raises:
-        DataError: a source cannot be read, or a sample is bad and none may be skipped.
-        UnknownNameError: a format is not registered.
+        DataError: A source cannot be read, or a sample is bad and none may be skipped.
+        UnknownNameError: A format is not registered.
     """
     kept = rejects if isinstance(rejects, Rejects) else Rejects(rejects)
 
@@ -87,15 +87,15 @@ class Mixture(Dataset[Dialogue]):
     Otherwise a batch lists the samples themselves, shuffled in blocks, and only what has been read is known.
 
     Args:
-        sources: the good samples of each file that knows its length, in order.
-        settings: what was asked for.
-        seed: of order and sampling.
-        rejects: samples that were skipped.
-        passes: opens all sources for an epoch, where some are streamed; None where none is.
+        sources: Good samples of each file that knows its length, in order.
+        settings: Settings of the data.
+        seed: Seed of order and sampling.
+        rejects: Samples that were skipped.
+        passes: Function that opens all sources for an epoch, where some are streamed; None where none is.
 
     Raises:
-        DataError: there is no usable sample.
-        ConfigError: weights and caps leave none, or a setting needs to know the whole of what is streamed.
+        DataError: There is no usable sample.
+        ConfigError: Weights and caps leave none, or a setting needs to know the whole of what is streamed.
     """
 
     def __init__(

@@ -37,8 +37,8 @@ class PackedCollator:
     """Packs what another collator makes.
 
     Args:
-        collator: samples -> the host's arguments, one sample a row.
-        max_length: longest row in tokens.
+        collator: Function that turns samples into the host's arguments, one sample a row.
+        max_length: Length of the longest row in tokens.
     """
 
     def __init__(self, collator: Callable[[list[Any]], dict[str, Any]], max_length: int) -> None:

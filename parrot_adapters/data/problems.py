@@ -37,8 +37,8 @@ class BadSample(Exception):
     """One sample cannot be used. Caught by whoever knows the policy: counted and skipped, or made a ``DataError``.
 
     Args:
-        kind: one of :data:`PROBLEMS`.
-        reason: what exactly, in one line.
+        kind: Kind of problem, one of :data:`PROBLEMS`.
+        reason: What exactly is wrong, in one line.
     """
 
     def __init__(self, kind: str, reason: str) -> None:

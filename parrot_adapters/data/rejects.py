@@ -19,8 +19,8 @@ class Rejects:
     """The samples that were skipped.
 
     Args:
-        path: a file of JSON lines ``{"source", "number", "identity", "problem", "reason"}``, appended to; several
-            processes may share it. None: kept in this process only.
+        path: File of JSON lines ``{"source", "number", "identity", "problem", "reason"}``, appended to; several
+            processes may share it. None keeps them in this process only.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:

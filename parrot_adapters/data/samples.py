@@ -16,7 +16,7 @@ from parrot_adapters.data.formats.recognise import Chosen, choose_format, format
 from parrot_adapters.data.formats.record_files import Files
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.settings import SourceSettings
-from parrot_adapters.data.sources.hub import cache_folders, is_hub_name
+from parrot_adapters.data.sources.hub_datasets import cache_folders, is_hub_name
 from parrot_adapters.data.sources.open_source import open_source
 from parrot_adapters.data.sources.source import Source
 from parrot_adapters.errors import DataError, ParrotError, ParrotWarning, PluginError, explain, first_line

@@ -17,15 +17,15 @@ class SourceSettings:
     """One file of the mixture.
 
     Attributes:
-        path: file, directory, pattern (``shards/{000..127}.tar``), Hub name or ``example:NAME/FILE``; relative to the
+        path: File, directory, pattern (``shards/{000..127}.tar``), Hub name or ``example:NAME/FILE``; relative to the
             configuration file.
-        format: a registered data format, or ``"auto"``.
-        images: folder that image paths in it are relative to; None for the file's own folder.
-        weight: how often it is drawn, relative to its size: 1 means every sample once an epoch.
-        language: of all samples that do not say their own (BCP-47); None to leave unknown.
-        limit: first samples only; None for all.
-        streaming: read from beginning to end without an index, for what does not fit on disk.
-        allow_outside: pictures and videos may lie outside of ``images`` (absolute paths, ``../``).
+        format: Name of a registered data format, or ``"auto"``.
+        images: Folder that image paths in it are relative to; None for the file's own folder.
+        weight: How often the source is drawn, relative to its size: 1 means every sample once an epoch.
+        language: BCP-47 tag of all samples that do not say their own; None to leave it unknown.
+        limit: Number of samples taken, the first ones; None for all.
+        streaming: Whether the source is read from beginning to end without an index, for what does not fit on disk.
+        allow_outside: Whether pictures and videos may lie outside of ``images`` (absolute paths, ``../``).
     """
 
     path: str
@@ -43,20 +43,20 @@ class DataSettings:
     """What the run learns from.
 
     Attributes:
-        sources: the mixture.
-        max_length: longest sample in tokens, visual tokens included.
+        sources: Sources of the mixture.
+        max_length: Length of the longest sample in tokens, visual tokens included.
         bad_samples: ``"error"`` stops at the first bad sample, ``"skip"`` counts them and writes ``rejects.jsonl``.
-        strict: a field of a record that its format does not read is an error instead of a warning, unless it is known
-            to change nothing.
-        language_caps: most samples of a language per epoch.
-        language_temperature: languages are drawn in proportion to ``count ** (1 / temperature)``; 1 leaves the data as
-            it is, large values make languages equally frequent.
-        group_by_length: batches of samples with similar numbers of tokens.
-        token_budget: most padded tokens of a micro-batch (of packed ones: tokens); None to count samples only
-            (``batch.per_device``).
-        packing: lay the samples of a micro-batch end to end in rows of at most ``max_length``, where the host keeps
-            them apart. The same samples a step, the same loss; less padding.
-        workers: processes that read and encode.
+        strict: Whether a field of a record that its format does not read is an error instead of a warning, unless it is
+            known to change nothing.
+        language_caps: Largest number of samples of a language in an epoch, by language.
+        language_temperature: Temperature of the draw of languages, in proportion to ``count ** (1 / temperature)``; 1
+            leaves the data as it is, large values make languages equally frequent.
+        group_by_length: Whether batches are made of samples with similar numbers of tokens.
+        token_budget: Largest number of padded tokens of a micro-batch (of packed ones: tokens); None to count samples
+            only (``batch.per_device``).
+        packing: Whether the samples of a micro-batch are laid end to end in rows of at most ``max_length``, where the
+            host keeps them apart. The same samples a step, the same loss; less padding.
+        workers: Number of processes that read and encode.
     """
 
     sources: tuple[SourceSettings, ...]

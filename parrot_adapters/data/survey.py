@@ -17,7 +17,7 @@ from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.samples import IndexedSamples
 from parrot_adapters.data.settings import SourceSettings
 from parrot_adapters.data.sources.data_files import data_files, is_pattern
-from parrot_adapters.data.sources.hub import is_hub_name
+from parrot_adapters.data.sources.hub_datasets import is_hub_name
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
 
 __all__ = ["Finding", "Numbers", "Survey", "survey"]
@@ -69,7 +69,7 @@ class Survey:
         records: in all files.
         usable: samples without a problem.
         declared: samples by the language they declare; None for those that do not.
-        detected: those that do not, by the language a detector heard; empty without a detector.
+        detected: those that do not, by the language a detector found; empty without a detector.
         answers: assistant turns of a sample.
         unit: of ``lengths``: tokens, visual tokens included, or characters.
         lengths: of samples.
@@ -149,7 +149,7 @@ def survey(
     Args:
         settings: the source; not streamed.
         collator: a :class:`Collator`, for lengths in tokens and for what only the host's template can refuse.
-        detect: hears the language of samples that declare none.
+        detect: finds the language of samples that declare none.
         headers_only: do not decode pictures, which misses broken ones.
         strict: a field that no format reads is a problem of its sample.
         progress: called with what is being done, how far, and of how much.

@@ -8,7 +8,7 @@ from .benchmark.benchmarks import (
 from .benchmark.benchmarks import (
     benchmark_named as benchmark_named,
 )
-from .benchmark.errors import EvaluationDataError as EvaluationDataError
+from .benchmark.data_error import EvaluationDataError as EvaluationDataError
 from .benchmark.predictions import (
     Predictions as Predictions,
 )
@@ -66,6 +66,33 @@ from .matching.languages import (
 )
 from .matching.languages import (
     load_languages as load_languages,
+)
+from .scores.letter_bias import (
+    PositionBias as PositionBias,
+)
+from .scores.letter_bias import (
+    position_bias as position_bias,
+)
+from .scores.paired_runs import (
+    Erosion as Erosion,
+)
+from .scores.paired_runs import (
+    Flips as Flips,
+)
+from .scores.paired_runs import (
+    McNemar as McNemar,
+)
+from .scores.paired_runs import (
+    erosion as erosion,
+)
+from .scores.paired_runs import (
+    flips as flips,
+)
+from .scores.paired_runs import (
+    mcnemar as mcnemar,
+)
+from .scores.paired_runs import (
+    paired_permutation as paired_permutation,
 )
 from .scores.read_result import (
     ReadResult as ReadResult,

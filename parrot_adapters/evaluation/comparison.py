@@ -1,4 +1,4 @@
-"""Two runs side by side, under one public name."""
+"""A name from before results and comparisons were read by one schema; kept for code written then."""
 
 from parrot_adapters.evaluation.scores.compare_results import (
     Comparison,

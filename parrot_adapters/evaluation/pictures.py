@@ -1,4 +1,4 @@
-"""The pictures of a benchmark file, under one public name."""
+"""A name from before the image column had a file of its own; kept for code written then."""
 
 from parrot_adapters.evaluation.benchmark.image_column import check_references, decode_picture, resolve_pictures
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from parrot_adapters.digests import bytes_digest
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.lora import NAME
 from parrot_adapters.hosts.offloaded_weights import loaded_state, loaded_weight
@@ -48,19 +48,16 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
     embedding = loaded_weight(inputs, "weight", inputs.weight.detach())
     rows = sampled_places(embedding.shape[0], SAMPLED_ROWS)
     embedded = _bytes(embedding[rows.to(embedding.device)])
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(_bytes(weights[name]))
-    digest.update(embedded)
+    pieces = [piece for name in sorted(weights) for piece in (name.encode(), _bytes(weights[name]))]
+    pieces.append(embedded)
     return {
         "architecture": type(parts.outer).__name__,
         "model_type": parts.model_type,
         "width": parts.width,
         "projector": {name: list(value.shape) for name, value in sorted(weights.items())},
         "vocabulary": embedding.shape[0],
-        "weights": None if approximate else digest.hexdigest(),
-        "embeddings": hashlib.sha256(embedded).hexdigest(),
+        "weights": None if approximate else bytes_digest(pieces),
+        "embeddings": bytes_digest([embedded]),
         "projector_sample": {name: _sample(value) for name, value in sorted(weights.items()) if value.dim() == 2},
         "language_model": _language_model(parts),
         "peft": PeftLayers(parts.outer, without=NAME).description(),
@@ -113,14 +110,14 @@ def _language_model(parts: HostParts) -> str | None:
     module = parts.module(parts.language_model)
     if module is None:
         return None
-    digest = hashlib.sha256()
+    pieces = []
     for name, value in sorted(PeftLayers(module).bare(dict(module.named_parameters())).items()):
         if value.is_meta or not value.is_floating_point() or is_quantised(value):
             return None
-        digest.update(name.encode())
+        pieces.append(name.encode())
         picked = sampled_places(value.numel(), SAMPLED_VALUES)
-        digest.update(_bytes(value.detach().flatten()[picked.to(value.device)]))
-    return digest.hexdigest()
+        pieces.append(_bytes(value.detach().flatten()[picked.to(value.device)]))
+    return bytes_digest(pieces)
 
 
 def _bytes(tensor: Tensor) -> bytes:

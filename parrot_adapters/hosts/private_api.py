@@ -61,6 +61,11 @@ PRIVATE_API = (
         "keep the adapter's weights out of the host's files",
     ),
     PrivateName(
+        *("transformers.modeling_utils", "PreTrainedModel", "_set_gradient_checkpointing"),
+        "keep visual tokens at hand where layers are recomputed: it sets _gradient_checkpointing_func on each",
+        ("gradient_checkpointing_func",),
+    ),
+    PrivateName(
         *(*_TRAINER, "_prepare_for_training"),
         "hand model and optimizer to DeepSpeed without its own search for a checkpoint",
         ("resume_from_checkpoint",),

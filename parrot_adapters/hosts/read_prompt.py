@@ -16,7 +16,7 @@ from parrot_adapters.core.types import IGNORED
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
 
-__all__ = ["Prompt", "TextScope", "read_prompt"]
+__all__ = ["Prompt", "TextScope", "find_placeholders", "read_prompt"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,20 @@ def read_prompt(parts: HostParts, call: Mapping[str, Any], scope: TextScope, lab
         labels = None
     routing_text = scope.select(~any_placeholder & real, ids, labels)
     return Prompt(text, routing_text, placeholders, token_ids)
+
+
+def find_placeholders(parts: HostParts, call: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Modality -> (R, S) bool, where the visual tokens of a call go.
+
+    Args:
+        parts: the host.
+        call: the arguments of its forward; ``input_ids`` or ``inputs_embeds``.
+    """
+    token_ids = {modality: encoder.token_id for modality, encoder in parts.encoders.items()}
+    ids: Tensor | None = call.get("input_ids")
+    if ids is None or not ids.numel():
+        ids = _recognise(call["inputs_embeds"], parts.base.get_input_embeddings(), tuple(token_ids.values()))
+    return {modality: ids.eq(token_id) for modality, token_id in token_ids.items()}
 
 
 def _recognise(embeds: Tensor, embedding: Any, wanted: tuple[int, ...]) -> Tensor:

@@ -11,6 +11,9 @@ encodes images first and passes them that way. So there are two places to align,
   full prompt*, keeps beams, chunked prefill, ``use_cache=False`` and assisted decoding on the right text. The outputs
   are marked, so that the forward hook leaves them alone.
 
+Where experts stand inside the language model's layers, both places also say how much of each expert every visual token
+gets, and the base model's pre-hook tells the layers where in the running call those tokens are (``visual_tokens.py``).
+
 Wrapping ``get_image_features`` instead would be silently dead inside generate. Everything installed is a bound method
 or a plain object, never a closure: a deep copy of the host gets its own seam, and pickling works where the bare
 host's does.
@@ -18,8 +21,6 @@ host's does.
 
 from __future__ import annotations
 
-import copy
-import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -29,16 +30,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.core import Aligned, AlignmentLayer
+from parrot_adapters.core import Aligned, AlignmentLayer, token_weights
 from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
-from parrot_adapters.errors import HostError, explain
+from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
+from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy, with_columns, without_columns
 from parrot_adapters.hosts.host_parts import Encoder, HostParts
 from parrot_adapters.hosts.key_value_cache import given_cache
+from parrot_adapters.hosts.layer_sites import LayerSites
 from parrot_adapters.hosts.packed_rows import read_apart
-from parrot_adapters.hosts.read_prompt import Prompt, TextScope, read_prompt
+from parrot_adapters.hosts.read_prompt import Prompt, TextScope, find_placeholders, read_prompt
 from parrot_adapters.hosts.routing_units import RoutingUnits, find_units, flatten_features
+from parrot_adapters.hosts.visual_tokens import VisualTokens, enter_call, leave_call
 
 __all__ = ["MODULE_NAME", "NativeSeam"]
 
@@ -55,15 +59,6 @@ Detector = Callable[[Tensor, Tensor], list[str | None]]
 _languages: ContextVar[Mapping[int, Languages] | None] = ContextVar("parrot_languages", default=None)
 
 
-class AlreadyAligned:
-    """Mixed into the class of aligned outputs; survives transformers rebuilding them as ``type(output)(**fields)``."""
-
-
-@functools.cache
-def _aligned_class(output_class: Any) -> type:
-    return type(f"Aligned{output_class.__name__}", (AlreadyAligned, output_class), {"__module__": __name__})
-
-
 class NativeSeam:
     """Connects an :class:`AlignmentLayer` to a host.
 
@@ -73,6 +68,7 @@ class NativeSeam:
         scope: which text is routing text.
         switch: says whether the adapter takes part in a call.
         detector: asked for languages when none were declared.
+        sites: where ``layer.layer_experts`` stand in the host; None where it has none.
     """
 
     def __init__(
@@ -82,8 +78,10 @@ class NativeSeam:
         scope: TextScope,
         switch: AdapterSwitch,
         detector: Detector | None = None,
+        sites: LayerSites | None = None,
     ) -> None:
         self.parts, self._layer, self.scope, self.switch, self.detector = parts, layer, scope, switch, detector
+        self.sites = sites
         self.observers: OrderedDict[int, Callable[[RoutingRecord], object]] = OrderedDict()  # in the order added
         self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
@@ -109,6 +107,9 @@ class NativeSeam:
         self._hooks = [base.register_forward_pre_hook(self.before_forward, with_kwargs=True)]
         if outer is not base:
             self._hooks.append(outer.register_forward_pre_hook(self.pass_labels, with_kwargs=True))
+        if self.sites is not None:
+            self._hooks.append(base.register_forward_hook(self.after_forward, always_call=True))
+            self.sites.install()
         if hasattr(type(outer), GENERATION_HELPER):
             own = outer.__dict__
             self._displaced = {name: own[name] for name in (GENERATION_HELPER,) if name in own}
@@ -119,6 +120,8 @@ class NativeSeam:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+        if self.sites is not None:
+            self.sites.remove()
         own = self.parts.outer.__dict__
         if isinstance(own.get(GENERATION_HELPER), _Override):
             del own[GENERATION_HELPER]
@@ -143,13 +146,19 @@ class NativeSeam:
         if LABELS in kwargs:  # taken off whatever follows: what is inside the base model knows no such argument
             labels = kwargs[LABELS]
             kwargs = {name: value for name, value in kwargs.items() if name != LABELS}
-        return self._aligned_call(module, args, kwargs, labels) or (args, kwargs)
+        enabled = self.enabled
+        call = self._aligned_call(module, args, kwargs, labels) if enabled else self._bare_call(module, args, kwargs)
+        if self.sites is not None:
+            enter_call(self, self._visual_tokens(call[1]) if enabled and call is not None else None)
+        return call or (args, kwargs)
+
+    def after_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """The layers have run, or failed: what they had to know of this call goes."""
+        leave_call(self)
 
     def _aligned_call(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], labels: Tensor | None
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        if not self.enabled:
-            return None
         if not args and not any(kwargs.get(name) is not None for name in self._visual):
             return None  # a decode step, or a prompt without images
         call = _named(module, args, kwargs)
@@ -163,6 +172,62 @@ class NativeSeam:
             return None
         call["mm_encoder_outputs"] = self.align_outputs(outputs, call, labels)
         return (), call
+
+    def _bare_call(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The adapter was switched off inside ``generate``: the host gets no columns that it does not know."""
+        if self.sites is None:
+            return None
+        call = _named(module, args, kwargs)
+        outputs = call.get("mm_encoder_outputs") or {}
+        if not any(isinstance(output, AlreadyAligned) for output in outputs.values()):
+            return None
+        field = self.parts.spec.feature_attribute
+        bare = {m: self._without_columns(output) for m, output in outputs.items()}
+        call["mm_encoder_outputs"] = {
+            m: aligned_copy(o, field, getattr(o, field), None) if isinstance(o, AlreadyAligned) else o
+            for m, o in bare.items()
+        }
+        return (), call
+
+    def _without_columns(self, output: Any) -> Any:
+        if self.sites is None or not isinstance(output, AlreadyAligned):
+            return output
+        return without_columns(output, self.parts.spec.feature_attribute, self.parts.width)
+
+    def _visual_tokens(self, call: Mapping[str, Any]) -> VisualTokens | None:
+        """What the layers have to know of a call with aligned outputs."""
+        outputs = call.get("mm_encoder_outputs") or {}
+        found = {m: o.token_weights for m, o in outputs.items() if getattr(o, "token_weights", None) is not None}
+        experts = self.layer.layer_experts
+        if lost := [m for m, o in outputs.items() if isinstance(o, AlreadyAligned) and m not in found]:
+            raise HostError(
+                explain(
+                    f"{', '.join(lost)} outputs were aligned before; their routing, which layers need, is lost.",
+                    to_do="give the host pixels, or outputs of its own encoder",
+                )
+            )
+        if not found or experts is None:
+            return None
+        assert self.sites is not None
+        if torch.is_grad_enabled():
+            self.sites.prepare_recomputation()
+        places = find_placeholders(self.parts, call)
+        positions = {m: places[m].flatten().nonzero().squeeze(-1) for m in found}
+        if wrong := {m: (len(positions[m]), len(found[m])) for m in found if len(positions[m]) != len(found[m])}:
+            raise PlaceholderError(
+                explain(
+                    "the placeholders of a call do not match its visual tokens.",
+                    **{
+                        m: f"{placeholders} placeholders, {tokens} tokens"
+                        for m, (placeholders, tokens) in wrong.items()
+                    },
+                    to_do="let the host's own processor write the prompt and the pixels together, and do not truncate",
+                )
+            )
+        units = experts.units(torch.cat(list(found.values())))
+        return VisualTokens(torch.cat(list(positions.values())), units, next(iter(places.values())).numel())
 
     def before_generation(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run inside ``generate``, where it encodes the images; the full prompt is at hand only here."""
@@ -182,7 +247,11 @@ class NativeSeam:
             call["inputs_embeds"] = prompt_tensor
         cache = given_cache(given)
         seen = int(cache.get_seq_length()) if cache is not None else 0
-        return model_kwargs | {"mm_encoder_outputs": self.align_outputs(outputs, call, None, seen)}
+        aligned = self.align_outputs(outputs, call, None, seen)
+        if self.sites is not None:
+            field = self.parts.spec.feature_attribute
+            aligned = {m: with_columns(o, field) if isinstance(o, AlreadyAligned) else o for m, o in aligned.items()}
+        return model_kwargs | {"mm_encoder_outputs": aligned}
 
     # --- aligning ----------------------------------------------------------------------------------------------
 
@@ -198,8 +267,9 @@ class NativeSeam:
             seen: leading positions of the prompt that a cache holds already; their images are not among ``outputs``.
         """
         pending = {m: o for m, o in outputs.items() if o is not None and not isinstance(o, AlreadyAligned)}
+        outputs = {m: self._without_columns(o) for m, o in outputs.items()}
         if not pending:
-            return dict(outputs)
+            return outputs
         read, labels = read_apart(call, labels)
         prompt = read_prompt(self.parts, read, self.scope, labels)
         languages = self._languages(prompt)
@@ -238,9 +308,12 @@ class NativeSeam:
         result = self._run(tokens, units, prompt, cls, languages)
         self._record(result, units, modality, languages)
 
-        new = copy.copy(output)
-        new.__class__ = _aligned_class(output.__class__)
-        setattr(new, spec.feature_attribute, restore(list(result.tokens.split(sizes))))
+        weights = None
+        if self.sites is not None:
+            offsets = units.offsets.to(result.routing.weights.device)
+            weights = token_weights(result.routing, offsets, tokens.shape[0])
+        features = restore(list(result.tokens.split(sizes)))
+        new = aligned_copy(output, spec.feature_attribute, features, weights)
         deepstack = getattr(output, "deepstack_features", None)
         if deepstack is not None and spec.deepstack == "align":
             new.deepstack_features = [self._align_layer(layer, units, prompt, cls, languages) for layer in deepstack]

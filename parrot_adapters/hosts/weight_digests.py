@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.digests import file_digest
+from parrot_adapters.digests import bytes_digest, file_digest, text_digest
 
 __all__ = ["directory_digest", "weights_digest"]
 
@@ -24,12 +23,10 @@ def weights_digest(model: nn.Module) -> str:
     A tensor's bits, read as integers x_i, enter as the sums of x_i and of x_i (1 + i mod 65521), both modulo 2^64:
     exact on any device and in any order, and two passes over the memory instead of a hash of gigabytes.
     """
-    digest = hashlib.sha256()
+    words = []
     for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        for total in _sums(value.detach()):
-            digest.update(f"{total} ".encode())
-    return digest.hexdigest()
+        words += [f"{name} {value.dtype} {tuple(value.shape)} ", *(f"{total} " for total in _sums(value.detach()))]
+    return text_digest("".join(words))
 
 
 def directory_digest(directory: str | Path) -> str:
@@ -39,12 +36,10 @@ def directory_digest(directory: str | Path) -> str:
         from huggingface_hub import snapshot_download
 
         folder = Path(snapshot_download(str(directory)))
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in (".json", ".safetensors"):
-            digest.update(f"{path.relative_to(folder).as_posix()} ".encode())
-            digest.update(bytes.fromhex(file_digest(path)))
-    return digest.hexdigest()
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix in (".json", ".safetensors")]
+    return bytes_digest(
+        f"{path.relative_to(folder).as_posix()} ".encode() + bytes.fromhex(file_digest(path)) for path in files
+    )
 
 
 WHOLE: dict[int, Any] = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}

@@ -27,14 +27,14 @@ def render_page(
     Values are escaped, a name that nobody gave is an error, and the page's own policy forbids it to load anything.
 
     Args:
-        package: the package in which the template and those it includes lie.
-        template: its file name there.
-        filters: beside ``percent``, which writes a share in per cent with one decimal place (``percent(0)``: none), and
-            None as a dash.
-        values: what the template calls by name.
+        package: Package in which the template and those it includes lie, for example ``"parrot_adapters.analysis"``.
+        template: File name of the template in that package.
+        filters: Jinja filters by name, beside ``percent``, which writes a share in per cent with one decimal place
+            (``percent(0)``: none), and None as a dash.
+        values: What the template calls by name.
 
     Raises:
-        MissingDependencyError: jinja2 is not installed.
+        MissingDependencyError: Jinja2 is not installed.
         jinja2.TemplateError: the template is missing, or at fault.
     """
     try:
@@ -64,9 +64,14 @@ def _percent(share: float | None, places: int = 1) -> str:
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested values as rows for the macro ``provenance``: ``{"host": {"width": 8}}`` becomes ``("host · width", "8")``.
+    """Flatten nested values to rows for the macro ``provenance``: ``{"host": {"width": 8}}`` becomes ``("host · width",
+    "8")``.
 
     What is None or an empty mapping is left out.
+
+    Args:
+        values: Mapping of names to values, which may be mappings again.
+        prefix: Start of every name (default empty).
     """
     rows = []
     for key, value in values.items():
@@ -78,17 +83,29 @@ def flat(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]
 
 
 def direction(language: str) -> str:
-    """``rtl`` or ``ltr``: how a language is written."""
+    """Say in which direction a language is written: ``"rtl"`` or ``"ltr"``.
+
+    Args:
+        language: BCP-47 tag.
+    """
     return "rtl" if language.split("-")[0] in RIGHT_TO_LEFT else "ltr"
 
 
 def data_url(data: bytes, kind: str = "image/png") -> str:
-    """Bytes as an address that holds them, for ``src``; ``kind`` is their media type."""
+    """Write bytes as an address that holds them, for the attribute ``src``.
+
+    Args:
+        data: Content, for example of a PNG file.
+        kind: Media type of the content (default ``"image/png"``).
+    """
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def thumbnail(picture: bytes) -> str:
-    """A small JPEG copy of an encoded picture as a data URL; empty where the picture cannot be decoded.
+    """Make a small JPEG copy of an encoded picture, as a data URL; empty where the picture cannot be decoded.
+
+    Args:
+        picture: Content of a picture file (PNG, JPEG ...).
 
     Raises:
         MissingDependencyError: Pillow is not installed.

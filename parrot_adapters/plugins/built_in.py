@@ -68,6 +68,6 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         ".jsonl": "parrot_adapters.data.sources.json_files:open_json",
         ".tsv": "parrot_adapters.evaluation.benchmark.training_format:open_table",
         ".tar": "parrot_adapters.data.sources.tar_shards:open_shard",
-        ".parquet": "parrot_adapters.data.sources.hub:open_by_datasets",
+        ".parquet": "parrot_adapters.data.sources.hub_datasets:open_by_datasets",
     },
 }

@@ -15,12 +15,12 @@ class PluginInfo:
     """Where a plugin comes from, and what went wrong with it, if anything did.
 
     Attributes:
-        name: entry-point name, file name, or the name it was registered under.
+        name: Entry-point name, file name, or the name that the plugin was registered under.
         source: ``"built in"``, ``"entry point"``, ``"file"`` or ``"registered"``.
-        distribution: installed distribution, or None.
-        version: its version, or None.
-        error: reason why it could not be used, or None.
-        barred: whether an environment variable leaves it out on purpose.
+        distribution: Installed distribution that it comes from, or None.
+        version: Version of that distribution, or None.
+        error: Reason why the plugin could not be used, or None.
+        barred: Whether an environment variable leaves it out on purpose.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Component:
     """One thing that is offered under a name.
 
     Attributes:
-        kind: one of :data:`KINDS`.
-        name: name that configurations ask for.
-        plugin: plugin that offers it.
-        load: function that fetches what is offered, importing its module if need be.
+        kind: Kind of component, one of :data:`KINDS`.
+        name: Name that configurations ask for.
+        plugin: Plugin that offers it.
+        load: Function that fetches what is offered, importing its module if need be.
     """
 
     kind: str

@@ -19,6 +19,9 @@ def passes_through(error: BaseException) -> bool:
 
     Everything else a plugin raises is its fault, ``SystemExit`` and other ``BaseException`` included: a plugin does not
     decide that the program ends.
+
+    Args:
+        error: Exception that a plugin's code raised.
     """
     return isinstance(error, KeyboardInterrupt | GeneratorExit)
 
@@ -35,8 +38,8 @@ def blaming(what: object, **facts: object) -> Iterator[None]:
     """Turn whatever a plugin's code raises inside the block into a PluginError; the library's errors pass as they are.
 
     Args:
-        what: sentence that names the plugin and what it could not do.
-        facts: further lines of the message.
+        what: Sentence that names the plugin and what it could not do.
+        facts: Further lines of the message, by name.
     """
     try:
         yield

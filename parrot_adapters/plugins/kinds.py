@@ -24,5 +24,9 @@ KINDS = {  # of components: the hook that collects them
 
 
 def group_of(kind: str) -> str:
-    """The entry-point group whose targets are components of a kind: ``parrot_adapters.routers`` for ``"router"``."""
+    """Name the entry-point group whose targets are components of a kind: ``parrot_adapters.routers`` for ``"router"``.
+
+    Args:
+        kind: Kind of component, one of :data:`KINDS`.
+    """
     return f"{HOOKS_GROUP}.{KINDS[kind].removeprefix('register_')}"

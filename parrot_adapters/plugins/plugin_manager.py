@@ -52,11 +52,11 @@ class PluginManager:
     """pluggy's manager with provenance, late import and per-plugin isolation. The library keeps one: :data:`manager`.
 
     Args:
-        entry_points: function that returns the entry points of plugins; the installed ones by default.
-        slow_after: seconds of import after which a plugin is named in a warning.
+        entry_points: Function that returns the entry points of plugins; the installed ones by default.
+        slow_after: Seconds of import after which a plugin is named in a warning.
 
     Attributes:
-        pm: pluggy's own manager, with the plugins whose hooks are in use.
+        pm: The manager of pluggy, with the plugins whose hooks are in use.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class PluginManager:
                 raise self._unknown(kind, name, asked_by)
             if len(matches) > 1 and not _one_thing(matches):
                 raise _clash(kind, name, matches)
-            matches[0].factory  # noqa: B018 - imported here, so that whoever asked hears of it here
+            matches[0].factory  # noqa: B018 - imported here, so that whoever asked is told of it here
             return matches[0]
 
     def components(self, kind: str) -> list[Component]:

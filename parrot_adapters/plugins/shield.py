@@ -44,8 +44,8 @@ def shielded(observer: Callable[[Any], object], component: Component) -> Callabl
     """A plugin's observer behind a :class:`Shield`; one of the library's own as it is.
 
     Args:
-        observer: function of a routing record.
-        component: component whose factory made it.
+        observer: Function of a routing record.
+        component: Component whose factory made the observer.
     """
     if component.built_in:
         return observer

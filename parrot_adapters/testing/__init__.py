@@ -1,16 +1,17 @@
-"""The conformance kit: prove that a router or an expert bank keeps the promises the library makes for it.
+"""The conformance kit: prove that a router or an expert bank has every property that the library relies on.
 
     from parrot_adapters.testing import RouterTraits, check_router, router_checks
 
-    check_router(SinkhornRouter)                          # raises AssertionError, naming the first broken promise
+    check_router(SinkhornRouter)                          # raises AssertionError, naming the first check that fails
 
-    @router_checks(RouterTraits(uses_text=True))          # or one pytest test per promise
+    @router_checks(RouterTraits(uses_text=True))          # or one pytest test per check
     def test_conformance(check):
         check(SinkhornRouter)
 
 Batches are drawn by Hypothesis, values included, so a failure shrinks to a smallest batch and replays; nothing here
 touches torch's global random state. Reading order: ``traits``, ``strategies``, ``checks``, ``modules`` and ``copies``
-(promises of any module), ``routers`` (the list, and where each stands), ``experts``, ``batches``.
+(checks of any module), ``checks_of_routers`` (the list, and where each stands), ``checks_of_experts``,
+``batches``.
 
 ``small_host`` makes whole hosts of a few thousand random weights, offline; they need no Hypothesis.
 """

@@ -3,12 +3,12 @@ from .checks import Outcome as Outcome
 from .checks import Skipped as Skipped
 from .checks import examples as examples
 from .checks import run_checks as run_checks
-from .experts import EXPERT_CHECKS as EXPERT_CHECKS
-from .experts import check_expert as check_expert
+from .checks_of_experts import EXPERT_CHECKS as EXPERT_CHECKS
+from .checks_of_experts import check_expert as check_expert
+from .checks_of_routers import ROUTER_CHECKS as ROUTER_CHECKS
+from .checks_of_routers import check_router as check_router
 from .parametrize import expert_checks as expert_checks
 from .parametrize import router_checks as router_checks
-from .routers import ROUTER_CHECKS as ROUTER_CHECKS
-from .routers import check_router as check_router
 from .small_host import byte_tokenizer as byte_tokenizer
 from .small_host import lively_weights as lively_weights
 from .small_host import save_small_host as save_small_host

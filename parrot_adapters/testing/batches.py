@@ -144,7 +144,7 @@ def insert_columns(inputs: RoutingInputs, at: int, count: int) -> RoutingInputs:
 
 
 def without_text(inputs: RoutingInputs, row: int) -> RoutingInputs:
-    """The prompt of ``row`` emptied: nothing in it may steer."""
+    """The prompt of ``row`` emptied: it has no routing text."""
     mask = inputs.text_mask.clone()
     mask[row] = False
     return replace(inputs, text_mask=mask)

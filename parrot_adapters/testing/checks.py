@@ -1,7 +1,7 @@
 """What a check is, how it is run over drawn batches, and how its failure reads.
 
-A check is a function of a *subject* (a factory with its traits) that raises AssertionError when a promise is broken.
-The name of the function names the promise; the first line of its docstring states it.
+A check is a function of a *subject* (a factory with its traits) that raises AssertionError where a property
+does not hold. The name of the function names the check; the first line of its docstring states the property.
 """
 
 from __future__ import annotations
@@ -56,24 +56,25 @@ class Skipped(Exception):
 
 @dataclass(frozen=True)
 class Check:
-    """One promise, as a callable: ``check(factory)`` raises AssertionError if it is broken.
+    """One conformance check, as a callable: ``check(factory)`` raises AssertionError if it fails.
 
     Attributes:
-        name: of the promise; every message begins with it.
-        promise: one sentence.
-        test: the function of the subject.
-        subject: makes the subject from a factory and its traits.
-        traits: declared traits, or None to read them off the factory.
+        name: Name of the check; every message begins with it.
+        states: The property that must hold, in one sentence.
+        test: Function of a subject that raises AssertionError where the property does not hold.
+        subject: Function ``(factory, traits) -> subject``.
+        traits: What the component declares of itself, as ``RouterTraits`` or ``ExpertTraits`` or a mapping of their
+            fields; None (default) reads it off the factory's ``conformance``.
     """
 
     name: str
-    promise: str
+    states: str
     test: Callable[[Any], None]
     subject: Callable[[Factory, Any], Any]
     traits: Any = None
 
     def __call__(self, factory: Factory) -> None:
-        """Raise AssertionError if the promise is broken; a check that does not apply passes."""
+        """Raise AssertionError if the check fails; a check that does not apply passes."""
         outcome = self.outcome(factory)
         if outcome.error is not None:
             raise AssertionError(f"{self.name}: {outcome.error}") from outcome.cause
@@ -87,7 +88,7 @@ class Check:
             return Outcome(self, skipped=str(reason))
         except Exception as error:
             cause = error.__cause__ if isinstance(error, _Counterexample) else error
-            return Outcome(self, error=f"promised: {self.promise}\n  {_text(error)}", cause=cause)
+            return Outcome(self, error=f"required: {self.states}\n  {_text(error)}", cause=cause)
         return Outcome(self)
 
 
@@ -96,10 +97,10 @@ class Outcome:
     """What came of one check.
 
     Attributes:
-        check: the check.
-        error: what went wrong with the smallest batch found, or None.
-        skipped: why it does not apply, or None.
-        cause: the exception behind ``error``.
+        check: The check that was tried.
+        error: What went wrong with the smallest batch found; None (default) where the check passed.
+        skipped: Why the check does not apply; None (default) where it does.
+        cause: Exception behind ``error``, or None (default).
     """
 
     check: Check
@@ -109,12 +110,20 @@ class Outcome:
 
 
 def checks_of(subject: Callable[[Factory, Any], Any], tests: Iterable[Callable[[Any], None]]) -> tuple[Check, ...]:
-    """Checks from functions: the name is the function's, the promise its docstring's first line."""
+    """Checks from functions: the name is the function's, what it states is its docstring's first line."""
     return tuple(Check(t.__name__, (t.__doc__ or "").strip().splitlines()[0], t, subject) for t in tests)
 
 
 def run_checks(checks: Sequence[Check], factory: Factory) -> Iterator[Outcome]:
-    """The outcome of each check, one at a time."""
+    """Try checks on one component, one after the other.
+
+    Args:
+        checks: Conformance checks, for example ``ROUTER_CHECKS``.
+        factory: Factory of the router or the expert bank, as :func:`check_router` and :func:`check_expert` take it.
+
+    Yields:
+        The outcome of each check as soon as it is known.
+    """
     for check in checks:
         yield check.outcome(factory)
 
@@ -157,7 +166,11 @@ def _hold(holds: Callable[[Case], None], case: Case, which: str) -> None:
 
 @contextmanager
 def examples(count: int) -> Iterator[None]:
-    """Try each promise on that many batches within this block (30 unless told): fewer is quicker, more is surer."""
+    """Set, within a ``with`` block, on how many drawn batches each check is tried: fewer is quicker, more is surer.
+
+    Args:
+        count: Number of batches, at least 1; outside such a block it is 30.
+    """
     token = _EXAMPLES.set(count)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Promises any module makes, router or expert bank alike. A subject supplies modules, batches and a way to call."""
+"""Checks of any module, router or expert bank alike. A subject supplies modules, batches and a way to call."""
 
 from __future__ import annotations
 

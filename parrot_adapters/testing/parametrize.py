@@ -1,4 +1,4 @@
-"""One pytest test per promise, with one line in a plugin's test file."""
+"""One pytest test per conformance check, with one line in a plugin's test file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from parrot_adapters.testing.checks import Check
-from parrot_adapters.testing.experts import EXPERT_CHECKS
-from parrot_adapters.testing.routers import ROUTER_CHECKS
+from parrot_adapters.testing.checks_of_experts import EXPERT_CHECKS
+from parrot_adapters.testing.checks_of_routers import ROUTER_CHECKS
 from parrot_adapters.testing.traits import ExpertTraits, RouterTraits
 
 __all__ = ["expert_checks", "router_checks"]
@@ -17,20 +17,24 @@ Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 def router_checks(traits: RouterTraits | None = None) -> Callable[[Test], Test]:
-    """Run a test function once for each promise of a router, handing it ``check``.
+    """Run a test function once for each conformance check of a router, handing it ``check``.
 
         @router_checks(RouterTraits(uses_text=True))
         def test_conformance(check):
             check(SinkhornRouter)
 
     Args:
-        traits: what the router declares; None finds out what can be found out.
+        traits: What the router declares of itself; None (default) finds out what can be found out.
     """
     return _parametrized(ROUTER_CHECKS, traits)
 
 
 def expert_checks(traits: ExpertTraits | None = None) -> Callable[[Test], Test]:
-    """As :func:`router_checks`, for expert banks."""
+    """Run a test function once for each conformance check of an expert bank, handing it ``check``.
+
+    Args:
+        traits: What the bank declares of itself; None (default) finds out what can be found out.
+    """
     return _parametrized(EXPERT_CHECKS, traits)
 
 

@@ -19,7 +19,7 @@ __all__ = [
     "empty_prompts",
     "extreme_values",
     "interface",
-    "text_steers",
+    "reads_text",
     "training_mode",
     "weights_sum_to_one",
 ]
@@ -116,7 +116,7 @@ def active_experts(subject: RouterSubject) -> None:
     for_all(st.tuples(subject.cases(), st.sampled_from(subject.k_choices())), holds)
 
 
-def text_steers(subject: RouterSubject) -> None:
+def reads_text(subject: RouterSubject) -> None:
     """Another prompt changes the routing (``uses_text=True``), or must not (``uses_text=False``)."""
     uses = subject.traits.uses_text
     if uses is None:
@@ -130,7 +130,7 @@ def text_steers(subject: RouterSubject) -> None:
 
 
 def empty_prompts(subject: RouterSubject) -> None:
-    """A prompt in which nothing may steer still gives finite weights that sum to one, whatever lies under the mask."""
+    """A prompt without any routing text still gives finite weights that sum to one, whatever lies under the mask."""
 
     def holds(inputs: RoutingInputs) -> None:
         routing = subject.route(inputs)

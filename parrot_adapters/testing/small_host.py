@@ -65,14 +65,15 @@ def small_llava(
     """A LLaVA of random weights, in eval mode: two layers of width 32, pictures of 16 x 16 pixels and 16 visual tokens.
 
     Args:
-        text: changes to the language model's config (a Llama; another ``model_type`` is another family), or a whole
-            config of transformers.
-        vision: changes to the vision tower's config (a CLIP), or a whole config.
-        image: token id of the image placeholder.
-        seed: seed of the weights.
-        dtype: dtype of the weights.
+        text: Changes to the language model's configuration (a Llama; another ``model_type`` is another family), or a
+            whole configuration of transformers; None (default) changes nothing.
+        vision: Changes to the vision tower's configuration (a CLIP), or a whole configuration; None (default) changes
+            nothing.
+        image: Token id of the image placeholder.
+        seed: Seed of the weights (default 0).
+        dtype: Dtype of the weights (default float32).
         lively: True for weights at a scale at which inputs matter, False for transformers' own initialisation.
-        config: further settings of ``LlavaConfig``.
+        config: Further settings of ``LlavaConfig``.
     """
     from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration
 
@@ -99,7 +100,7 @@ def lively_weights(model: torch.nn.Module) -> None:
     """Draw a model's weights anew, at a scale at which inputs matter; transformers' initialisation is nearly constant.
 
     Args:
-        model: model whose matrices are drawn; vectors (norms, biases) stay, but for class and newline embeddings.
+        model: Model whose matrices are drawn; vectors (norms, biases) stay, but for class and newline embeddings.
     """
     for name, parameter in model.named_parameters():
         if parameter.dim() >= 2:
@@ -112,8 +113,8 @@ def small_processor(host: LlavaForConditionalGeneration, *, chat_template: str =
     """The processor of a host of :func:`small_llava`, with a tokenizer that knows bytes.
 
     Args:
-        host: host whose picture and patch sizes it follows.
-        chat_template: chat template, in Jinja.
+        host: Host whose picture and patch sizes the processor follows.
+        chat_template: Chat template, in Jinja.
     """
     from transformers import CLIPImageProcessorPil, LlavaProcessor
 
@@ -135,8 +136,8 @@ def save_small_host(directory: Path | str, **settings: Any) -> Path:
     """Write a host and its processor, as :func:`parrot_adapters.hosts.load_host` and every command read them.
 
     Args:
-        directory: directory to write.
-        settings: arguments of :func:`small_llava`.
+        directory: Directory to write.
+        settings: Arguments of :func:`small_llava`.
     """
     host = small_llava(**settings)
     host.save_pretrained(directory)
@@ -154,10 +155,10 @@ def byte_tokenizer(
     """A byte-level tokenizer: one id for each special token, for each byte and for each merge, in this order.
 
     Args:
-        special_tokens: control tokens; the first is the padding.
-        merges: pairs of tokens that become one, as in a BPE vocabulary.
-        add_bos: whether the BOS token is put in front of every text.
-        named: which token is what, as transformers has it (``bos_token="<s>"``); nothing for the standard ones.
+        special_tokens: Control tokens, the first of them the padding.
+        merges: Pairs of tokens that become one, as in a BPE vocabulary (default none).
+        add_bos: Whether the BOS token is put in front of every text (default: no).
+        named: Roles of tokens, as transformers names them (``bos_token="<s>"``); nothing for the standard ones.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

@@ -38,7 +38,13 @@ ORDINARY = st.just(1.0)
 
 
 class ExpertCall(NamedTuple):
-    """The arguments of one call of an expert bank."""
+    """The arguments of one call of an expert bank.
+
+    Attributes:
+        tokens: Visual tokens of all items end to end, (N, D).
+        offsets: Places of the items, (I + 1,) int64.
+        routing: Routing of the items, or of the tokens.
+    """
 
     tokens: Tensor
     offsets: Tensor
@@ -56,10 +62,10 @@ def tensors(
     """Normal values times a drawn scale.
 
     Args:
-        draw: Hypothesis' own.
-        shape: of the tensor.
-        dtype: of the tensor; values are drawn in float32 and rounded.
-        scales: factor of all values, e.g. ``st.sampled_from(EXTREME_SCALES)``.
+        draw: Hypothesis' own; callers leave it out.
+        shape: Shape of the tensor.
+        dtype: Dtype of the drawn tensors, a floating ``torch.dtype``; values are drawn in float32 and rounded.
+        scales: Strategy of the factor of all values, for example ``st.sampled_from(EXTREME_SCALES)``.
     """
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16 - 1)))
     return (torch.randn(shape, generator=generator) * draw(scales)).to(dtype)
@@ -80,14 +86,14 @@ def visual_batches(
     """Ragged visual tokens (N, D) and offsets (I + 1,).
 
     Args:
-        draw: Hypothesis' own.
-        width: D.
-        min_items: least I.
-        max_items: most I.
-        empty_items: whether items without tokens occur.
-        max_tokens: most tokens of one item.
-        dtype: of the tokens.
-        scales: factor of the values.
+        draw: Hypothesis' own; callers leave it out.
+        width: Width D of the drawn tokens.
+        min_items: Least number of items I.
+        max_items: Largest number of items I.
+        empty_items: Whether items without tokens occur.
+        max_tokens: Largest number of tokens of one item.
+        dtype: Dtype of the drawn tensors, a floating ``torch.dtype``; values are drawn in float32 and rounded.
+        scales: Strategy of the factor of all values, for example ``st.sampled_from(EXTREME_SCALES)``.
     """
     sizes = draw(st.lists(st.integers(0 if empty_items else 1, max_tokens), min_size=min_items, max_size=max_items))
     tokens = draw(tensors((sum(sizes), width), dtype=dtype, scales=scales))
@@ -109,13 +115,13 @@ def prompts(
     placeholders and special tokens between.
 
     Args:
-        draw: Hypothesis' own.
-        width: D.
-        rows: R.
-        empty_prompts: whether rows without any steering token occur.
-        max_text: most S.
-        dtype: of the embeddings.
-        scales: factor of the values.
+        draw: Hypothesis' own; callers leave it out.
+        width: Width D of the embeddings.
+        rows: Number of prompts R.
+        empty_prompts: Whether prompts without any routing text occur.
+        max_text: Largest number of tokens S.
+        dtype: Dtype of the drawn tensors, a floating ``torch.dtype``; values are drawn in float32 and rounded.
+        scales: Strategy of the factor of all values, for example ``st.sampled_from(EXTREME_SCALES)``.
     """
     length = draw(st.integers(1, max_text))
     bits = draw(st.lists(st.integers(0 if empty_prompts else 1, 2**length - 1), min_size=rows, max_size=rows))
@@ -129,8 +135,8 @@ def language_tags(rows: int, *, required: bool = False) -> SearchStrategy[tuple[
     """A BCP-47 tag or None per row, or None for the whole batch.
 
     Args:
-        rows: R.
-        required: every row has a tag.
+        rows: Number of prompts R.
+        required: Whether every prompt has a tag (default: no).
     """
     tag = st.sampled_from(LANGUAGES) if required else st.none() | st.sampled_from(LANGUAGES)
     declared = st.lists(tag, min_size=rows, max_size=rows).map(tuple)
@@ -154,16 +160,16 @@ def routing_inputs(
     """Everything a router is handed: several prompts, some with several images and some with none.
 
     Args:
-        draw: Hypothesis' own.
-        width: D.
-        max_items: most I.
-        max_rows: most R.
-        empty_items: whether items without tokens occur.
-        empty_prompts: whether prompts without steering text occur.
-        languages: True declares one for every row; None sometimes, for some rows.
-        token_ids: True always gives them; None sometimes.
-        dtype: of tokens and text. The summary is float32, as the mean of tokens is.
-        scales: factor of the values.
+        draw: Hypothesis' own; callers leave it out.
+        width: Width D of tokens and embeddings.
+        max_items: Largest number of items I.
+        max_rows: Largest number of prompts R.
+        empty_items: Whether items without tokens occur.
+        empty_prompts: Whether prompts without routing text occur.
+        languages: True declares a language for every prompt; None sometimes does, for some.
+        token_ids: True always gives token ids; None sometimes does.
+        dtype: Dtype of tokens and text, a floating ``torch.dtype``. The summary is float32, as the mean of tokens is.
+        scales: Strategy of the factor of all values, for example ``st.sampled_from(EXTREME_SCALES)``.
     """
     tokens, offsets = draw(
         visual_batches(width, max_items=max_items, empty_items=empty_items, dtype=dtype, scales=scales)
@@ -197,13 +203,13 @@ def routings(
     """A dense routing with weights that sum to one.
 
     Args:
-        draw: Hypothesis' own.
-        width: D.
-        num_experts: E.
-        rows: I, or N for a routing per token.
-        items: I.
-        dtype: of the weights.
-        context: True always gives one (I, D), False never, None sometimes.
+        draw: Hypothesis' own; callers leave it out.
+        width: Width D of the context.
+        num_experts: Number of experts E, at least 1.
+        rows: Number of rows: I, or N for a routing of each token.
+        items: Number of items I.
+        dtype: Dtype of the weights.
+        context: True always gives a context (I, D), False never does, None sometimes does.
     """
     logits = draw(tensors((rows, num_experts)))
     given = draw(st.booleans()) if context is None else context
@@ -230,14 +236,14 @@ def expert_calls(
     """A ragged batch with a dense routing per item: the arguments of one call of an expert bank.
 
     Args:
-        draw: Hypothesis' own.
-        width: D.
-        num_experts: E.
-        max_items: most I.
-        empty_items: whether items without tokens occur.
-        context: as for :func:`routings`.
-        dtype: of the tokens.
-        scales: factor of the tokens.
+        draw: Hypothesis' own; callers leave it out.
+        width: Width D of the drawn tokens.
+        num_experts: Number of experts E, at least 1.
+        max_items: Largest number of items I.
+        empty_items: Whether items without tokens occur.
+        context: True always gives a context (I, D), False never does, None sometimes does.
+        dtype: Dtype of the drawn tensors, a floating ``torch.dtype``; values are drawn in float32 and rounded.
+        scales: Strategy of the factor of all values, for example ``st.sampled_from(EXTREME_SCALES)``.
     """
     tokens, offsets = draw(
         visual_batches(width, max_items=max_items, empty_items=empty_items, dtype=dtype, scales=scales)

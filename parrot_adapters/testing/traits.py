@@ -1,4 +1,4 @@
-"""What a plugin declares about itself, so that the kit knows which promises to hold it to.
+"""What a plugin declares about itself, so that the kit knows which checks to hold it to.
 
 ``None`` means: find out by trying, or do not hold it to either. A factory may carry its declaration as a plain
 mapping in an attribute, ``conformance = {"uses_text": True}``; then ``parrot check`` and ``check_router`` need no more.
@@ -16,26 +16,26 @@ __all__ = ["ExpertTraits", "RouterTraits", "declared_by"]
 
 @dataclass(frozen=True)
 class RouterTraits:
-    """Declared traits of a router.
+    """What a router declares of itself. None, where it is the default, means that the checks find it out.
 
     Args:
-        options: keyword arguments for the factory.
-        width: D to test at.
-        num_experts: E to test at.
-        sparse: True: some weights are zero by design; False: every weight is positive on ordinary inputs.
-        top_k: exactly so many weights of each row are non-zero.
-        k_option: the factory's option that sets ``top_k``; ``"top_k"`` and ``"k"`` are found without declaring.
-        sums_to_one: False for a router that may also answer with an all-zero row (abstain).
-        per_token: one routing per visual token rather than per item.
-        stochastic: two training passes differ. In evaluation no router may be.
-        needs_languages: cannot work without declared languages.
-        needs_token_ids: cannot work without token ids.
-        uses_text: True: another prompt changes the routing; False: it must not (a control).
-        independent_items: False when items compete across the batch (balanced assignment).
-        independent_in_training: the same for training; None as ``independent_items``.
-        casts: the module itself may be cast to half precision and still computes in float32.
-        untrained: names of parameters that no gradient need reach.
-        supports_compile: ``torch.compile`` gives the same answer.
+        options: Keyword arguments of the factory (default none).
+        width: Hidden size D to test at.
+        num_experts: Number of experts E to test at.
+        sparse: True where some weights are zero by design; False where every weight is positive on ordinary inputs.
+        top_k: Number of weights of each row that are not zero.
+        k_option: Name of the factory's option that sets ``top_k``; ``"top_k"`` and ``"k"`` are found without declaring.
+        sums_to_one: False for a router that may also answer with a row of zeros (abstain).
+        per_token: Whether there is one routing for each visual token rather than for each item.
+        stochastic: Whether two training passes differ. In evaluation no router's may.
+        needs_languages: Whether the router cannot work without declared languages.
+        needs_token_ids: Whether the router cannot work without token ids.
+        uses_text: True where another prompt changes the routing; False where it must not (a control).
+        independent_items: False where items compete across the batch (balanced assignment).
+        independent_in_training: The same for training; None (default) as ``independent_items``.
+        casts: Whether the module itself may be cast to half precision and still computes in float32.
+        untrained: Names of parameters that no gradient need reach.
+        supports_compile: Whether ``torch.compile`` gives the same answer.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -59,23 +59,23 @@ class RouterTraits:
 
 @dataclass(frozen=True)
 class ExpertTraits:
-    """Declared traits of an expert bank.
+    """What an expert bank declares of itself. None, where it is the default, means that the checks find it out.
 
     Args:
-        options: keyword arguments for the factory.
-        width: D to test at.
-        hidden_size: F to test at.
-        num_experts: E to test at.
-        identity_at_start: a new bank gives exactly zero, so that attaching changes nothing.
-        linear_in_weights: the answer is the weighted sum of what each expert alone would answer. False for banks that
-            merge parameters rather than outputs.
-        sparse: honours ``Routing.active``: experts that are not active are left out.
-        per_token: accepts one routing per visual token.
-        pointwise: a token's answer does not depend on the other tokens of its item.
-        needs_context: cannot work without ``Routing.context``.
-        casts: the module itself may be cast to half precision.
-        untrained: names of parameters that no gradient need reach.
-        supports_compile: ``torch.compile`` gives the same answer.
+        options: Keyword arguments of the factory (default none).
+        width: Hidden size D to test at.
+        hidden_size: Hidden width F of one expert to test at.
+        num_experts: Number of experts E to test at.
+        identity_at_start: Whether a new bank gives exactly zero, so that attaching changes nothing.
+        linear_in_weights: Whether the answer is the weighted sum of what each expert alone would answer. False for
+            banks that merge parameters rather than outputs.
+        sparse: Whether experts that are not in ``Routing.active`` are left out.
+        per_token: Whether one routing for each visual token is accepted.
+        pointwise: Whether a token's answer does not depend on the other tokens of its item.
+        needs_context: Whether the bank cannot work without ``Routing.context``.
+        casts: Whether the module itself may be cast to half precision.
+        untrained: Names of parameters that no gradient need reach.
+        supports_compile: Whether ``torch.compile`` gives the same answer.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The name under which the settings of a run were imported before they were parted; kept for what was written then."""
+"""A name from before the settings of data had a file of their own; kept for code written then."""
 
 from __future__ import annotations
 

@@ -33,24 +33,35 @@ FREE = (
 
 
 def config_to_dict(config: TrainingConfig) -> dict[str, Any]:
-    """The whole configuration as data that JSON can hold."""
+    """Write a whole configuration as data that JSON can hold.
+
+    Args:
+        config: Configuration of the run.
+    """
     plain: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     return plain
 
 
 def config_hash(config: TrainingConfig) -> str:
-    """Hexadecimal SHA-256 of everything that decides the weights.
+    """Name everything that decides a run's weights by one hexadecimal SHA-256.
 
     Steps, epochs, ``out``, logging, checkpoints, engine, device, pieces and the number of data workers do not count
     (the arithmetic, ``engine.compute``, does); an adapter setting left out counts as its default written down.
+
+    Args:
+        config: Configuration of the run.
     """
     return json_digest(dict(_deciding(config_to_dict(config))))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Key paths at which two configurations (of :func:`config_to_dict`) decide the weights differently.
+    """List the key paths at which two configurations decide the weights differently.
 
     Empty exactly where their :func:`config_hash` is equal.
+
+    Args:
+        old: Configuration, as :func:`config_to_dict` writes it.
+        new: Other configuration, likewise.
     """
     before, after = dict(_deciding(old)), dict(_deciding(new))
     return [key for key in {**before, **after} if before.get(key) != after.get(key)]

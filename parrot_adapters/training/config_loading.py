@@ -33,16 +33,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConf
     """Read and check a training configuration.
 
     Args:
-        path: of a YAML file.
+        path: Path of a YAML file.
         overrides: ``key.path=value``; values are YAML, items of lists are numbers: ``data.sources.0.weight=2``.
 
     Returns:
         the configuration, with paths made absolute (names on the Hub stay) and everything under ``train`` decided.
 
     Raises:
-        ConfigError: the file is not a mapping in YAML, or settings are unknown, of the wrong type or impossible. The
+        ConfigError: The file is not a mapping in YAML, or settings are unknown, of the wrong type or impossible. The
             message has them all, by key path.
-        MissingDependencyError: pydantic is not installed.
+        MissingDependencyError: Pydantic is not installed.
     """
     path = Path(path).expanduser()
     values = _anchored(read_yaml(path), path.parent)

@@ -6,7 +6,7 @@ The library decides little here. What it does decide:
   whose parameters are gathered in every forward pass: a process whose micro-batch holds no picture takes part in the
   same collective operations as the others, and nobody waits for ever.
   Two more differences between prompts with and without pictures are levelled: the input embeddings, which accelerate
-  makes a unit too, are read twice with a picture (the text steers the adapter) and once without, so they stay gathered
+  makes a unit too, are read twice with a picture (the adapter reads the text) and once without, so they stay gathered
   from their first use in a step; and gradients pass through a frozen language model only on their way to a picture, so
   there they are made to pass always.
 * DDP does not look for unused parameters; the objective gives every one a gradient (``adapter/added_losses.py``).

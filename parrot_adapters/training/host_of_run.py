@@ -12,11 +12,14 @@ __all__ = ["load_training_host"]
 def load_training_host(config: TrainingConfig) -> tuple[Any, Any]:
     """Load a run's host and its processor, to where the engine wants them.
 
+    Args:
+        config: Configuration of the run.
+
     Returns:
         the model, in eval mode, and the processor.
 
     Raises:
-        ConfigError: one of them cannot be loaded, weights are missing, or a setting is unknown.
+        ConfigError: One of them cannot be loaded, weights are missing, or a setting is unknown.
     """
     from parrot_adapters.hosts.load_host import load_host
     from parrot_adapters.training.engines import host_device

@@ -171,7 +171,6 @@ def _refusal(model: Any, **lines: Any) -> ConfigError:
             "data.packing: this host does not keep packed samples apart.",
             given=f"model_type {model.config.model_type!r}, attention {model.config._attn_implementation!r}",
             **lines,
-            to_do="data.packing=false; data.group_by_length=true saves padding at every host "
-            "(recipes/train/DATA.md, 'Packing', says which hosts pack)",
+            to_do="data.packing=false; data.group_by_length=true saves padding at every host",
         )
     )

@@ -28,7 +28,7 @@ def assign_roles(handle: Attachment) -> dict[str, Role]:
     """The role of every parameter of an attached host.
 
     Args:
-        handle: the adapter, with or without a module.
+        handle: Handle of the adapter, with or without a module.
 
     Returns:
         by parameter name, in the host's order; a tensor under two names (tied embeddings) has the first.
@@ -68,11 +68,11 @@ def set_trainable(handle: Attachment, config: TrainingConfig) -> None:
     """Make exactly what a run trains trainable.
 
     Args:
-        handle: the adapter.
-        config: the run; what ``train`` leaves open is as its recipe says.
+        handle: Handle of the adapter.
+        config: Configuration of the run; what its ``train`` leaves open is as its recipe says.
 
     Raises:
-        ConfigError: it trains a role of which this host has no parameter.
+        ConfigError: It trains a role of which this host has no parameter.
         HostError: LoRA weights outside the language model.
     """
     trained = trained_roles(with_recipe_defaults(config).train)
@@ -96,8 +96,8 @@ def parameter_groups(handle: Attachment, config: TrainingConfig) -> list[dict[st
     Matrices decay. Vectors (norms, biases), biases of stacked experts, embeddings and the router's weights do not.
 
     Args:
-        handle: the adapter, after :func:`set_trainable`.
-        config: the run.
+        handle: Handle of the adapter, after :func:`set_trainable`.
+        config: Configuration of the run.
 
     Returns:
         ``params``, ``lr``, ``weight_decay`` and ``role`` of each group; groups without parameters are left out.

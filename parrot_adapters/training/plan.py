@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 SAMPLED = 256  # samples whose tokens are counted
-REDUCE_BUCKET = 200_000_000  # elements, as recipes/train/zero2.json and zero3.json say
+REDUCE_BUCKET = 200_000_000  # elements, as the shipped ZeRO presets (zero2.json, zero3.json) say
 LIVE_PARAMETERS = 1_000_000_000  # elements, likewise
 
 

@@ -15,7 +15,7 @@ def missing_paths(config: TrainingConfig) -> dict[str, str]:
     """Paths that do not exist, by the key that names them. A name that is no path may be one of the Hub's.
 
     Args:
-        config: of a run, as loaded: its paths are absolute.
+        config: Configuration of a run, as loaded: its paths are absolute.
     """
     named = {"host.path": config.host.path, "start_from": config.start_from and os.path.abspath(config.start_from)}
     for number, source in enumerate(config.data.sources):

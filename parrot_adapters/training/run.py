@@ -46,13 +46,13 @@ class TrainingResult:
     """What became of a run.
 
     Attributes:
-        steps: optimizer steps done, over all calls.
-        first: the step this call began at; equal to ``steps`` if there was nothing left to do.
-        signal: the signal that ended it early, or 0.
-        loss: last one logged; None if nothing was.
-        seconds: of this call.
-        adapter: where the adapter is, if the run is done.
-        host: where the host is, if the run is done and trained it.
+        steps: Number of optimizer steps done, over all calls.
+        first: Step that this call began at; equal to ``steps`` where nothing was left to do.
+        signal: Number of the signal that ended the run early, or 0.
+        loss: Loss that was logged last; None where none was.
+        seconds: Seconds that this call took.
+        adapter: Directory of the adapter, once the run is done.
+        host: Directory of the host, once the run is done and trained it.
     """
 
     steps: int
@@ -85,20 +85,20 @@ def train(
     undone.
 
     Args:
-        handle: the adapter, with what trains made trainable (:func:`parrot_adapters.training.set_trainable`).
-        processor: the host's.
-        config: the run.
-        data: what is learned from; see :func:`parrot_adapters.data.open_data`.
-        collator: samples -> the host's arguments, one sample a row; None for :class:`parrot_adapters.data.Collator`.
-            Under ``data.packing`` its batches are packed.
+        handle: Handle of the adapter, with what trains made trainable (:func:`parrot_adapters.training.set_trainable`).
+        processor: Processor of the host.
+        config: Configuration of the run.
+        data: Data that is learned from; see :func:`parrot_adapters.data.open_data`.
+        collator: Function that turns samples into the host's arguments, one sample a row; None (default) for
+            :class:`parrot_adapters.data.Collator`. Under ``data.packing`` its batches are packed.
         deepspeed: DeepSpeed's configuration for ``zero2`` and ``zero3``.
-        fresh: start over, whatever the directory holds.
+        fresh: Whether to start over, whatever the directory holds (default: no).
 
     Raises:
-        ConfigError: another configuration began what is in ``config.out``, the engine cannot run here, or the host
+        ConfigError: Another configuration began what is in ``config.out``, the engine cannot run here, or the host
             does not keep packed samples apart.
-        TrainingError: the run diverged, a device ran out of memory, or a disk is full. The last checkpoint is intact.
-        DataError: a sample is bad and none may be skipped.
+        TrainingError: The run diverged, a device ran out of memory, or a disk is full. The last checkpoint is intact.
+        DataError: A sample is bad and none may be skipped.
     """
     started = time.monotonic()
     config = with_recipe_defaults(config)
@@ -116,13 +116,13 @@ def prepare_run(config: TrainingConfig, *, fresh: bool = False) -> RunDirectory:
     meet here.
 
     Args:
-        config: the run.
-        fresh: start over, whatever the directory holds.
+        config: Configuration of the run.
+        fresh: Whether to start over, whatever the directory holds (default: no).
 
     Raises:
-        ConfigError: another configuration began what is in ``config.out``, somebody's own ``config.yaml`` is there, or
+        ConfigError: Another configuration began what is in ``config.out``, somebody's own ``config.yaml`` is there, or
             the engine cannot run here.
-        TrainingError: another process trains there, or it cannot be written.
+        TrainingError: Another process trains there, or it cannot be written.
     """
     from parrot_adapters.training.engines import join_processes, number_of_processes, require_engine
 
@@ -389,7 +389,7 @@ def _memory_errors(config: TrainingConfig) -> Iterator[None]:
             explain(
                 "the device ran out of memory.",
                 torch_says=str(error).splitlines()[0],
-                to_do=f"{smaller}engine.gradient_checkpointing=true, or recipes/WHAT_IF.md, 'Out of memory'; "
-                "the run goes on with it from its last checkpoint",
+                to_do=f"{smaller}engine.gradient_checkpointing=true; the run goes on with it from its last "
+                "checkpoint. parrot plan says what the memory is for, train.language_model=lora takes less",
             )
         ) from error

@@ -302,7 +302,8 @@ class ParrotTrainer(Trainer):
                 f"training diverged at step {step}: {wrong}.",
                 samples=str(self.directory.bad_batch),
                 last_checkpoint=self._last_checkpoint(),
-                to_do="recipes/WHAT_IF.md, 'Not a number' and 'The loss explodes'",
+                to_do="look at the samples; a smaller optim.learning_rate (with --fresh: that is another run); where "
+                "the loss is nan, engine.compute=float32 with host.dtype=float32 tells whether it is the precision",
             )
         )
 

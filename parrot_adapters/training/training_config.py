@@ -156,24 +156,29 @@ class LogSettings:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A whole run.
+    """Configuration of a whole run.
 
     Attributes:
         recipe: ``"stage1"`` aligns the projector, no adapter attached; ``"stage2"`` trains projector, adapter and
             language model; ``"retrofit"`` adds an adapter to a host that its authors aligned.
-        out: the run's directory, relative to the working directory. Repeating the command resumes what is there.
-        host: what is trained on.
-        data: what it learns from.
-        adapter: fields of :class:`parrot_adapters.AdapterConfig`; None (stage 1) for none.
-        start_from: adapter directory of an earlier run, of which projector, module and LoRA, as far as it has them, are
-            taken over; relative to the working directory, as ``out`` is.
-        seed: of weights, order and sampling.
-        epochs: passes over the mixture.
-        steps: optimizer steps instead of epochs.
-        train: what trains.
-        lora: arguments of ``peft.LoraConfig``.
-        losses: factors of auxiliary losses by name, for example ``{"load-balancing": 0.01}``.
-        loss_options: arguments of a loss's factory, by name.
+        out: Directory of the run, relative to the working directory. Repeating the command resumes what is there.
+        host: Host that is trained on.
+        data: Data that is learned from.
+        adapter: Fields of :class:`parrot_adapters.AdapterConfig`; None (stage 1, default) for none.
+        start_from: Directory of an adapter of an earlier run, whose projector, module and LoRA, as far as it has them,
+            are taken over; relative to the working directory, as ``out`` is. None (default) for none.
+        seed: Seed of weights, order and sampling (default 0).
+        epochs: Number of passes over the mixture (default 1).
+        steps: Number of optimizer steps, instead of epochs; None (default) for epochs.
+        train: What trains.
+        lora: Arguments of ``peft.LoraConfig`` (default none).
+        losses: Factors of auxiliary losses by name, for example ``{"load-balancing": 0.01}`` (default none).
+        loss_options: Arguments of a loss's factory by the loss's name (default none).
+        batch: Sizes of a step and of a micro-batch.
+        optim: Settings of optimizer and schedule.
+        engine: What the run is computed on and how memory is saved.
+        checkpoint: How often checkpoints are written, and how many are kept.
+        log: What is logged and shown.
     """
 
     recipe: Literal["stage1", "stage2", "retrofit"]

@@ -7,7 +7,6 @@ order of the packages' files or on the other concepts.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -16,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+
+from parrot_adapters.digests import text_digest
 
 from .errors import require
 from .languages import CODES
@@ -90,7 +91,7 @@ class Concept:
 
 def stable_fraction(key: str) -> float:
     """A number in [0, 1) that is the same on every machine, in every process and every Python."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
+    return int(text_digest(key)[:16], 16) / 2**64
 
 
 @cache

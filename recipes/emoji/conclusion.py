@@ -83,7 +83,7 @@ def _mixture_or_guidance(mixture: ArmResult, single: ArmResult, none: ArmResult 
             ": the gain comes from reading the question, not from mixing" if helped else ""
         )
     return (
-        f"The mixture, against a single expert of the same size whose gate hears the question: "
+        f"The mixture, against a single expert of the same size whose gate reads the question: "
         f"choice {_change(choice)}; {verdict}."
     )
 

@@ -11,6 +11,8 @@ from parrot_recipes.emoji.errors import require
 from parrot_recipes.emoji.figures import COLOURS, INK, STYLE
 from parrot_recipes.emoji.languages import CODES, OTHERS
 
+from .registration_2 import COST
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -23,8 +25,8 @@ PLAIN, GUIDED, BETTER, WORSE = COLOURS[0], COLOURS[4], COLOURS[3], COLOURS[6]
 def draw_figures(described: Mapping[str, Any]) -> dict[str, bytes]:
     """PNG files by name; those of a regime end in its name.
 
-    ``gains``, ``languages``, ``routing`` and ``two-by-two`` for each regime that has what they show; ``regimes`` where
-    there are several.
+    ``gains``, ``languages``, ``routing``, ``two-by-two`` and ``frontier`` for each regime that has what they show;
+    ``regimes`` where there are several.
     """
     require("matplotlib", "the report's figures")
     import matplotlib
@@ -44,6 +46,8 @@ def draw_figures(described: Mapping[str, Any]) -> dict[str, bytes]:
                 figures[f"two-by-two-{regime}"] = _two_by_two(new(8.6, 3.1), found)
             if any(arm["looked"]["routing"] for arm in arms.values()):
                 figures[f"routing-{regime}"] = _routing(new(8.6, 2.3), arms)
+            if "remedies" in found:
+                figures[f"frontier-{regime}"] = _frontier(new(8.6, 4.2), found["remedies"]["arms"])
         if len(described["regimes"]) > 1:
             figures["regimes"] = _regimes(new(8.6, 3.2), described["regimes"])
         return {name: _png(figure) for name, figure in figures.items()}
@@ -68,6 +72,25 @@ def _gains(figure: Figure, arms: Mapping[str, Any]) -> Figure:
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("points of choice accuracy over no adapter, mean of zh pt ar tr ru")
+    return figure
+
+
+def _frontier(figure: Figure, arms: Mapping[str, Any]) -> Figure:
+    """What an arm gains against what it costs: up is better, and left is."""
+    axes = figure.subplots()
+    for arm in arms.values():
+        gain = arm.get("gain", {"value": 0, "low": 0, "high": 0})
+        cost, colour = 100 * max(arm["drift"].values()), WORSE if arm["costs"] else BETTER
+        low, value, high = (100 * gain[name] for name in ("low", "value", "high"))
+        axes.plot([cost, cost], [low, high], color=colour, linewidth=3, alpha=0.35)
+        axes.plot(cost, value, "o", color=colour, markersize=5)
+        axes.annotate(arm["title"], (cost, value), (5, 3), textcoords="offset points", fontsize=7.5)
+    axes.axvline(100 * COST, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xscale("symlog", linthresh=100 * COST)
+    axes.margins(x=0.25)
+    axes.set_xlabel("rise of text-only perplexity, worst of six languages, % (dashed: what counts as costing)")
+    axes.set_ylabel("points over no adapter, five others")
     return figure
 
 

@@ -43,6 +43,9 @@ def configs(draw) -> pa.AdapterConfig:
         host_options=draw(OPTIONS),
         detector=draw(st.none() | NAMES),
         seed=draw(st.integers(0, 2**63 - 1)),
+        layer_rank=draw(st.integers(1, 64)),
+        layer_modules=draw(st.lists(st.sampled_from(["q_proj", "o_proj", "mlp.fc1"]), min_size=1, max_size=3)),
+        layers=draw(st.just("all") | st.lists(st.integers(0, 40), min_size=1, max_size=4)),
     )
 
 
@@ -95,6 +98,15 @@ def test_the_defaults_are_the_contract():
         "detector": None,
         "seed": 0,
     }
+
+
+def test_settings_of_layers_are_written_where_they_are_set():
+    """Earlier releases read what they can run."""
+    assert "layers" not in pa.AdapterConfig().to_dict()
+    for set_one in ({"placement": "both"}, {"layer_rank": 4}, {"layers": [0]}, {"layer_modules": ["q_proj"]}):
+        config = pa.AdapterConfig(**set_one)
+        assert config.to_dict()["placement"] == config.placement
+        assert pa.AdapterConfig.from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(pa.AdapterConfig)])

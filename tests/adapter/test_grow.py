@@ -196,7 +196,7 @@ def test_a_plugin_router_that_knows_nothing_of_growing_grows():
 
 @router_checks(RouterTraits(uses_text=True, casts=True))
 @pytest.mark.parametrize("router", ["text-guided", "top-k", "per-token"])
-def test_a_grown_router_keeps_every_promise(check, router):
+def test_a_grown_router_passes_every_check(check, router):
     check(lambda width, num_experts: grown_router(width, num_experts, router=router, families=[0, 1, 2, 1]))
 
 

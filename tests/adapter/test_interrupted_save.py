@@ -13,7 +13,7 @@ import torch
 
 import parrot_adapters as pa
 from parrot_adapters.adapter import adapter_files
-from parrot_adapters.adapter.stored import read_adapter
+from parrot_adapters.adapter.read_adapter_files import read_adapter
 
 
 class Killed(BaseException):

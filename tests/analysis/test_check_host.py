@@ -1,4 +1,4 @@
-"""``parrot check host:DIR``: whole hosts pass, and a host that breaks each promise is told which."""
+"""``parrot check host:DIR``: whole hosts pass, and a host on which a check fails is told which."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import torch
 from miniatures import FAMILIES, PROMPTS
 from safetensors.torch import save_file
 
-from parrot_adapters.analysis.host_checks import host_promises
+from parrot_adapters.analysis.host_checks import run_host_checks
 from parrot_adapters.cli import main
 from parrot_adapters.testing import save_small_host
 
 
 def broken(host, family="llava"):
-    return [promise.name for promise in host_promises(host, FAMILIES[family].batch(PROMPTS)) if promise.error]
+    return [outcome.name for outcome in run_host_checks(host, FAMILIES[family].batch(PROMPTS)) if outcome.error]
 
 
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
-def test_sound_hosts_keep_every_promise_and_are_left_as_they_were(family):
+def test_sound_hosts_pass_every_check_and_are_left_as_they_were(family):
     host, batch = FAMILIES[family].build(), FAMILIES[family].batch(PROMPTS)
     names, state = list(host.state_dict()), [p.clone() for p in host.parameters()]
-    found = list(host_promises(host, batch))
-    assert [promise.error for promise in found] == [None] * 5
+    found = list(run_host_checks(host, batch))
+    assert [outcome.error for outcome in found] == [None] * 5
     assert list(host.state_dict()) == names
     assert all(map(torch.equal, state, host.parameters()))
 
@@ -45,8 +45,10 @@ def test_a_host_that_never_answers_twice_alike():
 
 
 def test_a_model_without_vision_cannot_carry_an_adapter():
-    found = list(host_promises(FAMILIES["llava"].build().model.language_model, {"input_ids": torch.ones(1, 3).long()}))
-    assert [promise.name for promise in found] == ["attaches"]
+    found = list(
+        run_host_checks(FAMILIES["llava"].build().model.language_model, {"input_ids": torch.ones(1, 3).long()})
+    )
+    assert [outcome.name for outcome in found] == ["attaches"]
     assert "no vision" in found[0].error
 
 
@@ -55,7 +57,7 @@ def test_the_command(tmp_path, capsys):
     host.save_pretrained(tmp_path / "host")
     save_file(FAMILIES["llava"].batch(PROMPTS), inputs)
     assert main(["check", f"host:{tmp_path / 'host'}", "--inputs", str(inputs)]) == 0
-    assert capsys.readouterr().out.count("kept") == 5
+    assert capsys.readouterr().out.count("passed") == 5
     assert main(["check", f"host:{tmp_path / 'host'}"]) == 2
     assert "--inputs FILE.safetensors" in capsys.readouterr().err
     assert main(["check", f"host:{tmp_path / 'host'}", "--inputs", str(tmp_path / "none")]) == 2

@@ -188,7 +188,7 @@ def test_variants_are_scored_against_the_same_samples(handle):
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"])
 def test_long_options_are_scored_as_short_ones_are(family):
     """A batch with a row per option, and a pass per option where pictures cannot be repeated, agree with reading all of
-    them off one pass; nor does an option steer."""
+    them off one pass; nor is an option routing text."""
     handle = awake(pa.attach(FAMILIES[family].build(), ADAPTER))
     given = FAMILIES[family].batch([[BOS, Image(0), *WORDS["tr"]]])
     logs = handle.model(**given).logits[0, -1].log_softmax(-1)

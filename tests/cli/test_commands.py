@@ -121,7 +121,7 @@ def test_check_passes_the_built_ins(component, capsys):
     assert main(["check", component, "--examples", "2"]) == 0
     shown = capsys.readouterr().out
     assert "alone_equals_batch" in shown
-    assert "BROKEN" not in shown
+    assert "FAILED" not in shown
 
 
 class Sums(nn.Module):
@@ -148,8 +148,8 @@ def test_check_fails_with_the_smallest_batch(capsys):
     finally:
         plugins.manager.unregister(name)
     shown = capsys.readouterr().out
-    assert "BROKEN" in shown
-    assert "weights_sum_to_one: promised: Weights are finite" in shown
+    assert "FAILED" in shown
+    assert "weights_sum_to_one: required: Weights are finite" in shown
     assert "smallest batch found: items of [1] tokens, rows [0], text_mask 1," in shown
 
 

@@ -176,7 +176,7 @@ def test_a_detector_hears_what_is_not_declared(
 ) -> None:
     import parrot_adapters as pa
 
-    class Heard:
+    class Detecting:
         def __init__(self, tokenizer: Any) -> None:
             self.tokenizer = tokenizer
 
@@ -187,7 +187,7 @@ def test_a_detector_hears_what_is_not_declared(
     class Plugin:
         @pa.hookimpl
         def register_detectors(self, register: Any) -> None:
-            register("bu", Heard)
+            register("bu", Detecting)
 
     name = pa.plugins.register(Plugin(), "bu-plugin")
     request.addfinalizer(lambda: pa.plugins.manager.unregister(name))

@@ -1,4 +1,4 @@
-"""The layer against DESIGN's formulas written out sample by sample, and what it promises beyond one module."""
+"""The layer against DESIGN's formulas written out sample by sample, and what it guarantees beyond one module."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def rms(vector):
 
 
 def reference_context(visual, words, normalize):
-    """c = softmax(s H^T / sqrt(D)) H for one image with visual tokens (T, D) and the words (S, D) that may steer."""
+    """c = softmax(s H^T / sqrt(D)) H for one image with visual tokens (T, D) and the routing text (S, D)."""
     summary = visual.mean(0) if len(visual) else torch.zeros(D)
     if normalize == "rms":
         summary, words = rms(summary), [rms(word) for word in words]

@@ -200,7 +200,7 @@ def test_without_a_template_prompts_are_the_evaluations() -> None:
     made = llava()
     made.chat_template = None
     host = EvaluationHost.__new__(EvaluationHost)
-    host.processor = made
+    host.processor, host._signs = made, ()
     dialogue = Dialogue("m", "f", None, (ASKED, Turn("assistant", ("yes",))))
     from parrot_adapters.data.chat_text import ChatText
 

@@ -137,7 +137,7 @@ def test_training_routes_as_inference_does(name: str, dialogue: Dialogue, other:
 @pytest.mark.parametrize("name", HOSTS)
 @settings(deadline=None, max_examples=10)
 @given(dialogue=asked, other=asked)
-def test_earlier_answers_do_not_steer_later_ones(name: str, dialogue: Dialogue, other: Dialogue) -> None:
+def test_earlier_answers_do_not_change_later_ones(name: str, dialogue: Dialogue, other: Dialogue) -> None:
     """A conversation that goes on: no label says where the first question ends, only the chat template's header."""
     handle, collator = attached(name)
     told = continued(dialogue, other)

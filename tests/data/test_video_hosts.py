@@ -336,7 +336,7 @@ def test_videos_are_routed_by_the_question_in_training_as_at_inference(
 
     asked = Turn("user", (video(folder, "rise.mp4"), "Какая сейчас погода?"))
     other, _ = routed(collator([Dialogue("o", "f", None, (asked, *shown.turns[1:]))]))
-    assert not torch.allclose(other, expected, rtol=1e-3), "the question steers"
+    assert not torch.allclose(other, expected, rtol=1e-3), "the router reads the question"
     with handle.disabled():
         _, bare = routed_without(handle, collator([shown]))
     assert not torch.allclose(bare, logits, rtol=1e-3), "and the video's tokens are changed"

@@ -76,8 +76,8 @@ def test_languages_that_share_a_script_are_named() -> None:
     )
     assert (found["pt"].rate, found["ar"].rate, found["ar"].shared_script) == (1.0, 0.0, ())
     assert "xx" not in found
-    heard = language_fidelity(replies, detector=lambda text: "en", name="ears")
-    assert (heard["pt"].rate, heard["pt"].by, heard["en"].rate) == (0.0, "ears", 1.0)
+    found = language_fidelity(replies, detector=lambda text: "en", name="ears")
+    assert (found["pt"].rate, found["pt"].by, found["en"].rate) == (0.0, "ears", 1.0)
     unsure = language_fidelity(replies, detector=lambda text: None)["pt"]
     assert (unsure.rate, unsure.abstained) == (None, 1)
 
@@ -87,7 +87,7 @@ def test_thoughts_are_no_part_of_a_reply() -> None:
 
 
 class Ears:
-    """Hears the language in the first word; deaf ones show that a detector's fault is named."""
+    """Finds the language in the first word; deaf ones show that a detector's fault is named."""
 
     @staticmethod
     @pa.hookimpl

@@ -16,7 +16,7 @@ from parrot_adapters.evaluation import (
     score_predictions,
     score_subset,
 )
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.scores.result import Means
 
 MMMB, MMBENCH = BENCHMARKS["mmmb"], BENCHMARKS["mmbench"]

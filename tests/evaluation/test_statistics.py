@@ -13,21 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parrot_adapters.evaluation.statistics import (
+from parrot_adapters.evaluation import (
     Flips,
-    Interval,
     McNemar,
-    clustered_difference,
-    clustered_interval,
     erosion,
     flips,
-    holm,
-    macro_interval,
     mcnemar,
     paired_permutation,
     position_bias,
 )
-from parrot_adapters.statistics import crossed_interval, seed_interval, sign_flip_probability
+from parrot_adapters.statistics import (
+    Interval,
+    clustered_difference,
+    clustered_interval,
+    crossed_interval,
+    holm,
+    macro_interval,
+    seed_interval,
+    sign_flip_probability,
+)
 
 HITS = st.lists(st.booleans(), min_size=1, max_size=10)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from parrot_adapters.evaluation.benchmark.cell_values import NOT_A_VALUE
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.tsv import Table, column_values, read_tsv
 
 NONE = None

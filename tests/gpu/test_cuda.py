@@ -1,4 +1,4 @@
-"""The promises of the seam, on a GPU. Skipped where there is none; nothing else in the suite needs one."""
+"""What the seam holds to, on a GPU. Skipped where there is none; nothing else in the suite needs one."""
 
 from __future__ import annotations
 

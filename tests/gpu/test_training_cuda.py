@@ -1,4 +1,4 @@
-"""`parrot train` on a GPU: the promises that a CPU run keeps. Skipped where there is none.
+"""`parrot train` on a GPU: what a CPU run holds to. Skipped where there is none.
 
 PARROT_TEST_DEVICE=cpu pytest -m gpu tests/gpu/test_training_cuda.py    # tries the tests themselves, without a GPU
 """

@@ -55,7 +55,7 @@ def test_each_image_reads_its_own_rows_text(attached, inputs, family, routed) ->
     assert (changed.logits[2] - record.logits[2]).abs().max() > 1e-4
 
 
-def test_only_words_steer(host, inputs) -> None:
+def test_only_words_are_routing_text(host, inputs) -> None:
     """No padding, placeholder, BOS or image frame: config and tokenizer together know them all."""
     seen: list[Any] = []
     handle = pa.attach(host, ADAPTER, processor=tokenizer())

@@ -40,7 +40,7 @@ def chatting(host) -> pa.Attachment:
     return awake(pa.attach(host, ADAPTER, processor=tokenizer()))
 
 
-def steering(handle: pa.Attachment, inputs: dict[str, Any]) -> list[list[int]]:
+def routing_text(handle: pa.Attachment, inputs: dict[str, Any]) -> list[list[int]]:
     """Ids of the text the router is shown, row by row."""
     seen: list[Any] = []
     hook = handle.module.router.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
@@ -61,7 +61,7 @@ def test_the_template_was_read(chatting) -> None:
 
 
 @pytest.mark.parametrize("system", [[], SYSTEM_TURN], ids=["plain", "system prompt"])
-def test_only_the_first_question_steers(chatting, family: Family, system: list[int]) -> None:
+def test_only_the_first_question_is_routing_text(chatting, family: Family, system: list[int]) -> None:
     start = [BOS, *system, *QUESTION]
     inputs = family.batch(
         [
@@ -70,7 +70,7 @@ def test_only_the_first_question_steers(chatting, family: Family, system: list[i
             [*start, *turn(ASSISTANT, 52), *turn(USER, 60, 61, 62), *HEADER],
         ]
     )
-    assert steering(chatting, inputs) == [[20, 21, 22]] * 3
+    assert routing_text(chatting, inputs) == [[20, 21, 22]] * 3
 
 
 def test_training_and_inference_route_alike(chatting, family: Family, routed) -> None:
@@ -92,25 +92,25 @@ def test_embeddings_are_scoped_like_ids(chatting, family: Family, routed) -> Non
 
 def test_an_image_in_a_later_turn_still_reads_the_first_question(chatting, family: Family) -> None:
     inputs = family.batch([[BOS, *turn(USER, 20), *turn(ASSISTANT, 50), TURN, USER, Image(0), 60, END_TURN, *HEADER]])
-    assert steering(chatting, inputs) == [[20]]
+    assert routing_text(chatting, inputs) == [[20]]
 
 
 def test_without_a_template_the_first_label_ends_the_prompt(attached, family: Family) -> None:
     prompt = [BOS, 20, Image(0), 21]
     inputs = family.batch([[*prompt, 50, 51], [*prompt, 52]])
     labels = torch.where(inputs["input_ids"] >= 50, inputs["input_ids"], -100)
-    assert words(steering(attached, inputs | {"labels": labels})) == [[20, 21]] * 2
+    assert words(routing_text(attached, inputs | {"labels": labels})) == [[20, 21]] * 2
 
 
 def test_labels_of_one_call_do_not_linger(attached, family: Family) -> None:
     inputs = family.batch([[BOS, 20, Image(0), 21, 50]])
     labels = torch.where(inputs["input_ids"] == 21, 21, -100)
-    assert words(steering(attached, inputs | {"labels": labels})) == [[20]]
-    assert words(steering(attached, inputs)) == [[20, 21, 50]]
+    assert words(routing_text(attached, inputs | {"labels": labels})) == [[20]]
+    assert words(routing_text(attached, inputs)) == [[20, 21, 50]]
     # A batch without images passes the adapter by; its labels must not wait for the next one of the same length.
     without_images = family.batch([[BOS, 30, 31]], min_length=inputs["input_ids"].shape[1])
     attached.model(**without_images, labels=without_images["input_ids"])
-    assert words(steering(attached, inputs)) == [[20, 21, 50]]
+    assert words(routing_text(attached, inputs)) == [[20, 21, 50]]
     attached.model(**without_images, labels=without_images["input_ids"])
     seen: list[Any] = []
     attached.module.router.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
@@ -122,5 +122,5 @@ def test_reference_scope_reads_all_that_is_not_a_label(host, family: Family) -> 
     handle = awake(pa.attach(host, ADAPTER | {"text_scope": "reference"}))
     inputs = family.batch([[20, Image(0), 21, 50, 60]])
     labels = torch.where(inputs["input_ids"] == 50, 50, -100)
-    assert words(steering(handle, inputs | {"labels": labels})) == [[20, 21, 60]]
-    assert words(steering(handle, inputs)) == [[20, 21, 50, 60]]
+    assert words(routing_text(handle, inputs | {"labels": labels})) == [[20, 21, 60]]
+    assert words(routing_text(handle, inputs)) == [[20, 21, 50, 60]]

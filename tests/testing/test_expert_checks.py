@@ -226,7 +226,7 @@ BROKEN = [
     ("half_precision", Float32Only, None, set()),
     ("gradients_reach", Frozen, None, {"inactive_experts"}),
     ("trains_the_router", DeafRouter, None, set()),
-    ("context_steers", IgnoresContext, None, set()),
+    ("reads_context", IgnoresContext, None, set()),
     ("checkpointing", TrainsItself, None, {"deepcopy"}),
     ("state_dict_round_trip", Unsaved, None, set()),
     ("deepcopy", GraphStashed, None, set()),
@@ -274,7 +274,7 @@ def test_every_check_has_a_broken_bank():
 @expert_checks()
 @pytest.mark.usefixtures("device_elsewhere")
 @pytest.mark.parametrize("bank", [core.SwiGLUExperts, core.MLPExperts, core.ConditionedSwiGLUExperts])
-def test_built_in_banks_keep_every_promise(check, bank):
+def test_built_in_banks_pass_every_check(check, bank):
     check(bank)
 
 
@@ -283,6 +283,6 @@ def test_built_in_bank_agrees_when_compiled():
     replace(compiled, traits=ExpertTraits(supports_compile=True))(core.SwiGLUExperts)
 
 
-def test_message_names_the_promise():
-    with pytest.raises(AssertionError, match=r"^identity_at_start: promised: A new bank answers exactly zero"):
+def test_message_names_the_check():
+    with pytest.raises(AssertionError, match=r"^identity_at_start: required: A new bank answers exactly zero"):
         check_expert(NotIdentity)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.tiers import late_unless
 from torch import nn
 
 from parrot_adapters import core
@@ -58,13 +59,13 @@ def test_every_check_has_a_broken_router():
 
 @router_checks(RouterTraits(sparse=False, uses_text=True))
 @pytest.mark.usefixtures("device_elsewhere")
-def test_a_healthy_router_keeps_every_promise(check):
+def test_a_healthy_router_passes_every_check(check):
     check(Good)
 
 
 @pytest.mark.parametrize("normalize", ["rms", "none"])
 @pytest.mark.parametrize("router", [core.TextGuidedRouter, core.TextGuidedQKVRouter])
-def test_built_in_routers_keep_every_promise(router, normalize):
+def test_built_in_routers_pass_every_check(router, normalize):
     traits = RouterTraits(options={"normalize": normalize}, sparse=False, stochastic=False, uses_text=True, casts=True)
     check_router(router, traits)
 
@@ -236,7 +237,9 @@ HEALTHY = [
 ]
 
 
-@pytest.mark.parametrize("factory", HEALTHY)
+@pytest.mark.parametrize(
+    "factory", late_unless([WordByWord, Sparsemax, TopK, PerToken, ByLanguage, HEALTHY[-1]], HEALTHY)
+)
 def test_traits_are_found_out_when_nothing_is_declared(factory):
     with examples(5):
         check_router(factory)
@@ -251,11 +254,11 @@ def test_what_a_class_declares_holds_for_a_partial_of_it():
     assert alone.outcome(functools.partial(FirstComeFirstServed)).error is not None
 
 
-def test_message_names_the_promise_and_shows_the_smallest_batch():
+def test_message_names_the_check_and_shows_the_smallest_batch():
     with pytest.raises(AssertionError) as caught:
         check_router(MeanOverPadding)
     message = str(caught.value)
-    assert message.startswith("padding_length: promised: More padding, on the left or on the right, changes nothing.")
+    assert message.startswith("padding_length: required: More padding, on the left or on the right, changes nothing.")
     assert "weights differ by" in message
     assert "smallest batch found: items of [1] tokens, rows [0], text_mask 1," in message
 
@@ -263,7 +266,7 @@ def test_message_names_the_promise_and_shows_the_smallest_batch():
 @pytest.mark.parametrize(
     ("router", "name"), [(HalfSoftmaxAsItIs, "softmax_in_float32"), (TopOneKeepsItsShare, "weights_sum_to_one")]
 )
-def test_the_promise_that_explains_a_fault_is_named_first(router, name):
+def test_the_check_that_explains_a_fault_is_named_first(router, name):
     with pytest.raises(AssertionError, match=f"^{name}: "):
         check_router(router)
 
@@ -277,12 +280,12 @@ def test_a_declaration_may_stand_on_the_factory():
     class Declares(Good):
         conformance = {"uses_text": False}  # noqa: RUF012
 
-    with pytest.raises(AssertionError, match=r"^text_steers"):
+    with pytest.raises(AssertionError, match=r"^reads_text"):
         check_router(Declares)
 
 
 def test_traits_may_be_a_mapping():
-    with pytest.raises(AssertionError, match=r"^text_steers"), examples(3):
+    with pytest.raises(AssertionError, match=r"^reads_text"), examples(3):
         check_router(Good, {"uses_text": False})
 
 

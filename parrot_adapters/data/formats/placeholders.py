@@ -16,11 +16,11 @@ def split_at(text: str, markers: Mapping[str, list[Any]]) -> tuple[str | Picture
     """Put pictures where their placeholders are. A line break beside a placeholder belongs to it and goes with it.
 
     Args:
-        text: a turn's text, with placeholders.
-        markers: for each placeholder what it stands for, in order; taken from the front as they are found.
+        text: Text of a turn, with placeholders.
+        markers: What each placeholder stands for, in order; taken from the front as they are found.
 
     Raises:
-        BadSample: there are more placeholders than things to put there.
+        BadSample: There are more placeholders than things to put there.
     """
     placeholder = re.compile("|".join(map(re.escape, markers)) or r"(?!)")
     parts: list[Any] = []

@@ -22,10 +22,13 @@ ROLES = {
 
 
 def role_of(given: object) -> Any:
-    """``system``, ``user`` or ``assistant``.
+    """Read who speaks a turn: ``system``, ``user`` or ``assistant``.
+
+    Args:
+        given: What the record says, under any of the usual names.
 
     Raises:
-        BadSample: somebody else speaks.
+        BadSample: Somebody else speaks.
     """
     role = ROLES.get(given.strip().lower()) if isinstance(given, str) else None
     if role is None:

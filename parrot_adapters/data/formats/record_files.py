@@ -22,9 +22,9 @@ class Files:
     """Where the pictures of a source are.
 
     Attributes:
-        folder: what relative paths are relative to, and what paths may not lead out of.
-        allow_outside: whether they may.
-        caches: other folders that they may lead into.
+        folder: Folder that relative paths are relative to, and that paths may not lead out of.
+        allow_outside: Whether they may.
+        caches: Other folders that they may lead into.
     """
 
     folder: Path

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from parrot_adapters.data.byte_ranges import Stored
 from parrot_adapters.data.decode_pictures import by_number
 from parrot_adapters.data.dialogue import Picture, Turn, Video
 from parrot_adapters.data.formats.data_format import DataFormat
@@ -26,7 +27,6 @@ from parrot_adapters.data.formats.record_fields import IMAGES, VIDEOS, listed
 from parrot_adapters.data.formats.record_files import Files
 from parrot_adapters.data.formats.unread_fields import unread
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.stored import Stored
 
 __all__ = ["WebDatasetFormat"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from parrot_adapters.data.sources.hub import read_by_datasets
+from parrot_adapters.data.sources.hub_datasets import read_by_datasets
 from parrot_adapters.data.sources.open_source import known_suffixes, refuse_devices
 from parrot_adapters.errors import DataError, explain
 

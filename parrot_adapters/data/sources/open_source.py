@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from parrot_adapters.data.sources.hub import open_by_datasets, read_by_datasets
+from parrot_adapters.data.sources.hub_datasets import open_by_datasets, read_by_datasets
 from parrot_adapters.data.sources.json_files import open_json
 from parrot_adapters.data.sources.source import OpenSource, Source
 from parrot_adapters.errors import DataError, PluginError, explain

@@ -96,7 +96,7 @@ class ListedRecords(IndexedSource):
     """Records that are in memory, or whatever gives them by number.
 
     Args:
-        records: any sequence of records; getting one may raise :class:`BadSample`.
+        records: Sequence of records; getting one may raise :class:`BadSample`.
     """
 
     def __init__(self, records: Sequence[Any]) -> None:

@@ -3,7 +3,7 @@
     000123.json   000123.0.jpg   000123.1.jpg      key 000123, files json, 0.jpg, 1.jpg
 
 The standard library's ``tarfile`` reads the headers, and nothing else is read here: contents stay in the shard until
-somebody wants them (:class:`parrot_adapters.data.stored.Stored`), and nothing is written to disk, so the names of
+somebody wants them (:class:`parrot_adapters.data.byte_ranges.Stored`), and nothing is written to disk, so the names of
 members are only names. A sample's position is the byte at which its first header begins.
 
 A shard may be damaged, or meant to do harm. Whatever does not read as it should becomes a bad sample with the reason.
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from parrot_adapters.data.byte_ranges import Stored
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.stored import Stored
 from parrot_adapters.errors import DataError, explain, first_line
 
 __all__ = ["TarSample", "check_shard", "readable", "samples"]

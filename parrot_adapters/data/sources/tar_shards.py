@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from parrot_adapters.data.byte_ranges import Stored, stored_bytes
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.sources.json_files import BOM, parse_record
 from parrot_adapters.data.sources.source import IndexedSource, Source
 from parrot_adapters.data.sources.tar_members import TarSample, check_shard, samples
-from parrot_adapters.data.stored import Stored, stored_bytes
 from parrot_adapters.errors import DataError, explain
 
 __all__ = ["TarRecords", "TarStream", "open_shard"]

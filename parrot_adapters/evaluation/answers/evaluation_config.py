@@ -25,25 +25,27 @@ class EvaluationConfig:
     """The settings of ``parrot evaluate``.
 
     Attributes:
-        model: directory or Hub name of the host.
+        model: Directory or Hub name of the host.
         benchmark: ``mmmb``, ``mmbench`` or ``emoji``.
-        data: directory of its TSV files, or ``AIDC-AI/Parrot-dataset`` to download them.
-        protocol: one of the four; there is no default. None for naming and retrieval, where no protocol says anything.
-        out: directory of answers and results. A run that was stopped goes on where it was.
-        adapter: directory of an adapter.
-        languages: which; none for all that ``data`` has.
+        data: Directory of the benchmark's TSV files, or ``AIDC-AI/Parrot-dataset`` to download them.
+        protocol: Name of a protocol; there is no default. None for naming and retrieval, where no protocol says
+            anything.
+        out: Directory of answers and results. A run that was stopped goes on where it was.
+        adapter: Directory of an adapter; None (default) for the bare host.
+        languages: Languages to ask in; none for all that ``data`` has.
         prompt_style: ``default``, ``llava``, ``qwen2_vl`` or ``parrot``; or ``question``, which shows no options.
-        matcher: whose numbers come first; both are always reported.
+        matcher: Name of the matcher whose numbers come first; both are always reported.
         scoring: ``generate`` a reply, or compare the log-likelihoods of the options (``loglik``).
-        option_score: with ``loglik``, which likelihood chooses; all are stored.
-        batch_size: rows at once. Changes no answer: checked before the run.
-        limit: only the first so many questions of each language.
-        max_new_tokens: where a reply is cut off.
-        dtype: of the weights; ``auto`` keeps the checkpoint's.
+        option_score: Kind of likelihood that chooses, with ``loglik``; all are stored.
+        batch_size: Number of rows asked at once. It changes no answer, which is checked before the run.
+        limit: Number of questions of each language, the first ones; None (default) for all.
+        max_new_tokens: Number of tokens at which a reply is cut off.
+        dtype: Dtype of the weights; ``auto`` keeps the checkpoint's.
         device: ``auto`` for an accelerator if there is one.
-        processor: settings that replace the processor's own; they change scores.
+        processor: Settings that replace the processor's own; they change scores.
         think: ``strip`` removes ``<think>...</think>`` from a reply before it is read.
-        detector: a registered language detector, asked whether replies are in the asked language; None reads scripts.
+        detector: Name of a registered language detector, asked whether replies are in the asked language; None
+            (default) judges by scripts.
         task: ``choice``, ``comparison``, ``naming`` or ``retrieval``, as far as the benchmark has it.
     """
 

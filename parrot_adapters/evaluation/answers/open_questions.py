@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from parrot_adapters.digests import text_digest
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.cell_values import Value
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.prompts import build_prompt
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.evaluation.benchmark.rows import PASS, Row
@@ -61,7 +61,7 @@ def pools(indices: Iterable[int], size: int = POOL) -> list[tuple[int, ...]]:
     Raises:
         EvaluationDataError: there are fewer than two rows.
     """
-    drawn = sorted(set(indices), key=lambda index: hashlib.sha256(f"pool/{index}".encode()).digest())
+    drawn = sorted(set(indices), key=lambda index: text_digest(f"pool/{index}"))
     if len(drawn) < 2:
         raise EvaluationDataError(explain("retrieval needs at least two rows.", given=f"{len(drawn)} rows"))
     count = math.ceil(len(drawn) / size)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.evaluation.answers.store import AnswerStore
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 
 __all__ = ["Process", "this_process", "wait_for_others"]
 

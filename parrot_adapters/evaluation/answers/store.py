@@ -6,7 +6,6 @@ protocol, matcher) can change between two runs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -14,9 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
+from parrot_adapters.digests import json_digest
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.answers.host_protocol import Answer
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.questions import Question
 
 __all__ = ["AnswerStore", "answer_key"]
@@ -45,7 +45,7 @@ def answer_key(question: Question, rendered: str, host: Mapping[str, object], se
         "host": {name: value for name, value in host.items() if name != "name"} | {"adapter": _digest(host)},
         "settings": settings,
     }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return json_digest(decides)
 
 
 def _digest(host: Mapping[str, object]) -> object:

@@ -18,7 +18,7 @@ from parrot_adapters.data.decode_pictures import as_rgb, shown_size
 from parrot_adapters.digests import json_digest
 from parrot_adapters.errors import MissingDependencyError, explain, first_line
 from parrot_adapters.evaluation.answers.host_protocol import Answer
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.hosts.load_host import describe_processor, load_host, plain_config
 from parrot_adapters.hosts.weight_digests import directory_digest, weights_digest

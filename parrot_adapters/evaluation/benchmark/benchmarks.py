@@ -20,19 +20,21 @@ class Benchmark(NamedTuple):
     """A set of parallel TSV files, one a language. ``Benchmark("mine", "MINE")`` reads ``MINE_en.tsv`` and so on."""
 
     name: str
+    """Name that commands and configurations ask for."""
     stem: str
-    """A language's file is ``<stem>_<code>.tsv``, Chinese being ``cn``."""
+    """Start of the files' names: a language's file is ``<stem>_<code>.tsv``, Chinese being ``cn``."""
     hub_folder: str = ""
+    """Folder of the published files in their dataset on the Hub; empty where none are published."""
     harness_name: str = ""
-    """The harness's name for all languages at once."""
+    """Name that the harness has for all languages at once."""
     md5: MappingProxyType[str, str] = MappingProxyType({})
-    """Of the published files, by the library's language code; empty for a benchmark that is made here."""
+    """MD5 of the published files, by language code; empty for a benchmark that is made here."""
     made_by: str = ""
-    """The command that writes the files, where no published ones exist."""
+    """Command that writes the files, where no published ones exist."""
     circular: bool = False
-    """Every question is asked once for each of its options, the options rotated, and is right only if every pass is."""
+    """Whether a question is asked once for each of its options, rotated, and is right only if every pass is."""
     passes_in_file: bool = False
-    """The files hold the rotated passes already; otherwise they are made from the base rows."""
+    """Whether the files hold the rotated passes already; otherwise they are made from the base rows."""
     tasks: tuple[str, ...] = (CHOICE,)
     """What its questions can be asked for; see :mod:`parrot_adapters.evaluation.benchmark.tasks`."""
 
@@ -115,11 +117,14 @@ BENCHMARKS = {b.name: b for b in (MMMB, MMBENCH, EMOJI)}
 
 
 def benchmark_named(name: str) -> Benchmark:
-    """The benchmark called ``name``: one of ours, or a plugin's.
+    """Find a benchmark, one of the library's or a plugin's.
+
+    Args:
+        name: Name of the benchmark, for example ``"mmmb"``.
 
     Raises:
-        ConfigError: there is none, or a plugin registered something else under that name.
-        PluginError: two plugins registered it, or what one registered fails.
+        ConfigError: There is none, or a plugin registered something else under that name.
+        PluginError: Two plugins registered it, or what one registered fails.
     """
     found = manager.find("benchmark", name)
     with blaming(f"{found} could not be made."):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from parrot_adapters.digests import file_md5
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.benchmarks import HUB_DATASET, Benchmark
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 
 __all__ = ["data_directory"]
 
@@ -44,8 +44,7 @@ def data_directory(data: str, benchmark: Benchmark, languages: Sequence[str]) ->
                     to_do="download it elsewhere, and give its directory as --data",
                 )
             ) from error
-        with path.open("rb") as file:
-            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        md5 = file_md5(path)
         if md5 != benchmark.md5[language]:
             raise EvaluationDataError(
                 explain(

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping
 
 from parrot_adapters.errors import explain
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 
 __all__ = ["LONGEST_REFERENCE", "check_references", "decode_picture", "is_picture_text", "resolve_pictures"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from parrot_adapters.errors import explain, suggest
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
 from parrot_adapters.evaluation.benchmark.cell_values import is_missing
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.subsets import named
 from parrot_adapters.evaluation.benchmark.tsv import read_tsv
 from parrot_adapters.evaluation.benchmark.xlsx import read_xlsx
@@ -33,8 +33,12 @@ def read_predictions(path: str | Path, benchmark: Benchmark) -> Predictions:
     which, as in ``<model>_MMMB_ar.xlsx``) or of all at once (columns ``SUB_DATASET`` and ``original_index``), its
     columns in any case, as the harness takes them.
 
+    Args:
+        path: Path of the file of replies.
+        benchmark: Benchmark that was asked.
+
     Raises:
-        EvaluationDataError: the file is missing, cannot be read, or says two things about one row.
+        EvaluationDataError: The file is missing, cannot be read, or says two things about one row.
     """
     path = Path(path)
     if not path.is_file():

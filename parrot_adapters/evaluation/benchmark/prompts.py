@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.benchmark.cell_values import reads_as_missing
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.language_tags import canonical_language
 
 __all__ = ["PROMPT_STYLES", "QUESTION_ALONE", "build_prompt", "question_options"]
@@ -36,17 +36,17 @@ def build_prompt(row: Mapping[str, object], *, benchmark: str, style: str, langu
     """Return the prompt of one row, images left out.
 
     Args:
-        row: the row's cells by column: ``question``, the options ``A`` to ``Z``, optionally ``hint``. Cells that the
+        row: Cells of the row by column: ``question``, the options ``A`` to ``Z``, optionally ``hint``. Cells that the
             harness would read as missing (empty, NaN, or spelled ``None``, ``N/A``, ...) count as missing here too.
-        benchmark: the benchmark's name. No style depends on it today; it is part of the call because a style may.
-        style: ``default``, ``llava``, ``qwen2_vl``, ``parrot`` or ``question``.
-        language: the row's language, such as ``"ar"``; ``"zh"`` and ``"cn"`` are the same.
-        concat: reproduce a run under the all-in-one dataset name, in which the harness loses the language: the
-            ``parrot`` style then asks in English, except where the text has Chinese characters.
+        benchmark: Name of the benchmark. No style depends on it today; it is part of the call because a style may.
+        style: Name of the prompt's style: ``default``, ``llava``, ``qwen2_vl``, ``parrot`` or ``question``.
+        language: Language of the row, such as ``"ar"``; ``"zh"`` and ``"cn"`` are the same.
+        concat: Whether to reproduce a run under the all-in-one dataset name, in which the harness loses the language
+            (default: no): the ``parrot`` style then asks in English, except where the text has Chinese characters.
 
     Raises:
-        ConfigError: the style is unknown.
-        EvaluationDataError: the row has no question.
+        ConfigError: The style is unknown.
+        EvaluationDataError: The row has no question.
     """
     if style not in PROMPT_STYLES:
         raise ConfigError(
@@ -60,7 +60,11 @@ def build_prompt(row: Mapping[str, object], *, benchmark: str, style: str, langu
 
 
 def question_options(row: Mapping[str, object]) -> dict[str, str]:
-    """The options of a row that have a text, as they are printed, in the order of their letters."""
+    """Return the options of a row that have a text, by letter and in the order of their letters, as they are printed.
+
+    Args:
+        row: Cells of the row by column.
+    """
     return {letter: str(row[letter]) for letter in string.ascii_uppercase if not reads_as_missing(row.get(letter))}
 
 

@@ -19,16 +19,17 @@ class Protocol(NamedTuple):
     """How replies are read and what one scored unit is."""
 
     name: str
+    """Name that commands and configurations ask for."""
     use: str
     """When to choose it, in one line."""
     mmmb_unit: Literal["row", "circular"] = "row"
     """``circular``: rows that share ``index % 1e6`` are one unit, right only if every row is."""
     tail_only: bool = False
-    """A letter counts among the last four tokens only; long replies are not searched for an option's text."""
+    """Whether a letter counts among the last four tokens only; long replies are not searched for an option's text."""
     answer_is: bool = False
-    """Where no letter was found, the phrase ``answer is X`` is looked for before an option's text is."""
+    """Whether, where no letter was found, the phrase ``answer is X`` is looked for before an option's text is."""
     grouped_by_column: bool = False
-    """A circular set's groups come from its ``g_index`` column where it has one."""
+    """Whether a circular set's groups come from its ``g_index`` column where it has one."""
 
     def unit(self, benchmark: Benchmark) -> Literal["row", "circular"]:
         """What one scored unit of ``benchmark`` is; for all but MMMB the benchmark itself says."""
@@ -67,10 +68,13 @@ PROTOCOLS = {
 
 
 def protocol_named(name: str | None) -> Protocol:
-    """The protocol called ``name``; there is no default, because each gives other numbers.
+    """Find a protocol; there is no default, because each gives other numbers.
+
+    Args:
+        name: Name of the protocol; None, where nobody chose one, is an error.
 
     Raises:
-        ConfigError: the name is missing or unknown; the message lists the four and when to use which.
+        ConfigError: The name is missing or unknown; the message lists the four and when to use which.
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]

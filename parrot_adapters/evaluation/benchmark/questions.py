@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from parrot_adapters.digests import bytes_digest
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.download import data_directory
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.image_column import decode_picture, resolve_pictures
 from parrot_adapters.evaluation.benchmark.prompts import build_prompt, question_options
 from parrot_adapters.evaluation.benchmark.rows import Row
@@ -93,7 +93,7 @@ def load_questions(subsets: Mapping[str, Subset], benchmark: Benchmark, style: s
             for text in texts:
                 if text not in hashes:
                     picture = decode_picture(text, row=f"{subset.name} {row.index}")
-                    hashes[text] = hashlib.sha256(picture).hexdigest()
+                    hashes[text] = bytes_digest([picture])
             prompt = build_prompt(row.cells, benchmark=benchmark.name, style=style, language=language)
             found.append(Question(subset.name, language, row, prompt, texts, tuple(hashes[text] for text in texts)))
     return found

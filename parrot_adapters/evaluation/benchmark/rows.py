@@ -15,11 +15,14 @@ PASS = 1_000_000
 
 @dataclass(frozen=True)
 class Row:
-    """One question."""
+    """One question in one language."""
 
     index: int
+    """Index of the row in its file; circular passes have their own."""
     answer: str | None
+    """Letter of the right option; None where the file does not say it."""
     options: Mapping[str, Value]
+    """Texts of the options by letter."""
     cells: Mapping[str, Value]
     """Every cell by column, as :func:`~parrot_adapters.evaluation.build_prompt` takes it."""
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from parrot_adapters.digests import file_md5
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
 from parrot_adapters.evaluation.benchmark.cell_values import Value
 from parrot_adapters.evaluation.benchmark.circular import rotated_images, rotated_rows
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.image_column import (
     check_references,
     decode_picture,
@@ -45,15 +45,23 @@ class Subset:
     """The questions of one language, in the file's order, rows without an image left out."""
 
     name: str
+    """Name of the subset as the files spell it: ``MMMB_cn``."""
     language: str
+    """Language code."""
     path: Path
+    """Path of the file."""
     md5: str
+    """MD5 of the file."""
     columns: tuple[str, ...]
+    """Names of the file's columns."""
     rows: tuple[Row, ...]
+    """Questions in the file's order."""
     dropped: tuple[int, ...]
     """Indices of rows without an image, which the harness leaves out."""
     images: Mapping[str, str]
+    """Cells of the image column by index, as text: base64, or the index of the row that has it."""
     warnings: tuple[str, ...]
+    """What a reader should know of the file."""
 
     def pictures(self, index: int) -> list[bytes]:
         """The encoded pictures (PNG, JPEG, ...) of a row, decoded now.
@@ -65,10 +73,14 @@ class Subset:
 
 
 def find_subsets(directory: str | Path, benchmark: Benchmark) -> dict[str, Path]:
-    """The benchmark's files in ``directory`` by language code; ``MMMB_ar.tsv`` and ``mmmb_ar.tsv`` are both known.
+    """Find the files of a benchmark, by language code; ``MMMB_ar.tsv`` and ``mmmb_ar.tsv`` are both known.
+
+    Args:
+        directory: Directory of the files.
+        benchmark: Benchmark whose files are looked for.
 
     Raises:
-        EvaluationDataError: the directory is missing, has none of them, or has two for one language.
+        EvaluationDataError: The directory is missing, has none of them, or has two for one language.
     """
     folder = Path(directory)
     if not folder.is_dir():
@@ -98,13 +110,14 @@ def load_subset(
     """Read and check one file.
 
     Args:
-        path: the TSV file.
-        benchmark: which benchmark it belongs to.
-        language: its language, where the file's name does not say.
-        keep_images: False forgets the pictures once their references are checked; scoring does not need them.
+        path: Path of the TSV file.
+        benchmark: Benchmark that the file belongs to.
+        language: Language of the file, where its name does not say it; None (default) where it does.
+        keep_images: Whether the pictures are kept (default: yes); scoring needs only that their references were
+            checked.
 
     Raises:
-        EvaluationDataError: the file is missing or cannot be read as a benchmark; the message names columns and rows.
+        EvaluationDataError: The file is missing or cannot be read as a benchmark; the message names columns and rows.
     """
     path = Path(path)
     language = language or benchmark.language(path.stem)
@@ -164,7 +177,7 @@ def load_subset(
         name,
         language,
         path,
-        _md5(path),
+        file_md5(path),
         tuple(table.columns),
         rows,
         dropped,
@@ -178,11 +191,6 @@ def named(indices: Iterable[object], limit: int = 8) -> str:
     listed = [str(i) for i in indices]
     more = f", ... and {len(listed) - limit} more" if len(listed) > limit else ""
     return ", ".join(listed[:limit]) + more
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _recased(table: Table, subset: str) -> tuple[Table, list[str]]:

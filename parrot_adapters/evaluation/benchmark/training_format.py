@@ -16,7 +16,7 @@ from parrot_adapters.data.formats.data_format import DataFormat
 from parrot_adapters.data.formats.record_fields import text_of
 from parrot_adapters.data.formats.record_files import Files
 from parrot_adapters.data.problems import BadSample
-from parrot_adapters.data.sources.hub import HubStream
+from parrot_adapters.data.sources.hub_datasets import HubStream
 from parrot_adapters.data.sources.source import ListedRecords, Source
 from parrot_adapters.errors import DataError
 from parrot_adapters.language_tags import TAG, canonical_language
@@ -37,7 +37,7 @@ def open_table(path: str, *, streaming: bool) -> Source:
         DataError: it is no such table.
     """
     from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
-    from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+    from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
     from parrot_adapters.evaluation.benchmark.subsets import load_subset
 
     if streaming:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.cell_values import NOT_A_VALUE, Value
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 
 __all__ = ["Table", "column_values", "read_tsv"]
 

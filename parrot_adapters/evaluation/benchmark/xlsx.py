@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.cell_values import NOT_A_VALUE, Value
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.tsv import column_values
 
 __all__ = ["read_xlsx"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.benchmark.cell_values import Value, is_missing
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.protocols import PROTOCOLS, protocol_named
 from parrot_adapters.evaluation.matching.robust import robust_choice
 from parrot_adapters.evaluation.matching.vlmevalkit import reference_choice
@@ -25,11 +25,13 @@ def extract_choice(
     """Return the option letter that ``prediction`` chooses, ``"Z"`` for a refusal, or None where none is found.
 
     Args:
-        prediction: the model's reply, as generated.
-        options: the option texts by their capital letter. Options whose text is missing (None, NaN) are left out.
-        protocol: ``paper-2024``, ``vlmevalkit-2024``, ``vlmevalkit-2025`` or ``vlmevalkit-2026`` reproduce the
-            field's harness exactly; ``robust`` is our own matcher, to be reported beside one of them.
-        language: a hint for ``robust`` (a code such as ``"tr"``, or ``"cn"`` for ``"zh"``); the others ignore it.
+        prediction: Reply of the model, as generated.
+        options: Texts of the options by their capital letter. Options whose text is missing (None, NaN) are left out.
+        protocol: Name of the protocol: ``paper-2024``, ``vlmevalkit-2024``, ``vlmevalkit-2025`` or ``vlmevalkit-2026``
+            reproduce the field's harness exactly; ``robust`` is the library's own matcher, to be reported beside one of
+            them.
+        language: Language that ``robust`` may expect (a code such as ``"tr"``, or ``"cn"`` for ``"zh"``), None
+            (default) where it is unknown; the others ignore it.
 
     >>> extract_choice("The answer is cat", {"A": "dog", "B": "cat", "C": "ant"}, "vlmevalkit-2026")
     'C'

@@ -36,7 +36,7 @@ def add_language(code: str, language: Language) -> None:
 
     Args:
         code: Language tag.
-        language: Its words.
+        language: Words of the language.
     """
     _ADDED.append((canonical_language(code), language))
 
@@ -44,8 +44,11 @@ def add_language(code: str, language: Language) -> None:
 def load_languages(path: str | Path) -> list[str]:
     """Add every language of a JSON file ``{code: {field: value}}`` and return their codes.
 
+    Args:
+        path: Path of the JSON file.
+
     Raises:
-        ConfigError: the file cannot be read, or a field is unknown or of the wrong type; all such fields are reported
+        ConfigError: The file cannot be read, or a field is unknown or of the wrong type; all such fields are reported
             together.
     """
     try:

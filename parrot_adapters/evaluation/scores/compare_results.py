@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from parrot_adapters.errors import explain
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.rows import PASS
 from parrot_adapters.evaluation.benchmark.subsets import named
 from parrot_adapters.evaluation.scores.paired_runs import Flips, McNemar, flips, mcnemar, paired_permutation

@@ -21,7 +21,11 @@ class Erosion(Interval):
     """Accuracy lost from English to another language, on the questions asked in both.
 
     Attributes:
-        questions: How many those are.
+        questions: Number of questions asked in both languages.
+        estimate: Accuracy lost, in English minus in the other language, as a fraction.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        level: Share of repetitions in which such an interval holds the truth (default 0.95).
     """
 
     questions: int = 0
@@ -76,7 +80,7 @@ def erosion(
         clusters: Question of each unit, where several units ask one; by default each unit is its own.
         resamples: How often the questions are drawn again.
         level: Share of repetitions in which the interval is to hold the truth.
-        seed: Of the draws.
+        seed: Seed of the random draws.
     """
     units = _shared(english, other)
     questions = [clusters[unit] for unit in units] if clusters else units
@@ -119,7 +123,7 @@ def paired_permutation(
         b: Hits of the other.
         clusters: Question of each unit, where several units ask one; by default each unit is its own.
         resamples: How many random swaps, where more than 16 questions differ.
-        seed: Of the swaps.
+        seed: Seed of the random swaps.
     """
     shared = _shared(a, b)
     asked = [clusters[unit] for unit in shared] if clusters else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.errors import MissingDependencyError, explain
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.scores.result import SCHEMA_VERSION, Result
 
 __all__ = ["ReadResult", "read_run"]
@@ -24,8 +24,8 @@ class ReadResult:
     """A result, and where it was read.
 
     Attributes:
-        path: Its file.
-        result: Its content.
+        path: Path of the file that was read.
+        result: Result that the file holds.
     """
 
     path: Path

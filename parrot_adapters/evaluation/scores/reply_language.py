@@ -85,8 +85,8 @@ def _verdict(text: str | None, language: str, detector: Detector | None) -> bool
     verdict = in_script(said, language)
     if not verdict or detector is None:
         return verdict
-    heard = detector(said)
-    return None if heard is None else base_language(heard) == base_language(language)
+    found = detector(said)
+    return None if found is None else base_language(found) == base_language(language)
 
 
 def _scripts(language: str) -> tuple[str, ...]:

@@ -79,9 +79,9 @@ class Statistics:
     """What scores say beyond accuracy, by subset. Intervals draw questions, which languages and passes share.
 
     Attributes:
-        intervals: Of accuracy.
-        row_weighted: Of the mean over units.
-        language_macro: Of the mean over languages.
+        intervals: Intervals of accuracy.
+        row_weighted: Interval of the mean over units.
+        language_macro: Interval of the mean over languages.
         erosion: Accuracy lost from English, for every other language that shares units with it.
         flips: Units that are right in English or in the other language only.
         position_bias: Letters chosen against letters that are right.
@@ -124,8 +124,8 @@ class DataFile:
     """A benchmark file that was read.
 
     Attributes:
-        file: Its name.
-        md5: Of its bytes.
+        file: Name of the file.
+        md5: MD5 of its bytes.
         published: Whether that is the published file.
     """
 
@@ -213,7 +213,7 @@ class Result:
     """A scored run, with what every number of it depends on.
 
     Attributes:
-        schema_version: Of this class; None in files that were written before there was one.
+        schema_version: Version of this class; None in files that were written before there was one.
         benchmark: Name of the benchmark.
         task: ``choice``, ``comparison``, ``naming`` or ``retrieval``.
         protocol: How replies became scores.
@@ -222,29 +222,34 @@ class Result:
         unit: What is counted once: ``row`` or ``circular``.
         matcher: Whose scores ``subsets`` and ``statistics`` are; None where no choice was read.
         subsets: Scores by subset; of an open task, those of its first measure.
-        means: Of ``subsets``.
-        statistics: Of ``subsets``.
+        means: Means of ``subsets``, over units and over languages.
+        statistics: Intervals and tests of ``subsets``.
         not_found: Share of replies without a choice, by subset.
-        matchers: The same by matcher.
-        measures: Of an open task, by name.
-        values: Of an open task: each row's, by measure and subset.
+        matchers: Scores by matcher.
+        measures: Measures of an open task by name.
+        values: Values of each row of an open task, by measure and subset.
         data: Files that were read, by subset.
-        predictions_sha256: Of the replies.
-        prompts_sha256: Of the prompts, by subset.
-        prompt_sha256: Of all prompts.
-        fidelity: Of free replies, by subset: are they in the language they were asked in?
+        predictions_sha256: SHA-256 of the replies.
+        prompts_sha256: SHA-256 of the prompts, by subset.
+        prompt_sha256: SHA-256 of all prompts.
+        fidelity: How many free replies are in the language they were asked in, by subset.
         cut_off: Share of replies that were cut off, by subset.
-        option_scores: With log-likelihoods: accuracy by kind of likelihood and subset.
-        calibration: With log-likelihoods: expected calibration error by subset.
+        option_scores: Accuracy by kind of likelihood and subset, where log-likelihoods choose.
+        calibration: Expected calibration error by subset, where log-likelihoods choose.
         reliability: The bins behind ``calibration``.
-        confusion: By subset, right letter and chosen letter (``-`` for none): how many rows.
+        confusion: Number of rows by subset, right letter and chosen letter (``-`` for none).
         routing: What the adapter's router did; None without an adapter.
-        prompt_style, generation, option_score, think, limit, processor: How the model was asked.
-        host: The model's identity.
-        adapter: The adapter's identity.
+        prompt_style: Name of the prompts' style.
+        generation: Settings with which replies were generated; None where none were.
+        option_score: Kind of likelihood that chose; None where replies were read.
+        think: How a reply's thinking was treated; None where nothing was asked for.
+        limit: Number of questions of each language; None for all.
+        processor: Settings that replaced the processor's own.
+        host: Identity of the model.
+        adapter: Identity of the adapter; None without one.
         config: All settings of the run.
         answers: How many answers are new, and in which batches they were made.
-        versions: Of the packages that can change a score.
+        versions: Versions of the packages that can change a score.
         warnings: What a reader should know.
     """
 
@@ -317,7 +322,7 @@ def means(scores: Mapping[str, SubsetScore]) -> Means:
     """Return the mean over units, and the mean over languages.
 
     Args:
-        scores: By subset.
+        scores: Scores by subset.
     """
     units = [hit for score in scores.values() for hit in score.hits.values()]
     overall = [score.overall for score in scores.values() if score.overall is not None]

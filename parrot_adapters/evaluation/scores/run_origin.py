@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from parrot_adapters.digests import bytes_digest
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.evaluation.scores.result import Result
 
@@ -57,11 +57,11 @@ def prompts_hash(questions: Iterable[Question], subset: str | None = None) -> st
         questions: Asked questions.
         subset: Name of the subset; None for all.
     """
-    digest = hashlib.sha256()
-    for question in sorted(questions, key=lambda q: (q.subset, q.index)):
-        if subset in (None, question.subset):
-            digest.update(json.dumps([question.subset, question.index, question.prompt]).encode())
-    return digest.hexdigest()
+    return bytes_digest(
+        json.dumps([question.subset, question.index, question.prompt]).encode()
+        for question in sorted(questions, key=lambda q: (q.subset, q.index))
+        if subset in (None, question.subset)
+    )
 
 
 def package_versions() -> dict[str, str]:

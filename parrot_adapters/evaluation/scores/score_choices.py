@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from parrot_adapters.digests import text_digest
 from parrot_adapters.evaluation.answers.evaluate import Evaluation
 from parrot_adapters.evaluation.answers.evaluation_config import OPTION_SCORES
 from parrot_adapters.evaluation.answers.reply_text import reply
@@ -130,4 +130,4 @@ def _counts(run: Evaluation, holds: Callable[[int], bool]) -> dict[str, tuple[in
 
 def _replies_hash(replies: Predictions) -> str:
     text = json.dumps({language: sorted(said.items()) for language, said in sorted(replies.items())})
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text_digest(text)

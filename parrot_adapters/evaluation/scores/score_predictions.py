@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+from parrot_adapters.digests import file_digest
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
-from parrot_adapters.evaluation.benchmark.errors import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.predictions import read_predictions
 from parrot_adapters.evaluation.benchmark.protocols import Protocol
 from parrot_adapters.evaluation.benchmark.subsets import find_subsets, load_subset, named
@@ -66,7 +66,7 @@ def score_predictions(
     result = choice_result(subsets, replies, protocol, benchmark, fidelity=fidelity, resamples=resamples)
     return replace(
         result,
-        predictions_sha256=hashlib.sha256(Path(predictions).read_bytes()).hexdigest(),
+        predictions_sha256=file_digest(predictions),
         versions={"parrot_adapters": version("parrot_adapters")},
         warnings=((f"no predictions for {', '.join(unused)}: not scored",) if unused else ()) + result.warnings,
     )

@@ -156,8 +156,8 @@ def test_frames_of_an_image_never_count_as_text(name: str) -> None:
     seen: list[Any] = []
     handle.module.router.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     handle.model(**inputs)
-    steering = inputs["input_ids"][seen[0].text_mask]
-    assert set(steering.tolist()) == {20, 21, 22, 30, 31, 32}
+    routing_text = inputs["input_ids"][seen[0].text_mask]
+    assert set(routing_text.tolist()) == {20, 21, 22, 30, 31, 32}
 
 
 @each_host

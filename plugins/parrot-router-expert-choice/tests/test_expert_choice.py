@@ -1,4 +1,4 @@
-"""The router keeps the library's promises, balances every image exactly, and equals the textbook algorithm."""
+"""The router passes the conformance checks, balances every image exactly, and equals the textbook algorithm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The router keeps the library's promises, balances, and equals the textbook algorithm."""
+"""The router passes the library's conformance checks, balances, and equals the textbook algorithm."""
 
 from __future__ import annotations
 

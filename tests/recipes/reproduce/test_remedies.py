@@ -409,6 +409,7 @@ def test_the_tiny_study_of_remedies_from_end_to_end(tmp_path, capsys):
     drift = [max(map(abs, by_arm[key]["text_drift"].values())) for key in ("lora-24", "lora-24-at-50")]
     assert drift[1] < drift[0]
     assert "REPAIRING" in found["registration_2"]
+    assert (tmp_path / f"frontier-{MAIN}.png").exists()
     assert "Recommended form by the registered rule: none" in " ".join(capsys.readouterr().out.split())
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").rglob("*.json")}
     assert study.command([*argv, "--out", str(tmp_path)]) == 0

@@ -1,4 +1,4 @@
-"""The study keeps its promises: same data, choices without test art, resuming, a report that stands alone."""
+"""The study is what it says: same data, choices without test art, resuming, a report that stands alone."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import yaml
 from miniatures import FAMILIES
 from support.folders import ROOT
 from support.real_architectures import ARCHITECTURES
+from support.tiers import late_unless
 
 import parrot_adapters as pa
 from parrot_adapters.testing import small_llava
@@ -63,8 +64,8 @@ def test_the_first_line_is_the_command(preset: str) -> None:
         rf"# (parrot|torchrun .* -m parrot_adapters) train recipes/train/{re.escape(preset)}\.yaml", first
     )
     header = " ".join(line.strip("# ") for line in others if line.startswith("#"))
-    for promised in ("GPUs: ", "Memory: ", "Time: ", "estimate"):
-        assert promised in header, promised
+    for said in ("GPUs: ", "Memory: ", "Time: ", "estimate"):
+        assert said in header, said
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -84,7 +85,7 @@ def test_it_trains_what_it_should(preset: str) -> None:
     assert rates == {r: run.optim.learning_rates.get(r, run.optim.learning_rate) for r in TRAINED[preset]}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", late_unless(["qwen2.5-vl-7b", "parrot-7b-stage2"], PRESETS))
 def test_it_can_be_planned(preset: str) -> None:
     processes = ARCHITECTURES[preset][2] if preset in ARCHITECTURES else 1
     pixels = ("host.processor.max_pixels=256",) if preset.startswith("qwen") else ()
@@ -113,15 +114,15 @@ def test_the_papers_hyper_parameters() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ARCHITECTURES)
 def test_the_header_says_what_the_plan_says(preset: str) -> None:
-    """On the real architecture, made from transformers' config classes; parameters as published, memory as promised."""
+    """On the real architecture, made from transformers' config classes; parameters as published, memory as said."""
     architecture, billions, processes = ARCHITECTURES[preset]
     plan = make_plan(load_config(PRESETS[preset]), processes=processes, host_config=architecture())
     own = sum(role.parameters for role in plan.roles if role.role not in ("adapter", "lora"))
     assert round(own / 1e9, 2) == billions
-    promised = re.search(r"Memory: (\d+) GiB", PRESETS[preset].read_text("utf-8"))
-    assert promised is not None
+    said = re.search(r"Memory: (\d+) GiB", PRESETS[preset].read_text("utf-8"))
+    assert said is not None
     assert plan.memory is not None
-    assert int(promised[1]) - 1 <= plan.memory.total / 2**30 <= int(promised[1])
+    assert int(said[1]) - 1 <= plan.memory.total / 2**30 <= int(said[1])
 
 
 def test_the_readme_lists_them() -> None:

@@ -1,4 +1,4 @@
-"""Deliberately broken routers, at least one for each promise. Each is the good router with a single fault."""
+"""Deliberately broken routers, at least one for each check. Each is the good router with a single fault."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ BROKEN: list[tuple[str, type[nn.Module], RouterTraits | None]] = [
     ("gradients_reach", modules.Detached, None),
     ("gradients_reach", modules.DeadEncoder, None),
     ("checkpointing", modules.TrainsItself, None),
-    ("text_steers", answers.DeafToText, RouterTraits(uses_text=True)),
-    ("text_steers", Good, RouterTraits(uses_text=False)),
+    ("reads_text", answers.DeafToText, RouterTraits(uses_text=True)),
+    ("reads_text", Good, RouterTraits(uses_text=False)),
     ("state_dict_round_trip", modules.Unsaved, None),
     ("config_round_trip", modules.CountsKeys, RouterTraits(options={"factors": {0: 3.0}})),
     ("config_round_trip", modules.EatsItsOptions, RouterTraits(options={"factors": {"all": 3.0}})),
@@ -68,7 +68,7 @@ BROKEN: list[tuple[str, type[nn.Module], RouterTraits | None]] = [
     ("device_kept", modules.CpuConstant, None),
     ("device_kept", modules.AnswersFromTheCpu, None),
 ]
-# Some faults break further promises too, and no wonder. (NotARouting can keep none.)
+# Some faults fail further checks too, and no wonder. (NotARouting can pass none.)
 ALSO: dict[str, set[str]] = {
     "NoiseInEvaluation": {"device_kept"},
     "NoiseOfPython": {"checkpointing"},

@@ -1,4 +1,4 @@
-"""Routers that hear what is none of their business: padding, neighbours, order."""
+"""Routers that read what is none of their business: padding, neighbours, order."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class BatchMeanInTraining(BatchMean):
 
 
 class NextDoor(Good):
-    """An item hears the item before it."""
+    """An item reads the item before it."""
 
     def context(self, inputs: RoutingInputs) -> Tensor:
         context = super().context(inputs)
@@ -92,7 +92,7 @@ class FirstComeFirstServed(Good):
 
 
 class FirstPromptLeads(Good):
-    """Every item hears the first prompt of the batch; the order of items does not matter."""
+    """Every item reads the first prompt of the batch; the order of items does not matter."""
 
     def context(self, inputs: RoutingInputs) -> Tensor:
         first = inputs.text[0].float().masked_fill(~inputs.text_mask[0][:, None], 0.0).sum(0)

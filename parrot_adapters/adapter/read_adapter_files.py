@@ -13,7 +13,7 @@ from torch import Tensor
 from parrot_adapters.adapter.adapter_files import (
     CHECKPOINT,
     CONFIG,
-    FORMAT_VERSION,
+    FORMAT_VERSIONS,
     HASHED,
     LORA_CONFIG,
     LORA_WEIGHTS,
@@ -258,15 +258,30 @@ def _read_config(directory: Path) -> dict[str, Any]:
                 to_do="for a LoRA of peft use peft.PeftModel.from_pretrained",
             )
         )
-    if described.get("format_version") != FORMAT_VERSION:
+    if described.get("format_version") not in FORMAT_VERSIONS:
         raise CheckpointError(
             explain(
-                f"{path} has format version {described.get('format_version')!r}; this release reads {FORMAT_VERSION}.",
+                f"{path} has format version {described.get('format_version')!r}; this release reads "
+                f"{' and '.join(map(str, FORMAT_VERSIONS))}.",
                 made_by=f"parrot_adapters {described.get('library_version')}",
                 to_do="upgrade parrot_adapters",
             )
         )
+    _require_what_the_version_is_for(path, described)
     absent = [key for key in ("adapter", "host", "files") if not isinstance(described.get(key), dict)]
     if absent:
         raise CheckpointError(f"{path} lacks {', '.join(absent)}")
     return described
+
+
+def _require_what_the_version_is_for(path: Path, described: Mapping[str, Any]) -> None:
+    """Refuse a later version without what it was made for: adapters are written in the first that can hold them."""
+    settings = described.get("adapter")
+    if described["format_version"] > 1 and isinstance(settings, Mapping) and "placement" not in settings:
+        raise CheckpointError(
+            explain(
+                f"{path} has format version 2, which is for experts inside the layers, and no settings of any.",
+                made_by=f"parrot_adapters {described.get('library_version')}",
+                to_do="upgrade parrot_adapters, or copy the file again",
+            )
+        )

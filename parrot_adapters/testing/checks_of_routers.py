@@ -1,4 +1,4 @@
-"""Every promise of a router, in the order they are tried: what explains a failure best comes first."""
+"""Every conformance check of a router, in the order they are tried: what explains a failure best comes first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from parrot_adapters.testing.router_answers import (
     empty_prompts,
     extreme_values,
     interface,
-    text_steers,
+    reads_text,
     training_mode,
     weights_sum_to_one,
 )
@@ -64,7 +64,7 @@ ROUTER_CHECKS = checks_of(
         empty_items,
         extreme_values,
         gradients_reach,
-        text_steers,
+        reads_text,
         float32_inside,
         autocast,
         half_module,
@@ -80,16 +80,16 @@ ROUTER_CHECKS = checks_of(
 
 
 def check_router(factory: Factory, traits: RouterTraits | Mapping[str, Any] | None = None) -> None:
-    """Hold a router to every promise; the first broken one raises.
+    """Try every conformance check on a router; the first that fails raises.
 
     Args:
-        factory: ``factory(width, num_experts, **options)`` -> module ``RoutingInputs -> Routing``: a class, a function,
-            a ``functools.partial``.
-        traits: what it declares, as such or as a mapping; None reads the factory's ``conformance`` mapping, if any, and
-            finds out the rest.
+        factory: Factory ``(width, num_experts, **options)`` of a module ``RoutingInputs -> Routing``: a class, a
+            function, a ``functools.partial``.
+        traits: What the router declares of itself, as ``RouterTraits`` or a mapping of its fields; None (default) reads
+            the factory's ``conformance`` mapping, if it has one, and finds out the rest.
 
     Raises:
-        AssertionError: its message begins with the name of the broken promise and ends with the smallest batch found.
+        AssertionError: A check failed; the message begins with its name and ends with the smallest batch found.
     """
     for check in ROUTER_CHECKS:
         replace(check, traits=traits)(factory)

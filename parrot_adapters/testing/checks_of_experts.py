@@ -1,4 +1,4 @@
-"""What every expert bank promises, each as a function of an :class:`ExpertSubject`."""
+"""The conformance checks of an expert bank, each as a function of an :class:`ExpertSubject`."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ __all__ = ["EXPERT_CHECKS", "ExpertSubject", "check_expert"]
 
 
 def check_expert(factory: Factory, traits: ExpertTraits | Mapping[str, Any] | None = None) -> None:
-    """Hold an expert bank to every promise; the first broken one raises.
+    """Try every conformance check on an expert bank; the first that fails raises.
 
     Args:
-        factory: ``factory(width, hidden_size, num_experts, **options)`` -> module
-            ``forward(tokens, offsets, routing) -> (N, D)``.
-        traits: what it declares, as such or as a mapping; None reads the factory's ``conformance`` mapping, if any, and
-            finds out the rest.
+        factory: Factory ``(width, hidden_size, num_experts, **options)`` of a module
+            ``(tokens, offsets, routing) -> (N, D)``: a class, a function, a ``functools.partial``.
+        traits: What the bank declares of itself, as ``ExpertTraits`` or a mapping of its fields; None (default) reads
+            the factory's ``conformance`` mapping, if it has one, and finds out the rest.
 
     Raises:
-        AssertionError: its message begins with the name of the broken promise and ends with the smallest batch found.
+        AssertionError: A check failed; the message begins with its name and ends with the smallest batch found.
     """
     for check in EXPERT_CHECKS:
         replace(check, traits=traits)(factory)
@@ -239,7 +239,7 @@ def trains_the_router(subject: ExpertSubject) -> None:
         assert bool(leaf.grad.any()), f"the gradient of the {name} is zero"
 
 
-def context_steers(subject: ExpertSubject) -> None:
+def reads_context(subject: ExpertSubject) -> None:
     """A bank that needs a context heeds it."""
     if not subject.traits.needs_context:
         raise Skipped("it needs no context")
@@ -284,7 +284,7 @@ EXPERT_CHECKS = checks_of(  # in the order they are tried: what explains a failu
         empty_items,
         routing_per_token,
         half_precision,
-        context_steers,
+        reads_context,
         checkpointing,
         state_dict_round_trip,
         config_round_trip,
