@@ -39,6 +39,7 @@ from parrot_adapters.hosts.hub_name import hub_name
 from parrot_adapters.hosts.layer_sites import LayerSites, find_linear_layers
 from parrot_adapters.hosts.offloaded_weights import loaded_state
 from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
+from parrot_adapters.hosts.quantised_weights import is_quantised
 from parrot_adapters.hosts.read_prompt import TextScope
 from parrot_adapters.hosts.seam import MODULE_NAME, NativeSeam, declare_languages, undeclare_languages
 from parrot_adapters.hosts.switched_weights import SwitchedWeights
@@ -647,7 +648,7 @@ class Attachment:
         quantised = {
             name: str(parameter.dtype).removeprefix("torch.")
             for name, parameter in projector.named_parameters()
-            if not parameter.is_floating_point() or parameter.element_size() < 2
+            if not parameter.is_floating_point() or parameter.element_size() < 2 or is_quantised(parameter)
         }
         if quantised:
             raise HostError(
