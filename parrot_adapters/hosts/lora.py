@@ -278,7 +278,7 @@ def _layer_names(state: Mapping[str, Tensor]) -> set[str]:
 
 def _refuse_what_changes_the_host(config: Any) -> None:
     """Only layers beside the host's own can be taken off bit for bit."""
-    beyond = [name for name in BEYOND_LAYERS if getattr(config, name, None)]
+    beyond = [name for name in BEYOND_LAYERS if getattr(config, name, None) is not None]  # peft acts on [] and 0 too
     if config.bias != "none":
         beyond.append(f"bias={config.bias!r}")
     if config.init_lora_weights not in HARMLESS_INITS:
