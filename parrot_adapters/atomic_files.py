@@ -18,7 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["appearing_directory", "appearing_file", "flush_to_disk", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "appearing_directory",
+    "appearing_file",
+    "flush_to_disk",
+    "working_directory",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 
 def write_json(path: str | Path, content: object, *, indent: int | None = 1) -> None:
@@ -113,6 +121,23 @@ def appearing_directory(
             if existing != "keep" or not directory.is_dir():
                 raise
         flush_to_disk(directory.parent, deep=False)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def working_directory(path: str | Path) -> Iterator[Path]:
+    """An empty directory beside a path, for writers that put several things in their places themselves.
+
+    Args:
+        path: File or directory that is worked on; its parent is there.
+
+    Yields:
+        The directory. It is removed on leaving, and what a killed process left beside the path before that.
+    """
+    beside = _workplace(Path(path))
+    try:
+        yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

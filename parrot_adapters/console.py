@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
+from parrot_adapters.errors import ConfigError, writing
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.progress import Progress as RichProgress
@@ -61,7 +63,8 @@ def print_or_write_json(document: Any, file: str | None) -> None:
     elif file is not None:
         from parrot_adapters.atomic_files import write_text
 
-        write_text(file, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        with writing(file, ConfigError):
+            write_text(file, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         print(f"written: {file}")
 
 

@@ -7,7 +7,8 @@ A message says what happened, what was given, what exists, and what to do. Build
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 __all__ = [
     "AlreadyAttachedError",
@@ -28,6 +29,7 @@ __all__ = [
     "explain",
     "first_line",
     "suggest",
+    "writing",
 ]
 
 
@@ -128,3 +130,20 @@ def first_line(error: BaseException) -> str:
         error: Any exception.
     """
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@contextmanager
+def writing(place: object, error: type[ParrotError] = CheckpointError) -> Iterator[None]:
+    """Make an error of the operating system (a full disk, a name too long, no permission) one of the library's.
+
+    Args:
+        place: File or directory that the block writes; the message names it.
+        error: What is raised instead (default :class:`CheckpointError`).
+
+    Raises:
+        ParrotError: Of the kind of ``error``, where the block raised ``OSError``.
+    """
+    try:
+        yield
+    except OSError as cause:
+        raise error(explain(f"cannot write {place}.", because=cause)) from cause

@@ -42,6 +42,8 @@ NAMED_TUPLE = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}  # 
 # room, at import time or later; never what stands above. CONTRIBUTING.md has the same order, with what each room is.
 ORDER = (
     "errors",
+    "limits",
+    "bounded_json",
     "atomic_files",
     "digests",
     "statistics",

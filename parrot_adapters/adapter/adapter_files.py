@@ -8,27 +8,29 @@
                                  names: what trained, the adapter among it; the config's ``weights_in`` says where
     README.md                    a model card that says how to load it; what its owner adds to it stays
 
-The config holds each file's SHA-256, so damage is recognised before anything is touched. Replacing an adapter is one
-atomic step, the config's: new files first arrive under pending names that contain their hash, the new config makes
-them the adapter, and only then do they take their final names. Whenever a save is cut short, loading finds the old
-adapter or the new one, whole. No pickle, in either direction.
+The config holds each file's SHA-256 and its own, so damage is recognised before anything is touched. Replacing an
+adapter is one atomic step, the config's: new files first arrive under pending names that contain their hash, the new
+config makes them the adapter, and only then do they take their final names. Whenever a save is cut short, loading finds
+the old adapter or the new one, whole. No pickle, in either direction.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from parrot_adapters.digests import file_digest
+from parrot_adapters.atomic_files import working_directory
+from parrot_adapters.bounded_json import read_json_object
+from parrot_adapters.digests import file_digest, json_digest
 from parrot_adapters.errors import CheckpointError, explain
 
 __all__ = [
@@ -44,11 +46,14 @@ __all__ = [
     "PEFT_TYPE",
     "PROJECTOR",
     "WEIGHTS",
+    "check_config",
     "check_file",
     "find_file",
     "read_tensors",
+    "require_usable",
     "save_tensors",
     "staging_directory",
+    "write_config",
 ]
 
 PEFT_TYPE = "PARROT_MOE"  # peft does not know it, so peft refuses the directory rather than dropping weights
@@ -63,6 +68,8 @@ CONFIG, WEIGHTS, PROJECTOR, LORA = (
 )
 LORA_WEIGHTS, LORA_CONFIG = f"{LORA}/adapter_model.safetensors", f"{LORA}/adapter_config.json"
 HASHED = (WEIGHTS, PROJECTOR, LORA_WEIGHTS, LORA_CONFIG)
+OWN_DIGEST = "config_sha256"  # of everything else in the config; adapters of early releases have none
+COMPUTED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 CARD = "README.md"
 CHECKPOINT = "model.safetensors"  # what a stock Trainer looks for
 # Stands where the name of a host from the Hub would: other libraries quote it in their errors.
@@ -73,20 +80,18 @@ NAMELESS = "(a host without a name: use parrot_adapters.load_adapter on it)"
 def staging_directory(directory: Path) -> Iterator[Path]:
     """A temporary directory on the same disk; on leaving, its files become the adapter in ``directory``."""
     new = not directory.exists()
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}-saving-", dir=directory.parent if new else directory))
-    try:
+    with working_directory(directory if new else directory / CONFIG) as workplace:
+        staging = workplace / "new"
+        staging.mkdir()
         yield staging
         if new and not directory.exists():
-            staging.chmod(0o755)
             os.replace(staging, directory)
         else:
             _replace(directory, staging)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _replace(directory: Path, staging: Path) -> None:
-    digests: dict[str, str] = json.loads((staging / CONFIG).read_text("utf-8"))["files"]
+    digests: dict[str, str] = read_json_object(staging / CONFIG)["files"]
     for name, digest in digests.items():
         pending = _pending(directory / name, digest)
         pending.parent.mkdir(exist_ok=True)
@@ -109,18 +114,56 @@ def _pending(path: Path, digest: str) -> Path:
     return path.with_name(f".{path.name}.{digest[:16]}")
 
 
+def write_config(described: Mapping[str, Any], path: Path) -> None:
+    """Write a config with its own digest."""
+    described = {name: value for name, value in described.items() if name != OWN_DIGEST}
+    text = json.dumps({**described, OWN_DIGEST: json_digest(described)}, indent=2, sort_keys=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def check_config(described: Mapping[str, Any], path: Path) -> None:
+    """Refuse a config that is not what was saved.
+
+    Raises:
+        CheckpointError: Its digest is another one. Without a digest, as early releases wrote it, it passes.
+    """
+    content = {name: value for name, value in described.items() if name != OWN_DIGEST}
+    if OWN_DIGEST in described and described[OWN_DIGEST] != json_digest(content):
+        raise CheckpointError(
+            explain(
+                f"{path} is damaged: its contents are not what was saved.",
+                to_do="copy it again from where it was saved; for other settings on purpose, attach() an adapter with "
+                "them, load the weights into handle.module and save that",
+            )
+        )
+
+
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata={"format": "pt"})
+    """Write a safetensors file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    try:
+        save_file(own, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # what it makes of every error of the operating system
+        raise OSError(str(error)) from error
 
 
 def find_file(path: Path, digest: str) -> Path:
     """The file of that content: under its name, or under its pending one if a save was cut short."""
-    pending = _pending(path, str(digest))
-    return pending if pending.is_file() and (not path.is_file() or file_digest(path) != digest) else path
+    pending = _pending(path, digest)
+    return pending if pending.is_file() and (not path.is_file() or _digest(path) != digest) else path
 
 
 def check_file(path: Path, digest: str) -> None:
-    if file_digest(path) != digest:
+    """Refuse a file of other content.
+
+    Raises:
+        CheckpointError: Its content is another one, or it cannot be read.
+    """
+    if _digest(path) != digest:
         raise CheckpointError(
             explain(
                 f"{path} is damaged: its contents are not what was saved.",
@@ -131,18 +174,56 @@ def check_file(path: Path, digest: str) -> None:
         )
 
 
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise CheckpointError(explain(f"{path} cannot be read.", because=error)) from error
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, all of them fit to compute with.
+
+    Raises:
+        CheckpointError: It is no such file, or holds NaN, infinity or floating-point types that nothing computes in.
+    """
     try:
         tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # safetensors' own, and whatever torch says of types that it does not know
         raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
+    require_usable(tensors, path)
+    return tensors
+
+
+def require_usable(tensors: Mapping[str, Tensor], named: object) -> None:
+    """Refuse weights that nothing can be computed with.
+
+    Args:
+        tensors: The weights by name.
+        named: What holds them, for messages.
+
+    Raises:
+        CheckpointError: NaN, infinity, or floating-point types that nothing computes in.
+    """
+    foreign = [
+        f"{name}: {str(value.dtype).removeprefix('torch.')}"
+        for name, value in tensors.items()
+        if (value.is_floating_point() and value.dtype not in COMPUTED_IN) or value.is_complex()
+    ]
+    if foreign:
+        raise CheckpointError(
+            explain(
+                f"{named} holds weights of a type that an adapter cannot compute in.",
+                where=", ".join(foreign[:5]),
+                known=", ".join(str(dtype).removeprefix("torch.") for dtype in COMPUTED_IN),
+            )
+        )
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
         raise CheckpointError(
             explain(
-                f"{path} holds NaN or infinite weights.",
+                f"{named} holds NaN or infinite weights.",
                 where=", ".join(broken[:5]),
                 to_do="the training run diverged before it was saved; use an earlier checkpoint",
             )
         )
-    return tensors

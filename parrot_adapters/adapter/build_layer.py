@@ -70,8 +70,10 @@ def stored_features(weights: Mapping[str, Tensor]) -> Features:
     """What :func:`build_layer` takes as ``features``, of a layer whose state dict is known and whose host is not."""
     prefix, end = "layer_experts.", f"{SUFFIX}.compress"
     paths = [name[len(prefix) : -len(end)] for name in weights if name.startswith(prefix) and name.endswith(end)]
-    found = {path: [weights[f"{prefix}{path}{SUFFIX}.{name}"] for name in LayerExpert.per_expert] for path in paths}
-    return {path: (compress.shape[-1], down.shape[-1]) for path, (compress, down) in found.items()}
+    named = {path: [f"{prefix}{path}{SUFFIX}.{name}" for name in LayerExpert.per_expert] for path in paths}
+    found = {path: [weights[name] for name in names if name in weights] for path, names in named.items()}
+    whole = {path: pair for path, pair in found.items() if len(pair) == 2 and all(one.ndim for one in pair)}
+    return {path: (compress.shape[-1], down.shape[-1]) for path, (compress, down) in whole.items()}
 
 
 def _given(features: Features | None) -> Features:

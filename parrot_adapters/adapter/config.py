@@ -118,6 +118,8 @@ class AdapterConfig:
             object.__setattr__(self, name, json.loads(json.dumps(dict(getattr(self, name)))))
         for name in ("layer_modules", "layers"):
             object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
+        for name in ("residual_scale", "moe_scale"):  # a whole number beyond 64 bits is none to torch
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
     def expert_kind(self) -> str:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.adapter.adapter_files import CONFIG, NAMELESS, WEIGHTS, save_tensors
+from parrot_adapters.adapter.adapter_files import (
+    CONFIG,
+    HASHED,
+    NAMELESS,
+    WEIGHTS,
+    find_file,
+    save_tensors,
+    write_config,
+)
 from parrot_adapters.adapter.build_layer import build_layer, stored_features
+from parrot_adapters.adapter.fitting_layer import fitting_layer
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.atomic_files import appearing_directory
+from parrot_adapters.bounded_json import read_json_object
 from parrot_adapters.digests import file_digest
-from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.errors import CheckpointError, explain, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,13 +44,8 @@ def stored_layer(stored: StoredAdapter) -> AlignmentLayer:
         CheckpointError: the weights do not fit the config, or there are none.
     """
     weights = stored.require_weights()
-    layer = build_layer(stored.config, int(stored.host["width"]), stored_features(weights))
-    try:
-        layer.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        raise CheckpointError(
-            explain(f"the weights in {stored.directory} do not fit its config.", because=error)
-        ) from error
+    build = partial(build_layer, stored.config, stored.host["width"], stored_features(weights))
+    layer = fitting_layer(build, stored.config, weights, stored.directory / WEIGHTS)
     dtypes = {value.dtype for value in weights.values() if value.is_floating_point()}
     return layer.to(dtypes.pop()) if len(dtypes) == 1 else layer
 
@@ -60,15 +65,18 @@ def write_derived(
     Raises:
         CheckpointError: ``out`` holds something, or cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    with writing(out):
+        in_use = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if in_use:
         raise CheckpointError(explain(f"{out} exists already.", to_do="name a directory that does not exist"))
-    described = json.loads((stored.directory / CONFIG).read_text("utf-8"))
+    described = read_json_object(stored.directory / CONFIG)
+    names = [name for name in HASHED if name in described["files"]]
     try:
         with appearing_directory(out, existing="refuse") as staging:
-            for name in described["files"]:
+            for name in names:
                 (staging / name).parent.mkdir(exist_ok=True)
                 if name != WEIGHTS:
-                    shutil.copyfile(stored.directory / name, staging / name)
+                    shutil.copyfile(find_file(stored.directory / name, described["files"][name]), staging / name)
             save_tensors(weights, staging / WEIGHTS)
             used = {"router": config.router, "expert": config.expert, "summary": config.summary}
             derived = replace(stored, config=config)
@@ -77,11 +85,11 @@ def write_derived(
                 "library_version": version("parrot_adapters"),
                 "base_model_name_or_path": stored.base_model or NAMELESS,
                 "adapter": config.to_dict(),
-                "plugins": [p for p in described["plugins"] if used.get(p["kind"], p["name"]) == p["name"]],
-                "files": {name: file_digest(staging / name) for name in described["files"]},
+                "plugins": [dict(p) for p in stored.plugins if used.get(p["kind"], p["name"]) == p["name"]],
+                "files": {name: file_digest(staging / name) for name in names},
                 "derived": dict(how),
             }
             write_card(staging, updated_card(read_card(stored.directory), derived, how))
-            (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            write_config(described, staging / CONFIG)
     except OSError as error:
         raise CheckpointError(explain(f"cannot write {out}.", because=error)) from error

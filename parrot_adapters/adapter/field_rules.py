@@ -116,7 +116,7 @@ class PlainOptions:
             return f"{name}={value!r} must be a mapping from names to values"
         try:
             json.dumps(dict(value), allow_nan=False)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             return f"{name} must hold plain values that JSON can store: {error}"
         return None
 

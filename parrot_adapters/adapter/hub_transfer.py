@@ -23,7 +23,7 @@ def local_directory(directory: str | os.PathLike[str]) -> Path:
         CheckpointError: The Hub does not give it.
     """
     path = Path(directory)
-    if path.exists() or str(directory).count("/") != 1 or str(directory).startswith((".", "/", "~")):
+    if os.path.exists(path) or str(directory).count("/") != 1 or str(directory).startswith((".", "/", "~")):
         return path
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError

@@ -15,14 +15,14 @@ it no longer counts; the other files know nothing of it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from parrot_adapters.adapter.adapter_files import CONFIG, WEIGHTS
 from parrot_adapters.atomic_files import write_json
-from parrot_adapters.errors import CheckpointError, ConfigError, explain
+from parrot_adapters.bounded_json import read_json_object
+from parrot_adapters.errors import CheckpointError, ConfigError, explain, writing
 
 if TYPE_CHECKING:
     from parrot_adapters.core import RoutingStatistics
@@ -80,10 +80,8 @@ def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -
             language: {"weights": list(one.weights), "decisions": one.decisions} for language, one in stored.items()
         },
     }
-    try:
+    with writing(directory / FILE):
         write_json(directory / FILE, described, indent=2)
-    except OSError as error:
-        raise CheckpointError(explain(f"cannot write {directory / FILE}.", because=error)) from error
     return stored
 
 
@@ -103,15 +101,15 @@ def read_language_routing(adapter: str | Path) -> dict[str, LanguageRouting]:
     path = directory / FILE
     if not path.is_file():
         return {}
+    described = read_json_object(path)
+    if described.get("weights_sha256") != digest:
+        return {}
     try:
-        described = json.loads(path.read_text("utf-8"))
-        if described["weights_sha256"] != digest:
-            return {}
         found = {
             language: LanguageRouting(tuple(map(float, one["weights"])), int(one["decisions"]))
             for language, one in described["languages"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ArithmeticError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(explain(f"{path} cannot be understood.", because=repr(error))) from error
     if any(len(one.weights) != experts for one in found.values()):
         raise CheckpointError(f"{path} does not hold one weight for each of {experts} experts")
@@ -124,5 +122,6 @@ def _adapter(adapter: str | Path) -> tuple[Path, str, int]:
 
     directory = Path(adapter)
     stored = read_adapter(directory)
-    described: Mapping[str, Any] = json.loads((directory / "adapter_config.json").read_text("utf-8"))
-    return directory, str(described["files"]["adapter_model.safetensors"]), stored.config.num_experts
+    stored.require_weights()
+    described = read_json_object(directory / CONFIG)
+    return directory, str(described["files"][WEIGHTS]), stored.config.num_experts

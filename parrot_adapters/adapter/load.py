@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from torch import Tensor, nn
-
-from parrot_adapters.adapter.adapter_files import CHECKPOINT, PROJECTOR, WEIGHTS
+from parrot_adapters.adapter.adapter_files import CHECKPOINT, LORA_CONFIG, PROJECTOR, WEIGHTS
 from parrot_adapters.adapter.attach import (
     attach_layer,
     detached_on_failure,
@@ -19,13 +17,23 @@ from parrot_adapters.adapter.attach import (
     make_detector,
 )
 from parrot_adapters.adapter.build_layer import build_layer
+from parrot_adapters.adapter.fitting_layer import fitting_layer
 from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.adapter.hub_transfer import local_directory
 from parrot_adapters.adapter.read_adapter_files import StoredAdapter, read_adapter, require_same_tensors
-from parrot_adapters.errors import HostMismatchError, ParrotWarning, PluginError, UnknownNameError, explain
+from parrot_adapters.errors import (
+    CheckpointError,
+    ConfigError,
+    HostMismatchError,
+    ParrotWarning,
+    PluginError,
+    UnknownNameError,
+    explain,
+)
 from parrot_adapters.hosts.fingerprint import fingerprint, peft_differs, weights_differ
 from parrot_adapters.hosts.host_parts import HostParts
-from parrot_adapters.hosts.lora import lora_arguments
+from parrot_adapters.hosts.lora import LanguageModelLora, lora_arguments
+from parrot_adapters.hosts.lora_settings import LoraPlan
 from parrot_adapters.plugins import manager
 
 __all__ = ["load_adapter"]
@@ -61,20 +69,23 @@ def load_adapter(
     """
     stored = read_adapter(local_directory(directory))
     parts = find_unattached_parts(model, stored.config)
-    _require_plugins(stored, parts)
     here = fingerprint(parts)
     stored.require_architecture(here)
+    _require_plugins(stored, parts)
     for message in _doubts(stored, here):
         if strict:
             raise HostMismatchError(message)
         warnings.warn(message, ParrotWarning, stacklevel=2)
     layer = None
     if stored.weights is not None:
-        layer = build_layer(stored.config, parts.width, layer_features(parts, stored.config))
-        _load_exactly(layer, stored.weights, stored.directory / WEIGHTS)
+        build = partial(build_layer, stored.config, parts.width, layer_features(parts, stored.config))
+        layer = fitting_layer(build, stored.config, stored.weights, stored.directory / WEIGHTS)
     projector = parts.module(parts.projector)
     if stored.projector is not None and projector is not None:
         require_same_tensors(projector.state_dict(), stored.projector, stored.directory / PROJECTOR)
+    lora = None if stored.lora_config is None else lora_arguments(stored.lora_config)
+    if lora is not None:
+        _lora_plan(parts, lora, stored).require_weights(stored.lora or {})
     detector = make_detector(stored.config, processor)
     handle = attach_layer(
         parts,
@@ -83,7 +94,7 @@ def load_adapter(
         chat=stored.chat,
         detector=detector,
         owns_projector=stored.projector is not None,
-        lora=None if stored.lora_config is None else lora_arguments(stored.lora_config),
+        lora=lora,
         freeze_host=freeze_host,
         wrapper=model,
     )
@@ -118,12 +129,12 @@ def _doubts(stored: StoredAdapter, here: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _load_exactly(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Load weights in the dtypes they were saved in."""
-    require_same_tensors(module.state_dict(), weights, path)
-    for name, own in module.state_dict(keep_vars=True).items():  # in place, so that shared weights stay shared
-        own.data = own.data.to(weights[name].dtype)
-    module.load_state_dict(dict(weights))
+def _lora_plan(parts: HostParts, lora: Mapping[str, Any], stored: StoredAdapter) -> LoraPlan:
+    try:
+        return LanguageModelLora.plan(parts, lora)
+    except ConfigError as error:
+        path = stored.directory / LORA_CONFIG
+        raise CheckpointError(explain(f"{path} cannot be understood.", because=error)) from error
 
 
 def _require_plugins(stored: StoredAdapter, parts: HostParts) -> None:

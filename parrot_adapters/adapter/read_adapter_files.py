@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +22,21 @@ from parrot_adapters.adapter.adapter_files import (
     PEFT_TYPE,
     PROJECTOR,
     WEIGHTS,
+    check_config,
     check_file,
     find_file,
     read_tensors,
 )
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.snapshot import PLUGIN_KEYS, AdapterSnapshot
+from parrot_adapters.bounded_json import read_json, read_json_object
 from parrot_adapters.errors import CheckpointError, ConfigError, HostMismatchError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import structure_differences
 from parrot_adapters.hosts.hub_name import as_hub_name
 from parrot_adapters.hosts.lora import is_own_lora, lora_arguments, stored_names
+from parrot_adapters.limits import limit
+from parrot_adapters.plugins.kinds import KINDS
 
 __all__ = ["BESIDE_PEFT", "StoredAdapter", "read_adapter", "require_same_tensors"]
 
@@ -112,13 +118,46 @@ class StoredAdapter(AdapterSnapshot):
 
 
 def read_adapter(directory: Path) -> StoredAdapter:
-    """Read and check an adapter directory.
+    """Read and check an adapter directory; where it is being replaced, the new adapter is waited for.
 
     Raises:
         CheckpointError: Not an adapter's directory, damaged, of a newer format, or holding NaN.
     """
     if not _describes_adapter(directory) and _describes_adapter(directory / BESIDE_PEFT):
         directory = directory / BESIDE_PEFT
+    end = time.monotonic() + limit("save_seconds")
+    while True:
+        before = _trace(directory)
+        try:
+            found = _read_once(directory)
+        except CheckpointError:
+            if _trace(directory) == before or time.monotonic() > end:
+                raise
+        else:
+            if _trace(directory).get(CONFIG) == before.get(CONFIG):
+                return found
+            if time.monotonic() > end:
+                raise CheckpointError(
+                    explain(f"the adapter in {directory} was replaced while it was read.", to_do="read it again")
+                )
+        time.sleep(0.02)
+
+
+def _trace(directory: Path) -> dict[str, tuple[int, ...]]:
+    """What changes where a save replaces an adapter: which files there are, waiting ones too, and since when."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name in (CONFIG, *HASHED) if os.path.isdir(directory) else ():
+        path = directory / name
+        for file in (path, *path.parent.glob(f".{path.name}.*")):
+            try:
+                here = file.stat()
+            except OSError:
+                continue
+            found[str(file.relative_to(directory))] = (here.st_ino, here.st_size, here.st_mtime_ns)
+    return found
+
+
+def _read_once(directory: Path) -> StoredAdapter:
     described = _read_config(directory)
     if isinstance(described.get("weights_in"), dict):
         return _read_checkpoint(directory, described)
@@ -142,7 +181,7 @@ def read_adapter(directory: Path) -> StoredAdapter:
         **_settings(directory, described),
         weights=read_tensors(files[WEIGHTS]) if WEIGHTS in files else None,
         projector=read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
-        lora_config=json.loads(files[LORA_CONFIG].read_text("utf-8")) if LORA_CONFIG in files else None,
+        lora_config=read_json_object(files[LORA_CONFIG]) if LORA_CONFIG in files else None,
         lora=read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
         directory=directory,
     )
@@ -189,7 +228,7 @@ def _settings(directory: Path, described: Mapping[str, Any]) -> dict[str, Any]:
             "chat": ChatFormat.from_dict(described.get("chat_format", {})),
             "host": described["host"],
             "base_model": as_hub_name(described.get("base_model_name_or_path")),
-            "plugins": [{key: used[key] for key in PLUGIN_KEYS} for used in described.get("plugins", [])],
+            "plugins": _plugins(described.get("plugins", [])),
         }
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(explain(f"{directory / CONFIG} cannot be understood.", because=error)) from error
@@ -197,11 +236,12 @@ def _settings(directory: Path, described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _describes_adapter(directory: Path) -> bool:
     """Whether there is a config, and not one of peft's own."""
-    try:
-        described = json.loads((directory / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError):
+    if not (directory / CONFIG).is_file():
         return False
-    return isinstance(described, dict) and described.get("peft_type") == PEFT_TYPE
+    try:
+        return read_json_object(directory / CONFIG).get("peft_type") == PEFT_TYPE
+    except CheckpointError:
+        return False  # whoever reads it says what is wrong with it
 
 
 def require_same_tensors(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:
@@ -238,17 +278,16 @@ def _form(tensor: Tensor) -> str:
 
 def _read_config(directory: Path) -> dict[str, Any]:
     path = directory / CONFIG
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for a name that no file can have
         there = (
-            ", ".join(sorted(p.name for p in directory.iterdir())[:8]) if directory.is_dir() else "no such directory"
+            ", ".join(sorted(p.name for p in directory.iterdir())[:8])
+            if os.path.isdir(directory)
+            else "no such directory"
         )
         raise CheckpointError(
             explain(f"{directory} is not an adapter directory: no {CONFIG}.", found=there or "an empty directory")
         )
-    try:
-        described = json.loads(path.read_text("utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(explain(f"{path} is not valid JSON.", because=error)) from error
+    described = read_json(path)
     if not isinstance(described, dict) or described.get("peft_type") != PEFT_TYPE:
         given = described.get("peft_type") if isinstance(described, dict) else type(described).__name__
         raise CheckpointError(
@@ -271,6 +310,9 @@ def _read_config(directory: Path) -> dict[str, Any]:
     absent = [key for key in ("adapter", "host", "files") if not isinstance(described.get(key), dict)]
     if absent:
         raise CheckpointError(f"{path} lacks {', '.join(absent)}")
+    check_config(described, path)
+    if because := _misshapen(described):
+        raise CheckpointError(explain(f"{path} cannot be understood.", because=because))
     return described
 
 
@@ -285,3 +327,31 @@ def _require_what_the_version_is_for(path: Path, described: Mapping[str, Any]) -
                 to_do="upgrade parrot_adapters, or copy the file again",
             )
         )
+
+
+def _misshapen(described: Mapping[str, Any]) -> str | None:
+    """What of a config has a form that nothing here means."""
+    host, files = described["host"], described["files"]
+    if not all(isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) for digest in files.values()):
+        return "files must map names to SHA-256 digests"
+    if not isinstance(host.get("model_type"), str):
+        return "host.model_type must be text"
+    width = host.get("width")
+    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width < 2**31:
+        return "host.width must be a whole number of at least 1"
+    return None
+
+
+def _plugins(given: Any) -> list[dict[str, Any]]:
+    """The plugins that a config names.
+
+    Raises:
+        ConfigError: It is no list of mappings from :data:`PLUGIN_KEYS` to texts.
+    """
+    used = given if isinstance(given, list) and all(isinstance(one, dict) for one in given) else [{}]
+    found = [{key: one.get(key) for key in PLUGIN_KEYS} for one in used]
+    for one in found:
+        texts = all(value is None or isinstance(value, str) for value in one.values())
+        if not texts or one["kind"] not in KINDS or one["name"] is None or one["plugin"] is None:
+            raise ConfigError(f"plugins must be a list of mappings with {', '.join(PLUGIN_KEYS)}")
+    return found

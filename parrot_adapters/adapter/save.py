@@ -23,6 +23,7 @@ from parrot_adapters.adapter.adapter_files import (
     WEIGHTS,
     save_tensors,
     staging_directory,
+    write_config,
 )
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.adapter.snapshot import AdapterSnapshot
@@ -44,9 +45,9 @@ def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
     Raises:
         CheckpointError: The directory cannot be written.
     """
-    if directory.exists() and not directory.is_dir():
-        raise CheckpointError(f"cannot save to {directory}: it is a file")
     try:
+        if directory.exists() and not directory.is_dir():
+            raise CheckpointError(f"cannot save to {directory}: it is a file")
         directory.parent.mkdir(parents=True, exist_ok=True)
         with staging_directory(directory) as staging:
             _write(snapshot, staging)
@@ -92,7 +93,7 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
     described = _described(
         snapshot, {name: file_digest(staging / name) for name in HASHED if (staging / name).is_file()}
     )
-    (staging / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_config(described, staging / CONFIG)
 
 
 def _described(snapshot: AdapterSnapshot, files: Mapping[str, str]) -> dict[str, Any]:

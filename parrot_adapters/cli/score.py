@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parrot_adapters.cli.commands import json_option, option, parrot_command
 from parrot_adapters.cli.score_table import protocol_list, score_table
+from parrot_adapters.errors import ConfigError, writing
 from parrot_adapters.evaluation import (
     BENCHMARKS,
     benchmark_named,
@@ -57,7 +58,8 @@ def command(
     if json_file == "-":
         print_json(result.as_json())
     else:
-        write_json(json_file, result.as_json())
+        with writing(json_file, ConfigError):
+            write_json(json_file, result.as_json())
         show(score_table(result))
     for warning in result.warnings:
         note("score", warning)

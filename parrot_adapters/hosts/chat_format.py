@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from parrot_adapters.errors import ConfigError, explain
@@ -78,9 +78,23 @@ class ChatFormat:
         return {key: list(value) for key, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Sequence[int]]) -> ChatFormat:
-        """The format behind :meth:`to_dict`."""
-        return cls(**{key: tuple(int(i) for i in value) for key, value in values.items()})
+    def from_dict(cls, values: Mapping[str, Sequence[int]]) -> ChatFormat:
+        """The format behind :meth:`to_dict`.
+
+        Raises:
+            ConfigError: Other names, or values that are no lists of token ids.
+        """
+        known = [f.name for f in fields(cls)]
+        if not isinstance(values, Mapping) or any(key not in known for key in values):
+            raise ConfigError(explain("a chat format has other fields.", known=", ".join(known)))
+        for key, ids in values.items():
+            if not isinstance(ids, list | tuple) or not all(_is_token_id(i) for i in ids):
+                raise ConfigError(f"{key} of a chat format must be a list of token ids, whole numbers below 2**31")
+        return cls(**{key: tuple(value) for key, value in values.items()})
+
+
+def _is_token_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
 def _content(processor: Any, text: str) -> Any:

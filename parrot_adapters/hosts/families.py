@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from parrot_adapters.hosts.host_spec import HostSpec
 
-__all__ = ["BLIP", "FUYU", "GLM_V", "IDEFICS", "LLAMA4", "MLLAMA"]
+__all__ = ["BLIP", "FUYU", "GLM_V", "GRANITE4_VISION", "IDEFICS", "LLAMA4", "MLLAMA"]
 
 # Their features come one element per prompt, all its images end to end; the processor separates the images of a
 # prompt (and the tiles of an image) by ids of their own, so a run of placeholders is an image or a tile.
@@ -24,4 +24,8 @@ MLLAMA = HostSpec(("mllama",), unsupported="its images go into cross-attention, 
 BLIP = HostSpec(
     ("blip-2", "instructblip", "instructblipvideo"),
     unsupported="its generate calls the language model directly, past the place where images are handed over",
+)
+GRANITE4_VISION = HostSpec(
+    ("granite4_vision",),
+    unsupported="its image features go into several layers of the language model, none into the prompt",
 )

@@ -95,6 +95,12 @@ class HostSpec:
         if unknown:
             raise ConfigError(explain(f"unknown host option {', '.join(unknown)}", known=", ".join(known)))
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        for key, value in values.items():
+            several = isinstance(getattr(DEFAULT_HOST, key), tuple)
+            texts = value if several and isinstance(value, tuple) else (None,) if several else (value,)
+            if not all(isinstance(each, str) and each for each in texts):
+                what = "a list of texts" if several else "text"
+                raise ConfigError(explain(f"host option {key} must be {what}.", given=repr(options[key])[:200]))
         for key, allowed in (("unit", ("item", "run", "row")), ("deepstack", ("raw", "align"))):
             if values.get(key, allowed[0]) not in allowed:
                 raise ConfigError(f"host option {key}={values[key]!r} must be one of {', '.join(allowed)}")

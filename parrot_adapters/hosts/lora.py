@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain, suggest
+from parrot_adapters.errors import CheckpointError, ConfigError, HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
+from parrot_adapters.hosts.lora_settings import PEFT_PREFIX, LoraPlan, checked_config, plan_lora
 
 __all__ = [
     "NAME",
     "LanguageModelLora",
     "is_own_lora",
     "lora_arguments",
-    "mistyped_arguments",
     "stored_names",
-    "unknown_arguments",
 ]
 
 NAME = "parrot_lm"  # peft's name for this set of LoRA weights; peft looks for it anywhere in a parameter's name
-PEFT_PREFIX = "base_model.model."  # what peft puts before a host's parameter names on disk
-# Settings of LoraConfig that reach beyond layers put beside the host's, or that peft ignores with our targets.
-BEYOND_LAYERS = (
-    "modules_to_save",
-    "layer_replication",
-    "trainable_token_indices",
-    "target_parameters",
-    "alora_invocation_tokens",
-    "layers_to_transform",
-)
-HARMLESS_INITS = (True, False, "gaussian", "orthogonal")  # others (pissa, olora, ...) change the host's weights
 # Settings that say where LoRA came from, how it began and how it trains, not what it computes. Which layers it is on is
 # compared by name, however that was written.
 NOT_COMPUTED = (
@@ -76,44 +63,6 @@ def lora_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in stored.items() if k in known - {"peft_type", "inference_mode"} and v is not None}
 
 
-def unknown_arguments(given: Mapping[str, Any]) -> dict[str, str]:
-    """The arguments that LoraConfig does not take, each with a suggestion (or an empty string)."""
-    from dataclasses import fields
-
-    from peft import LoraConfig
-
-    known = [f.name for f in fields(LoraConfig) if f.init]
-    return {name: suggest(name, known) for name in given if name not in known}
-
-
-def mistyped_arguments(given: Mapping[str, Any]) -> dict[str, str]:
-    """The plain arguments whose values are none that LoraConfig means (it hardly looks), each with a sentence."""
-    from typing import get_type_hints
-
-    from peft import LoraConfig
-
-    hints = get_type_hints(LoraConfig)
-    found = {}
-    for name, value in given.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if hints.get(name) is bool and not isinstance(value, bool):
-            found[name] = f"must be true or false, given {value!r}"
-        elif name == "r" and not (isinstance(value, int) and number and value >= 1):
-            found[name] = f"must be a whole number of at least 1, given {value!r}"
-        elif name == "lora_alpha" and not number:
-            found[name] = f"must be a number, given {value!r}"
-        elif name == "lora_dropout" and not (number and 0 <= value < 1):
-            found[name] = f"must be a number from 0 to below 1, given {value!r}"
-        elif name in ("target_modules", "exclude_modules") and not _is_names(value):
-            found[name] = f"must be text or a list of texts, given {value!r}"
-    return found
-
-
-def _is_names(value: Any) -> bool:
-    several = isinstance(value, list | tuple | set) and all(isinstance(name, str) for name in value)
-    return value is None or isinstance(value, str) or several
-
-
 class LanguageModelLora:
     """LoRA layers on a host's language model.
 
@@ -130,31 +79,18 @@ class LanguageModelLora:
     """
 
     def __init__(self, parts: HostParts, config: Any, seed: int = 0) -> None:
-        from peft import LoraConfig, inject_adapter_in_model
+        from peft import inject_adapter_in_model
 
-        if parts.language_model is None:
-            raise HostError(f"no language model found in {type(parts.outer).__name__}; declare its path in a HostSpec")
-        if any(_lora_layers(parts.outer)):
-            raise HostError("the host carries peft layers already; merge or unload them before attaching LoRA")
-        try:
-            config = LoraConfig(**config) if isinstance(config, Mapping) else copy.deepcopy(config)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(explain("lora cannot be built from these arguments.", peft_says=error)) from error
-        if not isinstance(config, LoraConfig):
-            raise ConfigError(
-                f"lora must be a peft.LoraConfig or a mapping of its arguments, not {type(config).__name__}"
-            )
-        _refuse_what_changes_the_host(config)
+        plan = self.plan(parts, config)
         self.model = parts.outer
-        self.config = config
-        config.target_modules = _targets(parts, config.target_modules)
+        self.config = plan.config
         # peft freezes the whole host on injection; what was trainable stays the user's business.
         trainable = [(p, p.requires_grad) for p in parts.outer.parameters()]
         try:
             try:
                 with torch.random.fork_rng(devices=[]):  # peft draws on the CPU
                     torch.default_generator.manual_seed(seed)
-                    inject_adapter_in_model(config, parts.outer, NAME)
+                    inject_adapter_in_model(plan.for_peft(), parts.outer, NAME)
             finally:
                 for parameter, flag in trainable:
                     parameter.requires_grad_(flag)
@@ -165,6 +101,15 @@ class LanguageModelLora:
             if isinstance(error, ValueError):
                 raise ConfigError(explain("lora found nothing to adapt.", peft_says=error)) from error
             raise
+
+    @staticmethod
+    def plan(parts: HostParts, config: Any) -> LoraPlan:
+        """Check settings against a host, which is left alone; arguments and errors as for the class."""
+        if parts.language_model is None:
+            raise HostError(f"no language model found in {type(parts.outer).__name__}; declare its path in a HostSpec")
+        if any(_lora_layers(parts.outer)):
+            raise HostError("the host carries peft layers already; merge or unload them before attaching LoRA")
+        return plan_lora(parts, config)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The LoRA weights."""
@@ -225,10 +170,11 @@ class LanguageModelLora:
         Args:
             settings: arguments of LoraConfig (:func:`lora_arguments`).
             state: its weights, named as :meth:`state_dict` names them.
-        """
-        from peft import LoraConfig
 
-        there, here = LoraConfig(**settings).to_dict(), self.config.to_dict()
+        Raises:
+            ConfigError: the settings are no LoRA.
+        """
+        there, here = checked_config(settings).to_dict(), self.config.to_dict()
         found = {
             name: f"there {there.get(name)!r}, here {value!r}"
             for name, value in here.items()
@@ -274,59 +220,6 @@ class LanguageModelLora:
 
 def _layer_names(state: Mapping[str, Tensor]) -> set[str]:
     return {name.removeprefix(PEFT_PREFIX).partition(".lora_")[0] for name in state}
-
-
-def _refuse_what_changes_the_host(config: Any) -> None:
-    """Only layers beside the host's own can be taken off bit for bit."""
-    beyond = [name for name in BEYOND_LAYERS if getattr(config, name, None) is not None]  # peft acts on [] and 0 too
-    if config.bias != "none":
-        beyond.append(f"bias={config.bias!r}")
-    if config.init_lora_weights not in HARMLESS_INITS:
-        beyond.append(f"init_lora_weights={config.init_lora_weights!r}")
-    if beyond:
-        raise ConfigError(
-            explain(
-                f"lora with {', '.join(beyond)} cannot be taken off bit for bit, or not be confined to some layers.",
-                to_do="leave it unset; to choose layers, give target_modules as a regular expression over module names",
-                known_init_lora_weights=", ".join(map(str, HARMLESS_INITS)),
-            )
-        )
-
-
-def _targets(parts: HostParts, wanted: Any) -> str:
-    prefix = f"{parts.base_prefix}{parts.language_model}"
-    language_model = parts.module(parts.language_model)
-    assert language_model is not None
-    linear = [name for name, module in language_model.named_modules() if isinstance(module, nn.Linear)]
-    if wanted is None or wanted == "all-linear":
-        suffixes = sorted({name.rpartition(".")[2] for name in linear})
-    elif isinstance(wanted, str):
-        outside = [
-            name
-            for name, _ in parts.outer.named_modules()
-            if re.fullmatch(wanted, name) and not name.startswith(f"{prefix}.")
-        ]
-        if outside:
-            raise ConfigError(
-                explain(
-                    f"lora target_modules={wanted!r} reaches outside the language model.",
-                    outside=", ".join(outside[:3]),
-                    to_do=f"begin the expression with {re.escape(prefix)!r}",
-                )
-            )
-        return wanted
-    else:
-        suffixes = sorted(wanted)
-        missing = [s for s in suffixes if not any(n == s or n.endswith(f".{s}") for n in linear)]
-        if missing:
-            known = sorted({name.rpartition(".")[2] for name in linear})
-            raise ConfigError(
-                explain(
-                    f"lora target {', '.join(missing)} is no linear layer of the language model.",
-                    known=", ".join(known),
-                )
-            )
-    return rf"{re.escape(prefix)}\.(?:.*\.)?(?:{'|'.join(map(re.escape, suffixes))})"
 
 
 def _lora_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from parrot_adapters.bounded_json import read_json_object
 from parrot_adapters.errors import CheckpointError, explain
 
 __all__ = ["WeightFiles", "write_shards"]
@@ -79,6 +80,9 @@ def write_shards(directory: Path, tensors: Iterable[tuple[str, Tensor]], max_byt
 
     Returns:
         Bytes of all tensors.
+
+    Raises:
+        OSError: They cannot be written.
     """
     written: list[tuple[Path, list[str]]] = []
     held: dict[str, Tensor] = {}
@@ -87,7 +91,10 @@ def write_shards(directory: Path, tensors: Iterable[tuple[str, Tensor]], max_byt
     def flush() -> None:
         nonlocal held, size
         path = directory / f"shard-{len(written)}"
-        save_file({name: tensor.contiguous() for name, tensor in held.items()}, path, metadata={"format": "pt"})
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in held.items()}, path, metadata={"format": "pt"})
+        except SafetensorError as error:  # what it makes of every error of the operating system
+            raise OSError(str(error)) from error
         written.append((path, list(held)))
         held, size = {}, 0
 
@@ -145,11 +152,10 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _weight_map(index: Path) -> Mapping[str, str]:
-    try:
-        found = json.loads(index.read_text("utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(explain(f"{index} is not an index of weight files.", because=error)) from error
-    outside = [name for name in found.values() if not isinstance(name, str) or Path(name).name != name]
+    found = read_json_object(index).get("weight_map")
+    if not isinstance(found, dict):
+        raise CheckpointError(explain(f"{index} is not an index of weight files.", because="it has no weight_map"))
+    outside = [name for name in found.values() if not isinstance(name, str) or Path(name).name != name or "\0" in name]
     if outside:
         raise CheckpointError(f"{index} names files outside its directory: {outside[0]!r}")
     return dict(found)

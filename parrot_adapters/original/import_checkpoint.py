@@ -21,11 +21,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.adapter.adapter_files import require_usable
 from parrot_adapters.adapter.attach import attach_layer
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.original_names import from_reference, to_reference
 from parrot_adapters.atomic_files import appearing_directory
-from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.errors import CheckpointError, explain, writing
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import find_parts
 from parrot_adapters.hosts.weight_files import WeightFiles, write_shards
@@ -43,6 +44,7 @@ from parrot_adapters.original.original_config import (
     adapter_config,
     host_config,
     read_reference_config,
+    require_plausible,
 )
 from parrot_adapters.original.tokenizer_files import carry_over_settings, carry_over_tokenizer
 
@@ -101,7 +103,9 @@ def import_reference(
             written then.
     """
     source, destination = Path(source), Path(destination)
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+    with writing(destination):
+        in_use = destination.exists() and (not destination.is_dir() or any(destination.iterdir()))
+    if in_use:
         raise CheckpointError(
             explain(f"{destination} exists already and is not empty.", to_do="name another directory, or remove it")
         )
@@ -115,6 +119,8 @@ def import_reference(
 def _import(
     source: Path, destination: Path, reference: ReferenceConfig, progress: Progress, shard_bytes: int
 ) -> ImportReport:
+    beside = len(WeightFiles(reference.tower)) if any(reference.tower.glob("*.safetensors")) else 0
+    require_plausible(reference, len(WeightFiles(source)), beside)
     with appearing_directory(destination, existing="refuse") as staging:
         host, adapter = staging / "host", staging / "adapter"
         host.mkdir()
@@ -194,11 +200,7 @@ class _Plan:
     def write_adapter(self, directory: Path) -> None:
         """Save the adapter through the library's own door, attached to a host that has just the weights that count."""
         state = dict(self.files.read(self.adapter))
-        broken = [key for key, value in state.items() if not value.isfinite().all()]
-        if broken:
-            raise CheckpointError(
-                explain("the checkpoint's adapter holds NaN or infinite weights.", where=", ".join(broken[:3]))
-            )
+        require_usable(state, "the checkpoint's adapter")
         weights = {key.removeprefix(ADAPTER_PREFIX): value for key, value in state.items()}
         layer = build_layer(self.adapter_config, self.config.text_config.hidden_size)
         layer.load_state_dict(from_reference(weights, self.adapter_config.num_experts), assign=True)
@@ -260,8 +262,13 @@ def _empty_host(config: Any) -> Any:
     """The host without memory behind its weights."""
     from transformers import LlavaForConditionalGeneration
 
-    with torch.device("meta"):
-        return LlavaForConditionalGeneration(config)
+    try:
+        with torch.device("meta"):
+            return LlavaForConditionalGeneration(config)
+    except Exception as error:  # transformers has several kinds for it, none of them public
+        raise CheckpointError(
+            explain("the checkpoint's config.json holds values that make no model.", because=error)
+        ) from error
 
 
 def _some(names: list[str]) -> str | None:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.bounded_json import read_json_object
 from parrot_adapters.errors import CheckpointError, explain
 
-__all__ = ["ReferenceConfig", "adapter_config", "host_config", "read_json", "read_reference_config"]
+__all__ = [
+    "ReferenceConfig",
+    "adapter_config",
+    "host_config",
+    "read_json",
+    "read_reference_config",
+    "require_plausible",
+]
 
 TEXT_MODELS = {"parrot_qwen2": "qwen2"}
 PROJECTOR = "mlp2x_gelu"
+LARGEST = 1e30  # a factor beyond it overflows float32
+WHOLE = (
+    *("num_experts", "moe_intermediate_size", "hidden_size", "vocab_size", "mm_hidden_size"),
+    *("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size"),
+)
 REQUIRED = (
     "mm_vision_tower",
     "mm_hidden_size",
@@ -93,6 +105,30 @@ def read_reference_config(source: Path, vision_tower: Path | None = None) -> Ref
     return ReferenceConfig(values, tower, _vision_values(tower, values))
 
 
+def require_plausible(reference: ReferenceConfig, tensors: int, tower_tensors: int) -> None:
+    """Refuse configs that declare more layers or experts than there are tensors; even a sketch of them takes hours.
+
+    Args:
+        reference: The configs.
+        tensors: Number of tensors of the checkpoint.
+        tower_tensors: Number of tensors of the vision tower's own files.
+
+    Raises:
+        CheckpointError: They do.
+    """
+    text, vision = reference.values, reference.vision
+    declared = {
+        "num_hidden_layers": (text.get("num_hidden_layers") or 1, tensors),
+        "num_experts": (text["num_experts"], tensors),
+        "num_hidden_layers of the vision tower": (vision.get("num_hidden_layers", 12), tensors + tower_tensors),
+    }
+    beyond = {
+        name: f"{many} declared, {held} tensors in the files" for name, (many, held) in declared.items() if many > held
+    }
+    if beyond:
+        raise CheckpointError(explain("the weights are not those the config.json describes.", **beyond))
+
+
 def adapter_config(reference: ReferenceConfig) -> AdapterConfig:
     """The adapter that computes what the original computes.
 
@@ -159,13 +195,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is not valid JSON, or no object.
     """
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(explain(f"{path} is not valid JSON.", because=error)) from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} holds {type(values).__name__}, not an object")
-    return values
+    return read_json_object(path)
 
 
 def _unsupported(values: Mapping[str, Any]) -> list[str]:
@@ -185,18 +215,23 @@ def _unsupported(values: Mapping[str, Any]) -> list[str]:
         )
     if values["moe_hidden_size"] != values["hidden_size"]:
         found.append(f"moe_hidden_size {values['moe_hidden_size']} differs from hidden_size {values['hidden_size']}")
-    if not isinstance(values.get("moe_weight", 1.0), int | float):
-        found.append(f"moe_weight is {values['moe_weight']!r}, not a number")
-    for key in ("num_experts", "moe_intermediate_size", "hidden_size", "vocab_size", "mm_hidden_size"):
-        if not isinstance(values[key], int) or values[key] < 1:
+    weight = values.get("moe_weight", 1.0)
+    if not isinstance(weight, int | float) or abs(weight) > LARGEST:
+        found.append(f"moe_weight is {weight!r}, not a number")
+    for key in WHOLE:
+        if values.get(key) is not None and not _is_whole(values[key]):
             found.append(f"{key} is {values[key]!r}, not a whole number of at least 1")
     return found
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31
 
 
 def _find_tower(source: Path, named: str, given: Path | None) -> Path:
     places = [given] if given is not None else [source / named, source / Path(named).name]
     for place in places:
-        if (place / "config.json").is_file():
+        if _is_file(place / "config.json"):
             return place
     raise CheckpointError(
         explain(
@@ -209,10 +244,19 @@ def _find_tower(source: Path, named: str, given: Path | None) -> Path:
     )
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 def _vision_values(tower: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     vision = read_json(tower / "config.json")
     if vision.get("model_type") == "clip":
-        vision = vision.get("vision_config", {})
+        vision = vision.get("vision_config") or {}
+    if not isinstance(vision, dict):
+        raise CheckpointError(f"vision_config in {tower / 'config.json'} is {type(vision).__name__}, not an object")
     if vision.get("model_type") not in ("clip_vision_model", None):
         raise CheckpointError(
             explain(
@@ -227,6 +271,8 @@ def _vision_values(tower: Path, values: Mapping[str, Any]) -> dict[str, Any]:
             f"the vision tower in {tower} has width {width}; the checkpoint was made with {values['mm_hidden_size']}"
         )
     layer = values["mm_vision_select_layer"]
+    if not _is_whole(layers):
+        raise CheckpointError(f"num_hidden_layers in {tower / 'config.json'} is no whole number of at least 1")
     if not isinstance(layer, int) or not -layers - 1 <= layer <= layers:
         raise CheckpointError(f"mm_vision_select_layer is {layer!r}; the tower in {tower} has {layers} layers")
     return vision

@@ -72,7 +72,10 @@ def carry_over_settings(source: Path, reference: ReferenceConfig, host: Path, im
         if reference.values.get(key) is not None:
             generation.setdefault(key, reference.values[key])
     # The original cannot answer with an image.
-    generation["suppress_tokens"] = [*(generation.get("suppress_tokens") or ()), image_token_id]
+    suppressed = generation.get("suppress_tokens") or []
+    if not isinstance(suppressed, list):
+        raise CheckpointError(f"suppress_tokens in {source / 'generation_config.json'} must be a list of token ids")
+    generation["suppress_tokens"] = [*suppressed, image_token_id]
     _write_json(host / "generation_config.json", generation)
     found = next((p for p in (reference.tower, source) if (p / "preprocessor_config.json").is_file()), None)
     if found is None:

@@ -43,6 +43,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "llama4": "parrot_adapters.hosts.families:LLAMA4",
         "mllama": "parrot_adapters.hosts.families:MLLAMA",
         "blip": "parrot_adapters.hosts.families:BLIP",
+        "granite4-vision": "parrot_adapters.hosts.families:GRANITE4_VISION",
     },
     "observer": {
         "routing-log-file": "parrot_adapters.analysis.observers_from_environment:routing_log_file",

@@ -96,16 +96,22 @@ def _override(values: dict[str, Any], text: str) -> Iterator[Fault]:
     found = parse_yaml(value, f"the value of {key}")
     if isinstance(place, dict):
         place[last] = found
-    elif last.isdigit() and int(last) < len(place):
-        place[int(last)] = found
+    elif (position := _position(last, place)) is not None:
+        place[position] = found
     else:
         yield Fault(key, f"{'.'.join(parents)} has items 0 to {len(place) - 1}")
 
 
 def _child(place: Any, part: str) -> Any:
     if isinstance(place, list):
-        return place[int(part)] if part.isdigit() and int(part) < len(place) else None
+        return None if (position := _position(part, place)) is None else place[position]
     return place.get(part)
+
+
+def _position(part: str, place: list[Any]) -> int | None:
+    """Which item of a list a part of a key names; None where it has none of that number."""
+    number = int(part) if part.isascii() and part.isdigit() and len(part) < 10 else len(place)
+    return number if number < len(place) else None
 
 
 # --- paths -----------------------------------------------------------------------------------------------------------

@@ -230,7 +230,7 @@ def _losses(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
 
 def _lora(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
     if config.lora:
-        from parrot_adapters.hosts.lora import mistyped_arguments, unknown_arguments
+        from parrot_adapters.hosts.lora_settings import mistyped_arguments, unknown_arguments
 
         for name, near in unknown_arguments(config.lora).items():
             yield Fault(f"lora.{name}", f"peft.LoraConfig has no such argument.{near}", unknown=True), ()

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.limits import limit
 
 __all__ = ["parse_yaml", "read_yaml"]
 
@@ -32,6 +33,25 @@ class CoreLoader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 (PyYAML's own shape, and our own copy of it)
 
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As PyYAML does it, down to a limit."""
+        self.depth += 1
+        if self.depth > limit("yaml_depth"):
+            what = f"more than {limit('yaml_depth')} levels (PARROT_LIMIT_YAML_DEPTH sets the limit)"
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=self.peek_event().start_mark)
+        found = super().compose_node(parent, index)
+        self.depth -= 1
+        return found
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        """As PyYAML does it, once it is known how much the references in it spell out."""
+        if _values(node, {}) > limit("yaml_values"):
+            what = f"more than {limit('yaml_values'):,} values (PARROT_LIMIT_YAML_VALUES sets the limit)"
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark)
+        return super().construct_document(node)
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """As PyYAML does it; two equal keys are an error."""
         node = super().compose_mapping_node(anchor)
@@ -43,8 +63,23 @@ class CoreLoader(yaml.SafeLoader):
         return node
 
 
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Number of values below a node, those behind references counted wherever they are referred to.
+
+    A node that is within itself is counted once there: what that means is for the checks after loading to say.
+    """
+    if id(node) not in known:
+        known[id(node)] = 1
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        below = (part for one in inner for part in (one if isinstance(one, tuple) else (one,)))
+        known[id(node)] = 1 + sum(_values(part, known) for part in below)
+    return known[id(node)]
+
+
 def _whole_number(loader: CoreLoader, node: yaml.ScalarNode) -> int:
     text = str(loader.construct_scalar(node))
+    if len(text) > limit("json_digits"):
+        raise ValueError(f"a number of more than {limit('json_digits')} digits")
     base = {"0o": 8, "0x": 16}.get(text[:2], 10)
     return int(text, base)
 
@@ -75,6 +110,9 @@ def parse_yaml(text: str, named: str) -> Any:
                 because=getattr(error, "problem", None) or str(error).splitlines()[0],
             )
         ) from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # A value that is not of the kind its own tag says, "!!int abc": PyYAML lets Python's errors through.
+        raise ConfigError(explain(f"{named} holds a value that is none.", because=error)) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -84,6 +122,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: there is no such file, it cannot be read, is empty, or holds something else.
     """
     try:
+        if path.stat().st_size > limit("yaml_bytes"):
+            what = f"is larger than {limit('yaml_bytes'):,} bytes (PARROT_LIMIT_YAML_BYTES sets the limit)"
+            raise ConfigError(f"the configuration {path} {what}")
         text = path.read_text("utf-8")
     except FileNotFoundError:
         near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from parrot_adapters.atomic_files import write_text
-from parrot_adapters.errors import ConfigError, TrainingError, explain
+from parrot_adapters.errors import ConfigError, TrainingError, explain, writing
 from parrot_adapters.training.config_hash import config_hash, config_to_dict, differences
 from parrot_adapters.training.config_yaml import read_yaml
 from parrot_adapters.training.training_config import TrainingConfig
@@ -192,7 +192,8 @@ class RunDirectory:
     def finish(self, steps: int) -> None:
         """Note that the run is done."""
         done = {"steps": steps, "asked": _length(self.config), "hash": config_hash(self.config)}
-        write_text(self.path / FINISHED, json.dumps(done) + "\n")
+        with writing(self.path / FINISHED, TrainingError):
+            write_text(self.path / FINISHED, json.dumps(done) + "\n")
 
     def release(self) -> None:
         """Let others have the directory. The operating system does so too when the process ends, however it ends."""

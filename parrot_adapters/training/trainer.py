@@ -31,7 +31,7 @@ from transformers import PrinterCallback, Trainer
 from parrot_adapters.atomic_files import write_json
 from parrot_adapters.core.types import IGNORED
 from parrot_adapters.data.packing import SEGMENTS, PackedCollator
-from parrot_adapters.errors import TrainingError, explain
+from parrot_adapters.errors import TrainingError, explain, writing
 from parrot_adapters.hosts.packed_rows import packed_arguments, sequence_languages
 from parrot_adapters.hosts.private_api import require_for_training
 from parrot_adapters.training.batch_measures import measure, targets_of
@@ -296,7 +296,8 @@ class ParrotTrainer(Trainer):
             "identities": gather_object(list(self._identities)),
         }
         if self.is_world_process_zero():
-            write_json(self.directory.bad_batch, described, indent=2)
+            with writing(self.directory.bad_batch, TrainingError):
+                write_json(self.directory.bad_batch, described, indent=2)
         raise TrainingError(
             explain(
                 f"training diverged at step {step}: {wrong}.",

@@ -99,7 +99,7 @@ DAMAGES = {
     "another PEFT type": (change(lambda c: c.update(peft_type="LORA")), CheckpointError, "'LORA'"),
     "newer format": (change(lambda c: c.update(format_version=2)), CheckpointError, "upgrade parrot_adapters"),
     "no files listed": (change(lambda c: c.pop("files")), CheckpointError, "lacks files"),
-    "files of the wrong kind": (change(lambda c: c["files"].update({WEIGHTS: 3})), CheckpointError, "is damaged"),
+    "files of the wrong kind": (change(lambda c: c["files"].update({WEIGHTS: 3})), CheckpointError, "SHA-256 digests"),
     "plugins of the wrong kind": (change(lambda c: c.update(plugins=["x"])), CheckpointError, "cannot be understood"),
     "chat format of the wrong kind": (change(lambda c: c.update(chat_format=[1])), CheckpointError, "cannot be under"),
     "unknown setting": (change(lambda c: c["adapter"].update(num_expert=3)), CheckpointError, "Did you mean 'num_exp"),
@@ -276,9 +276,9 @@ def test_loading_onto_an_attached_host(kit, host, small, saved):
 
 def test_the_check_bites_without_checksums(kit, host, saved, monkeypatch):
     """A loader that trusts files lets the flipped byte in."""
-    from parrot_adapters.adapter import stored
+    from parrot_adapters.adapter import read_adapter_files
 
-    monkeypatch.setattr(stored, "check_file", lambda path, digest: None)
+    monkeypatch.setattr(read_adapter_files, "check_file", lambda path, digest: None)
     flip_a_byte(kit, saved)
     with pytest.raises(pytest.fail.Exception), pytest.raises(CheckpointError):
         pa.load_adapter(host, saved)
@@ -288,10 +288,15 @@ def test_the_check_bites_when_the_host_is_touched_before_the_error(kit, make_hos
     """A loader that does not take a half-loaded adapter off again."""
     from parrot_adapters.adapter.handle import Attachment
 
+    def damaged(self, **parts):
+        raise CheckpointError("found late")
+
     path = tmp_path / "adapter"
     full.save_pretrained(path)
-    kit.edit_weights(path, lambda t: t.update(other=t.pop(next(iter(t)))), "llm_lora/adapter_model.safetensors")
-    monkeypatch.setattr(Attachment, "detach", lambda self: None)
+    monkeypatch.setattr(Attachment, "take_over", damaged)
     host = make_host()
+    with kit.Untouched(host), pytest.raises(CheckpointError, match="found late"):
+        pa.load_adapter(host, path)
+    monkeypatch.setattr(Attachment, "detach", lambda self: None)
     with pytest.raises(AssertionError), kit.Untouched(host), pytest.raises(CheckpointError):
         pa.load_adapter(host, path)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from support.reference_checkpoint import FIXTURE, PREFIX, edit, shard
 
@@ -48,6 +51,14 @@ def index_outside(directory: Path) -> None:
     (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../other.safetensors"}}))
 
 
+def index_of(text: str):
+    return lambda directory: (directory / "model.safetensors.index.json").write_text(text)
+
+
+def tower(**values):
+    return lambda directory: edit(directory / "clip-vit-tiny", **values)
+
+
 def no_number(state) -> None:
     state[f"{PREFIX}gate.weight"][0, 0] = float("nan")
 
@@ -66,7 +77,7 @@ HARMS = {
     "experts of another width": (config(moe_hidden_size=32), "moe_hidden_size 32 differs from hidden_size 48"),
     "a count that is none": (config(num_experts="six"), "num_experts is 'six'"),
     "a weight that is none": (config(moe_weight="0.1"), "moe_weight is '0.1'"),
-    "a value that makes no model": (config(num_attention_heads="four"), "make no model"),
+    "a value that makes no model": (config(hidden_act="none at all"), "make no model"),
     "two reasons": (config(use_moe=False, mm_projector_type="linear"), r"use_moe is false(.|\n)*'linear'"),
     "no vision tower": (lambda d: shutil.rmtree(d / "clip-vit-tiny"), "--vision-tower DIR"),
     "a tower of another width": (config(mm_hidden_size=64), "has width 32; the checkpoint was made with 64"),
@@ -95,6 +106,17 @@ HARMS = {
         weights(lambda s: s.update({"model.image_newline": torch.zeros(48)})),
         r"unknown +model\.image_newline",
     ),
+    "more layers than tensors": (config(num_hidden_layers=10**8), "100000000 declared"),
+    "more experts than tensors": (config(num_experts=10**8), "100000000 declared"),
+    "a tower of more layers than tensors": (tower(num_hidden_layers=10**8), "100000000 declared"),
+    "sizes beyond any file": (config(intermediate_size=2**30), r"expected \(1073741824, 48\)"),
+    "a size that overflows": (config(vocab_size=10**300), "vocab_size is 10000"),
+    "a factor that overflows": (config(moe_weight=10**300), "moe_weight is 1000"),
+    "a config 100,000 deep": (lambda d: (d / "config.json").write_text("[" * 100_000), "100 levels"),
+    "a tower whose name is too long": (config(mm_vision_tower="x" * 300), "--vision-tower DIR"),
+    "a tower whose name holds a zero": (config(mm_vision_tower="x\0"), "--vision-tower DIR"),
+    "an index that is no mapping": (index_of("[1]"), "not an object"),
+    "an index without names": (index_of('{"weight_map": [1]}'), "not an index"),
     "another vocabulary": (config(vocab_size=400), r"\(311, 48\), expected \(400, 48\)"),
     "NaN in an expert": (weights(no_number), "NaN or infinite"),
 }
@@ -150,3 +172,20 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path, monkeypatch, step):
     with pytest.raises(KeyboardInterrupt):
         import_reference(FIXTURE, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+ODD = st.sampled_from([None, True, 0, -1, 2**63, 10**300, 1e308, "", "x" * 300, "\0", [], [[]], {}, {"a": 1}, 0.5])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_value_in_any_config(tmp_path_factory, data):
+    work = tmp_path_factory.mktemp("odd")
+    source = Path(shutil.copytree(FIXTURE, work / "source"))
+    file = data.draw(st.sampled_from(["config.json", "clip-vit-tiny/config.json", "generation_config.json"]))
+    path = source / file
+    described = json.loads(path.read_text("utf-8")) if path.is_file() else {"suppress_tokens": [1]}
+    described[data.draw(st.sampled_from(sorted(described)))] = data.draw(ODD)
+    path.write_text(json.dumps(described))
+    with suppress(CheckpointError):
+        import_reference(source, work / "out")

@@ -99,11 +99,13 @@ class Untouched:
 
 
 def edit_config(directory: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """Change ``adapter_config.json`` in place."""
+    """Change ``adapter_config.json`` in place and mend its checksum, as somebody would who means to."""
+    from parrot_adapters.adapter.adapter_files import write_config
+
     path = directory / "adapter_config.json"
     described = json.loads(path.read_text("utf-8"))
     change(described)
-    path.write_text(json.dumps(described), encoding="utf-8")
+    write_config(described, path)
 
 
 def edit_weights(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.atomic_files import write_bytes, write_text
-from parrot_adapters.errors import MissingDependencyError, ParrotWarning
+from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotWarning, writing
 from parrot_adapters.evaluation.answers.evaluate import Evaluation
 from parrot_adapters.evaluation.benchmark.protocols import protocol_named
 from parrot_adapters.evaluation.benchmark.published import published_scores
@@ -53,7 +53,8 @@ def write_report(result: Result, run: Evaluation, out: str | Path) -> None:
         ours=list(result.matchers[REFERENCE].overall.values()),
         data=_items(result, run),
     )
-    write_text(Path(out) / "report.html", page)
+    with writing(out, ConfigError):
+        write_text(Path(out) / "report.html", page)
     try:
         figures = run_figures(result)
     except MissingDependencyError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.atomic_files import write_text
+from parrot_adapters.errors import ConfigError, writing
 from parrot_adapters.evaluation.scores.compare_results import Comparison
 from parrot_adapters.pages import direction, render_page
 
@@ -37,7 +38,8 @@ def write_comparison(comparison: Comparison, path: str | Path) -> None:
         warnings=comparison.warnings,
         data=_flipped(comparison),
     )
-    write_text(path, page)
+    with writing(path, ConfigError):
+        write_text(path, page)
 
 
 def _p_value(p: float) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.atomic_files import write_text
+from parrot_adapters.errors import ConfigError, writing
 from parrot_adapters.evaluation.answers.evaluate import Evaluation
 from parrot_adapters.evaluation.scores.result import Result
 from parrot_adapters.evaluation.scores.score_open_task import Item
@@ -35,7 +36,8 @@ def write_task_report(result: Result, items: Sequence[Item], run: Evaluation, ou
         origin=flat(result.origin()),
         data=_items(items, main=next(iter(result.measures))),
     )
-    write_text(Path(out) / "report.html", page)
+    with writing(out, ConfigError):
+        write_text(Path(out) / "report.html", page)
 
 
 def _items(items: Sequence[Item], main: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.atomic_files import write_json, write_text
+from parrot_adapters.errors import ConfigError, writing
 from parrot_adapters.evaluation.answers.evaluate import Evaluation
 from parrot_adapters.evaluation.matching.extract_choice import ROBUST
 from parrot_adapters.evaluation.scores.choice_result import REFERENCE
@@ -28,15 +29,17 @@ def write_results(result: Result, run: Evaluation, out: str | Path) -> None:
         out: Directory of the run.
     """
     folder, replies = Path(out), replies_of(run)
-    write_json(folder / "results.json", result.as_json())
-    write_text(folder / "scores.csv", _csv(_score_rows(result, run)))
-    write_text(folder / "rows.csv", _csv(_question_rows(result, run)))
+    with writing(folder, ConfigError):
+        write_json(folder / "results.json", result.as_json())
+        write_text(folder / "scores.csv", _csv(_score_rows(result, run)))
+        write_text(folder / "rows.csv", _csv(_question_rows(result, run)))
     lines = (
         json.dumps({"lang": language, "index": index, "prediction": text}, ensure_ascii=False) + "\n"
         for language, said in replies.items()
         for index, text in said.items()
     )
-    write_text(folder / "predictions.jsonl", "".join(lines))
+    with writing(folder, ConfigError):
+        write_text(folder / "predictions.jsonl", "".join(lines))
 
 
 def _score_rows(result: Result, run: Evaluation) -> Iterable[dict[str, object]]:

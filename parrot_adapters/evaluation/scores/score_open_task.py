@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from parrot_adapters.atomic_files import write_json, write_text
+from parrot_adapters.errors import ConfigError, writing
 from parrot_adapters.evaluation.answers.askers import option_values
 from parrot_adapters.evaluation.answers.evaluate import Evaluation
 from parrot_adapters.evaluation.answers.host_protocol import Answer
@@ -122,7 +123,8 @@ def write_task_results(result: Result, items: Sequence[Item], out: str | Path) -
         items: The questions, scored one by one.
         out: Directory of the run.
     """
-    write_json(Path(out) / "results.json", result.as_json())
+    with writing(out, ConfigError):
+        write_json(Path(out) / "results.json", result.as_json())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["subset", "language", "index", "category", "split", "name", "said", *result.measures])
@@ -132,7 +134,8 @@ def write_task_results(result: Result, items: Sequence[Item], out: str | Path) -
         values = [round(item.values[name], 6) for name in result.measures]
         said = " | ".join(item.said)
         writer.writerow([question.subset, question.language, question.index, *labels, item.name, said, *values])
-    write_text(Path(out) / "rows.csv", text.getvalue())
+    with writing(out, ConfigError):
+        write_text(Path(out) / "rows.csv", text.getvalue())
 
 
 def _notes(run: Evaluation) -> list[str]:

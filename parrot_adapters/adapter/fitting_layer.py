@@ -1,0 +1,68 @@
+"""Make the layer that stored weights belong to, after its shapes were compared with theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from parrot_adapters.adapter.read_adapter_files import require_same_tensors
+from parrot_adapters.errors import CheckpointError, PluginError, explain
+
+if TYPE_CHECKING:
+    from parrot_adapters.adapter.config import AdapterConfig
+    from parrot_adapters.core import AlignmentLayer
+
+__all__ = ["fitting_layer"]
+
+SMALL = 4096  # experts of any kind that are made in no time
+
+
+def fitting_layer(
+    build: Callable[[], AlignmentLayer], config: AdapterConfig, weights: Mapping[str, Tensor], path: Path
+) -> AlignmentLayer:
+    """The layer of a configuration, with stored weights, in the dtypes they were saved in.
+
+    It is made once without memory, so that a config that asks for more than its file holds costs none.
+
+    Args:
+        build: Makes the layer.
+        config: What it is made from.
+        weights: Its state dict.
+        path: Where they were read from, for messages.
+
+    Raises:
+        CheckpointError: They are those of another layer.
+    """
+    _require_plausible(config, weights, path)
+    try:
+        with torch.device("meta"):
+            sketch = build()
+    except PluginError:  # of a plugin that computes while it is made, which has to be made in earnest
+        pass
+    else:
+        require_same_tensors(sketch.state_dict(), weights, path)
+    layer = build()
+    require_same_tensors(layer.state_dict(), weights, path)
+    for name, own in layer.state_dict(keep_vars=True).items():  # in place, so that shared weights stay shared
+        own.data = own.data.to(weights[name].dtype)
+    layer.load_state_dict(dict(weights))
+    return layer
+
+
+def _require_plausible(config: AdapterConfig, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Every expert, and every unit of one, has a weight of its own; even a sketch of a thousand million takes hours."""
+    held = max(SMALL, sum(value.numel() for value in weights.values()))
+    beyond = [name for name in ("num_experts", "expert_hidden_size") if getattr(config, name) > held]
+    if beyond:
+        asked = ", ".join(f"{name}={getattr(config, name)!r}" for name in beyond)
+        raise CheckpointError(
+            explain(
+                f"{path} does not fit the adapter its config describes.",
+                asked=asked,
+                found=f"{held:,} numbers in the file at most",
+            )
+        )
