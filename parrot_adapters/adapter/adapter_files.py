@@ -4,6 +4,8 @@
     adapter_model.safetensors    the layer's weights; absent where the adapter holds a projector only
     projector.safetensors        only if the adapter owns the projector
     llm_lora/                    only if it owns LoRA: a standard peft directory
+    model.safetensors            in place of these three in a trainer's checkpoint, which is read by the host's own
+                                 names: what trained, the adapter among it; the config's ``weights_in`` says where
     README.md                    a model card that says how to load it; what its owner adds to it stays
 
 The config holds each file's SHA-256 and its own, so damage is recognised before anything is touched. Replacing an
@@ -33,6 +35,7 @@ from parrot_adapters.errors import CheckpointError, explain
 
 __all__ = [
     "CARD",
+    "CHECKPOINT",
     "CONFIG",
     "FORMAT_VERSIONS",
     "HASHED",
@@ -68,6 +71,7 @@ HASHED = (WEIGHTS, PROJECTOR, LORA_WEIGHTS, LORA_CONFIG)
 OWN_DIGEST = "config_sha256"  # of everything else in the config; adapters of early releases have none
 COMPUTED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 CARD = "README.md"
+CHECKPOINT = "model.safetensors"  # what a stock Trainer looks for
 # Stands where the name of a host from the Hub would: other libraries quote it in their errors.
 NAMELESS = "(a host without a name: use parrot_adapters.load_adapter on it)"
 

@@ -16,6 +16,7 @@ from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError,
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts, find_parts
 from parrot_adapters.hosts.layer_sites import find_linear_layers, linear_features
+from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.plugins import blaming, manager, shielded
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def attach(
     processor: Any = None,
     train_projector: bool = False,
     lora: Any = None,
+    freeze_host: bool = True,
     self_test: Mapping[str, Any] | None = None,
 ) -> Attachment:
     """Attach a new adapter to a vision-language model of transformers.
@@ -59,6 +61,9 @@ def attach(
             saved with the adapter, and ``disabled()`` and ``detach()`` give the host its own back.
         lora: A ``peft.LoraConfig``, or a mapping of its arguments, for the host's language model; it belongs to the
             adapter likewise. None (default) for none.
+        freeze_host: Whether gradients into the host's own weights are stopped, as ``get_peft_model`` does (default:
+            yes); ``detach()`` gives back what was trainable. False leaves the host as it is, to train it as well.
+            What peft added to the host goes on training either way.
         self_test: Inputs of the host with at least one image, on which :func:`parrot_adapters.self_test` is run; None
             (default) runs none.
 
@@ -83,6 +88,8 @@ def attach(
         detector=make_detector(config, processor),
         owns_projector=train_projector,
         lora=lora,
+        freeze_host=freeze_host,
+        wrapper=model,
     )
     with detached_on_failure(handle):
         if train_projector and handle.projector is not None:
@@ -94,7 +101,9 @@ def attach(
     return handle
 
 
-def attach_projector(model: Any, *, processor: Any = None, lora: Any = None, host_options: Any = None) -> Attachment:
+def attach_projector(
+    model: Any, *, processor: Any = None, lora: Any = None, host_options: Any = None, freeze_host: bool = True
+) -> Attachment:
     """Attach the host's own projector as an adapter: stage 1 of PARROT, where no experts are in the way yet.
 
     The handle owns the projector (trainable, saved, switched and given back as with ``attach(train_projector=True)``)
@@ -106,6 +115,7 @@ def attach_projector(model: Any, *, processor: Any = None, lora: Any = None, hos
             (default) stores none.
         lora: A ``peft.LoraConfig``, or a mapping of its arguments, for the host's language model; None (default) for
             none.
+        freeze_host: Whether gradients into the rest of the host are stopped (default: yes), as for :func:`attach`.
         host_options: Mapping of fields of the :class:`HostSpec` to override, for example where the projector is; None
             (default) overrides none.
 
@@ -119,7 +129,16 @@ def attach_projector(model: Any, *, processor: Any = None, lora: Any = None, hos
     """
     config = AdapterConfig(host_options=dict(host_options or {}))
     parts = find_unattached_parts(model, config)
-    handle = attach_layer(parts, config, None, chat=_chat(processor), owns_projector=True, lora=lora)
+    handle = attach_layer(
+        parts,
+        config,
+        None,
+        chat=_chat(processor),
+        owns_projector=True,
+        lora=lora,
+        freeze_host=freeze_host,
+        wrapper=model,
+    )
     with detached_on_failure(handle):
         if handle.projector is not None:
             handle.projector.requires_grad_(True)
@@ -145,11 +164,24 @@ def attach_layer(
     detector: Detector | None = None,
     owns_projector: bool = False,
     lora: Any = None,
+    freeze_host: bool = False,
+    wrapper: Any = None,
 ) -> Attachment:
     """Put a finished layer, or none, on a host that was checked to be free. Where it fails, the host stays bare."""
     if layer is not None:
-        layer.to(device=parts.base.get_input_embeddings().weight.device)
-    handle = Attachment(parts, config, layer, chat, detector, owns_projector=owns_projector, lora=lora)
+        embeddings = parts.base.get_input_embeddings()
+        layer.to(device=running_device(embeddings, embeddings.weight))
+    handle = Attachment(
+        parts,
+        config,
+        layer,
+        chat,
+        detector,
+        owns_projector=owns_projector,
+        lora=lora,
+        freeze_host=freeze_host,
+        wrapper=wrapper,
+    )
     with detached_on_failure(handle):
         if layer is not None:
             _add_observers(handle)

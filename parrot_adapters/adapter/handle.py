@@ -19,23 +19,31 @@ from torch.utils.hooks import RemovableHandle
 
 from parrot_adapters.adapter.adapter_files import LORA_CONFIG, PROJECTOR
 from parrot_adapters.adapter.config import AdapterConfig
-from parrot_adapters.adapter.host_overrides import MODULE_NAME, BareHostSave, HostOverrides
+from parrot_adapters.adapter.frozen_by_peft import FrozenByPeft
+from parrot_adapters.adapter.host_changes import HostWeights
+from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.adapter.hub_transfer import local_directory, upload_adapter
 from parrot_adapters.adapter.parameter_report import parameter_places, parameter_report, print_report
-from parrot_adapters.adapter.read_adapter_files import read_adapter, require_same_tensors
-from parrot_adapters.adapter.save import write_adapter
+from parrot_adapters.adapter.peft_wrapper import PeftWrapper
+from parrot_adapters.adapter.read_adapter_files import StoredAdapter, read_adapter, require_same_tensors
+from parrot_adapters.adapter.save import write_adapter, write_checkpoint
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
+from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.core.routing_record import RoutingRecord, recording
-from parrot_adapters.errors import ConfigError, HostError, explain
+from parrot_adapters.errors import ConfigError, HostError, HostMismatchError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
 from parrot_adapters.hosts.layer_sites import LayerSites, find_linear_layers
+from parrot_adapters.hosts.offloaded_weights import loaded_state
+from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
+from parrot_adapters.hosts.quantised_weights import is_quantised
 from parrot_adapters.hosts.read_prompt import TextScope
-from parrot_adapters.hosts.seam import NativeSeam, declare_languages, undeclare_languages
+from parrot_adapters.hosts.seam import MODULE_NAME, NativeSeam, declare_languages, undeclare_languages
 from parrot_adapters.hosts.switched_weights import SwitchedWeights
+from parrot_adapters.hosts.text_only_batches import TextOnlyBatches
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.added_losses import AddedLosses
@@ -82,9 +90,11 @@ class Attachment:
         *,
         owns_projector: bool,
         lora: Any,
+        freeze_host: bool = False,
+        wrapper: Any = None,
     ) -> None:
         self.parts, self.config, self.chat = parts, config, chat
-        self._layer = layer
+        self._given_layer = layer
         self._switch = AdapterSwitch()
         self._seam: NativeSeam | None = None
         if layer is not None:
@@ -94,9 +104,16 @@ class Attachment:
         self._projector_weights: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
         self._overrides = HostOverrides(self.model)
+        self._training_saves = TrainingSaves(self)
+        self._text_only = TextOnlyBatches(parts, self._seen_by_images, self._switch)
+        self._frozen_by_peft = FrozenByPeft(self)
+        self._peft_wrapper = PeftWrapper(self, wrapper) if callable(getattr(wrapper, "get_base_model", None)) else None
         self._attached = False
         try:
             self._put_on(owns_projector=owns_projector, lora=lora)
+            self._host_weights = HostWeights(self.model, self._own_prefixes())
+            if freeze_host:
+                self.freeze_host()
         except BaseException:
             self._take_off()
             raise
@@ -115,9 +132,17 @@ class Attachment:
         return self.parts.outer
 
     @property
+    def _layer(self) -> Any:
+        """The live module: peft's copy, where ``modules_to_save`` names the adapter."""
+        if self._given_layer is None or not self._attached:
+            return self._given_layer
+        return live_module(self.parts.base._modules.get(MODULE_NAME, self._given_layer))
+
+    @property
     def module(self) -> AlignmentLayer | None:
         """The adapter's own module; None where it holds a projector only (``attach_projector``)."""
-        return self._layer
+        layer: AlignmentLayer | None = self._layer
+        return layer
 
     def require_module(self) -> AlignmentLayer:
         """The adapter's own module.
@@ -132,7 +157,13 @@ class Attachment:
                     to_do="attach(model, AdapterConfig(...)) for an adapter with experts",
                 )
             )
-        return self._layer
+        layer: AlignmentLayer = self._layer
+        return layer
+
+    @property
+    def native_seam(self) -> NativeSeam | None:
+        """What connects the module to the host; None where there is no module."""
+        return self._seam
 
     @property
     def projector(self) -> nn.Module | None:
@@ -196,10 +227,18 @@ class Attachment:
     # --- switching ---------------------------------------------------------------------------------------------
 
     def freeze_host(self) -> None:
-        """Stop gradients into everything that is not the adapter's; ``detach()`` restores what was trainable."""
+        """Stop gradients into the host's own weights, and let them into everything that is the adapter's.
+
+        What peft added to the host goes on training, or not, as it did. ``detach()`` restores what was trainable.
+        ``attach`` does this unless it is told not to.
+        """
         mine = {id(p) for p in self.parameters()}
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(id(parameter) in mine)
+        peft = PeftLayers(self.model)
+        for name, parameter in self.model.named_parameters():
+            if id(parameter) in mine:
+                parameter.requires_grad_(True)
+            elif peft.host_name(name) is not None:
+                parameter.requires_grad_(False)
 
     def enable(self) -> None:
         """Run the host with the adapter (projector and LoRA included), in the whole process.
@@ -372,6 +411,22 @@ class Attachment:
         if lora is not None:
             self._require_lora().load_state_dict(lora)
 
+    def take_over_from(self, stored: StoredAdapter) -> None:
+        """Replace all the adapter's weights by those of a stored one of the same kind, in place.
+
+        Args:
+            stored: What :func:`read_adapter` gave.
+
+        Raises:
+            HostError: It has a projector or LoRA, and this one has none.
+            CheckpointError: Other names or shapes.
+        """
+        if stored.weights is not None:
+            module = self.require_module()
+            require_same_tensors(module.state_dict(), stored.weights, stored.directory)
+            module.load_state_dict(dict(stored.weights))
+        self.take_over(projector=stored.projector, lora=stored.lora, source=stored.directory / PROJECTOR)
+
     def merge_lora(self) -> None:
         """Add the adapter's LoRA to the host's own weights, for good: the adapter no longer has or saves one.
 
@@ -380,6 +435,7 @@ class Attachment:
         """
         self._require_lora().merge()
         self._lora = None
+        self._host_weights = HostWeights(self.model, self._own_prefixes())
 
     def merge_projector(self) -> None:
         """Make the adapter's projector the host's own, for good: the adapter no longer owns or saves one.
@@ -391,6 +447,7 @@ class Attachment:
         projector.use(adapter=True)
         projector.remove()
         self._projector_weights = None
+        self._host_weights = HostWeights(self.model, self._own_prefixes())
 
     def detach(self) -> None:
         """Give the host back as it was, bit for bit. Detaching twice does nothing."""
@@ -420,19 +477,50 @@ class Attachment:
 
         return to_reference(self.require_module(), self.config)
 
-    def save_pretrained(self, directory: str | Path) -> None:
+    def save_pretrained(self, directory: str | Path, *, allow_changed_host: bool = False) -> None:
         """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
 
         Args:
             directory: Directory to write, made if needed. An adapter that is there is replaced; other files stay, and
                 so does what its owner wrote in its model card. At any moment the directory holds the old adapter or
                 the new one, whole.
+            allow_changed_host: Whether to save although host weights that are not the adapter's have changed since it
+                was attached (default: no). They are not saved with it.
+
+        Raises:
+            CheckpointError: The directory cannot be written.
+            HostMismatchError: Host weights have changed; the message says which.
+            HostError: The adapter was detached.
+        """
+        if not allow_changed_host:
+            self._require_unchanged_host()
+        write_adapter(self.snapshot(), Path(directory))
+
+    def write_checkpoint(self, directory: str | Path, state: Mapping[str, Tensor] | None = None) -> None:
+        """Write what trains, in the form that a stock ``Trainer`` reads back into the attached host.
+
+        ``load_adapter`` reads it too. A ``Trainer`` calls this itself, through ``host.save_pretrained``.
+
+        Args:
+            directory: Directory to write, made if needed: ``model.safetensors`` with what trains under the names of
+                the host's state dict, ``adapter_config.json`` and a model card.
+            state: A state dict gathered from the attached host; None (default) takes the host's.
 
         Raises:
             CheckpointError: The directory cannot be written.
             HostError: The adapter was detached.
         """
-        write_adapter(self.snapshot(), Path(directory))
+        self._require_attached()
+        switch, prefix = self._projector_weights, f"{self.parts.base_prefix}{self.parts.projector}."
+        whole = dict(self.model.state_dict() if state is None else state)
+        if switch is not None and state is None:
+            whole |= {f"{prefix}{name}": value for name, value in switch.adapter_weights().items()}
+        trained = {n: v for n, v in self._training_saves.trained(whole).items() if isinstance(v, Tensor)}
+        prefixes = {
+            "module": None if self._layer is None else f"{self.parts.base_prefix}{MODULE_NAME}.",
+            "projector": None if switch is None else prefix,
+        }
+        write_checkpoint(self.snapshot(), trained, prefixes, Path(directory))
 
     def snapshot(self) -> AdapterSnapshot:
         """Everything of the adapter that files hold, as plain values.
@@ -451,7 +539,7 @@ class Attachment:
             host=fingerprint(parts, None if switch is None else switch.host_weights()),
             base_model=hub_name(self.model.config),
             plugins=plugins_used(config, parts.model_type, parts.plugin, has_layer=self._layer is not None),
-            weights=None if self._layer is None else self._layer.state_dict(),
+            weights=None if self._layer is None else self._layer_weights(),
             projector=None if switch is None else switch.adapter_weights(),
             lora_config=None if lora is None else lora.stored_config(),
             lora=None if lora is None else lora.state_dict(),
@@ -472,16 +560,19 @@ class Attachment:
         bare = {name: value for name, value in state.items() if not name.startswith(layer)}
         return bare if self._lora is None else self._lora.bare_names(bare)
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> Any:
+    def push_to_hub(self, repo_id: str, *, allow_changed_host: bool = False, **options: Any) -> Any:
         """Save the adapter and upload it to the Hugging Face Hub.
 
         Args:
             repo_id: Name of the repository, ``owner/name``; made if needed. Its model card keeps what its owner wrote.
+            allow_changed_host: As for :meth:`save_pretrained`.
             options: Further arguments of ``huggingface_hub.HfApi.upload_folder``.
 
         Returns:
             What ``upload_folder`` returns: the commit.
         """
+        if not allow_changed_host:
+            self._require_unchanged_host()
         return upload_adapter(self.snapshot(), repo_id, **options)
 
     # --- inside ------------------------------------------------------------------------------------------------
@@ -503,6 +594,11 @@ class Attachment:
             self._projector_weights.install()
         if self._lora is not None:
             self._lora.install(self._switch)
+        self._training_saves.install()
+        self._text_only.install()
+        self._frozen_by_peft.install()
+        if self._peft_wrapper is not None:
+            self._peft_wrapper.install()
         prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
         adapter = {f"{prefix}{name}" for name in ([] if self._layer is None else self._layer.state_dict())}
         stand_ins = {
@@ -524,6 +620,11 @@ class Attachment:
             self._added_losses.remove()
         if self._lora is not None:
             self._lora.remove()
+        self._training_saves.remove()
+        self._text_only.remove()
+        self._frozen_by_peft.remove()
+        if self._peft_wrapper is not None:
+            self._peft_wrapper.remove()
         if hasattr(self.parts.base, MODULE_NAME):
             delattr(self.parts.base, MODULE_NAME)
         self._overrides.remove()
@@ -547,7 +648,7 @@ class Attachment:
         quantised = {
             name: str(parameter.dtype).removeprefix("torch.")
             for name, parameter in projector.named_parameters()
-            if not parameter.is_floating_point() or parameter.element_size() < 2
+            if not parameter.is_floating_point() or parameter.element_size() < 2 or is_quantised(parameter)
         }
         if quantised:
             raise HostError(
@@ -560,6 +661,34 @@ class Attachment:
                 )
             )
         return projector
+
+    def _layer_weights(self) -> dict[str, Tensor]:
+        """The module's own weights, without what peft put on it, read from where accelerate has offloaded them."""
+        layer = self.require_module()
+        return PeftLayers(layer).bare(loaded_state(layer, layer.state_dict()))
+
+    def _own_prefixes(self) -> tuple[str, ...]:
+        """What the names of the adapter's own weights begin with on the host, LoRA apart."""
+        projector = f"{self.parts.base_prefix}{self.parts.projector}."
+        return (f"{self.parts.base_prefix}{MODULE_NAME}.", *([projector] if self.owns_projector else []))
+
+    def _seen_by_images(self) -> list[nn.Module]:
+        """The modules of the adapter that only images pass."""
+        owned = None if self._projector_weights is None else self._projector_weights.module
+        return [module for module in (self._layer, owned) if module is not None]
+
+    def _require_unchanged_host(self) -> None:
+        changed = self._host_weights.changed(self.model)
+        if changed:
+            raise HostMismatchError(
+                explain(
+                    "host weights that are not the adapter's have changed since it was attached, and are not saved "
+                    "with it: on the host it was made for it would be another one.",
+                    changed=f"{len(changed)}: {', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}",
+                    to_do="attach(..., train_projector=True) or lora= for what is to train with it, and leave the host "
+                    "frozen; or allow_changed_host=True, and save the host as well: host.save_pretrained(...)",
+                )
+            )
 
     def _require_attached(self) -> None:
         if not self._attached:

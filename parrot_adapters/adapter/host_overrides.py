@@ -1,7 +1,7 @@
 """What attaching overrides on the host itself, besides its modules, and how that is undone bit for bit.
 
 Attributes of the instance, ``save_pretrained`` among them: an attached host writes itself as it was, with no adapter,
-its own projector and no LoRA.
+its own projector and no LoRA; to a trainer that saves what it trains, it writes what trains.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.adapter.training_saves import saved_by_trainer
+from parrot_adapters.hosts.seam import MODULE_NAME
+
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
 
 __all__ = ["MODULE_NAME", "BareHostSave", "HostOverrides"]
-
-MODULE_NAME = "parrot_adapter"  # of the adapter's module on the host's base model
 
 
 class HostOverrides:
@@ -58,6 +59,8 @@ class HostOverrides:
 class BareHostSave:
     """``host.save_pretrained`` of an attached host: writes the bare host, its own projector included.
 
+    Called by a transformers ``Trainer`` it writes a checkpoint instead (``training_saves.py``).
+
     Args:
         handle: The adapter's handle.
         overrides: Where the host's own ``save_pretrained`` is, if its instance had one.
@@ -77,5 +80,9 @@ class BareHostSave:
         bound = inspect.signature(self.original).bind_partial(*args, **kwargs).arguments
         given = bound.pop("state_dict", None)
         extra = bound.pop("kwargs", {})
+        if saved_by_trainer():
+            if bound.get("is_main_process", True):
+                self.handle.write_checkpoint(bound["save_directory"], given)
+            return None
         with self.handle.disabled():  # the tensors of a state dict are the live ones
             return self.original(**bound, state_dict=self.handle.bare_state_dict(given), **extra)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from parrot_adapters.adapter.adapter_files import LORA_CONFIG, PROJECTOR, WEIGHTS
+from parrot_adapters.adapter.adapter_files import CHECKPOINT, LORA_CONFIG, PROJECTOR, WEIGHTS
 from parrot_adapters.adapter.attach import (
     attach_layer,
     detached_on_failure,
@@ -30,7 +30,7 @@ from parrot_adapters.errors import (
     UnknownNameError,
     explain,
 )
-from parrot_adapters.hosts.fingerprint import fingerprint, weights_differ
+from parrot_adapters.hosts.fingerprint import fingerprint, peft_differs, weights_differ
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.lora import LanguageModelLora, lora_arguments
 from parrot_adapters.hosts.lora_settings import LoraPlan
@@ -40,15 +40,23 @@ __all__ = ["load_adapter"]
 
 
 def load_adapter(
-    model: Any, directory: str | os.PathLike[str], *, processor: Any = None, strict: bool = False
+    model: Any,
+    directory: str | os.PathLike[str],
+    *,
+    processor: Any = None,
+    strict: bool = False,
+    freeze_host: bool = True,
 ) -> Attachment:
     """Attach a saved adapter. Everything is read and checked before the host is touched.
 
     Args:
         model: Host of the kind that the adapter was made for.
-        directory: Directory that :meth:`Attachment.save_pretrained` wrote, or a Hub name ``owner/name``.
+        directory: Directory that :meth:`Attachment.save_pretrained` or a ``Trainer`` wrote, or a Hub name
+            ``owner/name``.
         processor: Processor or tokenizer of the host; only an adapter with a language detector needs it.
-        strict: Whether a host of the same architecture with other weights is refused (default: a warning).
+        strict: Whether a host of the same architecture with other weights, or without what peft had put on it when the
+            adapter was saved, is refused (default: a warning).
+        freeze_host: Whether gradients into the host's own weights are stopped (default: yes), as for :func:`attach`.
 
     Returns:
         The handle. As a context manager it detaches on leaving.
@@ -64,12 +72,7 @@ def load_adapter(
     here = fingerprint(parts)
     stored.require_architecture(here)
     _require_plugins(stored, parts)
-    if weights_differ(stored.host, here):
-        message = explain(
-            f"the adapter in {stored.directory} was made for a host of this architecture with other weights.",
-            made_for=stored.host.get("architecture"),
-            to_do=f"load {stored.base_model or 'the host'}, which it was trained with",
-        )
+    for message in _doubts(stored, here):
         if strict:
             raise HostMismatchError(message)
         warnings.warn(message, ParrotWarning, stacklevel=2)
@@ -92,10 +95,38 @@ def load_adapter(
         detector=detector,
         owns_projector=stored.projector is not None,
         lora=lora,
+        freeze_host=freeze_host,
+        wrapper=model,
     )
     with detached_on_failure(handle):
         handle.take_over(projector=stored.projector, lora=stored.lora, source=stored.directory / PROJECTOR)
     return handle
+
+
+def _doubts(stored: StoredAdapter, here: Mapping[str, Any]) -> Iterator[str]:
+    """What makes the adapter another one on this host than it was where it was saved."""
+    if weights_differ(stored.host, here):
+        yield explain(
+            f"the adapter in {stored.directory} was made for a host of this architecture with other weights.",
+            made_for=stored.host.get("architecture"),
+            to_do=f"load {stored.base_model or 'the host'}, which it was trained with",
+        )
+    if peft_differs(stored.host, here):
+        there = stored.host["peft"]
+        yield explain(
+            f"the adapter in {stored.directory} was trained beside weights of peft that this host does not have.",
+            made_with=f"{', '.join(there['kinds'])}: {there['tensors']} tensors",
+            given="none" if here["peft"] is None else f"{', '.join(here['peft']['kinds'])} with other weights",
+            to_do="load those first: load_adapter(PeftModel.from_pretrained(host, ...), ...)",
+        )
+    if stored.beside:
+        names = ", ".join(stored.beside[:3]) + (" ..." if len(stored.beside) > 3 else "")
+        yield explain(
+            f"the checkpoint in {stored.directory} holds weights that trained with the adapter and are not its own.",
+            not_loaded=f"{len(stored.beside)}: {names}",
+            to_do=f"load them into the host as well: model.load_state_dict(safetensors.torch.load_file(... / "
+            f"{CHECKPOINT!r}), strict=False), after load_adapter",
+        )
 
 
 def _lora_plan(parts: HostParts, lora: Mapping[str, Any], stored: StoredAdapter) -> LoraPlan:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from parrot_adapters.adapter.adapter_files import (
+    CHECKPOINT,
     CONFIG,
     FORMAT_VERSIONS,
     HASHED,
@@ -33,11 +34,15 @@ from parrot_adapters.errors import CheckpointError, ConfigError, HostMismatchErr
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import structure_differences
 from parrot_adapters.hosts.hub_name import as_hub_name
-from parrot_adapters.hosts.lora import lora_arguments
+from parrot_adapters.hosts.lora import is_own_lora, lora_arguments, stored_names
 from parrot_adapters.limits import limit
 from parrot_adapters.plugins.kinds import KINDS
 
-__all__ = ["StoredAdapter", "read_adapter", "require_same_tensors"]
+__all__ = ["BESIDE_PEFT", "StoredAdapter", "read_adapter", "require_same_tensors"]
+
+# Where the adapter is in a directory that a PeftModel wrote; a Trainer takes a folder with weights one level up for
+# another set of peft's.
+BESIDE_PEFT = "parrot/adapter"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +51,11 @@ class StoredAdapter(AdapterSnapshot):
 
     Attributes:
         directory: Where it was read from.
+        beside: Names of host weights, or of peft's, that trained with it and lie beside it in a trainer's checkpoint.
     """
 
     directory: Path
+    beside: tuple[str, ...] = ()
 
     def require_weights(self) -> Mapping[str, Tensor]:
         """The weights of its module.
@@ -116,6 +123,8 @@ def read_adapter(directory: Path) -> StoredAdapter:
     Raises:
         CheckpointError: Not an adapter's directory, damaged, of a newer format, or holding NaN.
     """
+    if not _describes_adapter(directory) and _describes_adapter(directory / BESIDE_PEFT):
+        directory = directory / BESIDE_PEFT
     end = time.monotonic() + limit("save_seconds")
     while True:
         before = _trace(directory)
@@ -150,6 +159,8 @@ def _trace(directory: Path) -> dict[str, tuple[int, ...]]:
 
 def _read_once(directory: Path) -> StoredAdapter:
     described = _read_config(directory)
+    if isinstance(described.get("weights_in"), dict):
+        return _read_checkpoint(directory, described)
     digests = {name: digest for name, digest in described["files"].items() if name in HASHED}
     files = {name: find_file(directory / name, digest) for name, digest in digests.items()}
     missing = [name for name, path in files.items() if not path.is_file()]
@@ -166,24 +177,71 @@ def _read_once(directory: Path) -> StoredAdapter:
         )
     for name, path in files.items():
         check_file(path, digests[name])
-    try:
-        config = AdapterConfig.from_dict(described["adapter"])
-        chat = ChatFormat.from_dict(described.get("chat_format", {}))
-        plugins = _plugins(described.get("plugins", []))
-    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(explain(f"{directory / CONFIG} cannot be understood.", because=error)) from error
     return StoredAdapter(
-        config=config,
-        chat=chat,
-        host=described["host"],
-        base_model=as_hub_name(described.get("base_model_name_or_path")),
-        plugins=plugins,
+        **_settings(directory, described),
         weights=read_tensors(files[WEIGHTS]) if WEIGHTS in files else None,
         projector=read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
         lora_config=read_json_object(files[LORA_CONFIG]) if LORA_CONFIG in files else None,
         lora=read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
         directory=directory,
     )
+
+
+def _read_checkpoint(directory: Path, described: Mapping[str, Any]) -> StoredAdapter:
+    """An adapter in a trainer's checkpoint: its tensors are among those that trained, by the host's own names."""
+    path, where = directory / CHECKPOINT, described["weights_in"]
+    if not path.is_file() or CHECKPOINT not in described["files"]:
+        raise CheckpointError(
+            explain(
+                f"the adapter in {directory} is incomplete.",
+                missing=CHECKPOINT,
+                to_do="copy the whole directory again, or save the model again",
+            )
+        )
+    check_file(path, described["files"][CHECKPOINT])
+    tensors = read_tensors(path)
+    prefixes = {part: str(where[part]) for part in ("module", "projector") if where.get(part) is not None}
+    parts = {
+        part: {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        for part, prefix in prefixes.items()
+    }
+    settings = where.get("lora")
+    lora = None if settings is None else stored_names(tensors)
+    own = tuple(prefixes.values())
+    beside = tuple(name for name in tensors if not name.startswith(own) and not (lora and is_own_lora(name)))
+    return StoredAdapter(
+        **_settings(directory, described),
+        weights=parts.get("module"),
+        projector=parts.get("projector"),
+        lora_config=settings,
+        lora=lora,
+        directory=directory,
+        beside=beside,
+    )
+
+
+def _settings(directory: Path, described: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config says besides where the weights are."""
+    try:
+        return {
+            "config": AdapterConfig.from_dict(described["adapter"]),
+            "chat": ChatFormat.from_dict(described.get("chat_format", {})),
+            "host": described["host"],
+            "base_model": as_hub_name(described.get("base_model_name_or_path")),
+            "plugins": _plugins(described.get("plugins", [])),
+        }
+    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(explain(f"{directory / CONFIG} cannot be understood.", because=error)) from error
+
+
+def _describes_adapter(directory: Path) -> bool:
+    """Whether there is a config, and not one of peft's own."""
+    if not (directory / CONFIG).is_file():
+        return False
+    try:
+        return read_json_object(directory / CONFIG).get("peft_type") == PEFT_TYPE
+    except CheckpointError:
+        return False  # whoever reads it says what is wrong with it
 
 
 def require_same_tensors(own: Mapping[str, Tensor], given: Mapping[str, Tensor], path: Path) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from parrot_adapters.adapter.adapter_files import (
+    CHECKPOINT,
     CONFIG,
     HASHED,
     LORA,
@@ -22,10 +27,11 @@ from parrot_adapters.adapter.adapter_files import (
 )
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.adapter.snapshot import AdapterSnapshot
+from parrot_adapters.atomic_files import appearing_file, write_json
 from parrot_adapters.digests import file_digest
 from parrot_adapters.errors import CheckpointError, explain
 
-__all__ = ["write_adapter"]
+__all__ = ["write_adapter", "write_checkpoint"]
 
 
 def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
@@ -50,6 +56,32 @@ def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
         raise CheckpointError(explain(f"cannot save to {directory}.", because=error)) from error
 
 
+def write_checkpoint(
+    snapshot: AdapterSnapshot, trained: Mapping[str, Tensor], prefixes: Mapping[str, str | None], directory: Path
+) -> None:
+    """Write what a trainer reads back and ``load_adapter`` reads too: one file of what trained, and the config.
+
+    Args:
+        snapshot: The adapter.
+        trained: Tensors by their names in the host's state dict, the adapter's among them.
+        prefixes: What the names of the adapter's ``module`` and ``projector`` begin with there; None where it has none.
+        directory: Made where it does not exist.
+
+    Raises:
+        CheckpointError: The directory cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with appearing_file(directory / CHECKPOINT) as path:
+            save_tensors(trained, path)
+        described = _described(snapshot, {CHECKPOINT: file_digest(directory / CHECKPOINT)})
+        lora = None if snapshot.lora_config is None else dict(snapshot.lora_config)
+        write_json(directory / CONFIG, {**described, "weights_in": {**prefixes, "lora": lora}}, indent=2)
+        write_card(directory, updated_card(read_card(directory), snapshot))
+    except OSError as error:
+        raise CheckpointError(explain(f"cannot save to {directory}.", because=error)) from error
+
+
 def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
     for tensors, name in ((snapshot.weights, WEIGHTS), (snapshot.projector, PROJECTOR)):
         if tensors is not None:
@@ -58,7 +90,14 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
         (staging / LORA).mkdir()
         (staging / LORA_CONFIG).write_text(json.dumps(snapshot.lora_config, indent=2, sort_keys=True), encoding="utf-8")
         save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
-    described = {
+    described = _described(
+        snapshot, {name: file_digest(staging / name) for name in HASHED if (staging / name).is_file()}
+    )
+    write_config(described, staging / CONFIG)
+
+
+def _described(snapshot: AdapterSnapshot, files: Mapping[str, str]) -> dict[str, Any]:
+    return {
         "peft_type": PEFT_TYPE,
         "format_version": snapshot.format_version,
         "library_name": "parrot_adapters",
@@ -69,6 +108,5 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
         "chat_format": snapshot.chat.to_dict(),
         "host": dict(snapshot.host),
         "plugins": [dict(used) for used in snapshot.plugins],
-        "files": {name: file_digest(staging / name) for name in HASHED if (staging / name).is_file()},
+        "files": dict(files),
     }
-    write_config(described, staging / CONFIG)

@@ -15,7 +15,13 @@ from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
 from parrot_adapters.hosts.lora_settings import PEFT_PREFIX, LoraPlan, checked_config, plan_lora
 
-__all__ = ["LanguageModelLora", "lora_arguments"]
+__all__ = [
+    "NAME",
+    "LanguageModelLora",
+    "is_own_lora",
+    "lora_arguments",
+    "stored_names",
+]
 
 NAME = "parrot_lm"  # peft's name for this set of LoRA weights; peft looks for it anywhere in a parameter's name
 # Settings that say where LoRA came from, how it began and how it trains, not what it computes. Which layers it is on is
@@ -26,6 +32,22 @@ NOT_COMPUTED = (
     *("loftq_config", "eva_config", "corda_config", "lora_ga_config"),
     *("target_modules", "exclude_modules", "layers_pattern"),
 )
+
+
+def is_own_lora(name: str) -> bool:
+    """Whether a name in a host's state dict is a LoRA weight of the adapter."""
+    return ".lora_" in name and f".{NAME}" in name
+
+
+def stored_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The adapter's LoRA weights in a host's state dict, under the names a standard peft directory uses."""
+    found = {}
+    for name, value in state.items():
+        if is_own_lora(name):
+            stored = f"{PEFT_PREFIX}{name.replace(f'.{NAME}', '')}"
+            # peft stores DoRA's magnitudes without their last level.
+            found[stored.removesuffix(".weight") if ".lora_magnitude_vector" in stored else stored] = value
+    return found
 
 
 def lora_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,9 @@ from parrot_adapters.hosts.read_prompt import Prompt, TextScope, find_placeholde
 from parrot_adapters.hosts.routing_units import RoutingUnits, find_units, flatten_features
 from parrot_adapters.hosts.visual_tokens import VisualTokens, enter_call, leave_call
 
-__all__ = ["NativeSeam"]
+__all__ = ["MODULE_NAME", "NativeSeam"]
+
+MODULE_NAME = "parrot_adapter"  # of the adapter's module on the host's base model
 
 GENERATION_HELPER = "_maybe_prepare_encoder_kwargs_for_generation"
 # The argument in which the outer model's call hands its labels to the base model's: they travel with the call itself,
@@ -78,7 +80,7 @@ class NativeSeam:
         detector: Detector | None = None,
         sites: LayerSites | None = None,
     ) -> None:
-        self.parts, self.layer, self.scope, self.switch, self.detector = parts, layer, scope, switch, detector
+        self.parts, self._layer, self.scope, self.switch, self.detector = parts, layer, scope, switch, detector
         self.sites = sites
         self.observers: OrderedDict[int, Callable[[RoutingRecord], object]] = OrderedDict()  # in the order added
         self._has_cls = parts.has_cls
@@ -86,6 +88,11 @@ class NativeSeam:
         self._displaced: dict[str, Any] = {}  # what the host's instance had in place of its class's helper
         self._pixels = tuple(e.pixels for e in parts.encoders.values())
         self._visual = (*self._pixels, "mm_encoder_outputs")
+
+    @property
+    def layer(self) -> Any:
+        """What is called: the adapter's module, or what peft has put in its place (``modules_to_save``)."""
+        return self.parts.base._modules.get(MODULE_NAME, self._layer)
 
     @property
     def enabled(self) -> bool:
@@ -324,7 +331,7 @@ class NativeSeam:
     ) -> Aligned:
         # A host spread over devices may make its visual tokens elsewhere than where the adapter lives.
         weight = next(self.layer.parameters(), tokens)
-        device = weight.device
+        device = tokens.device if weight.is_meta else weight.device  # offloaded: brought to where it is needed
         result: Aligned = self.layer(
             tokens.to(device),
             units.offsets.to(device),

@@ -282,7 +282,8 @@ class _Run:
                 if self.config.train.language_model == "full" or self.config.train.vision_tower:
                     with appearing_directory(self.directory.host) as host:
                         self._save_host(host)
-                self.handle.save_pretrained(self.directory.adapter)
+                # Where the host trained, it is saved beside the adapter, just above.
+                self.handle.save_pretrained(self.directory.adapter, allow_changed_host=True)
 
     def _finish(self) -> None:
         """What is looked up with the finished adapter, now that the host is as a user has it; then the run is done."""

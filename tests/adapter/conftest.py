@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support import adapters
 from torch import Tensor
 
@@ -68,3 +69,31 @@ def save_adapter(host: Any, tmp_path: Path) -> Callable[..., Path]:
 def kit() -> Any:
     """:mod:`support.adapters`."""
     return adapters
+
+
+@pytest.fixture
+def trainer_of(inputs: Any, tmp_path: Path) -> Any:
+    """``trainer_of(model, folder, steps)``: a Trainer that teaches a model the two prompts, saving as it goes."""
+    import transformers
+
+    ids = inputs["input_ids"]
+    batch = {**inputs, "labels": torch.where(torch.arange(ids.shape[1]) > ids.shape[1] - 4, ids, -100)}
+
+    def make(model: Any, folder: str, steps: int, **options: Any) -> Any:
+        args = transformers.TrainingArguments(
+            str(tmp_path / folder),
+            **{"max_steps": steps, "save_steps": 2, "per_device_train_batch_size": 2, "learning_rate": 3e-2, **options},
+            lr_scheduler_type="constant",
+            report_to=[],
+            use_cpu=True,
+            remove_unused_columns=False,
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+            logging_strategy="no",
+        )
+        data: Any = list(range(16))
+        return transformers.Trainer(
+            model, args, train_dataset=data, eval_dataset=data[:2], data_collator=lambda rows: dict(batch)
+        )
+
+    return make

@@ -140,8 +140,8 @@ def test_flags_are_the_users_business_and_come_back(kit, host, owned):
     host.model.vision_tower.requires_grad_(False)
     host.model.multi_modal_projector.linear_1.weight.requires_grad_(False)
     with kit.Untouched(host):
-        handle = pa.attach(host, {"num_experts": 3, "expert_hidden_size": 8}, **owned)
-        assert host.lm_head.weight.requires_grad, "attaching freezes nothing"
+        handle = pa.attach(host, {"num_experts": 3, "expert_hidden_size": 8}, freeze_host=False, **owned)
+        assert host.lm_head.weight.requires_grad, "this freezes nothing"
         assert not host.model.vision_tower.embeddings.class_embedding.requires_grad, "nor does it thaw"
         if owned.get("train_projector"):
             assert all(p.requires_grad for p in handle.projector.parameters())

@@ -119,3 +119,13 @@ def edit_weights(
     save_file(tensors, directory / name)
     digest = hashlib.sha256((directory / name).read_bytes()).hexdigest()
     edit_config(directory, lambda described: described["files"].update({name: digest}))
+
+
+def weights(handle: Any) -> list[Tensor]:
+    """Copies of everything the adapter owns."""
+    return [parameter.detach().clone() for parameter in handle.parameters()]
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    """Whether two such lists hold the same numbers."""
+    return len(one) == len(other) and all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

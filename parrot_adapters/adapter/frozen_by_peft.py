@@ -1,0 +1,74 @@
+"""``get_peft_model`` after ``attach`` freezes the adapter, and saves without it: said, and refused where it trains."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from parrot_adapters.errors import HostError, ParrotWarning, explain
+from parrot_adapters.hosts.peft_layers import PeftLayers
+from parrot_adapters.hosts.seam import MODULE_NAME
+
+if TYPE_CHECKING:
+    from parrot_adapters.adapter.handle import Attachment
+
+__all__ = ["FrozenByPeft"]
+
+
+class FrozenByPeft:
+    """A hook that looks at the first pass with gradients after peft has wrapped an attached host.
+
+    Args:
+        handle: The adapter's handle.
+    """
+
+    def __init__(self, handle: Attachment) -> None:
+        self.handle = handle
+        self._there_before = frozenset[str]()
+        self._told = False
+        self._hooks: list[Any] = []
+
+    def install(self) -> None:
+        """Put the hook in place; what peft has put on by now was there before."""
+        self._there_before = _kinds(self.handle.model)
+        self._hooks = [self.handle.parts.base.register_forward_pre_hook(self.before_forward)]
+
+    def remove(self) -> None:
+        """Take it off."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def before_forward(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Warn, once, of an adapter that peft has frozen.
+
+        Raises:
+            HostError: The host is in training mode, so that the adapter would not be trained.
+        """
+        first = next(self.handle.parameters(), None)
+        if first is None or first.requires_grad or not torch.is_grad_enabled():
+            return
+        host = self.handle.model
+        if self._told and not host.training:
+            return
+        if any(p.requires_grad for p in self.handle.parameters()) or _kinds(host) == self._there_before:
+            return
+        message = explain(
+            "peft was put on the host after the adapter, which froze the adapter; peft would save without it, too.",
+            given=f"{type(host).__name__}: attach, then get_peft_model",
+            to_do="get_peft_model(host, ...) first, then attach(peft_model, ...): both train and are saved; "
+            f"or name the adapter to peft: LoraConfig(..., modules_to_save=[{MODULE_NAME!r}]); to train LoRA alone, "
+            "freeze the adapter after that attach: handle.module.requires_grad_(False)",
+        )
+        if host.training:
+            raise HostError(message)
+        self._told = True
+        warnings.warn(message, ParrotWarning, stacklevel=2)
+
+
+def _kinds(host: nn.Module) -> frozenset[str]:
+    """The layers that peft has wrapped."""
+    return frozenset(PeftLayers(host).paths)

@@ -1,0 +1,177 @@
+"""What a trainer's checkpoint of an attached host holds, and how it is taken up again.
+
+A stock ``Trainer`` writes a model by ``model.save_pretrained`` and reads it by ``model.load_state_dict``; accelerate
+writes ``model.state_dict()``. For an attached host that would be gigabytes that do not train. So a checkpoint of such
+a library holds what trains (the adapter, its projector and LoRA, and any host weight that is not frozen), under the
+names of the host's own state dict, and ``load_state_dict`` takes it for complete. A state dict that holds the host and
+not the adapter would leave the adapter untrained without a word, and is refused.
+
+``save_pretrained`` and ``state_dict`` are called by users and by trainers alike and are not told what for. Who calls is
+read off the stack: a release of these libraries whose functions have other names writes a host that is bare, or
+whole, as for any caller; the former is refused when it is resumed from.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.hosts.lora import NAME as LORA_NAME
+from parrot_adapters.hosts.peft_layers import PeftLayers
+from parrot_adapters.hosts.seam import MODULE_NAME
+
+if TYPE_CHECKING:
+    from parrot_adapters.adapter.handle import Attachment
+
+__all__ = ["TrainingSaves", "resumed_by_trainer", "saved_by_trainer"]
+
+TRAINER_SAVES = ("_save", "save_model", "_save_checkpoint")
+TRAINER_LOADS = ("_load_from_checkpoint", "_load_best_model")
+
+
+def saved_by_trainer() -> bool:
+    """Whether a transformers ``Trainer`` is what called, from its saving of a model."""
+    return _asked_by("transformers.trainer", TRAINER_SAVES)
+
+
+def resumed_by_trainer() -> bool:
+    """Whether a transformers ``Trainer`` is what called, from its loading of a checkpoint."""
+    return _asked_by("transformers.trainer", TRAINER_LOADS)
+
+
+def _asked_by(module: str, functions: Iterable[str]) -> bool:
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name in functions and frame.f_globals.get("__name__") == module:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class TrainingSaves:
+    """The hooks on an attached host's ``state_dict`` and ``load_state_dict``.
+
+    Args:
+        handle: The adapter's handle.
+    """
+
+    def __init__(self, handle: Attachment) -> None:
+        self.handle = handle
+        self._hooks: list[Any] = []
+        self._prefix, self._complete = "", False
+
+    def install(self) -> None:
+        """Put the hooks in place."""
+        host = self.handle.model
+        self._hooks = [
+            host.register_state_dict_post_hook(functools.partial(self.shorten)),  # torch sets an attribute on it
+            host.register_load_state_dict_pre_hook(self.before_load),
+            host.register_load_state_dict_post_hook(self.after_load),
+        ]
+
+    def remove(self) -> None:
+        """Take them off."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def trained(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """What trains of a state dict of the host: the adapter's own, what peft added, host weights not frozen."""
+        frozen = self._frozen(state)
+        return {name: value for name, value in state.items() if name not in frozen}
+
+    # --- hooks ---------------------------------------------------------------------------------------------------
+
+    def shorten(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+        """Leave out what is frozen, where accelerate writes a checkpoint."""
+        if _asked_by("accelerate.accelerator", ("save_state",)):
+            mine = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
+            for name in self._frozen(mine):
+                del state[mine[name]]
+
+    def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, *ignored: Any) -> None:
+        """Refuse a state dict that would leave the adapter as it is, or that holds one that has no place here.
+
+        Raises:
+            CheckpointError: It is one.
+        """
+        given = {name.removeprefix(prefix) for name in state if name.startswith(prefix)}
+        own = {name for name in module.state_dict() if self._is_own(name)}
+        self._prefix, self._complete = prefix, bool(own) and own <= given
+        foreign = sorted(name for name in given - own if self._is_named_as_own(name))
+        if foreign:
+            raise CheckpointError(
+                explain(
+                    "the state dict holds an adapter of another kind than the host carries.",
+                    without_a_place=", ".join(foreign[:3]) + (" ..." if len(foreign) > 3 else ""),
+                    to_do="attach with the config, and the lora=, that the checkpoint was made with, then load it",
+                )
+            )
+        missing = sorted(own - given)
+        if missing and self.handle.active and self._holds_host(given):
+            raise CheckpointError(
+                explain(
+                    "the state dict holds the host and not the adapter, so the adapter would not be resumed.",
+                    missing=", ".join(missing[:3]) + (" ..." if len(missing) > 3 else ""),
+                    to_do="resume from a checkpoint of the attached host; to load weights into the host alone, "
+                    "do so before attaching",
+                )
+            )
+
+    def after_load(self, module: nn.Module, incompatible: Any) -> None:
+        """A state dict with all that is the adapter's is complete: the host's frozen weights are those it has."""
+        if not self._complete:
+            return
+        frozen = {f"{self._prefix}{name}" for name in self._frozen(module.state_dict())}
+        incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if name not in frozen]
+
+    # --- whose is a name? ----------------------------------------------------------------------------------------
+
+    def _frozen(self, names: Iterable[str]) -> set[str]:
+        """The host's own weights and buffers that do not train, of these names."""
+        host = self.handle.model
+        peft = PeftLayers(host)
+        learns = {
+            path
+            for path, module in host.named_modules(remove_duplicate=False)
+            if any(p.requires_grad for p in module.parameters(recurse=False))
+        }
+        return {
+            name
+            for name in names
+            if not self._is_own(name) and peft.host_name(name) is not None and _owner(name, host) not in learns
+        }
+
+    def _is_own(self, name: str) -> bool:
+        parts = self.handle.parts
+        projector = f"{parts.base_prefix}{parts.projector}."
+        return self._is_named_as_own(name) or (self.handle.owns_projector and name.startswith(projector))
+
+    def _is_named_as_own(self, name: str) -> bool:
+        return name.startswith(f"{self.handle.parts.base_prefix}{MODULE_NAME}.") or f".{LORA_NAME}" in name
+
+    def _holds_host(self, given: set[str]) -> bool:
+        """Most of the host, that is. Counted, since checkpoints of older releases have other names."""
+        host, peft = self.handle.model, PeftLayers(self.handle.model)
+
+        def count(names: Iterable[str]) -> int:
+            return sum(not self._is_own(name) and peft.host_name(name) is not None for name in names)
+
+        return 2 * count(given) > count(host.state_dict())
+
+
+def _owner(name: str, host: nn.Module) -> str:
+    """The module whose tensor a name of a state dict is; quantised weights have further levels below theirs."""
+    path = name.rpartition(".")[0]
+    while path:
+        try:
+            host.get_submodule(path)
+            return path
+        except AttributeError:
+            path = path.rpartition(".")[0]
+    return path

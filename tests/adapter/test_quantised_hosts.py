@@ -1,0 +1,85 @@
+"""A fingerprint reads what weights are, not how they are stored.
+
+The stand-in keeps a matrix as bitsandbytes keeps eight bits: its class's name, integers, and a scale for each row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import parrot_adapters as pa
+from parrot_adapters.errors import HostMismatchError
+from parrot_adapters.hosts.fingerprint import fingerprint, structure_differences, weights_differ
+from parrot_adapters.hosts.host_parts import find_parts
+from parrot_adapters.hosts.quantised_weights import full_state
+
+
+class Int8Params(nn.Parameter):
+    SCB: torch.Tensor | None = None
+
+
+class EightBits(nn.Linear):
+    def __init__(self, of: nn.Linear) -> None:
+        super().__init__(of.in_features, of.out_features)
+        scale = of.weight.detach().abs().amax(1)
+        stored = Int8Params((of.weight.detach() / scale[:, None] * 127).round().to(torch.int8), requires_grad=False)
+        stored.SCB = scale
+        self.weight, self.bias = stored, of.bias
+        self.register_buffer("weight_format", torch.tensor(0, dtype=torch.uint8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert isinstance(self.weight, Int8Params)
+        assert self.weight.SCB is not None
+        return nn.functional.linear(x, self.weight.float() * self.weight.SCB[:, None] / 127, self.bias)
+
+
+def quantised(host: Any) -> Any:
+    projector = host.model.multi_modal_projector
+    projector.linear_1, projector.linear_2 = EightBits(projector.linear_1), EightBits(projector.linear_2)
+    return host
+
+
+def look(host: Any) -> dict[str, Any]:
+    return fingerprint(find_parts(host))
+
+
+def test_a_quantised_host_is_the_same_host(make_host):
+    full, eight = look(make_host()), look(quantised(make_host()))
+    assert eight["weights"] is None, "stored otherwise, so not to be compared bit for bit"
+    for saved, here in ((full, eight), (eight, full), (eight, eight)):
+        assert structure_differences(saved, here) == []
+        assert not weights_differ(saved, here)
+
+
+def test_another_host_is_another_one_when_quantised_too(make_host):
+    eight, other = look(quantised(make_host())), look(quantised(make_host(seed=1)))
+    assert weights_differ(eight, other)
+    same_embeddings = {**other, "embeddings": eight["embeddings"]}
+    assert weights_differ(eight, same_embeddings), "the projector alone tells"
+    assert weights_differ(eight, {**eight, "embeddings": other["embeddings"]}), "and so do the embeddings"
+
+
+def test_the_values_are_nearly_those_that_were_quantised(make_host):
+    full = make_host().model.multi_modal_projector
+    eight = quantised(make_host()).model.multi_modal_projector
+    state, approximate = full_state(eight, eight.state_dict())
+    assert state.keys() == full.state_dict().keys()
+    assert approximate == {"linear_1.weight", "linear_2.weight"}
+    for name, value in full.state_dict().items():
+        assert (state[name] - value).abs().max() <= value.abs().max() / 127
+
+
+def test_an_adapter_goes_from_full_to_quantised_and_back(kit, make_host, small, inputs, tmp_path):
+    handle = pa.attach(quantised(make_host()), small)
+    kit.disturb(handle)
+    handle.save_pretrained(tmp_path / "eight")
+    again = quantised(make_host())
+    pa.load_adapter(again, tmp_path / "eight", strict=True)
+    assert torch.equal(kit.logits(again, inputs), kit.logits(handle.model, inputs))
+    pa.load_adapter(make_host(), tmp_path / "eight", strict=True)
+    with pytest.raises(HostMismatchError):
+        pa.load_adapter(make_host(seed=1), tmp_path / "eight", strict=True)

@@ -1,0 +1,266 @@
+"""Stock trainers around an attached host: what they write, what they take up again, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.adapters import same, weights
+
+import parrot_adapters as pa
+from parrot_adapters.adapter.training_saves import TrainingSaves
+from parrot_adapters.errors import CheckpointError, HostMismatchError
+
+BESIDE_THE_ADAPTER = pytest.mark.filterwarnings(
+    "ignore:the (adapter|checkpoint) in:parrot_adapters.errors.ParrotWarning"
+)
+
+
+@pytest.fixture
+def attached(kit: Any, make_host: Any, small: Any) -> Any:
+    """A fresh host whose adapter owns projector and LoRA, the same each time it is called."""
+
+    def make() -> Any:
+        handle = pa.attach(make_host(), small, train_projector=True, lora=kit.LORA)
+        kit.disturb(handle)
+        return handle
+
+    return make
+
+
+def test_a_trainer_resumes_bit_for_bit(attached, trainer_of):
+    whole = attached()
+    trainer_of(whole.model, "whole", 4).train()
+    first, second = attached(), attached()
+    trainer_of(first.model, "halves", 2).train()
+    trainer_of(second.model, "halves", 4).train(resume_from_checkpoint=True)
+    assert not same(weights(first), weights(second))
+    assert same(weights(whole), weights(second))
+
+
+def test_resuming_bites_where_the_checkpoint_is_not_read(attached, trainer_of, monkeypatch):
+    first, second, whole = attached(), attached(), attached()
+    trainer_of(whole.model, "whole", 4).train()
+    trainer_of(first.model, "halves", 2).train()
+    monkeypatch.setattr(
+        second.model, "load_state_dict", lambda *a, **k: torch.nn.modules.module._IncompatibleKeys([], [])
+    )
+    trainer_of(second.model, "halves", 4).train(resume_from_checkpoint=True)
+    assert not same(weights(whole), weights(second))
+
+
+def test_a_checkpoint_holds_what_trains_and_nothing_else(attached, trainer_of, tmp_path):
+    handle = attached()
+    trainer_of(handle.model, "run", 2).train()
+    kept = load_file(tmp_path / "run" / "checkpoint-2" / "model.safetensors")
+    trained = {n: p.detach() for n, p in handle.model.named_parameters() if p.requires_grad}
+    assert kept.keys() == trained.keys()
+    assert all(torch.equal(kept[name], trained[name]) for name in kept)
+
+
+def test_host_weights_that_train_are_in_the_checkpoint(make_host, small, trainer_of, tmp_path):
+    handle = pa.attach(make_host(), small, freeze_host=False)
+    trainer_of(handle.model, "run", 2).train()
+    kept = load_file(tmp_path / "run" / "checkpoint-2" / "model.safetensors")
+    assert torch.equal(kept["lm_head.weight"], handle.model.lm_head.weight)
+
+
+def test_the_best_model_is_the_one_that_stays(attached, trainer_of):
+    import transformers
+
+    handle, seen = attached(), {}
+
+    class Look(transformers.TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            seen[state.global_step] = weights(handle)
+
+    trainer = trainer_of(
+        handle.model,
+        "run",
+        3,
+        save_steps=1,
+        eval_steps=1,
+        eval_strategy="steps",
+        load_best_model_at_end=True,
+        metric_for_best_model="loss",
+        greater_is_better=True,  # so that the first step is the best
+    )
+    trainer.add_callback(Look())
+    trainer.train()
+    assert trainer.state.best_global_step == 1
+    assert [step for step in seen if same(seen[step], weights(handle))] == [1]
+
+
+def test_what_save_model_writes_loads(kit, attached, make_host, inputs, trainer_of, tmp_path):
+    handle = attached()
+    trainer = trainer_of(handle.model, "run", 2)
+    trainer.train()
+    trainer.save_model(str(tmp_path / "final"))
+    host = make_host()
+    again = pa.load_adapter(host, tmp_path / "final", strict=True)
+    assert again.owns_projector
+    assert again.lora_config is not None
+    handle.model.eval()
+    assert torch.equal(kit.logits(host, inputs), kit.logits(handle.model, inputs))
+    assert not torch.equal(kit.logits(host, inputs), kit.logits(make_host(), inputs))
+
+
+@pytest.mark.parametrize("damage", ["no file", "another file"])
+def test_a_damaged_checkpoint_is_refused(attached, make_host, trainer_of, tmp_path, damage):
+    handle = attached()
+    trainer_of(handle.model, "run", 2).train()
+    path = tmp_path / "run" / "checkpoint-2" / "model.safetensors"
+    path.unlink() if damage == "no file" else path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(CheckpointError, match="incomplete" if damage == "no file" else "damaged"):
+        pa.load_adapter(make_host(), path.parent)
+
+
+def test_host_weights_beside_the_adapter_are_named(make_host, small, trainer_of, tmp_path):
+    handle = pa.attach(make_host(), small, freeze_host=False)
+    trainer_of(handle.model, "run", 2).train()
+    with pytest.raises(HostMismatchError):
+        pa.load_adapter(make_host(), tmp_path / "run" / "checkpoint-2", strict=True)
+    with pytest.warns(pa.ParrotWarning) as said:
+        pa.load_adapter(make_host(), tmp_path / "run" / "checkpoint-2")
+    assert any("lm_head.weight" in str(w.message) or "not its own" in str(w.message) for w in said)
+
+
+def test_a_checkpoint_of_the_bare_host_is_refused(attached, make_host, trainer_of, tmp_path):
+    trainer_of(make_host(), "run", 2).train()
+    handle = attached()
+    before = weights(handle)
+    with pytest.raises(CheckpointError, match="would not be resumed"):
+        trainer_of(handle.model, "run", 4).train(resume_from_checkpoint=True)
+    assert same(weights(handle), before)
+
+
+def test_a_checkpoint_with_lora_is_refused_without(attached, make_host, small, trainer_of):
+    trainer_of(attached().model, "run", 2).train()
+    handle = pa.attach(make_host(), small, train_projector=True)
+    with pytest.raises(CheckpointError, match="another kind"):
+        trainer_of(handle.model, "run", 4).train(resume_from_checkpoint=True)
+
+
+def test_outside_a_trainer_the_host_is_saved_bare(attached, make_host, trainer_of, tmp_path):
+    handle = attached()
+    trainer_of(handle.model, "run", 2).train()
+    handle.model.save_pretrained(tmp_path / "host", is_main_process=True)
+    again = type(handle.model).from_pretrained(tmp_path / "host").state_dict()
+    bare = make_host().state_dict()
+    assert again.keys() == bare.keys()
+    assert all(torch.equal(again[name], bare[name]) for name in bare)
+
+
+def test_a_plain_loop_goes_on_from_a_state_dict(attached):
+    one, two = attached(), attached()
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.add_(1.0)
+    two.model.load_state_dict(one.model.state_dict())
+    assert same(weights(one), weights(two))
+    three, trained = attached(), one._training_saves.trained(one.model.state_dict())
+    assert three.model.load_state_dict(trained).missing_keys == []
+    assert same(weights(one), weights(three))
+    lacking = {name: value for name, value in trained.items() if "parrot_adapter" not in name}
+    with pytest.raises(RuntimeError, match="parrot_adapter"):
+        three.model.load_state_dict(lacking)
+
+
+def test_accelerate_saves_what_trains_and_goes_on(attached, tmp_path):
+    from accelerate import Accelerator
+
+    def prepared() -> tuple[Any, Any, Any]:
+        handle, accelerator = attached(), Accelerator(cpu=True)
+        model, _ = accelerator.prepare(
+            handle.model, torch.optim.AdamW([p for p in handle.model.parameters() if p.requires_grad])
+        )
+        return handle, accelerator, model
+
+    one, accelerator, _ = prepared()
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter.add_(1.0)
+    accelerator.save_state(str(tmp_path / "state"))
+    kept = load_file(tmp_path / "state" / "model.safetensors")
+    assert kept.keys() == {n for n, p in one.model.named_parameters() if p.requires_grad}
+    two, accelerator, _ = prepared()
+    accelerator.load_state(str(tmp_path / "state"))
+    assert same(weights(one), weights(two))
+
+
+def test_a_state_dict_is_whole_for_anyone_else(attached, make_host):
+    assert make_host().state_dict().keys() <= {
+        name.replace(".base_layer.", ".") for name in attached().model.state_dict()
+    }
+
+
+def test_detaching_leaves_no_hook(attached, make_host):
+    handle = attached()
+    host = handle.model
+    handle.detach()
+    assert not host._state_dict_hooks
+    assert not host._load_state_dict_pre_hooks
+    assert not host._load_state_dict_post_hooks
+    host.load_state_dict(make_host().state_dict(), strict=False)
+
+
+@pytest.mark.parametrize("owned", [{}, {"train_projector": True}], ids=["layer", "projector"])
+def test_a_batch_without_images_is_a_step_that_changes_nothing(make_host, small, inputs, owned):
+    host = make_host().train()
+    handle = pa.attach(host, small, **owned)
+    ids = torch.where(inputs["input_ids"] == host.config.image_token_id, 7, inputs["input_ids"])
+    host(input_ids=ids, attention_mask=inputs["attention_mask"], labels=ids).loss.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in handle.parameters())
+    handle.detach()
+    handle = pa.attach_projector(host)
+    host(input_ids=ids, attention_mask=inputs["attention_mask"], labels=ids).loss.backward()
+
+
+# --- frozen, and changed all the same ---------------------------------------------------------------------------------
+
+
+def step(host: Any, inputs: Any) -> None:
+    update = torch.optim.SGD([p for p in host.parameters() if p.requires_grad], lr=0.1)
+    host(**inputs, labels=inputs["input_ids"]).loss.backward()
+    update.step()
+
+
+def test_attach_freezes_the_host_and_saves(make_host, small, inputs, tmp_path):
+    handle = pa.attach(make_host(), small)
+    mine = {id(p) for p in handle.parameters()}
+    assert {id(p) for p in handle.model.parameters() if p.requires_grad} == mine
+    step(handle.model, inputs)
+    handle.save_pretrained(tmp_path / "adapter")
+    pa.load_adapter(make_host(), tmp_path / "adapter", strict=True)
+
+
+@BESIDE_THE_ADAPTER
+def test_an_adapter_beside_a_changed_host_is_not_saved_in_silence(make_host, small, inputs, tmp_path):
+    handle = pa.attach(make_host(), small, freeze_host=False)
+    step(handle.model, inputs)
+    with pytest.raises(HostMismatchError, match=r"lm_head|model\."):
+        handle.save_pretrained(tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+    handle.save_pretrained(tmp_path / "adapter", allow_changed_host=True)
+    pa.load_adapter(make_host(), tmp_path / "adapter")
+
+
+@pytest.mark.parametrize("how", ["cast", "own projector", "merged"])
+def test_what_is_no_change_is_saved(kit, make_host, small, tmp_path, how):
+    handle = pa.attach(make_host(), small, train_projector=how != "cast", lora=kit.LORA if how == "merged" else None)
+    kit.disturb(handle)
+    if how == "cast":
+        handle.model.to(torch.bfloat16)
+    if how == "merged":
+        handle.merge_lora()
+        handle.merge_projector()
+    handle.save_pretrained(tmp_path / "adapter")
+
+
+def test_the_hooks_are_what_makes_a_checkpoint_small(attached, trainer_of, tmp_path, monkeypatch):
+    handle = attached()
+    monkeypatch.setattr(TrainingSaves, "_frozen", lambda self, names: set())
+    trainer_of(handle.model, "run", 2).train()
+    assert "lm_head.weight" in load_file(tmp_path / "run" / "checkpoint-2" / "model.safetensors")
