@@ -236,7 +236,7 @@ def _settings(directory: Path, described: Mapping[str, Any]) -> dict[str, Any]:
 
 def _describes_adapter(directory: Path) -> bool:
     """Whether there is a config, and not one of peft's own."""
-    if not (directory / CONFIG).is_file():
+    if not os.path.isfile(directory / CONFIG):  # where Path.is_file would raise on a name too long
         return False
     try:
         return read_json_object(directory / CONFIG).get("peft_type") == PEFT_TYPE

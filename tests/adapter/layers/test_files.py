@@ -89,7 +89,7 @@ def test_earlier_settings_mean_the_projector() -> None:
 @pytest.mark.parametrize("family", ["qwen2_5_vl"], indirect=True)
 def test_another_host_is_refused(attached, tmp_path) -> None:
     attached.save_pretrained(tmp_path)
-    with pytest.raises(pa.ParrotError, match="needs host 'qwen2_5_vl'"):
+    with pytest.raises(pa.ParrotError, match="made for 'qwen2_5_vl'"):
         pa.load_adapter(FAMILIES["gemma3"].build(), tmp_path)
 
 
