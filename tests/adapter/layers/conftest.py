@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from layers_by_hand import SlowHost, adapter, decode, trained
 from miniatures import FAMILIES, PROMPTS, Family
+from support.layers_by_hand import SlowHost, adapter, decode, trained
 
 import parrot_adapters as pa
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from layers_by_hand import adapter, logits, trained
 from miniatures import ADAPTER, FAMILIES, PROMPTS, Family, awake
+from support.layers_by_hand import adapter, logits, trained
 from torch.testing import assert_close
 
 import parrot_adapters as pa

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from layers_by_hand import SlowHost, adapter, decode, logits, trained
 from miniatures import BOS, FAMILIES, PROMPTS, Family, Image, Video
+from support.layers_by_hand import SlowHost, adapter, decode, logits, trained
 from torch.testing import assert_close
 
 import parrot_adapters as pa

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from layers_by_hand import SlowHost, adapter, decode, logits, trained
 from miniatures import PROMPTS, Family
+from support.layers_by_hand import SlowHost, adapter, decode, logits, trained
 from torch.testing import assert_close
 
 import parrot_adapters as pa

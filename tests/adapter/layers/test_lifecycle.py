@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from layers_by_hand import adapter, decode, logits, trained
 from miniatures import BOS, PROMPTS, Family, Image
+from support.layers_by_hand import adapter, decode, logits, trained
 from torch.testing import assert_close
 
 import parrot_adapters as pa
