@@ -7,6 +7,9 @@ are taken question by question and seed by seed, and there are two things to be 
   models stay the ones that were trained;
 * *other text models*: Student's t over the seeds' means. With three seeds its factor is 4.3, and it deserves it.
 
+Student's t and Holm's procedure are the library's. The bootstrap and the permutation test are those that were
+registered before the first run: another way to draw would move published numbers in their last digit.
+
     T  seeds    Q  questions    R  resamples
 """
 
@@ -19,6 +22,8 @@ from functools import lru_cache
 
 import numpy as np
 from parrot_recipes.emoji.scores import Estimate
+
+from parrot_adapters import statistics
 
 __all__ = [
     "Difference",
@@ -33,8 +38,6 @@ __all__ = [
 
 RESAMPLES = 4000
 FLIPS = 10_000
-# Two-sided 95% quantiles of Student's t by degrees of freedom (Fisher and Yates, table III).
-T_QUANTILE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 
 @dataclass(frozen=True)
@@ -77,14 +80,7 @@ def over_clusters(values: np.ndarray) -> Estimate:
 
 def over_seeds(means: Sequence[float] | np.ndarray) -> Estimate:
     """Mean of the seeds' means, Student's t interval; infinite with one seed."""
-    values = np.asarray(means, float)
-    if values.size == 0:
-        return Estimate(math.nan, math.nan, math.nan)
-    mean, degrees = float(values.mean()), len(values) - 1
-    if degrees == 0:
-        return Estimate(mean, -math.inf, math.inf)
-    half = T_QUANTILE.get(degrees, 1.96) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate.of(statistics.seed_interval(means))
 
 
 def over_both(values: np.ndarray) -> Estimate:
@@ -143,12 +139,8 @@ def sign_flip_probability(values: np.ndarray) -> float:
 
 def holm(probabilities: Sequence[float]) -> list[float]:
     """Adjusted for being several (Holm 1979): comparable with 0.05 all together."""
-    order = np.argsort(probabilities)
-    adjusted, largest = [0.0] * len(probabilities), 0.0
-    for place, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(probabilities) - place) * probabilities[index]))
-        adjusted[index] = largest
-    return adjusted
+    adjusted = statistics.holm({str(place): value for place, value in enumerate(probabilities)})
+    return [adjusted[str(place)] for place in range(len(probabilities))]
 
 
 @lru_cache(maxsize=8)
