@@ -383,6 +383,7 @@ def test_runs_hold_what_they_promise(seen):
     assert found["choice"]["others"] == pytest.approx(np.mean([found["choice"][code] for code in CODES[1:]]), abs=1e-4)
     assert found["fidelity"]["others"] == 1
     assert found["text_drift"] == dict.fromkeys(CODES, pytest.approx(0.02))
+    assert found["text_drift_with_end"]["tr"] == pytest.approx(-0.5)
     assert found["text_identical"] is False
     assert (found["parameters"], found["trained"], found["rate"], found["seconds"]) == (1000, 2000, 1e-3, 2.0)
     assert isinstance(row[0], CellResult)
