@@ -48,7 +48,7 @@ __all__ = ["Cell", "CellResult", "FingerprintedSet", "read_cell", "read_file", "
 
 Progress = Callable[[str, str, int, int], None]  # (arm, what is being done, done, in all)
 Art = Literal["test", "validation"]
-FORMAT = 2  # raise when what a cell measures changes
+FORMAT = 3  # raise when what a cell measures changes
 REPORT_EVERY = 10  # steps
 
 
@@ -210,7 +210,7 @@ def _untouched(setting: Setting, cell: Cell) -> Reading:
         cell.compute.place(host)
         return read_text(host, load_vocabulary(setting.host))
 
-    return read_once(setting.host / f"plain-text-{cell.compute.device}.json", read)
+    return read_once(setting.host / f"plain-text-{FORMAT}-{cell.compute.device}.json", read)
 
 
 @dataclass(frozen=True)

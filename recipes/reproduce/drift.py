@@ -37,12 +37,17 @@ class TextDrift:
     Attributes:
         before: perplexity of the untouched model on the held-out sentences.
         after: the same of the trained one.
+        before_with_end: the same with the end of the text as one more token of each sentence.
+        after_with_end: the same of the trained one. An untuned model hardly ever ends a text after one sentence, and
+            whatever is trained on short answers learns to: this hides what happens to the sentences.
         agreement: share of text-only questions whose greedy answers are the same, token by token.
         identical: whether all logits of the held-out sentences are the same bits.
     """
 
     before: float
     after: float
+    before_with_end: float
+    after_with_end: float
     agreement: float
     identical: bool
 
@@ -58,11 +63,13 @@ class Reading:
 
     Attributes:
         losses: mean next-token loss on the held-out sentences; its exponential is the perplexity.
+        losses_with_end: the same with the end of the text as one more token of each sentence.
         logits: hash of all logits of the sentences.
         answers: greedy answers to the text-only questions, as token ids.
     """
 
     losses: Mapping[str, float]
+    losses_with_end: Mapping[str, float]
     logits: Mapping[str, str]
     answers: Mapping[str, list[list[int]]]
 
@@ -70,14 +77,17 @@ class Reading:
 @torch.inference_mode()
 def read_text(host: LlavaForConditionalGeneration, vocabulary: Vocabulary) -> Reading:
     """Let a host, in evaluation mode and with whatever is attached to it, read and answer plain text."""
-    losses, digests, answers = {}, {}, {}
+    losses, with_end, digests, answers = {}, {}, {}, {}
     for language in CODES:
         ids, mask = _padded([_sentence(vocabulary, text) for text in SENTENCES[language]], vocabulary.pad, "right")
         logits = _logits(host, ids, mask, language).cpu()  # (T, W)
-        losses[language] = float(cross_entropy(logits, ids[:, 1:][mask[:, 1:].bool()]))
+        targets = ids[:, 1:][mask[:, 1:].bool()]
+        each = cross_entropy(logits, targets, reduction="none")  # (T,)
+        losses[language] = float(each[targets != vocabulary.eos].mean())
+        with_end[language] = float(each.mean())
         digests[language] = hashlib.sha256(logits.numpy().tobytes()).hexdigest()[:16]
         answers[language] = _answers(host, vocabulary, language)
-    return Reading(losses, digests, answers)
+    return Reading(losses, with_end, digests, answers)
 
 
 def read_once(path: Path, read: Callable[[], Reading]) -> Reading:
@@ -98,6 +108,8 @@ def text_drift(trained: Reading, untouched: Reading) -> dict[str, dict[str, Any]
             TextDrift(
                 before=math.exp(untouched.losses[language]),
                 after=math.exp(trained.losses[language]),
+                before_with_end=math.exp(untouched.losses_with_end[language]),
+                after_with_end=math.exp(trained.losses_with_end[language]),
                 agreement=sum(ours == theirs for ours, theirs in replies) / len(replies),
                 identical=trained.logits[language] == untouched.logits[language],
             )

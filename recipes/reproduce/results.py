@@ -90,7 +90,8 @@ def run(result: CellResult) -> dict[str, Any]:
 
     Returns:
         ``choice``, ``naming`` and ``fidelity`` (the answer is a name in the asked language) by language and for the
-        mean of the five ``others``, seen concepts; ``text_drift``, relative change of perplexity by language;
+        mean of the five ``others``, seen concepts; ``text_drift``, relative change of perplexity by language, and
+        the same with the end of the text as a token (see the amendment in `registration_2.py`);
         ``text_agreement``, share of greedy text-only answers left as they were; ``text_identical``, whether all logits
         are the same bits; ``parameters`` trained beside the projector and ``trained`` in all; ``rate`` of its own
         parameters; ``seconds``.
@@ -107,6 +108,10 @@ def run(result: CellResult) -> dict[str, Any]:
         "arm": result.key,
         **scores,
         "text_drift": {code: round(found["after"] / found["before"] - 1, 6) for code, found in result.text.items()},
+        "text_drift_with_end": {
+            code: round(found["after_with_end"] / found["before_with_end"] - 1, 6)
+            for code, found in result.text.items()
+        },
         "text_agreement": {code: found["agreement"] for code, found in result.text.items()},
         "text_identical": all(found["identical"] for found in result.text.values()) if result.text else None,
         "parameters": result.parameters,

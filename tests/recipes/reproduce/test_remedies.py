@@ -117,6 +117,18 @@ def test_what_acts_on_the_language_model_is_caught(new_host, vocabulary, arm):
     assert min(one["agreement"] for one in found.values()) < 1
 
 
+def test_learning_to_end_a_text_is_no_gain_on_the_text(new_host, vocabulary):
+    """A model that does nothing but end texts more readily reads sentences worse, whatever the end itself gains."""
+    host = new_host()
+    host.lm_head = torch.nn.Linear(host.lm_head.in_features, host.lm_head.out_features).requires_grad_(False)
+    with torch.no_grad():
+        host.lm_head.weight.copy_(host.get_input_embeddings().weight)
+        host.lm_head.bias.zero_()[vocabulary.eos] = 8.0
+    for found in drift(host, new_host(), vocabulary).values():
+        assert found["after"] > found["before"]
+        assert found["after_with_end"] / found["before_with_end"] < found["after"] / found["before"]
+
+
 def test_a_reading_is_kept_as_it_is(new_host, vocabulary, tmp_path):
     times = []
 
@@ -251,7 +263,14 @@ def content(key, accuracy, seed, drift=0.0):
         for split in (("seen", "held-out")[concept % 5 == 0],)
         for code in CODES
     ]
-    text = {"before": 50.0, "after": 50.0 * (1 + drift), "agreement": 1.0 - 10 * abs(drift), "identical": drift == 0}
+    ended = {"before_with_end": 60.0, "after_with_end": 30.0}  # which decides nothing
+    text = {
+        "before": 50.0,
+        "after": 50.0 * (1 + drift),
+        **ended,
+        "agreement": 1.0 - 10 * abs(drift),
+        "identical": drift == 0,
+    }
     return {
         "parameters": 1000,
         "trained": 2000,
@@ -364,6 +383,7 @@ def test_runs_hold_what_they_promise(seen):
     assert found["choice"]["others"] == pytest.approx(np.mean([found["choice"][code] for code in CODES[1:]]), abs=1e-4)
     assert found["fidelity"]["others"] == 1
     assert found["text_drift"] == dict.fromkeys(CODES, pytest.approx(0.02))
+    assert found["text_drift_with_end"]["tr"] == pytest.approx(-0.5)
     assert found["text_identical"] is False
     assert (found["parameters"], found["trained"], found["rate"], found["seconds"]) == (1000, 2000, 1e-3, 2.0)
     assert isinstance(row[0], CellResult)
