@@ -31,7 +31,7 @@ ENGINES = ("ddp", "fsdp2", *ZERO)
 
 def start(out, *launcher, **changes):
     """Two processes; how they were started and what they print."""
-    command = [sys.executable, "-m", *(launcher or TORCHRUN), str(TESTS / "training_runs.py")]
+    command = [sys.executable, "-m", *(launcher or TORCHRUN), str(TESTS / "support" / "training_runs.py")]
     path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
     return subprocess.Popen(
