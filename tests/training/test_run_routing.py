@@ -130,8 +130,8 @@ def test_a_finished_run_does_not_fail(tmp_path, monkeypatch, broken):
 
     save = pa.Attachment.save_pretrained
 
-    def saving(self, directory):
-        save(self, directory)
+    def saving(self, directory, **options):
+        save(self, directory, **options)
         done.append(True)
         if broken == "disk":
             (directory / "routing.json").mkdir()
