@@ -36,6 +36,7 @@ def snapshot(model: Any) -> dict[str, Any]:
 
 def check_detach(model: Any, family: Family, inputs: dict[str, Any]) -> None:
     """Attach, train, run, detach: no trace is left."""
+    model.requires_grad_(False)  # as attach leaves it; torch's attention has another kernel for weights that train
     bare = logits(model, inputs)
     decode(model, inputs, max_new_tokens=1)  # hosts install hooks of their own when first run
     before = snapshot(model)

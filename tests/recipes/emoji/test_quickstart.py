@@ -181,7 +181,7 @@ def test_every_command_works_on_what_a_run_leaves(finished, tmp_path, capsys):
 
     capsys.readouterr()
     assert main(["check", f"host:{out / 'host'}"]) == 0
-    assert capsys.readouterr().out.count("kept") == 5
+    assert capsys.readouterr().out.count("passed") == 5
 
 
 class _Balanced(HTMLParser):
