@@ -336,10 +336,19 @@ def _misshapen(described: Mapping[str, Any]) -> str | None:
         return "files must map names to SHA-256 digests"
     if not isinstance(host.get("model_type"), str):
         return "host.model_type must be text"
+    peft = host.get("peft")
+    if peft is not None and not _describes_peft(peft):
+        return "host.peft must be null or a mapping with kinds and tensors"
     width = host.get("width")
     if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width < 2**31:
         return "host.width must be a whole number of at least 1"
     return None
+
+
+def _describes_peft(given: Any) -> bool:
+    """Whether this is what a fingerprint says of weights that peft put beside a host's."""
+    kinds = given.get("kinds") if isinstance(given, dict) else None
+    return isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds) and "tensors" in given
 
 
 def _plugins(given: Any) -> list[dict[str, Any]]:

@@ -85,6 +85,7 @@ def check_loads_or_refuses(kit: Any, host: Any, directory: Path) -> bool:
     """Whether it loads; otherwise one error of the library, and the host as it was."""
     with kit.Untouched(host), warnings.catch_warnings():
         warnings.simplefilter("ignore", pa.ParrotWarning)  # "made for a host with other weights"
+        warnings.filterwarnings("ignore", module="peft")  # of settings that are allowed, and odd
         try:
             handle = pa.load_adapter(host, directory)
         except pa.ParrotError:
