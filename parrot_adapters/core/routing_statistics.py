@@ -10,7 +10,7 @@ Every decision counts once. Only sums are kept (:class:`Tally`), so a run of any
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -237,9 +237,3 @@ def purity(counts: Tensor) -> float:
         counts: (L, E) decisions of each language whose first choice the expert is.
     """
     return float(counts.amax(0).sum() / counts.sum())
-
-
-def usage_rows(statistics: RoutingStatistics) -> Mapping[str, list[float]]:
-    """(E,) usage for all, and for each known language."""
-    named = {language: row for language, row in sorted(statistics.by_language.items()) if language}
-    return {"all": statistics.usage, **named}
