@@ -196,17 +196,18 @@ def attach_arm(
             train_projector=True,
             lora=arm.lora,
         )
-        groups.append((list(handle.module.parameters()), config.adapter_rate))
+        rate = config.adapter_rate if arm.adapter_rate is None else arm.adapter_rate
+        groups.append((list(handle.module.parameters()), rate))
     elif arm.lora is not None:
         handle = pa.attach_projector(host, processor=vocabulary.tokenizer, lora=arm.lora)
     if arm.lora is not None:
         groups.append((list(lora_parameters(host).values()), 1.0))
     projector(host).requires_grad_(True)
     groups.append((list(projector(host).parameters()), 1.0))
-    rate = config.text_model_rate if config.train_text_model else arm.text_model_rate
-    if rate is not None:
+    whole = config.text_model_rate if config.train_text_model else arm.text_model_rate
+    if whole is not None:
         text = host.model.language_model.requires_grad_(True)
-        groups.append((list(text.parameters()), rate))
+        groups.append((list(text.parameters()), whole))
     return handle, groups
 
 

@@ -41,6 +41,8 @@ class Arm:
         kept: whether the trained weights of projector and LoRA are kept beside the result, for arms made from them.
         weights_of: key of the arm whose kept weights it takes; it trains nothing itself.
         lora_strength: factor of LoRA's change after training: below one it is merged back with the untouched model.
+        adapter_rate: the adapter's learning rate in units of the projector's; None leaves it to the run's
+            configuration.
     """
 
     key: str
@@ -53,6 +55,7 @@ class Arm:
     kept: bool = False
     weights_of: str | None = None
     lora_strength: float = 1.0
+    adapter_rate: float | None = None
 
     @property
     def routes(self) -> bool:

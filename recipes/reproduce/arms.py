@@ -61,6 +61,7 @@ GROUPS: Mapping[str, str] = {
     "routed": "mixture",
     "conditioned": "single",
     "language model": "lora-24",
+    "in the layers": "deep-1",
 }
 
 ARMS: tuple[StudyArm, ...] = (
@@ -98,6 +99,18 @@ ARMS: tuple[StudyArm, ...] = (
 def _lora(rank: int) -> dict[str, object]:
     """LoRA on the attention of every layer, twice as strong as its rank says, as is usual."""
     return {"r": rank, "lora_alpha": 2 * rank, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+
+
+def _deep(key: str, title: str, router: str, experts: int = 6, layer_rank: int = 4, shared: int = 0) -> Arm:
+    """Experts on the attention of every layer, at visual positions only; they learn at LoRA's rate, and are as many."""
+    adapter: dict[str, object] = {
+        "placement": "layers", "router": router, "num_experts": experts, "layer_rank": layer_rank,
+    }  # fmt: skip
+    if router == "language-id":
+        adapter["router_options"] = {"languages": EXPERT_OF}
+    if shared:
+        adapter["expert_options"] = {"shared_rank": shared}
+    return Arm(key, title, adapter, adapter_rate=1.0)
 
 
 def _merged(percent: int) -> StudyArm:
@@ -152,8 +165,45 @@ REMEDIES: tuple[StudyArm, ...] = (
         "language model",
         "the largest remedy, and the dearest",
     ),
-    # Deep alignment (experts in the language model's layers, at visual positions only) joins here when the library
-    # offers that placement: routed, taught, declared and unrouted. Its comparisons are registered before its first run.
+    StudyArm(
+        _deep("deep-1", "one expert in the layers", "uniform", experts=1, layer_rank=24),
+        "in the layers",
+        "what the place alone buys: one expert for all languages, at visual positions, nothing is chosen",
+    ),
+    StudyArm(
+        _deep("deep-declared", "in the layers, shared and one per language", "language-id", layer_rank=2, shared=12),
+        "in the layers",
+        "a shared expert and one fixed expert for each language: what knowing the language adds there",
+    ),
+    StudyArm(
+        replace(
+            _deep("deep-taught", "in the layers, shared and routed", "text-guided", layer_rank=2, shared=12),
+            losses={"language-supervision": 1.0},
+            loss_options={"language-supervision": {"experts": EXPERT_OF}},
+        ),
+        "in the layers",
+        "the same, where a router that is taught languages reads the prompt: nobody has to declare anything",
+    ),
+    StudyArm(
+        _deep("deep-routed", "in the layers, one per language", "language-id", layer_rank=4),
+        "in the layers",
+        "one fixed expert for each language and nothing shared",
+    ),
+    StudyArm(
+        _deep("deep-text", "in the layers, routed", "text-guided", layer_rank=4),
+        "in the layers",
+        "the paper's router, not taught, in front of experts in the layers",
+    ),
+    StudyArm(
+        Arm(
+            "deep-both",
+            "in the layers and at the projector",
+            {**(SINGLE.adapter or {}), "placement": "both", "layer_rank": 24},
+            adapter_rate=1.0,
+        ),
+        "in the layers",
+        "does the single conditioned expert add anything to one in the layers?",
+    ),
 )
 BY_KEY = {arm.key: arm for arm in (*ARMS, *REMEDIES)}
 

@@ -55,7 +55,7 @@ REGIMES: Mapping[str, Regime] = {
     },
 }
 EVERY_ARM = tuple(arm.key for arm in ARMS)
-REMEDY_ARMS = (*DECIDING, "language-id", "dense", *(arm.key for arm in REMEDIES if arm.key not in DECIDING))
+REMEDY_ARMS = (*DECIDING, "mixture", "language-id", "dense", *(arm.key for arm in REMEDIES if arm.key not in DECIDING))
 FEW_ARMS = ("none", "dense", "picture-only", "single", "mixture")  # no adapter and the 2 x 2
 
 
