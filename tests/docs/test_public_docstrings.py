@@ -90,7 +90,7 @@ def own_docstring(value: Any) -> str:
 def members(value: type) -> Iterator[tuple[str, Any]]:
     """What a class has of the library: its own, and what the library's other classes give it."""
     for each in value.__mro__:
-        if each.__module__.split(".")[0] == "parrot_adapters":
+        if each is value or each.__module__.split(".")[0] == "parrot_adapters":
             yield from vars(each).items()
 
 
