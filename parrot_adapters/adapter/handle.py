@@ -32,6 +32,7 @@ from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError, HostError, HostMismatchError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
+from parrot_adapters.hosts.call_seam import CallSeam
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
@@ -99,7 +100,8 @@ class Attachment:
         self._seam: NativeSeam | None = None
         if layer is not None:
             scope = TextScope.of(config.text_scope, parts, chat)
-            self._seam = NativeSeam(parts, layer, scope, self._switch, detector, self._sites(layer))
+            kind = CallSeam if parts.spec.encoder_calls else NativeSeam
+            self._seam = kind(parts, layer, scope, self._switch, detector, self._sites(layer))
         self._added_losses: AddedLosses | None = None
         self._projector_weights: SwitchedWeights | None = None
         self._lora: LanguageModelLora | None = None
@@ -182,8 +184,11 @@ class Attachment:
 
     @property
     def seam(self) -> str | None:
-        """Name of the way by which the adapter reaches its host; None of an adapter without a layer."""
-        return None if self._seam is None else "native"
+        """Name of the way by which the adapter reaches its host; None of an adapter without a layer.
+
+        ``"native"`` where the host is handed encoded images, ``"calls"`` where it is reached at its own calls.
+        """
+        return None if self._seam is None else self._seam.name
 
     @property
     def active(self) -> bool:
