@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.core.evaluation_mode import evaluation_mode
+from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.errors import HostError, SelfTestError, explain
 from parrot_adapters.hosts.called_prompts import generation_arguments
 from parrot_adapters.plugins import manager
@@ -69,6 +70,13 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
     host = handle.model
     with handle.record_routing() as log:
         adapted = _logits(host, inputs)
+    if not log and any(inputs.get(name) is not None for name in handle.parts.spec.pixels) and handle.seam == "calls":
+        raise _failure(
+            handle,
+            "no declared call made visual tokens while a call that is given the prompt was running.",
+            encoder_calls=", ".join(handle.parts.spec.encoder_calls),
+            prompt_calls=", ".join(handle.parts.spec.prompt_calls),
+        )
     if not log:
         raise HostError("the inputs hold no image, so there is nothing to test; pass pixel_values as well")
     moved = (adapted - bare).abs().max().item()
@@ -83,7 +91,9 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
     gaps = _first_step_gaps(made, adapted)
     # A dead seam is off by the whole effect; rounding is a small part of it.
     allowed = tolerance if tolerance is not None else (0.01 if bare.dtype == torch.float32 else 0.3) * moved
-    if gaps.max() > allowed:  # rows padded on the right: some hosts continue the padding, at other positions than forward
+    if (
+        gaps.max() > allowed
+    ):  # rows padded on the right: some hosts continue the padding, at other positions than forward
         with handle.disabled():
             own = host.generate(
                 **given, max_new_tokens=1, do_sample=False, return_dict_in_generate=True, output_logits=True
@@ -100,6 +110,11 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
     _routed_once(handle, inputs, len(log))
 
 
+def _same_routing(one: list[RoutingRecord], other: list[RoutingRecord]) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(torch.allclose(first.weights, second.weights, atol=1e-4) for first, second in pairs)
+
+
 def _first_step_gaps(made: Any, forward: Tensor) -> Tensor:
     """(R,) largest difference between the logits of a generation's first step and those of forward's last position."""
     return (made.logits[0].float() - forward[:, -1].float()).abs().amax(-1)
@@ -110,10 +125,8 @@ def _routed_once(handle: Attachment, inputs: Mapping[str, Any], passes: int) -> 
     given = generation_arguments(handle.model, inputs)
     with handle.record_routing() as log:
         handle.model.generate(**given, max_new_tokens=2, min_new_tokens=2, do_sample=False, use_cache=False)
-    if handle.seam == "calls" and passes and len(log) == 2 * passes:
-        # Such a host may encode at every step; what matters is that each step is routed on the prompt.
-        if all(torch.allclose(log[n].weights, log[n - passes].weights, atol=1e-4) for n in range(passes, len(log))):
-            return
+    if handle.seam == "calls" and len(log) == 2 * passes and _same_routing(log[:passes], log[passes:]):
+        return  # such a host may encode at every step; each was routed on the prompt
     if len(log) != passes:
         raise _failure(
             handle,

@@ -40,8 +40,7 @@ _OPEN: ContextVar[tuple[PromptCall, ...]] = ContextVar("parrot_prompt_calls", de
 class CallSeam(NativeSeam):
     """Connects an :class:`AlignmentLayer` to a host through calls of its own; arguments as for :class:`NativeSeam`.
 
-    Raises:
-        HostError: experts inside the layers, which need to know where visual tokens end up in the prompt.
+    Experts inside the layers have to know where visual tokens end up in the prompt, which such a host does not say.
     """
 
     name = "calls"
@@ -49,15 +48,6 @@ class CallSeam(NativeSeam):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._methods: list[_Called] = []
-        if self.sites is not None:
-            raise HostError(
-                explain(
-                    "experts inside the layers have to know where visual tokens are in the prompt that the host makes; "
-                    f"{type(self.parts.outer).__name__} merges them by itself and does not say.",
-                    given=f"model_type {self.parts.model_type!r}",
-                    to_do='use AdapterConfig(placement="projector"), the default',
-                )
-            )
 
     def install(self) -> None:
         """Put hooks and stand-ins in place.

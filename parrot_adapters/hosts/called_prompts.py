@@ -230,15 +230,15 @@ class PromptCall:
 
 
 def picture_sizes(pixels: Any) -> list[int] | None:
-    """How many elements each picture is encoded to, where pictures came as a list or with a dimension for tiles.
+    """How many elements each picture is encoded to: one, or one for each of its tiles; None where nobody knows.
 
     Args:
         pixels: (M, C, H, W), (M, tiles, C, H, W), or a list of (C, H, W) and (tiles, C, H, W); None where unknown.
     """
     if isinstance(pixels, list | tuple):
         return [one.shape[0] if one.dim() == 4 else 1 for one in pixels]
-    if isinstance(pixels, Tensor) and pixels.dim() == 5:
-        return [pixels.shape[1]] * pixels.shape[0]
+    if isinstance(pixels, Tensor) and pixels.dim() in (4, 5):
+        return [pixels.shape[1] if pixels.dim() == 5 else 1] * pixels.shape[0]
     return None
 
 

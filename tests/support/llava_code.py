@@ -8,6 +8,7 @@ list, or with a dimension for tiles.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -100,7 +101,7 @@ class LlavaCode(LlamaForCausalLM):
                 continue
             parts, part_labels = [], []
             places = [-1, *(ids == IMAGE).nonzero().flatten().tolist(), len(ids)]
-            for number, (start, end) in enumerate(zip(places, places[1:], strict=False)):
+            for number, (start, end) in enumerate(itertools.pairwise(places)):
                 parts.append(self.get_model().embed_tokens(ids[start + 1 : end]))
                 part_labels.append(target[start + 1 : end])
                 if number < len(places) - 2:
