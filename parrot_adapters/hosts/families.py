@@ -9,6 +9,7 @@ from parrot_adapters.hosts.host_spec import HostSpec
 
 __all__ = [
     "BLIP2",
+    "BLIP_VIDEO",
     "CROSS_ATTENTION",
     "FLORENCE2",
     "FUYU",
@@ -54,7 +55,13 @@ LLAVA_CODE = HostSpec(
 LLAMA4 = HostSpec(("llama4",), unit="run", encoder_calls=("multi_modal_projector",))
 
 # Their generate encodes by itself and calls the language model past the place where images are handed over.
-BLIP2 = HostSpec(("blip-2", "instructblip", "instructblipvideo"), encoder_calls=("language_projection",))
+BLIP2 = HostSpec(("blip-2", "instructblip"), encoder_calls=("language_projection",), projector=("language_projection",))
+BLIP_VIDEO = HostSpec(
+    ("instructblipvideo",),
+    encoder_calls=("language_projection",),
+    projector=("language_projection",),
+    placeholder="video_token_id",
+)
 
 # The encoder of an encoder-decoder model merges the images; generate calls it, or merges by itself.
 FLORENCE2 = HostSpec(("florence2",), encoder_calls=("get_image_features",))

@@ -42,6 +42,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "glm-v": "parrot_adapters.hosts.families:GLM_V",
         "llama4": "parrot_adapters.hosts.families:LLAMA4",
         "blip-2": "parrot_adapters.hosts.families:BLIP2",
+        "blip-video": "parrot_adapters.hosts.families:BLIP_VIDEO",
         "florence2": "parrot_adapters.hosts.families:FLORENCE2",
         "t5gemma2": "parrot_adapters.hosts.families:T5GEMMA2",
         "kosmos-2": "parrot_adapters.hosts.families:KOSMOS2",
