@@ -45,7 +45,7 @@ class ZeroGradients:
         )
         if self.pictured:
             return what, (
-                "parrot check host:DIR says whether an adapter acts on this host; is it disabled, or has a change of the "
+                "parrot check host:DIR says whether an adapter acts on this host; is it off, or has a change of the "
                 "model cut it off?"
             )
         return what, (
