@@ -246,6 +246,11 @@ def test_experts_inside_the_layers_are_refused_before_anything_is_touched(host) 
     assert (set(host.state_dict()), set(vars(host))) == before
 
 
+def test_encode_is_refused(attached, inputs) -> None:
+    with pytest.raises(HostError, match="merges them by itself"):
+        attached.encode(**inputs)
+
+
 # --- strangers of the same shape ------------------------------------------------------------------------------------
 
 

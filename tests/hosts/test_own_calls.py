@@ -131,5 +131,17 @@ def test_llama_4_with_the_field_that_its_release_forgot(monkeypatch) -> None:
     [record] = records(handle, inputs)
     assert record.rows.tolist() == [0, 0, 1]
     assert record.unit == "run"
+
+
+def test_a_prompt_that_is_not_whole_is_refused() -> None:
+    """In chunks, or behind a cache: what transformers does not split today it may tomorrow."""
+    family = OWN_CALLS["blip-2"]
+    inputs = family.batch(PROMPTS)
+    handle = awake(pa.attach(family.build(), ADAPTER))
+    longer = torch.cat([torch.full((2, 3), 40), inputs["input_ids"]], 1)
+    seam = handle.native_seam
+    seam.open_prompt(handle.model.generate, (), {"input_ids": longer}, generates=True)
     with pytest.raises(HostError, match="only a part of the prompt"):
-        handle.model.generate(**inputs, max_new_tokens=1, prefill_chunk_size=10)
+        handle.model(**inputs)
+    seam.close_prompt(whole=False)
+    assert len(records(handle, inputs)) == 1
