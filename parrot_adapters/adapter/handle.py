@@ -36,7 +36,8 @@ from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
-from parrot_adapters.hosts.layer_sites import LayerSites, find_linear_layers
+from parrot_adapters.hosts.layer_sites import LayerSites
+from parrot_adapters.hosts.linear_layers import find_linear_layers
 from parrot_adapters.hosts.offloaded_weights import loaded_state
 from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
 from parrot_adapters.hosts.quantised_weights import is_quantised
@@ -75,7 +76,7 @@ class Attachment:
 
     Attributes:
         model: The host.
-        config: The adapter's settings, ``summary="auto"`` replaced by what it means on this host.
+        config: The adapter's settings, ``summary="auto"`` and names of layers replaced by what they mean on this host.
         parts: The host, taken apart.
         chat: The chat format of the host's processor; empty where none was given.
     """
