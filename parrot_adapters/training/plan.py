@@ -194,6 +194,8 @@ def make_plan(
     handle = attach_to_nothing(run, host_config, processor)
     layers = plan_layers(handle, notes)
     data, batch = _look_at_data(run, processor, host_config, notes)
+    if data.unusable and run.data.bad_samples == "skip" and data.counted:
+        notes.append(f"{_unusable(data)}; data.bad_samples=skip leaves them out")
     per_step = data.tokens if data.tokens is not None else run.data.max_length
     return Plan(
         config=run,
@@ -212,14 +214,18 @@ def make_plan(
     )
 
 
+def _unusable(data: DataPlan) -> str:
+    looked_at = data.counted + sum(data.unusable.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in data.unusable.items())
+    return f"of {looked_at} samples looked at, training cannot use: {reasons} (see parrot data check)"
+
+
 def _problems(run: TrainingConfig, data: DataPlan) -> tuple[str, ...]:
     found = [f"{key} does not exist: {path}" for key, path in missing_paths(run).items()]
     if data.problem is not None:
         found.append(f"the data cannot be read: {data.problem}")
     if data.unusable and (run.data.bad_samples == "error" or not data.counted):
-        looked_at = data.counted + sum(data.unusable.values())
-        reasons = ", ".join(f"{count} {reason}" for reason, count in data.unusable.items())
-        found.append(f"of {looked_at} samples looked at, training cannot use: {reasons} (see parrot data check)")
+        found.append(_unusable(data))
     return tuple(found)
 
 
