@@ -13,7 +13,8 @@ from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.call_seam import CallSeam
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
-from parrot_adapters.hosts.layer_sites import LayerSites, find_linear_layers
+from parrot_adapters.hosts.layer_sites import LayerSites
+from parrot_adapters.hosts.linear_layers import find_linear_layers
 from parrot_adapters.hosts.offloaded_weights import loaded_state
 from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
 from parrot_adapters.hosts.quantised_weights import is_quantised

@@ -56,6 +56,9 @@ class HostSpec:
             is the projector.
         vision_tower: Candidate paths of the vision encoder.
         language_model: Candidate paths of the language model.
+        attention: Names of the linear layers that are the projections of an attention in the language model (default
+            ``q_proj``, ``k_proj``, ``v_proj``, ``o_proj``); they get experts inside the layers where nothing else was
+            asked for. In layers that do not have all of them it is every linear layer of the attention.
         feature_attribute: Field of the image output that holds the visual tokens.
         video_token_attributes: Fields of the configuration that may hold the placeholder id of videos, the most
             specific first.
@@ -98,6 +101,7 @@ class HostSpec:
     )
     vision_tower: tuple[str, ...] = ("vision_tower", "visual", "vision_model", "vision_encoder")
     language_model: tuple[str, ...] = ("language_model", "text_model")
+    attention: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     feature_attribute: str = "pooler_output"
     video_token_attributes: tuple[str, ...] = ("video_token_id", "image_token_id")
     deepstack: Literal["raw", "align"] = "raw"
