@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.adapter.carried_adapter import CarriedAdapter
 from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.encode import encode
 from parrot_adapters.adapter.frozen_by_peft import FrozenByPeft
 from parrot_adapters.adapter.handle_files import HandleFiles
 from parrot_adapters.adapter.handle_switches import HandleSwitches
@@ -60,7 +61,7 @@ class Attachment(HandleSwitches, HandleWeights, HandleFiles):
 
     Attributes:
         model: The host.
-        config: The adapter's settings, ``summary="auto"`` replaced by what it means on this host.
+        config: The adapter's settings, ``summary="auto"`` and names of layers replaced by what they mean on this host.
         parts: The host, taken apart.
         chat: The chat format of the host's processor; empty where none was given.
     """
@@ -94,6 +95,34 @@ class Attachment(HandleSwitches, HandleWeights, HandleFiles):
         except BaseException:
             self._take_off()
             raise
+
+    def encode(self, **inputs: Any) -> dict[str, list[Tensor]]:
+        """The aligned visual tokens of every picture of a batch, without a pass through the language model.
+
+        They are the very vectors that the host's forward puts in the place of its placeholders: with the adapter that
+        is active, or the bare host's own inside :meth:`disabled`. Gradients flow as the caller has it
+        (``torch.no_grad``). With ``placement="layers"`` the adapter leaves visual tokens as they are and acts further
+        inside, so that these are the bare host's.
+
+        Args:
+            inputs: What the host's processor returns: ``input_ids`` (or ``inputs_embeds``), ``attention_mask``,
+                ``pixel_values``, sizes or grids of the images, as tensors on the host's device. Arguments that only
+                the language model reads may be among them.
+
+        Returns:
+            ``{"image": [...], "video": [...]}``: one tensor (n_i, D) for each item, in the order of their
+            placeholders, row by row; D is the language model's width, the dtype that of the host's vision side. An
+            item is what is routed as one, as in the rows of a :class:`RoutingRecord`: a picture, or one of the tiles
+            that a host's declaration parts it in.
+
+        Raises:
+            ConfigError: There is no prompt.
+            PlaceholderError: The placeholders do not match the pictures.
+            HostError: The adapter was detached, or the host encodes and merges pictures by itself (``seam`` is
+                ``"calls"``).
+        """
+        self.require_attached()
+        return encode(self, inputs)
 
     def add_losses(self, scales: Mapping[str, float], options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """From now on the host's own loss includes auxiliary losses, so that any trainer trains them.
