@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 import parrot_adapters as pa
-from parrot_adapters.hosts.load_host import load_host
 
 from .drift import ANSWER_TOKENS, Reading
 
@@ -83,7 +82,11 @@ def _answer(model: Any, tokenizer: Any, question: str, language: str) -> list[in
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="the file to write")
 def main(host: str, adapter: str | None, dtype: str, device: str, out: Path) -> None:
     """Read plain text with a host, and write what came of it as JSON."""
-    model, processor = load_host(host, dtype=dtype, device=device)
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForImageTextToText.from_pretrained(host, dtype=dtype).to(chosen).eval()
+    processor = AutoProcessor.from_pretrained(host)
     if adapter is not None:
         pa.load_adapter(model, adapter, processor=processor)
     reading = read_plain_text(model, getattr(processor, "tokenizer", processor))
