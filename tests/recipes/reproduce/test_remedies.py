@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +24,10 @@ from parrot_recipes.emoji.text_model import load_text_model
 from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from parrot_recipes.emoji.workers import Workers
 from parrot_recipes.reproduce import cells, remedies
-from parrot_recipes.reproduce.arms import REMEDIES, arm_named, with_sources
+from parrot_recipes.reproduce.arms import BY_KEY, REMEDIES, arm_named, with_sources
 from parrot_recipes.reproduce.cells import CellResult
 from parrot_recipes.reproduce.command import command
+from parrot_recipes.reproduce.decision import WHEN, decision_table
 from parrot_recipes.reproduce.drift import read_once, read_text, text_drift
 from parrot_recipes.reproduce.intervals import over_both, over_questions
 from parrot_recipes.reproduce.language_vector import VectorExperts
@@ -39,6 +41,7 @@ from torch.testing import assert_close
 
 import parrot_adapters as pa
 
+ROOT = Path(__file__).resolve().parents[3]
 TINY = preset("tiny_remedies")
 CONFIG = TINY.setting_of(MAIN, 0, 1e-3)
 
@@ -429,6 +432,29 @@ def test_publishing_leaves_the_first_study_alone(tmp_path):
     assert (home / "results" / "results.json").read_text() == "first"
     assert json.loads((home / "results" / "remedies.json").read_text()) == {"rules": 2}
     assert (home / "README.md").read_text() == f"{BEGIN}\nold\n{END}\n{BEGIN_REMEDIES}\n\nnew\n{END}\nend\n"
+
+
+def test_the_page_of_remedies_says_what_the_results_say(tmp_path):
+    described = json.loads((ROOT / "recipes" / "reproduce" / "results" / "remedies.json").read_text("utf-8"))
+    found = described["regimes"][described["main"]]
+    page = (ROOT / "docs" / "which-remedy.md").read_text("utf-8")
+    assert decision_table(found) in page
+    home, out = tmp_path / "recipes" / "reproduce", tmp_path / "out"
+    for directory in (home, out, tmp_path / "docs"):
+        directory.mkdir(parents=True)
+    (home / "README.md").write_text(f"{BEGIN_REMEDIES}\n{END}\n")
+    (tmp_path / "docs" / "which-remedy.md").write_text(f"before\n{BEGIN_REMEDIES}\n\nold\n{END}\nafter\n")
+    (out / "table.md").write_text("new")
+    found["remedies"]["arms"]["single"]["title"] = "another title"
+    (out / "results.json").write_text(json.dumps(described))
+    publish(out, home)
+    written = (tmp_path / "docs" / "which-remedy.md").read_text("utf-8")
+    assert written == f"before\n{BEGIN_REMEDIES}\n\n{decision_table(found)}\n{END}\nafter\n"
+    assert "another title" in written
+
+
+def test_every_remedy_of_the_table_is_an_arm():
+    assert set(WHEN) <= set(BY_KEY)
 
 
 @pytest.mark.slow
