@@ -87,6 +87,8 @@ class ExpertBank(nn.Module):
         if torch.compiler.is_compiling() or type(self).hidden is not ExpertBank.hidden:
             return self._one_by_one(tokens, weights, active, None if context is None else context[item])
         chosen = SortedTokens.by_expert(active, self.num_experts)
+        if not chosen.spans:  # no token has an expert, and still every parameter takes part
+            return self._dense(tokens, weights * chosen.mask, context, item)
         mine = weights[chosen.rows, chosen.experts, None]  # (M, 1)
         item = None if item is None else item[chosen.rows]
         part = self._sorted(tokens[chosen.rows], mine, chosen.spans, context, item)

@@ -108,7 +108,7 @@ class _MergedSwiGLU(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         given, kept = (saved := ctx.saved_tensors)[:5], iter(saved[5:])
         wanted, settings = ctx.needs_input_grad[:5], ctx.settings
         with autocast_off(grad):

@@ -207,7 +207,7 @@ class _WeightedSwiGLU(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         given, kept = (saved := ctx.saved_tensors)[:7], saved[7:]  # once: checkpointing lets them be read once only
         wanted = ctx.needs_input_grad[:6]
         with autocast_off(grad):
@@ -223,8 +223,8 @@ class _WeightedSwiGLU(torch.autograd.Function):
                     g, u = work.gate_and_up(span)
                 da = torch.mm(grad[span.rows], work.matrix("down", span).T, out=work.space(2, span))
                 du, a, dp = work.space(3, span), work.space(4, span), found.of_shares(span)
-                for *block, block_dp, p in work.blocks(span, da, g, u, du, a, also=(dp,)):
-                    backward_block(*block, p, block_dp if wanted[4] else None)
+                for block in work.blocks(span, da, g, u, du, a, also=(dp,)):
+                    backward_block(block, wants_shares=wanted[4])
                 found.add(span, grad[span.rows], a, da, du)
             return (*found.all(), None, None)
 
@@ -299,7 +299,7 @@ def _differentiable_gradients(
             a = (silu(g) * u).view(x.shape[0], -1, work.hidden_size)
             a = a * work.shares[span.rows, work.columns(span), None]
             parts.append(a.flatten(1) @ work.matrix("down", span))
-        out = (torch.cat(parts) if work.alone else sum(parts)) if parts else work.tokens * 0
+        out = torch.cat(parts) if work.alone else torch.stack(parts).sum(0)
         asked = [tensor for tensor, want in zip((tokens, gate, up, down, shares, shift), wanted, strict=True) if want]
         found = iter(torch.autograd.grad(out, asked, grad, create_graph=True, materialize_grads=True))
     return [next(found) if want else None for want in wanted]
@@ -318,7 +318,7 @@ def times_silu_backward(da: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tenso
     du, a = torch.empty_like(g), torch.empty_like(g)
     flat = [tensor.view(-1, tensor.shape[-1]) for tensor in (da, g, u, du, a)]
     for block in zip(*(tensor.split(_rows_of_a_block(flat[0])) for tensor in flat), strict=True):
-        backward_block(*block, None, None)
+        backward_block(block)
     return da, du, a
 
 
@@ -327,17 +327,17 @@ def times_silu_block(g: Tensor, u: Tensor, into: Tensor) -> Tensor:
     return into.mul_(u)
 
 
-def backward_block(
-    da: Tensor, g: Tensor, u: Tensor, du: Tensor, a: Tensor, p: Tensor | None, dp: Tensor | None
-) -> None:
-    """Of ``p a``, ``a = silu(g) u``: turns ``da`` into the gradient of ``g`` and fills ``du``, ``p a`` into ``a``, and
-    ``dp``, all in place.
+def backward_block(block: tuple[Tensor, ...], *, wants_shares: bool = False) -> None:
+    """Of ``p a``, ``a = silu(g) u``, in place: turns ``da`` into the gradient of ``g``, and fills ``du``, ``p a`` into
+    ``a``, and where it is wanted ``dp``. The block is ``(da, g, u, du, a)``, or those and ``(dp, p)``.
     """
+    da, g, u, du, a, *weighted = block
     torch.ops.aten.silu.out(g, out=du)
     torch.mul(du, u, out=a)
-    if dp is not None:
-        torch.sum(a * da, -1, keepdim=True, out=dp)
-    if p is not None:
+    if weighted:
+        dp, p = weighted
+        if wants_shares:
+            torch.sum(a * da, -1, keepdim=True, out=dp)
         a.mul_(p)
         da.mul_(p)
     du.mul_(da)

@@ -99,7 +99,12 @@ def test_blocks_and_spans_have_seams(monkeypatch):
 
 def test_a_wrong_gradient_is_seen(monkeypatch):
     right = swiglu_passes.backward_block
-    monkeypatch.setattr(swiglu_passes, "backward_block", lambda *parts: right(*parts[:5], None, parts[6]))
+
+    def wrong(block, **options):
+        right(block, **options)
+        block[0].mul_(1.001)  # the gradient of the gates
+
+    monkeypatch.setattr(swiglu_passes, "backward_block", wrong)
     with pytest.raises(AssertionError, match="gate"):
         compare(SwiGLUExperts, batch([3, 4]), frozen=("tokens",))
 
