@@ -36,12 +36,17 @@ def load(path: Path) -> ModuleType:
 
 def show(theme: str, rows: list[Row]) -> None:
     """The rows on the terminal."""
-    table = Table("what", "against", "ratio", "limit", "", "spread", "settings", title=theme)
+    table = Table("what", "against", "ratio", "limit", "", "spread", title=theme)
+    settings = None
     for row in rows:
+        if row.settings != settings:
+            settings = row.settings
+            table.add_section()
+            table.add_row(f"[italic]{settings}[/italic]")
         held = {True: "holds", False: "[red]missed[/red]", None: ""}[row.holds]
         limit = "" if row.limit is None else f"{'>=' if row.at_least else '<='} {row.limit:.2f}"
         spread = "" if row.spread is None else f"{row.spread[0]:.2f}..{row.spread[1]:.2f}"
-        table.add_row(row.what, row.against, f"{row.ratio:.3f}", limit, held, spread, row.settings)
+        table.add_row(row.what, row.against, f"{row.ratio:.3f}", limit, held, spread)
     Console().print(table)
 
 
