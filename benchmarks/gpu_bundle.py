@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,22 +81,21 @@ def main(argv: list[str] | None = None) -> int:
         target.parent.mkdir(exist_ok=True)
         copy(path, target)
     subprocess.run([*pip("wheel"), "--no-deps", "-w", str(wheels), str(ROOT)], check=True)
+    platform = ["--only-binary=:all:", "--python-version", given.python]
+    platform += [part for tag in ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64") for part in ("--platform", tag)]
     taken, left_out = [], []
     room -= size_of(given.out)
-    for wanted in WHEELS:
-        before = set(wheels.iterdir())
-        platform = ["--only-binary=:all:", "--python-version", given.python]
-        platform += [part for tag in ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64") for part in ("--platform", tag)]
-        done = subprocess.run([*pip("download"), "--no-deps", *platform, "-d", str(wheels), wanted], check=False)
-        new = set(wheels.iterdir()) - before
-        size = sum(path.stat().st_size for path in new)
-        if done.returncode or size > room:
-            left_out.append(wanted)
-            for path in new:
-                path.unlink()
-        else:
-            room -= size
-            taken += [path.name for path in new]
+    with tempfile.TemporaryDirectory() as all_of_them:
+        subprocess.run([*pip("download"), "--no-deps", *platform, "-d", all_of_them, *WHEELS], check=True)
+        files = {plain(path.name.split("-")[0]): path for path in Path(all_of_them).iterdir()}
+        for wanted in WHEELS:
+            path = files[plain(wanted.split(">")[0])]
+            if path.stat().st_size > room:
+                left_out.append(path.name)
+            else:
+                room -= path.stat().st_size
+                taken.append(path.name)
+                shutil.copy(path, wheels)
     listing = {"wheels": taken, "left_out": left_out, "megabytes": round(size_of(given.out) / 1e6, 1)}
     (given.out / "bundle.json").write_text(json.dumps(listing, indent=2) + "\n")
     print(json.dumps(listing, indent=2))
@@ -104,6 +104,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def pip(command: str) -> list[str]:
     return [sys.executable, "-m", "pip", command, "-q", "--disable-pip-version-check"]
+
+
+def plain(name: str) -> str:
+    """A package's name, however it is written."""
+    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def size_of(folder: Path) -> int:
