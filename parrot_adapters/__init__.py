@@ -11,8 +11,13 @@ pulls in transformers.
 
 import lazy_loader
 
+from parrot_adapters.import_after import import_after
+
 _public_name, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [*__all__, "__version__"]
+
+# Hosts whose classes a plugin brings load with transformers' own code, whichever of both is imported first.
+import_after("transformers.models.auto.configuration_auto", "parrot_adapters.hosts.classes_on_demand")
 
 
 def __getattr__(name: str) -> object:

@@ -48,6 +48,7 @@ ORDER = (
     "digests",
     "statistics",
     "language_tags",
+    "import_after",
     "console",
     "pages",
     "core",

@@ -7,7 +7,7 @@ from typing import Any
 
 from parrot_adapters.plugins import blaming, manager
 
-__all__ = ["make_classes_known", "unknown_model_types"]
+__all__ = ["make_classes_known", "make_type_known", "unknown_model_types"]
 
 
 def make_classes_known(name: str) -> None:
@@ -19,15 +19,24 @@ def make_classes_known(name: str) -> None:
     Raises:
         PluginError: two plugins registered a type, or what one registered fails.
     """
-    offered = {component.name for component in manager.components("model-class")}
     for model_type in _model_types(name):
-        if model_type not in offered:
-            continue
-        found = manager.find("model-class", model_type)
-        with blaming(
-            f"the classes of model type {model_type!r} cannot be made known to transformers.", plugin=found.plugin
-        ):
-            found.factory()
+        make_type_known(model_type)
+
+
+def make_type_known(model_type: str) -> bool:
+    """Call what a plugin registered for one model type; False where none did.
+
+    Raises:
+        PluginError: two plugins registered it, or what one registered fails.
+    """
+    if model_type not in {component.name for component in manager.components("model-class")}:
+        return False
+    found = manager.find("model-class", model_type)
+    with blaming(
+        f"the classes of model type {model_type!r} cannot be made known to transformers.", plugin=found.plugin
+    ):
+        found.factory()
+    return True
 
 
 def unknown_model_types(name: str) -> list[str]:

@@ -36,7 +36,7 @@ from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy, with_columns, without_columns
-from parrot_adapters.hosts.host_parts import Encoder, HostParts
+from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.key_value_cache import given_cache
 from parrot_adapters.hosts.layer_sites import LayerSites
 from parrot_adapters.hosts.packed_rows import read_apart
@@ -70,6 +70,8 @@ class NativeSeam:
         detector: asked for languages when none were declared.
         sites: where ``layer.layer_experts`` stand in the host; None where it has none.
     """
+
+    name = "native"
 
     def __init__(
         self,
@@ -166,7 +168,7 @@ class NativeSeam:
         if not any(out is not None for out in outputs.values()):
             for modality, encoder in self.parts.encoders.items():
                 if call.get(encoder.pixels) is not None:
-                    outputs[modality] = _encode(module, encoder, call)
+                    outputs[modality] = encoder.encode(module, call)
                     call[encoder.pixels] = None
         if not outputs:
             return None
@@ -431,12 +433,6 @@ def _require_further_arguments(outer: nn.Module) -> None:
                 to_do="attach to the base model, or let forward take **kwargs and hand them to the base model",
             )
         )
-
-
-def _encode(base: nn.Module, encoder: Encoder, call: Mapping[str, Any]) -> Any:
-    """Encode the pixels exactly as generate does: the encoder's own arguments, by name, where they were given."""
-    given = {name: call[name] for name in encoder.arguments if call.get(name) is not None}
-    return getattr(base, encoder.method)(**given, return_dict=True)
 
 
 def _named(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,10 @@ def register_benchmarks(register: Register) -> None:
 
 @hookspec
 def register_model_classes(register: Register) -> None:
-    """``register(model_type, function)``: ``function()`` makes the classes of a model type known to transformers."""
+    """``register(model_type, function)``: ``function()`` makes the classes of a model type known to transformers.
+
+    It is called when transformers first meets the type, in any program that has imported ``parrot_adapters``.
+    """
 
 
 @hookspec

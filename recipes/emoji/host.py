@@ -124,7 +124,7 @@ def save_host(
 ) -> None:
     """A standard checkpoint directory: `AutoModelForImageTextToText` and `AutoProcessor` load it.
 
-    For the former the tower's class must be known; :mod:`.plugin` sees to that in every command of the library.
+    For the former the tower's class must be known: `import parrot_adapters` sees to that, by :mod:`.plugin`.
 
     Args:
         host: the host.

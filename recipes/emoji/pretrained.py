@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from .cache import cached_file
 from .errors import RecipeError, require
 from .languages import EVERY_LANGUAGE
-from .trimming import SpecialTokens, trim_model, trim_tokenizer, wrap_tokenizer
+from .special_tokens import SpecialTokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -133,6 +133,8 @@ def load_pretrained(kind: str) -> Loaded:
     from safetensors import safe_open
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    from .trimming import wrap_tokenizer
+
     if kind not in PRETRAINED:
         raise RecipeError(f"no pretrained text model {kind!r}.\n  known  {', '.join(PRETRAINED)}")
     model = PRETRAINED[kind]
@@ -198,6 +200,8 @@ def _read_gguf(source: Path) -> Loaded:
 def _trim(model: Pretrained, path: Path) -> None:
     """Read what the package carries, cut it, and write half-precision weights with configuration and tokenizer."""
     from safetensors.torch import save_file
+
+    from .trimming import trim_model, trim_tokenizer, wrap_tokenizer
 
     whole, tokenizer = model.read()
     cut = trim_tokenizer(tokenizer, texts(model.chat_template), model.special)

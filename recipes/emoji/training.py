@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -141,6 +141,9 @@ def train(
 ) -> list[float]:
     """Next-token training on answers.
 
+    An attached adapter is in training mode meanwhile, and so its router's noise, balancing and own losses act; the host
+    stays in the mode it is in.
+
     Args:
         host: attached or not; what it computes is what is trained.
         groups: (parameters, learning-rate factor); everything else stays as it is.
@@ -148,7 +151,7 @@ def train(
         schedule: how.
         seed: of the samples.
         progress: told about every step.
-        auxiliary: losses on the routing.
+        auxiliary: losses on the routing, beside the router's own.
         compute: how precisely; float32 unless said otherwise. Where is where the host is.
 
     Returns:
@@ -160,26 +163,44 @@ def train(
         [{"params": list(parameters), "lr": schedule.learning_rate * factor} for parameters, factor in groups], schedule
     )
     losses = []
-    for step in range(schedule.steps):
-        asked, pictures = data.draw(rng, schedule.batch_size)
-        samples = encode_samples(data.vocabulary, data.concepts, asked, visual_tokens).to(host.device)
-        recorded = nullcontext([]) if auxiliary is None else auxiliary.handle.record_routing(graph=True)
-        # Entered anew in each step: autocast keeps its copies of weights for as long as one block lasts.
-        with compute.autocast(), declared(host, [language for _, language in asked]), recorded as log:
-            hidden = host.model(
-                input_ids=samples.input_ids,
-                attention_mask=samples.attention_mask,
-                pixel_values=pictures.to(host.device),
-                use_cache=False,
-            ).last_hidden_state[:, :-1]
-            targets = samples.labels[:, 1:]
-            answers = targets != IGNORE  # the vocabulary's matmul runs on answers only
-            loss = cross_entropy(host.lm_head(hidden[answers]), targets[answers])
-        _step(loss if auxiliary is None else loss + auxiliary.loss(log), optimizer, scheduler)
-        losses.append(loss.item())
-        if progress:
-            progress(step + 1, schedule.steps, losses[-1])
+    adapter = pa.attachment_of(host)
+    if auxiliary is None and adapter is not None and adapter.module is not None:
+        auxiliary = Auxiliary(adapter, {})
+    with _learning(adapter):
+        for step in range(schedule.steps):
+            asked, pictures = data.draw(rng, schedule.batch_size)
+            samples = encode_samples(data.vocabulary, data.concepts, asked, visual_tokens).to(host.device)
+            recorded = nullcontext([]) if auxiliary is None else auxiliary.handle.record_routing(graph=True)
+            # Entered anew in each step: autocast keeps its copies of weights for as long as one block lasts.
+            with compute.autocast(), declared(host, [language for _, language in asked]), recorded as log:
+                hidden = host.model(
+                    input_ids=samples.input_ids,
+                    attention_mask=samples.attention_mask,
+                    pixel_values=pictures.to(host.device),
+                    use_cache=False,
+                ).last_hidden_state[:, :-1]
+                targets = samples.labels[:, 1:]
+                answers = targets != IGNORE  # the vocabulary's matmul runs on answers only
+                loss = cross_entropy(host.lm_head(hidden[answers]), targets[answers])
+            _step(loss if auxiliary is None else loss + auxiliary.loss(log), optimizer, scheduler)
+            losses.append(loss.item())
+            if progress:
+                progress(step + 1, schedule.steps, losses[-1])
     return losses
+
+
+@contextmanager
+def _learning(adapter: pa.Attachment | None) -> Iterator[None]:
+    """The adapter in training mode inside the block; nothing where a host has none."""
+    module = None if adapter is None else adapter.module
+    before = {} if module is None else {part: part.training for part in module.modules()}
+    if module is not None:
+        module.train()
+    try:
+        yield
+    finally:
+        for part, training in before.items():
+            part.training = training
 
 
 def _optimizer(

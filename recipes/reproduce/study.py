@@ -6,12 +6,10 @@ regime) -> numbers -> report. Everything made is kept in ``out``; the same comma
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -20,12 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from parrot_recipes.emoji.compute import Compute
 from parrot_recipes.emoji.errors import RecipeError
-from parrot_recipes.emoji.pretrained import ACCEPTED
 
 from .arms import GROUPS, StudyArm, arm_named, with_sources
-from .presets import PRESETS, REGIMES, StudyConfig, preset
+from .presets import StudyConfig
 from .registration import REFERENCE
-from .study_results import Results
 
 if TYPE_CHECKING:
     from parrot_recipes.emoji.arms import Setting
@@ -34,8 +30,9 @@ if TYPE_CHECKING:
     from parrot_recipes.emoji.workers import Workers
 
     from .cells import Art, Cell, CellResult
+    from .study_results import Results
 
-__all__ = ["Study", "command", "run"]
+__all__ = ["Study", "beyond_the_edge", "restricted", "run"]
 
 
 def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_far: bool = False) -> Results:
@@ -56,6 +53,7 @@ def run(config: StudyConfig, out: Path, display: Display | None = None, *, so_fa
     from .conclusion import conclusions
     from .report import write_report
     from .results import write_results
+    from .study_results import Results
 
     require_packages()
     display = display or Display()
@@ -242,58 +240,18 @@ def beyond_the_edge(scores: Mapping[float, float], most: int = 5) -> list[float]
     return [2 * best if best == max(scores) else best / 2]
 
 
-def command(argv: list[str]) -> int:
-    """Does it work? Ten arms, several text models, a metric fixed beforehand."""
-    parser = argparse.ArgumentParser(prog="parrot reproduce", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=Path("parrot-reproduce"), help="where everything goes (%(default)s)"
-    )
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="study", help="what to run (%(default)s)")
-    parser.add_argument(
-        "--regime", action="append", choices=sorted(REGIMES), help="only this regime; may be given again (all)"
-    )
-    parser.add_argument(
-        "--arms",
-        type=lambda text: [key.strip() for key in text.split(",") if key.strip()],
-        metavar="A,B,...",
-        help="only these arms; no adapter, and arms whose weights others take, are always among them (the preset's)",
-    )
-    parser.add_argument("--seeds", type=int, default=None, metavar="N", help="only the first N seeds")
-    parser.add_argument("--so-far", action="store_true", help="train nothing, report what is there")
-    parser.add_argument("--publish", type=Path, metavar="DIR", help="put tables and figures beside DIR/README.md")
-    parser.add_argument("--workers", type=int, default=None, help="arms trained at once (one)")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="where (the preset's)")
-    parser.add_argument("--accept-gemma-terms", action="store_true", help="say that you have accepted Gemma's terms")
-    asked = parser.parse_args(argv)
-    config = preset(asked.preset)
-    if asked.regime or asked.seeds is not None or asked.arms:
-        config = restricted(config, asked.regime, asked.seeds, asked.arms)
-    if asked.workers is not None:
-        config = replace(config, workers=max(0, asked.workers))
-    if asked.device is not None:
-        config = replace(config, compute=replace(config.compute, device=asked.device))
-    if asked.accept_gemma_terms:
-        os.environ[ACCEPTED] = "1"
-    from parrot_recipes.emoji.compute import quiet
-
-    quiet()
-    run(config, asked.out, so_far=asked.so_far)
-    if asked.publish is not None:
-        from .publish import publish
-
-        publish(asked.out, asked.publish)
-    return 0
-
-
 def restricted(
-    config: StudyConfig, regimes: Sequence[str] | None, seeds: int | None, arms: Sequence[str] | None = None
+    config: StudyConfig,
+    regimes: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    arms: Sequence[str] | None = None,
 ) -> StudyConfig:
-    """Some regimes, the first seeds, some arms; cells are the same as in the whole study.
+    """Some regimes, some seeds, some arms; cells are the same as in the whole study.
 
     Args:
         config: of the whole study.
         regimes: names; None for all.
-        seeds: how many of the first; None for all.
+        seeds: how many of the first, or which, the study's own or others; None for the study's own.
         arms: keys, in any regime whether it has them or not, with no adapter and the arms that others are made from;
             None for each regime's own.
 
@@ -302,7 +260,7 @@ def restricted(
     """
     only = None if arms is None else with_sources([REFERENCE, *arms])
     kept: dict[str, Any] = {
-        name: (only or keys, numbers if seeds is None else numbers[:seeds])
+        name: (only or keys, _seeds(numbers, seeds))
         for name, (keys, numbers) in config.regimes.items()
         if regimes is None or name in regimes
     }
@@ -313,5 +271,10 @@ def restricted(
     return replace(config, regimes=kept)
 
 
-if __name__ == "__main__":
-    raise SystemExit(command(sys.argv[1:]))
+def _seeds(own: tuple[int, ...], asked: int | Sequence[int] | None) -> tuple[int, ...]:
+    """The study's own, the first of them (further ones follow where there are too few), or those asked for."""
+    if asked is None:
+        return own
+    if isinstance(asked, int):
+        return (*own[:asked], *range(own[-1] + 1, own[-1] + 1 + asked - len(own)))
+    return tuple(dict.fromkeys(asked))

@@ -123,20 +123,35 @@ def test_other_pictures_become_squares(saved):
     assert batch["pixel_values"].shape == (1, 3, art.PIXELS, art.PIXELS)
 
 
-def test_nothing_but_the_plugin_makes_the_tower_known(saved):
-    """In a process that never imported the recipe: transformers alone fails, the library's loader does not."""
+def test_nothing_but_the_library_makes_the_tower_known(saved):
+    """In a process that never imported the recipe: transformers alone fails, and not once the library is imported."""
     probe = (
-        "import sys; from transformers import AutoModelForImageTextToText, AutoProcessor\n"
+        "import sys; from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, AutoProcessor\n"
         f"directory = {str(saved[0])!r}\n"
         "print(type(AutoProcessor.from_pretrained(directory)).__name__)\n"
         "try: AutoModelForImageTextToText.from_pretrained(directory)\n"
         "except Exception as error: print('parrot_emoji_tower' in repr(error))\n"
-        "assert 'parrot_recipes.emoji.vision' not in sys.modules\n"
-        "from parrot_adapters.hosts.load_host import load_host\n"
-        "print(type(load_host(directory)[0]).__name__)\n"
+        "import parrot_adapters\n"
+        "print('llava' in CONFIG_MAPPING, 'no_such_type' in CONFIG_MAPPING)\n"
+        "print('parrot_recipes.emoji.vision' in sys.modules)\n"
+        "print(type(AutoModelForImageTextToText.from_pretrained(directory)).__name__)\n"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
-    assert done.stdout.split() == ["LlavaProcessor", "True", "LlavaForConditionalGeneration"], done.stderr
+    said = "LlavaProcessor True True False False LlavaForConditionalGeneration"
+    assert done.stdout.split() == said.split(), done.stderr
+
+
+def test_the_library_may_be_imported_before_transformers(saved):
+    """As the code of an adapter's model card does."""
+    probe = (
+        "import pickle, sys, parrot_adapters as pa\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)\n"
+        "from transformers import CONFIG_MAPPING, LlavaForConditionalGeneration\n"
+        f"print(type(LlavaForConditionalGeneration.from_pretrained({str(saved[0])!r}).model.vision_tower).__name__)\n"
+        "print('parrot_emoji_tower' in pickle.loads(pickle.dumps(CONFIG_MAPPING)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.stdout.split() == ["EmojiTower", "True"], done.stderr
 
 
 def test_classes_nobody_brings_are_named(saved, tmp_path):
@@ -152,8 +167,14 @@ def test_classes_nobody_brings_are_named(saved, tmp_path):
         def register_model_classes(self, register):
             register("parrot_other_tower", lambda: 1 / 0)
 
+    from transformers import CONFIG_MAPPING
+
+    with pytest.raises(KeyError, match="parrot_other_tower"):
+        CONFIG_MAPPING["parrot_other_tower"]
     pa.plugins.register(Broken(), "broken-classes")
     try:
+        with pytest.raises(PluginError, match=r"parrot_other_tower(.|\n)*ZeroDivisionError(.|\n)*broken-classes"):
+            CONFIG_MAPPING["parrot_other_tower"]
         with pytest.raises(PluginError, match=r"parrot_other_tower(.|\n)*ZeroDivisionError(.|\n)*broken-classes"):
             load_model(str(changed))
     finally:

@@ -8,11 +8,23 @@ import statistics
 import numpy as np
 import pytest
 import torch
-from parrot_recipes.emoji import art, augment, batches, conclusion, features, host, picture_router, scores, training
+from parrot_recipes.emoji import (
+    arms,
+    art,
+    augment,
+    batches,
+    conclusion,
+    features,
+    host,
+    picture_router,
+    scores,
+    training,
+)
 from parrot_recipes.emoji import text_model as text
 from parrot_recipes.emoji.concepts import select_concepts
 from parrot_recipes.emoji.evaluation import Answer
 from parrot_recipes.emoji.languages import CODES
+from parrot_recipes.emoji.presets import Arm, preset
 from parrot_recipes.emoji.schedule import Schedule
 from parrot_recipes.emoji.tokenizer import ASSISTANT, IMAGE, USER, Vocabulary, load_tokenizer
 from parrot_recipes.emoji.vision import EmojiTowerConfig, load_tower, to_pixel_values
@@ -188,6 +200,31 @@ def test_training_moves_the_projector_and_nothing_else(miniature, seen_by_tower,
     moved = {name for name, weight in miniature.state_dict().items() if not torch.equal(weight, before[name])}
     assert moved
     assert all("multi_modal_projector" in name for name in moved)
+
+
+def test_the_adapter_is_in_training_mode_and_the_host_is_not(miniature, seen_by_tower, vocabulary):
+    """Noise of top-k, its balancing, a language table's own loss: all ask whether they are being trained."""
+    data = training.TrainingSet(ANIMALS, seen_by_tower, vocabulary, multilingual=0.5)
+    adapter = {"router": "language-id", "router_options": {"mode": "table"}, "num_experts": 6, "expert_hidden_size": 4}
+    arm, modes = Arm("table", "table", adapter), set()
+    _, groups = arms.attach_arm(miniature, arm, preset("tiny_cpu"), vocabulary)
+    handle = pa.attachment_of(miniature)
+    handle.module.router.register_forward_hook(lambda router, *_: modes.add((router.training, miniature.training)))
+    table = handle.module.router.table.detach().clone()
+    training.train(miniature, groups, data, Schedule(steps=2, learning_rate=1e-2, batch_size=4), seed=0)
+    assert modes == {(True, False)}
+    assert not any(part.training for part in miniature.modules())
+    # Experts that are the identity say nothing of which of them is right: only the router's own loss moves the table.
+    sharper = handle.module.router.table.diagonal() - table.diagonal()
+    assert (sharper > 0).any()
+
+
+def test_topk_balances_while_the_recipe_trains(miniature, seen_by_tower, vocabulary):
+    data = training.TrainingSet(ANIMALS, seen_by_tower, vocabulary)
+    arm = Arm("top-k", "top-k", {"router": "top-k", "top_k": 1, "num_experts": 3, "expert_hidden_size": 4})
+    handle, groups = arms.attach_arm(miniature, arm, preset("tiny_cpu"), vocabulary)
+    training.train(miniature, groups, data, Schedule(steps=2, learning_rate=1e-2, batch_size=4), seed=0)
+    assert handle.module.router.balance_steps.any()
 
 
 def test_held_out_concepts_are_never_drawn(seen_by_tower, vocabulary):

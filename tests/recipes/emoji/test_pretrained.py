@@ -24,9 +24,10 @@ from parrot_recipes.emoji.host import (
 from parrot_recipes.emoji.languages import CODES, LANGUAGES
 from parrot_recipes.emoji.pretrained import ACCEPTED, PRETRAINED, Pretrained, load_pretrained
 from parrot_recipes.emoji.schedule import Schedule
+from parrot_recipes.emoji.special_tokens import SpecialTokens
 from parrot_recipes.emoji.tokenizer import Vocabulary
 from parrot_recipes.emoji.training import TrainingSet, train
-from parrot_recipes.emoji.trimming import SpecialTokens, trim_model, trim_tokenizer, wrap_tokenizer
+from parrot_recipes.emoji.trimming import trim_model, trim_tokenizer, wrap_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch.testing import assert_close
 from transformers import AutoProcessor, Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM

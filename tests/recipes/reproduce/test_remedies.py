@@ -22,9 +22,10 @@ from parrot_recipes.emoji.pretrained import PRETRAINED, texts
 from parrot_recipes.emoji.text_model import load_text_model
 from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from parrot_recipes.emoji.workers import Workers
-from parrot_recipes.reproduce import cells, remedies, study
+from parrot_recipes.reproduce import cells, remedies
 from parrot_recipes.reproduce.arms import REMEDIES, arm_named, with_sources
 from parrot_recipes.reproduce.cells import CellResult
+from parrot_recipes.reproduce.command import command
 from parrot_recipes.reproduce.drift import read_once, read_text, text_drift
 from parrot_recipes.reproduce.intervals import over_both, over_questions
 from parrot_recipes.reproduce.language_vector import VectorExperts
@@ -168,6 +169,19 @@ def test_an_arm_trains_what_it_says(new_host, vocabulary, key, expected):
     assert factor == 1
     trainable = {id(p) for p in host.parameters() if p.requires_grad}
     assert trainable == {id(p) for p in (*own, *projector)}
+
+
+@pytest.mark.parametrize("key", ["deep-1", "deep-declared", "deep-taught", "deep-routed", "deep-text"])
+def test_experts_in_the_layers_are_as_many_parameters_as_lora_and_learn_at_its_rate(new_host, vocabulary, key):
+    sizes = {}
+    for name in ("lora-24", key):
+        host = new_host()
+        handle, groups = attach_arm(host, arm_named(name).arm, CONFIG, vocabulary)
+        sizes[name] = sum(parameter.numel() for parameter in groups[0][0])
+        assert groups[0][1] == 1.0
+        if name == key:
+            sizes[name] -= sum(parameter.numel() for parameter in handle.module.router.parameters())
+    assert sizes[key] == sizes["lora-24"]
 
 
 def test_arms_made_from_others_come_after_them():
@@ -420,7 +434,7 @@ def test_publishing_leaves_the_first_study_alone(tmp_path):
 @pytest.mark.slow
 def test_the_tiny_study_of_remedies_from_end_to_end(tmp_path, capsys):
     argv = ["--preset", "tiny_remedies", "--arms", "language-vector,lora-24-at-50", "--seeds", "1"]
-    assert study.command([*argv, "--out", str(tmp_path)]) == 0
+    assert command([*argv, "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "results.json").read_text("utf-8"))
     by_arm = {one["arm"]: one for one in found["runs"]}
     assert set(by_arm) == {"stage-1", "none", "lora-24", "language-vector", "lora-24-at-50"}
@@ -432,5 +446,5 @@ def test_the_tiny_study_of_remedies_from_end_to_end(tmp_path, capsys):
     assert (tmp_path / f"frontier-{MAIN}.png").exists()
     assert "Recommended form by the registered rule: none" in " ".join(capsys.readouterr().out.split())
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").rglob("*.json")}
-    assert study.command([*argv, "--out", str(tmp_path)]) == 0
+    assert command([*argv, "--out", str(tmp_path)]) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").rglob("*.json")} == made

@@ -24,9 +24,10 @@ from parrot_recipes.emoji.languages import CODES, OTHERS
 from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from parrot_recipes.emoji.training import TrainingSet
 from parrot_recipes.emoji.workers import Workers
-from parrot_recipes.reproduce import cells, report, results, search, study
-from parrot_recipes.reproduce.arms import ARMS, GROUPS, REMEDIES, arm_named
+from parrot_recipes.reproduce import cells, report, results, search
+from parrot_recipes.reproduce.arms import ARMS, BY_KEY, GROUPS, REMEDIES, arm_named
 from parrot_recipes.reproduce.cells import Cell, CellResult, FingerprintedSet, same_data
+from parrot_recipes.reproduce.command import command
 from parrot_recipes.reproduce.conclusion import conclusions
 from parrot_recipes.reproduce.presets import MAIN, PRESETS, preset
 from parrot_recipes.reproduce.publish import BEGIN, END, publish
@@ -324,8 +325,23 @@ def test_restricting_keeps_the_cells():
     assert list(few.regimes) == [MAIN]
     assert few.regimes[MAIN][1] == (0, 1)
     assert few.setting_of(MAIN, 1, 1e-3) == config.setting_of(MAIN, 1, 1e-3)
+    assert restricted(config, seeds=5).regimes[MAIN][1] == (0, 1, 2, 3, 4)  # more than the study has of its own
+    assert restricted(config, seeds=(9, 4, 9)).regimes[MAIN][1] == (9, 4)
     with pytest.raises(RecipeError, match="nothing is left"):
         restricted(config, None, 0)
+
+
+def test_seeds_are_counted_or_named(capsys):
+    with pytest.raises(SystemExit) as refused:
+        command(["--seeds", "1", "--seed", "7"])
+    assert refused.value.code == 2
+    assert "do not go together" in capsys.readouterr().err
+
+
+def test_the_command_lists_every_arm(capsys):
+    assert command(["--list-arms"]) == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")}
+    assert listed == set(BY_KEY)
 
 
 def test_unknown_names_are_refused():
@@ -451,7 +467,7 @@ def test_publishing_writes_between_the_comments_only(described, tmp_path):
 @pytest.mark.slow
 def test_the_tiny_study_from_end_to_end(tmp_path, capsys):
     argv = ["--preset", "tiny_cpu", "--out", str(tmp_path)]
-    assert study.command(argv) == 0
+    assert command(argv) == 0
     found = json.loads((tmp_path / "results.json").read_text("utf-8"))
     assert list(found["regimes"][MAIN]["arms"]) == ["stage-1", *(arm.key for arm in ARMS)]
     assert list(found["regimes"]) == [MAIN, "five_percent"]
@@ -462,5 +478,5 @@ def test_the_tiny_study_from_end_to_end(tmp_path, capsys):
     assert (tmp_path / "report.html").exists()
     assert "report" in capsys.readouterr().out
     made = {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").rglob("*.json")}
-    assert study.command(argv) == 0
+    assert command(argv) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cells").rglob("*.json")} == made
