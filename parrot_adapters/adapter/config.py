@@ -16,6 +16,7 @@ from parrot_adapters.adapter.field_rules import (
     field_faults,
 )
 from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.hosts import DEFAULT_HOST
 
 __all__ = ["AdapterConfig"]
 
@@ -30,7 +31,7 @@ PLACEMENTS = {
 LAYER_DEFAULTS: Mapping[str, Any] = {
     "placement": "projector",
     "layer_rank": 8,
-    "layer_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
+    "layer_modules": list(DEFAULT_HOST.attention),
     "layers": "all",
 }
 
@@ -78,8 +79,10 @@ class AdapterConfig:
             ``"both"``, with one routing. Prompts without images run the host's untouched weights in every case.
         layer_rank: Rank r of each expert at each linear layer, at least 1 (default 8). Read, as are the next two, where
             experts stand inside the layers.
-        layer_modules: Names of the linear layers that get experts, as the host calls them (default ``["q_proj",
-            "k_proj", "v_proj", "o_proj"]``); ``"self_attn.q_proj"`` names one by the end of its path.
+        layer_modules: Names of the linear layers that get experts, as the host calls them; ``"self_attn.q_proj"`` names
+            one by the end of its path. ``"attention"`` stands for the projections of attention and ``"mlp"`` for the
+            feed-forward networks, whatever the host calls them. The default, ``["q_proj", "k_proj", "v_proj",
+            "o_proj"]``, means ``"attention"``. Experts of a mixture-of-experts language model cannot be chosen.
         layers: Numbers of the decoder layers that get experts, counted from 0, or ``"all"`` (default).
 
     Raises:

@@ -13,7 +13,7 @@ from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
-from parrot_adapters.hosts.layer_sites import find_linear_layers, linear_features
+from parrot_adapters.hosts.linear_layers import find_linear_layers, linear_features, meant_names
 from parrot_adapters.plugins import blaming, manager
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def prepare_adapter(
     return PreparedAdapter(
         parts=parts,
         config=resolved,
-        layer=build_layer(resolved, parts.width, layer_features(parts, config)),
+        layer=build_layer(resolved, parts.width, layer_features(parts, resolved)),
         chat=chat if processor is None else ChatFormat.from_processor(processor),
         detector=make_detector(config, processor),
         owns_projector=owns_projector,
@@ -122,6 +122,10 @@ def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
 
 
 def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
+    """The config with what it leaves to the host replaced by what that is here."""
+    if config.placement != "projector":
+        names = meant_names(parts, config.layer_modules, config.layers)
+        config = AdapterConfig.from_dict({**config.to_dict(), "layer_modules": names})
     if config.summary == "auto":
         summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary
         config = AdapterConfig.from_dict({**config.to_dict(), "summary": summary})
