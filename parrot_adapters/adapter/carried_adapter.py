@@ -67,6 +67,7 @@ class CarriedAdapter:
             scope = TextScope.of(config.text_scope, parts, chat)
             kind = CallSeam if parts.spec.encoder_calls else NativeSeam
             self.seam = kind(parts, layer, scope, switch, detector, self._sites(layer))
+            self.seam.observers = observers
         self.projector_weights: SwitchedWeights | None = None
         self.lora: LanguageModelLora | None = None
 

@@ -106,6 +106,7 @@ class SwitchedWeights:
         if self._own_objects and self._displaced is not None:
             follow(self._displaced, self._live())
             put_tensors(self.module, self._displaced)
+            self._displaced = None
 
     def _require_here(self) -> None:
         if any(value.is_meta for value in self._live().values()):
