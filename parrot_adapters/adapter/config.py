@@ -16,6 +16,7 @@ from parrot_adapters.adapter.field_rules import (
     field_faults,
 )
 from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.hosts import DEFAULT_HOST
 
 __all__ = ["AdapterConfig"]
 
@@ -30,7 +31,7 @@ PLACEMENTS = {
 LAYER_DEFAULTS: Mapping[str, Any] = {
     "placement": "projector",
     "layer_rank": 8,
-    "layer_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
+    "layer_modules": list(DEFAULT_HOST.attention),
     "layers": "all",
 }
 
@@ -64,9 +65,10 @@ class AdapterConfig:
         text_scope: Which text of a prompt the router reads: ``"first-turn"`` (default), or ``"reference"`` as released
             checkpoints do.
         router_options: Keyword arguments of the router's factory, for example ``{"normalize": "none"}``.
-        expert_options: Keyword arguments of the expert bank's factory. Inside the layers they are ``shared_rank``, the
-            rank of an expert beside the routed ones that every visual token gets (default 0, none), and
-            ``layer_scale``, the factor of their sum, LoRA's ``alpha / rank`` (default 2); with
+        expert_options: Keyword arguments of the expert bank's factory, for example ``{"recompute": True}``, which
+            trains SwiGLU experts with almost no activations kept, for about a quarter more of their time. Inside the
+            layers they are ``shared_rank``, the rank of an expert beside the routed ones that every visual token gets
+            (default 0, none), and ``layer_scale``, the factor of their sum, LoRA's ``alpha / rank`` (default 2); with
             ``placement="both"`` the others are the bank's at the projector.
         host_options: Fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
             ``{"deepstack": "align"}``.
@@ -78,8 +80,10 @@ class AdapterConfig:
             ``"both"``, with one routing. Prompts without images run the host's untouched weights in every case.
         layer_rank: Rank r of each expert at each linear layer, at least 1 (default 8). Read, as are the next two, where
             experts stand inside the layers.
-        layer_modules: Names of the linear layers that get experts, as the host calls them (default ``["q_proj",
-            "k_proj", "v_proj", "o_proj"]``); ``"self_attn.q_proj"`` names one by the end of its path.
+        layer_modules: Names of the linear layers that get experts, as the host calls them; ``"self_attn.q_proj"`` names
+            one by the end of its path. ``"attention"`` stands for the projections of attention and ``"mlp"`` for the
+            feed-forward networks, whatever the host calls them. The default, ``["q_proj", "k_proj", "v_proj",
+            "o_proj"]``, means ``"attention"``. Experts of a mixture-of-experts language model cannot be chosen.
         layers: Numbers of the decoder layers that get experts, counted from 0, or ``"all"`` (default).
 
     Raises:
