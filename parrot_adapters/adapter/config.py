@@ -16,7 +16,6 @@ from parrot_adapters.adapter.field_rules import (
     field_faults,
 )
 from parrot_adapters.errors import ConfigError, explain, suggest
-from parrot_adapters.hosts import DEFAULT_HOST
 
 __all__ = ["AdapterConfig"]
 
@@ -31,7 +30,7 @@ PLACEMENTS = {
 LAYER_DEFAULTS: Mapping[str, Any] = {
     "placement": "projector",
     "layer_rank": 8,
-    "layer_modules": list(DEFAULT_HOST.attention),
+    "layer_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
     "layers": "all",
     "layer_expert": "low-rank",
 }
