@@ -118,7 +118,8 @@ class Attachment(HandleSwitches, HandleWeights, HandleFiles):
         Raises:
             ConfigError: There is no prompt.
             PlaceholderError: The placeholders do not match the pictures.
-            HostError: The adapter was detached.
+            HostError: The adapter was detached, or the host encodes and merges pictures by itself (``seam`` is
+                ``"calls"``).
         """
         self.require_attached()
         return encode(self, inputs)

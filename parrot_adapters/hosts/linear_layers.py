@@ -60,8 +60,18 @@ def decoder_layers(parts: HostParts) -> tuple[str, nn.ModuleList]:
     """The decoder layers of a host's language model, and their path in it.
 
     Raises:
-        HostError: No language model, or none that is a list of layers.
+        HostError: No language model, or none that is a list of layers; or the host merges images into the prompt by
+            itself, and does not say where.
     """
+    if parts.spec.encoder_calls:
+        raise HostError(
+            explain(
+                "experts inside the layers have to know where visual tokens are in the prompt; "
+                f"{type(parts.outer).__name__} merges them by itself and does not say.",
+                given=f"model_type {parts.model_type!r}",
+                to_do='use AdapterConfig(placement="projector"), the default',
+            )
+        )
     language_model = parts.module(parts.language_model)
     if language_model is None:
         raise HostError(

@@ -71,6 +71,8 @@ class NativeSeam:
         sites: where ``layer.layer_experts`` stand in the host; None where it has none.
     """
 
+    name = "native"
+
     def __init__(
         self,
         parts: HostParts,
