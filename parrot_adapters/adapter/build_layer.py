@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,9 @@ Features = Mapping[str, tuple[int, int]]
 ENDS = ("compress", "down")  # of low-rank experts: their last axes are the layer's input and output
 
 
-def build_layer(config: AdapterConfig, width: int, features: Features | None = None) -> AlignmentLayer:
+def build_layer(
+    config: AdapterConfig, width: int, features: Features | None = None, *, empty_experts: bool = False
+) -> AlignmentLayer:
     """Make the layer that a configuration describes, in float32 on the CPU.
 
     Args:
@@ -30,6 +33,8 @@ def build_layer(config: AdapterConfig, width: int, features: Features | None = N
         width: Hidden size D of the language model, which visual tokens have too.
         features: Path in the language model -> (in_features, out_features) of each linear layer that gets experts;
             needed with ``placement="layers"`` or ``"both"``.
+        empty_experts: Whether the library's own experts come on the meta device, for weights that are there already to
+            be assigned to them (default: no). A plugin's are made in earnest: it may compute while it makes them.
 
     Returns:
         The layer, its weights initialised from ``config.seed``.
@@ -53,27 +58,35 @@ def build_layer(config: AdapterConfig, width: int, features: Features | None = N
     # would seed the accelerators too.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
+        # In this order, in which they draw their weights.
+        parts = {
+            "summary": _make(summary, {}, width),
+            "router": _make(router, config.router_options, width, config.num_experts),
+        }
+        experts = layer_experts = None
+        if expert is not None:
+            with _meta(empty_experts and expert.built_in):
+                experts = _make(expert, options, width, config.expert_hidden_size, config.num_experts)
+        if inside is not None:
+            make = partial(_make_with, inside, layer_options)
+            with _meta(empty_experts and inside.built_in):
+                layer_experts = LayerExperts(
+                    _given(features), config.num_experts, config.layer_rank, make=make, width=width
+                )
         return AlignmentLayer(
-            summary=_make(summary, {}, width),
-            router=_make(router, config.router_options, width, config.num_experts),
-            experts=None
-            if expert is None
-            else _make(expert, options, width, config.expert_hidden_size, config.num_experts),
+            **parts,
+            experts=experts,
             num_experts=config.num_experts,
             top_k=config.top_k,
             residual_scale=config.residual_scale,
             moe_scale=config.moe_scale,
-            layer_experts=None
-            if inside is None
-            else LayerExperts(
-                _given(features),
-                config.num_experts,
-                config.layer_rank,
-                make=partial(_make_with, inside, layer_options),
-                width=width,
-            ),
+            layer_experts=layer_experts,
             part_names={"summary": str(summary), "router": str(router), "experts": str(expert)},
         )
+
+
+def _meta(wanted: bool) -> AbstractContextManager[object]:
+    return torch.device("meta") if wanted else nullcontext()
 
 
 def stored_features(weights: Mapping[str, Tensor]) -> Features:

@@ -65,10 +65,12 @@ class AdapterConfig:
         text_scope: Which text of a prompt the router reads: ``"first-turn"`` (default), or ``"reference"`` as released
             checkpoints do.
         router_options: Keyword arguments of the router's factory, for example ``{"normalize": "none"}``.
-        expert_options: Keyword arguments of the expert bank's factory. Inside the layers they are ``shared_rank``, the
-            rank of an expert beside the routed ones that every visual token gets (default 0, none), ``layer_scale``,
-            the factor of their sum, LoRA's ``alpha / rank`` (default 2), and ``layer_dropout``, LoRA's
-            ``lora_dropout`` (default 0); with ``placement="both"`` the others are the bank's at the projector.
+        expert_options: Keyword arguments of the expert bank's factory, for example ``{"recompute": True}``, which
+            trains SwiGLU experts with almost no activations kept, for about a quarter more of their time. Inside the
+            layers they are ``shared_rank``, the rank of an expert beside the routed ones that every visual token gets
+            (default 0, none), ``layer_scale``, the factor of their sum, LoRA's ``alpha / rank`` (default 2), and
+            ``layer_dropout``, LoRA's ``lora_dropout`` (default 0); with ``placement="both"`` the others are the bank's
+            at the projector.
         host_options: Fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
             ``{"deepstack": "align"}``.
         detector: Name of a registered language detector, asked for prompts whose language was not declared; None
