@@ -205,10 +205,11 @@ class LayerExperts(nn.Module):
 
     def units(self, of_tokens: Tensor) -> Tensor:
         """What every layer is handed of a pass, (N, K): made once, from :meth:`of_tokens`."""
-        if not hasattr(self._first, "units"):
+        first = self.at(self.paths[0])
+        if not hasattr(first, "units"):
             return of_tokens
         weights = of_tokens[:, : 1 + self.num_experts]
-        units: Tensor = self._first.units(weights, of_tokens[:, weights.shape[1] :] if self.needs_context else None)
+        units: Tensor = first.units(weights, of_tokens[:, weights.shape[1] :] if self.needs_context else None)
         return units
 
     def call(self, path: str) -> Callable[[Tensor, Tensor], Tensor]:
