@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from parrot_adapters.adapter.build_layer import build_layer
-from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.config import LAYER_DEFAULTS, AdapterConfig
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
@@ -285,7 +285,8 @@ def _chat(processor: Any) -> ChatFormat:
 def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
     """The config with what it leaves to the host replaced by what that is here."""
     if config.placement != "projector":
-        names = meant_names(parts, config.layer_modules, config.layers)
+        by_default = set(config.layer_modules) == set(LAYER_DEFAULTS["layer_modules"])
+        names = meant_names(parts, config.layer_modules, config.layers, by_default=by_default)
         config = AdapterConfig.from_dict({**config.to_dict(), "layer_modules": names})
     if config.summary == "auto":
         summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary

@@ -211,9 +211,10 @@ def _adapter(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
     made = AdapterConfig.from_dict({key: value for key, value in settings.items() if key not in wrong})
     names = {"router": made.router, "expert": made.expert, "detector": made.detector}
     names |= {} if made.summary == "auto" else {"summary": made.summary}
+    names |= {} if made.placement == "projector" else {"layer-expert": made.layer_expert}
     for kind, name in names.items():
         if name is not None:
-            yield from _registered(kind, name, f"adapter.{kind}")
+            yield from _registered(kind, name, f"adapter.{kind.replace('-', '_')}")
 
 
 def _adapter_problems(settings: Mapping[str, Any]) -> dict[str, str]:
