@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from parrot_adapters.adapter.build_layer import build_layer
-from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.config import LAYER_DEFAULTS, AdapterConfig
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
@@ -124,7 +124,8 @@ def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
 def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
     """The config with what it leaves to the host replaced by what that is here."""
     if config.placement != "projector":
-        names = meant_names(parts, config.layer_modules, config.layers)
+        by_default = set(config.layer_modules) == set(LAYER_DEFAULTS["layer_modules"])
+        names = meant_names(parts, config.layer_modules, config.layers, by_default=by_default)
         config = AdapterConfig.from_dict({**config.to_dict(), "layer_modules": names})
     if config.summary == "auto":
         summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary

@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.core import Aligned, AlignmentLayer, token_weights
+from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
 from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts import EncodedImages
@@ -313,7 +313,7 @@ class NativeSeam:
         weights = None
         if self.sites is not None:
             offsets = units.offsets.to(result.routing.weights.device)
-            weights = token_weights(result.routing, offsets, tokens.shape[0])
+            weights = self.layer.layer_experts.of_tokens(result.routing, offsets, tokens.shape[0])
         features = restore(list(result.tokens.split(sizes)))
         new = aligned_copy(output, spec.feature_attribute, features, weights)
         deepstack = getattr(output, "deepstack_features", None)
