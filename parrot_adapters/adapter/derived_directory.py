@@ -79,7 +79,12 @@ def write_derived(
                 if name != WEIGHTS:
                     shutil.copyfile(find_file(stored.directory / name, described["files"][name]), staging / name)
                     digests[name] = file_digest(staging / name)
-            used = {"router": config.router, "expert": config.expert, "summary": config.summary}
+            used = {
+                "router": config.router,
+                "expert": config.expert,
+                "summary": config.summary,
+                "layer-expert": config.layer_expert,
+            }
             derived = replace(stored, config=config)
             described |= {
                 "format_version": derived.format_version,

@@ -68,7 +68,9 @@ def plugins_used(
     kinds: tuple[str, ...] = ("router", "expert", "summary") if has_layer else ()
     if config.placement == "layers":
         kinds = tuple(kind for kind in kinds if kind != "expert")
-    used = [manager.find(kind, getattr(config, kind)) for kind in kinds]
+    if has_layer and config.placement != "projector":
+        kinds = (*kinds, "layer-expert")
+    used = [manager.find(kind, getattr(config, kind.replace("-", "_"))) for kind in kinds]
     described = [(c.kind, c.name, c.plugin) for c in used if c.plugin.source != "built in"]
     if host_plugin is not None:
         described.append(("host", model_type, host_plugin))
