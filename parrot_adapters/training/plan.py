@@ -192,7 +192,7 @@ def make_plan(
         host_config = read_host_config(run.host.path)
         processor = processor or _processor(run, notes)
     handle = attach_to_nothing(run, host_config, processor)
-    layers = plan_layers(handle, notes)
+    layers = plan_layers(handle, run.optim.learning_rates.get("adapter", run.optim.learning_rate), notes)
     data, batch = _look_at_data(run, processor, host_config, notes)
     if data.unusable and run.data.bad_samples == "skip" and data.counted:
         notes.append(f"{_unusable(data)}; data.bad_samples=skip leaves them out")
