@@ -37,7 +37,7 @@ def _aligned_class(output_class: Any) -> type:
 
 
 def aligned_copy(output: Any, attribute: str, features: Any, token_weights: Tensor | None) -> Any:
-    """A copy of an output with other features, marked as aligned.
+    """A copy of an output with other features, marked as aligned where it may come back (``generate`` is never compiled).
 
     Args:
         output: A ``ModelOutput``; it is left as it is.
@@ -46,7 +46,7 @@ def aligned_copy(output: Any, attribute: str, features: Any, token_weights: Tens
         token_weights: (N, C) or None.
     """
     new = copy.copy(output)
-    if not isinstance(output, AlreadyAligned):
+    if not isinstance(output, AlreadyAligned) and not torch.compiler.is_compiling():
         new.__class__ = _aligned_class(output.__class__)
     setattr(new, attribute, features)
     new.token_weights = token_weights
