@@ -37,7 +37,9 @@ def _aligned_class(output_class: Any) -> type:
 
 
 def aligned_copy(output: Any, attribute: str, features: Any, token_weights: Tensor | None) -> Any:
-    """A copy of an output with other features, marked as aligned where it may come back (``generate`` is never compiled).
+    """A copy of an output with other features, marked as aligned.
+
+    What torch compiles is not marked: within ``generate``, where an output comes back, nothing of this is compiled.
 
     Args:
         output: A ``ModelOutput``; it is left as it is.

@@ -14,7 +14,7 @@ from parrot_adapters.hosts import DEFAULT_HOST, HostSpec
 from parrot_adapters.hosts.private_api import require_for_hosts
 from parrot_adapters.plugins import Component, PluginInfo, manager
 
-__all__ = ["HostParts", "find_parts", "resolve_spec"]
+__all__ = ["MODALITIES", "HostParts", "find_parts", "resolve_spec"]
 
 MODALITIES = ("image", "video")
 PIXEL_NAMES = {
@@ -38,6 +38,16 @@ class Encoder:
     arguments: tuple[str, ...]
     pixels: str
     token_id: int
+
+    def encode(self, base: Any, call: Mapping[str, Any]) -> Any:
+        """The pixels of a call, encoded exactly as generate does: the method's own arguments, where they were given.
+
+        Args:
+            base: the base model.
+            call: arguments of its forward.
+        """
+        given = {name: call[name] for name in self.arguments if call.get(name) is not None}
+        return getattr(base, self.method)(**given, return_dict=True)
 
 
 @dataclass(frozen=True)

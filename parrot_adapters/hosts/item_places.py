@@ -25,16 +25,18 @@ class ItemPlaces:
 
     Attributes:
         placeholders: modality -> (R, S) bool.
+        device: where they came from.
     """
 
     placeholders: Mapping[str, Tensor]
+    device: torch.device
 
-    def units(self, modality: str, features: Any, unit: str, seen: int) -> RoutingUnits:
+    def units(self, modality: str, features: Any, unit: str, seen: int = 0) -> RoutingUnits:
         """The routing units of an output, on the device of its features.
 
         Args:
             modality: Whose.
-            features: A host's image features.
+            features: A host's image features, at least one element.
             unit: As :func:`find_units` takes it.
             seen: Leading positions whose images are not among the features.
 
@@ -43,14 +45,13 @@ class ItemPlaces:
         """
         elements = tokens_by_element(features)
         found = find_units([len(e) for e in elements], self.placeholders[modality][:, seen:], unit)
-        return found.to(elements[0].device) if elements else found
+        return found.to(elements[0].device)
 
-    def visual_tokens(self, counts: Mapping[str, int], device: torch.device) -> VisualTokens:
+    def visual_tokens(self, counts: Mapping[str, int]) -> VisualTokens:
         """Where the visual tokens of a running call are, not routed yet.
 
         Args:
             counts: Modality -> visual tokens of its output, in the order of the outputs.
-            device: Where their positions shall be.
 
         Raises:
             PlaceholderError: There are more or fewer placeholders than visual tokens.
@@ -64,7 +65,7 @@ class ItemPlaces:
                     to_do="let the host's own processor write the prompt and the pixels together, and do not truncate",
                 )
             )
-        positions = torch.cat(list(found.values())).to(device, non_blocking=True)
+        positions = torch.cat(list(found.values())).to(self.device, non_blocking=True)
         return VisualTokens(positions, None, next(iter(self.placeholders.values())).numel())
 
 
@@ -74,5 +75,5 @@ def find_places(placeholders: Mapping[str, Tensor]) -> ItemPlaces:
     Args:
         placeholders: Modality -> (R, S) bool, at least one.
     """
-    together = torch.stack(list(placeholders.values())).cpu()
-    return ItemPlaces(dict(zip(placeholders, together, strict=True)))
+    together = torch.stack(list(placeholders.values()))
+    return ItemPlaces(dict(zip(placeholders, together.cpu(), strict=True)), together.device)

@@ -40,7 +40,7 @@ from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy, with_columns, without_columns
-from parrot_adapters.hosts.host_parts import Encoder, HostParts
+from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.item_places import ItemPlaces, find_places
 from parrot_adapters.hosts.key_value_cache import given_cache
 from parrot_adapters.hosts.layer_sites import LayerSites
@@ -190,7 +190,7 @@ class NativeSeam:
         if self.sites is not None or any(map(self._is_pending, outputs.values())):
             reading = self._read(outputs, call, labels)
             found = self._find(outputs, call, reading, enters=True)  # here a compiled call leaves its graph
-            call["mm_encoder_outputs"] = aligned = self.align_outputs(outputs, call, reading, found)
+            call["mm_encoder_outputs"] = aligned = self.run_adapter(outputs, call, reading, found)
             self._tell_layers(aligned, found.tokens)
         return (), call
 
@@ -214,7 +214,7 @@ class NativeSeam:
         if not any(out is not None for out in outputs.values()):
             for modality, encoder in self.parts.encoders.items():
                 if call.get(encoder.pixels) is not None:
-                    outputs[modality] = _encode(module, encoder, call)
+                    outputs[modality] = encoder.encode(module, call)
                     call[encoder.pixels] = None
         if not outputs:
             return None
@@ -269,14 +269,27 @@ class NativeSeam:
             call["inputs_embeds"] = prompt_tensor
         cache = given_cache(given)
         seen = int(cache.get_seq_length()) if cache is not None else 0
-        reading = self._read(outputs, call, None)
-        aligned = self.align_outputs(outputs, call, reading, self._find(outputs, call, reading, seen))
+        aligned = self.align_outputs(outputs, call, None, seen)
         if self.sites is not None:
             field = self.parts.spec.feature_attribute
             aligned = {m: with_columns(o, field) if isinstance(o, AlreadyAligned) else o for m, o in aligned.items()}
         return model_kwargs | {"mm_encoder_outputs": aligned}
 
     # --- aligning ----------------------------------------------------------------------------------------------
+
+    def align_outputs(
+        self, outputs: Mapping[str, Any], call: Mapping[str, Any], labels: Tensor | None, seen: int = 0
+    ) -> dict[str, Any]:
+        """Aligned copies of encoded images; those aligned before pass through. Nothing given is mutated.
+
+        Args:
+            outputs: modality -> ModelOutput.
+            call: the host's arguments, for the prompt.
+            labels: (R, S) or None.
+            seen: leading positions of the prompt that a cache holds already; their images are not among ``outputs``.
+        """
+        reading = self._read(outputs, call, labels)
+        return self.run_adapter(outputs, call, reading, self._find(outputs, call, reading, seen))
 
     def _is_pending(self, output: Any) -> bool:
         return output is not None and not isinstance(output, AlreadyAligned)
@@ -314,24 +327,23 @@ class NativeSeam:
         """What has to be read off the device, and what the context has to say.
 
         Args:
-            outputs, call, reading: of :meth:`_read`.
+            outputs: modality -> ModelOutput.
+            call: the host's arguments.
+            reading: of this call.
             seen: leading positions of the prompt that a cache holds already; their images are not among ``outputs``.
             enters: whether the host runs this call now, so that its layers have to know it.
         """
         prompt, field = reading.prompt, self.parts.spec.feature_attribute
-        features = {m: getattr(o, field) for m, o in outputs.items() if o is not None}
-        pending = {m: features[m] for m in self._pending(outputs)}
-        places = find_places(reading.placeholders if prompt is None else prompt.placeholders)
-        units = {m: places.units(m, f, self.parts.spec.unit, seen) for m, f in pending.items()}
-        tokens = None
-        if enters and self.sites is not None:
-            own = (
-                places
-                if prompt is None or reading.placeholders is prompt.placeholders
-                else find_places(reading.placeholders)
-            )
-            tokens = self._enter(outputs, own)
-        languages = None if prompt is None else self._languages(prompt)
+        units: dict[str, RoutingUnits] = {}
+        languages = tokens = places = None
+        if prompt is not None:
+            places = find_places(prompt.placeholders)
+            features = {m: getattr(o, field) for m, o in self._pending(outputs).items()}
+            units = {m: places.units(m, f, self.parts.spec.unit, seen) for m, f in features.items() if len(f)}
+            languages = self._languages(prompt)
+        if enters and reading.placeholders is not None:
+            same = prompt is not None and prompt.placeholders is reading.placeholders
+            tokens = self._enter(outputs, places if places and same else find_places(reading.placeholders))
         return Found(units, languages, tuple(recordings_for(id(self))), tokens)
 
     def _enter(self, outputs: Mapping[str, Any], places: ItemPlaces) -> VisualTokens | None:
@@ -344,14 +356,14 @@ class NativeSeam:
                     to_do="give the host pixels, or outputs of its own encoder",
                 )
             )
-        routed = {m: o for m, o in outputs.items() if o is not None and m in self.parts.encoders}
-        tokens = None
         if torch.is_grad_enabled():
             self.sites.prepare_recomputation()
-        if routed and self.layer.layer_experts is not None:
-            field = self.parts.spec.feature_attribute
-            counts = {m: sum(map(len, tokens_by_element(getattr(o, field)))) for m, o in routed.items()}
-            tokens = places.visual_tokens(counts, self.parts.base.device)
+        field = self.parts.spec.feature_attribute
+        routed = {m: tokens_by_element(getattr(o, field)) for m, o in outputs.items() if m in places.placeholders and o}
+        counts = {m: sum(map(len, elements)) for m, elements in routed.items() if elements}
+        tokens = None
+        if counts and self.layer.layer_experts is not None:
+            tokens = places.visual_tokens(counts)
         self.sites.calls.enter(tokens)
         return tokens
 
@@ -359,10 +371,10 @@ class NativeSeam:
         """Whether an output that was aligned before still says how, in whatever form."""
         return output.token_weights is not None or self._without_columns(output) is not output
 
-    def align_outputs(
+    def run_adapter(
         self, outputs: Mapping[str, Any], call: Mapping[str, Any], reading: Reading, found: Found
     ) -> dict[str, Any]:
-        """Aligned copies of encoded images; those aligned before pass through. Nothing given is mutated.
+        """The last step of :meth:`align_outputs`.
 
         Args:
             outputs: modality -> ModelOutput.
@@ -376,6 +388,7 @@ class NativeSeam:
         aligned = {
             m: self._align(m, out, call, reading.prompt, found.units[m], found)
             for m, out in self._pending(outputs).items()
+            if m in found.units
         }
         return {**passed, **aligned}
 
@@ -390,8 +403,6 @@ class NativeSeam:
     ) -> Any:
         spec = self.parts.spec
         features = getattr(output, spec.feature_attribute)
-        if len(features) == 0:
-            return output
         tokens = flat_tokens(features)
         self._check_width(tokens)
         cls = self._cls(modality, output, call, units)
@@ -515,12 +526,6 @@ def _require_further_arguments(outer: nn.Module) -> None:
                 to_do="attach to the base model, or let forward take **kwargs and hand them to the base model",
             )
         )
-
-
-def _encode(base: nn.Module, encoder: Encoder, call: Mapping[str, Any]) -> Any:
-    """Encode the pixels exactly as generate does: the encoder's own arguments, by name, where they were given."""
-    given = {name: call[name] for name in encoder.arguments if call.get(name) is not None}
-    return getattr(base, encoder.method)(**given, return_dict=True)
 
 
 def _named(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

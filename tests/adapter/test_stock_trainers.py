@@ -160,7 +160,7 @@ def test_a_plain_loop_goes_on_from_a_state_dict(attached):
             parameter.add_(1.0)
     two.model.load_state_dict(one.model.state_dict())
     assert same(weights(one), weights(two))
-    three, trained = attached(), one._training_saves.trained(one.model.state_dict())
+    three, trained = attached(), one.training_saves.trained(one.model.state_dict())
     assert three.model.load_state_dict(trained).missing_keys == []
     assert same(weights(one), weights(three))
     lacking = {name: value for name, value in trained.items() if "parrot_adapter" not in name}

@@ -127,4 +127,4 @@ def test_the_environment_can_name_a_file(host, inputs, tmp_path, monkeypatch):
 def test_nothing_is_written_unasked(host, inputs, tmp_path, monkeypatch):
     monkeypatch.delenv("PARROT_ROUTING_LOG", raising=False)
     handle = pa.attach(host, ADAPTER)
-    assert not handle._seam.observers
+    assert not handle.carried.seam.observers

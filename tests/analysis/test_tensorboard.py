@@ -147,7 +147,7 @@ def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
 def test_nobody_asks_nothing_is_loaded(inputs):
     assert "PARROT_TENSORBOARD" not in os.environ
     handle = pa.attach(FAMILIES["llava"].build(), ADAPTER)
-    assert not handle._seam.observers
+    assert not handle.carried.seam.observers
 
 
 def test_impossible_intervals(tmp_path):

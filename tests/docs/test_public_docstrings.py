@@ -87,6 +87,13 @@ def own_docstring(value: Any) -> str:
     return inspect.getdoc(value) or ""
 
 
+def members(value: type) -> Iterator[tuple[str, Any]]:
+    """What a class has of the library: its own, and what the library's other classes give it."""
+    for each in value.__mro__:
+        if each is value or each.__module__.split(".")[0] == "parrot_adapters":
+            yield from vars(each).items()
+
+
 def faults(name: str, value: Any) -> list[str]:
     doc = own_docstring(value)
     if not doc:
@@ -98,7 +105,7 @@ def faults(name: str, value: Any) -> list[str]:
         known = said.keys() | (described_fields(value) if inspect.isclass(value) else set())
         found += [f"{name} does not say what {key} is" for key in arguments(value) if key not in known]
     if inspect.isclass(value):
-        for key, member in vars(value).items():
+        for key, member in members(value):
             if not key.startswith("_") and inspect.isfunction(member):
                 spoken = inspect.getdoc(getattr(value, key)) or ""
                 found += [] if spoken else [f"{name}.{key} has no docstring"]

@@ -70,8 +70,8 @@ class HalfSeam(NativeSeam):
 class DeafSeam(NativeSeam):
     """Computes everything and hands the host its features unaligned."""
 
-    def align_outputs(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
-        super().align_outputs(outputs, *args, **kwargs)
+    def run_adapter(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        super().run_adapter(outputs, *args, **kwargs)
         return dict(outputs)
 
 
@@ -97,11 +97,11 @@ class CarelessScope(TextScope):
 
 def with_seam(host: Any, seam: type[NativeSeam], scope: type[TextScope] = TextScope) -> pa.Attachment:
     handle = pa.attach(host, ADAPTER)
-    own = handle._seam
+    own = handle.carried.seam
     own.remove()
     told = scope(own.scope.name, own.scope.chat, own.scope.special_ids)
-    handle._seam = seam(handle.parts, handle.module, told, own.switch)
-    handle._seam.install()
+    handle.carried.seam = seam(handle.parts, handle.module, told, own.switch)
+    handle.carried.seam.install()
     return handle
 
 
@@ -319,8 +319,8 @@ def test_what_is_declared_is_what_is_asked(host, inputs, strangers, router: str)
 def test_every_router_that_declares_text_is_held_to_it(host, inputs, router: str) -> None:
     """Once, only two classes were."""
     handle = pa.attach(host, ADAPTER | {"router": router})
-    own = handle._seam.scope
-    handle._seam.scope = BlindScope(own.name, own.chat, own.special_ids)
+    own = handle.carried.seam.scope
+    handle.carried.seam.scope = BlindScope(own.name, own.chat, own.special_ids)
     with pytest.raises(SelfTestError, match="declares uses_text"):
         pa.self_test(handle, inputs)
 

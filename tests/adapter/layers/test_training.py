@@ -173,7 +173,7 @@ def test_lora_of_peft_beside_it(host, family, inputs) -> None:
     layers_only = logits(host, inputs)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for parameter in handle._lora.parameters():
+        for parameter in handle.carried.lora.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
     both = logits(host, inputs)
     assert not torch.equal(both, layers_only)
@@ -181,7 +181,7 @@ def test_lora_of_peft_beside_it(host, family, inputs) -> None:
     assert torch.equal(layers_only[2], bare[2])
     handle.freeze_host()
     loss_of(host, inputs).backward()
-    assert all(p.grad is not None for p in handle._lora.parameters())
+    assert all(p.grad is not None for p in handle.carried.lora.parameters())
     with handle.disabled():
         assert torch.equal(logits(host, inputs), bare)
     handle.detach()

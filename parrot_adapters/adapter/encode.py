@@ -1,0 +1,62 @@
+"""The aligned visual tokens of a batch, without a pass through the language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from parrot_adapters.errors import ConfigError, PlaceholderError, explain
+from parrot_adapters.hosts.host_parts import MODALITIES
+from parrot_adapters.hosts.item_places import find_places
+from parrot_adapters.hosts.read_prompt import find_placeholders
+from parrot_adapters.hosts.routing_units import flat_tokens
+
+if TYPE_CHECKING:
+    from parrot_adapters.adapter.handle import Attachment
+
+__all__ = ["encode"]
+
+
+def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tensor]]:
+    """What the host's forward puts in the place of its placeholders; see :meth:`Attachment.encode`.
+
+    Args:
+        handle: The adapter's handle.
+        inputs: Arguments of the host's forward.
+    """
+    parts = handle.parts
+    given = {name: value for name, value in inputs.items() if value is not None}
+    if "input_ids" not in given and "inputs_embeds" not in given:
+        raise ConfigError(
+            explain(
+                "encode() needs the prompt: the adapter reads it, and its placeholders say whose the tokens are.",
+                given=", ".join(given) or "nothing",
+                to_do="handle.encode(**processor(text=..., images=..., return_tensors='pt'))",
+            )
+        )
+    found: dict[str, list[Tensor]] = {modality: [] for modality in MODALITIES}
+    outputs = {m: output for m, output in dict(given.pop("mm_encoder_outputs", {})).items() if output is not None}
+    for modality, encoder in parts.encoders.items() if not outputs else ():
+        if encoder.pixels in given:
+            outputs[modality] = encoder.encode(parts.base, given)
+    places = find_placeholders(parts, given)
+    if not outputs and any(bool(where.any()) for where in places.values()):
+        raise PlaceholderError(
+            explain(
+                "the prompt has placeholders for images, and no images were given.",
+                placeholders=f"per row {next(iter(places.values())).sum(1).tolist()}",
+                given=", ".join(given),
+                to_do=f"hand on all that the processor made: {', '.join(e.pixels for e in parts.encoders.values())}",
+            )
+        )
+    if outputs and handle.native_seam is not None and handle.active:
+        outputs = handle.native_seam.align_outputs(outputs, given, given.get("labels"))
+    for modality, output in outputs.items():
+        features = getattr(output, parts.spec.feature_attribute)
+        if len(features):
+            units = find_places(places).units(modality, features, parts.spec.unit)
+            found[modality] = list(flat_tokens(features).split(units.offsets.diff().tolist()))
+    return found

@@ -1,0 +1,155 @@
+"""Storing what a handle holds: an adapter's directory, a trainer's checkpoint, a repository on the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from parrot_adapters.adapter.handle_views import HandleViews
+from parrot_adapters.adapter.hub_transfer import upload_adapter
+from parrot_adapters.adapter.save import write_adapter, write_checkpoint
+from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
+from parrot_adapters.adapter.training_saves import TrainingSaves
+from parrot_adapters.errors import HostMismatchError, explain
+from parrot_adapters.hosts.fingerprint import fingerprint
+from parrot_adapters.hosts.hub_name import hub_name
+from parrot_adapters.hosts.seam import MODULE_NAME
+
+__all__ = ["HandleFiles"]
+
+
+class HandleFiles(HandleViews):
+    """The part of a handle that stores the adapter.
+
+    Attributes:
+        training_saves: What trainers store of the host.
+    """
+
+    training_saves: TrainingSaves
+
+    def reference_state_dict(self) -> dict[str, Tensor]:
+        """The adapter's weights under the names of released PARROT checkpoints.
+
+        Returns:
+            ``gate.weight`` (E, D), ``experts.{i}.gate_proj.weight`` and ``up_proj`` (F, D), ``down_proj`` (D, F).
+
+        Raises:
+            ConfigError: the adapter is not ``text-guided`` x ``swiglu``, which is all such a checkpoint can hold.
+        """
+        from parrot_adapters.adapter.original_names import to_reference
+
+        return to_reference(self.require_module(), self.config)
+
+    def save_pretrained(self, directory: str | Path, *, allow_changed_host: bool = False) -> None:
+        """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
+
+        Args:
+            directory: Directory to write, made if needed. An adapter that is there is replaced; other files stay, and
+                so does what its owner wrote in its model card. At any moment the directory holds the old adapter or
+                the new one, whole.
+            allow_changed_host: Whether to save although host weights that are not the adapter's have changed since it
+                was attached (default: no). They are not saved with it.
+
+        Raises:
+            CheckpointError: The directory cannot be written.
+            HostMismatchError: Host weights have changed; the message says which.
+            HostError: The adapter was detached.
+        """
+        if not allow_changed_host:
+            self._require_unchanged_host()
+        write_adapter(self.snapshot(), Path(directory))
+
+    def write_checkpoint(self, directory: str | Path, state: Mapping[str, Tensor] | None = None) -> None:
+        """Write what trains, in the form that a stock ``Trainer`` reads back into the attached host.
+
+        ``load_adapter`` reads it too. A ``Trainer`` calls this itself, through ``host.save_pretrained``.
+
+        Args:
+            directory: Directory to write, made if needed: ``model.safetensors`` with what trains under the names of
+                the host's state dict, ``adapter_config.json`` and a model card.
+            state: A state dict gathered from the attached host; None (default) takes the host's.
+
+        Raises:
+            CheckpointError: The directory cannot be written.
+            HostError: The adapter was detached.
+        """
+        self.require_attached()
+        switch, prefix = self.carried.projector_weights, f"{self.parts.base_prefix}{self.parts.projector}."
+        whole = dict(self.model.state_dict() if state is None else state)
+        if switch is not None and state is None:
+            whole |= {f"{prefix}{name}": value for name, value in switch.adapter_weights().items()}
+        trained = {n: v for n, v in self.training_saves.trained(whole).items() if isinstance(v, Tensor)}
+        prefixes = {
+            "module": None if self.carried.module is None else f"{self.parts.base_prefix}{MODULE_NAME}.",
+            "projector": None if switch is None else prefix,
+        }
+        write_checkpoint(self.snapshot(), trained, prefixes, Path(directory))
+
+    def snapshot(self) -> AdapterSnapshot:
+        """Everything of the adapter that files hold, as plain values.
+
+        Returns:
+            The snapshot; its tensors are the live ones, not copies.
+
+        Raises:
+            HostError: The adapter was detached.
+        """
+        self.require_attached()
+        config, parts, switch, lora = self.config, self.parts, self.carried.projector_weights, self.carried.lora
+        return AdapterSnapshot(
+            config=config,
+            chat=self.chat,
+            host=fingerprint(parts, None if switch is None else switch.host_weights()),
+            base_model=hub_name(self.model.config),
+            plugins=plugins_used(config, parts.model_type, parts.plugin, has_layer=self.carried.module is not None),
+            weights=None if self.carried.module is None else self.carried.module_weights(),
+            projector=None if switch is None else switch.adapter_weights(),
+            lora_config=None if lora is None else lora.stored_config(),
+            lora=None if lora is None else lora.state_dict(),
+        )
+
+    def bare_state_dict(self, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The host's state dict without any trace of the adapter: no layer, its own projector, no LoRA.
+
+        Args:
+            given: A state dict gathered from the attached host, by a trainer for example; None takes the host's.
+        """
+        parts, switch = self.parts, self.carried.projector_weights
+        state = dict(self.model.state_dict() if given is None else given)
+        if switch is not None:
+            prefix = f"{parts.base_prefix}{parts.projector}."
+            state |= {f"{prefix}{name}": value for name, value in switch.host_weights().items()}
+        layer = f"{parts.base_prefix}{MODULE_NAME}."
+        bare = {name: value for name, value in state.items() if not name.startswith(layer)}
+        return bare if self.carried.lora is None else self.carried.lora.bare_names(bare)
+
+    def push_to_hub(self, repo_id: str, *, allow_changed_host: bool = False, **options: Any) -> Any:
+        """Save the adapter and upload it to the Hugging Face Hub.
+
+        Args:
+            repo_id: Name of the repository, ``owner/name``; made if needed. Its model card keeps what its owner wrote.
+            allow_changed_host: As for :meth:`save_pretrained`.
+            options: Further arguments of ``huggingface_hub.HfApi.upload_folder``.
+
+        Returns:
+            What ``upload_folder`` returns: the commit.
+        """
+        if not allow_changed_host:
+            self._require_unchanged_host()
+        return upload_adapter(self.snapshot(), repo_id, **options)
+
+    def _require_unchanged_host(self) -> None:
+        changed = self.host_weights.changed(self.model)
+        if changed:
+            raise HostMismatchError(
+                explain(
+                    "host weights that are not the adapter's have changed since it was attached, and are not saved "
+                    "with it: on the host it was made for it would be another one.",
+                    changed=f"{len(changed)}: {', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}",
+                    to_do="attach(..., train_projector=True) or lora= for what is to train with it, and leave the host "
+                    "frozen; or allow_changed_host=True, and save the host as well: host.save_pretrained(...)",
+                )
+            )
