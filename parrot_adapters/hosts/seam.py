@@ -35,6 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.core import Aligned, AlignmentLayer, token_weights
+from parrot_adapters.core.recomputation import runs_again
 from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
@@ -84,12 +85,14 @@ class Found(NamedTuple):
         languages: of the prompts.
         logs: open for records in this context, and whether they want graphs.
         tokens: the visual tokens of a call that runs now, for the layers; None where none asks.
+        runs_again: whether the whole call is recomputed in a backward pass, and was recorded before.
     """
 
     units: Mapping[str, RoutingUnits]
     languages: Languages | None
     logs: tuple[tuple[list[RoutingRecord], bool], ...]
     tokens: VisualTokens | None
+    runs_again: bool
 
 
 class NativeSeam:
@@ -135,6 +138,8 @@ class NativeSeam:
     def install(self) -> None:
         """Put the hooks in place."""
         base, outer = self.parts.base, self.parts.outer
+        # transformers sets it on every module that has the attribute; what was switched on before is looked up.
+        self._layer.gradient_checkpointing = any(getattr(m, "gradient_checkpointing", False) for m in base.modules())
         if outer is not base:
             _require_further_arguments(outer)
         self._hooks = [base.register_forward_pre_hook(self.before_forward, with_kwargs=True)]
@@ -314,7 +319,7 @@ class NativeSeam:
             return Reading(prompt, None)
         return Reading(prompt, prompt.placeholders if read is call else find_placeholders(self.parts, call))
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _find(
         self,
         outputs: Mapping[str, Any],
@@ -344,7 +349,7 @@ class NativeSeam:
         if enters and reading.placeholders is not None:
             same = prompt is not None and prompt.placeholders is reading.placeholders
             tokens = self._enter(outputs, places if places and same else find_places(reading.placeholders))
-        return Found(units, languages, tuple(recordings_for(id(self))), tokens)
+        return Found(units, languages, tuple(recordings_for(id(self))), tokens, runs_again())
 
     def _enter(self, outputs: Mapping[str, Any], places: ItemPlaces) -> VisualTokens | None:
         """The host's layers run next, with the visual tokens of these outputs."""
@@ -407,7 +412,7 @@ class NativeSeam:
         self._check_width(tokens)
         cls = self._cls(modality, output, call, units)
         result = self._run(tokens, units, prompt, cls, found.languages)
-        if found.logs or self.observers:
+        if (found.logs or self.observers) and not found.runs_again:
             self._record(result, units, modality, found)
         weights = None
         if self.sites is not None:
@@ -467,7 +472,7 @@ class NativeSeam:
             return tuple(self.detector(prompt.token_ids, prompt.routing_text))
         return None
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _record(self, result: Aligned, units: RoutingUnits, modality: str, found: Found) -> None:
         routing = result.routing
         per_token = routing.routes_tokens(len(units.rows))

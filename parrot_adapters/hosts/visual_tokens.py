@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.core.recomputation import runs_again
 from parrot_adapters.errors import HostError, explain
 
 __all__ = ["CarriesVisualTokens", "RunningCalls", "VisualTokens", "recomputed_with_visual_tokens"]
@@ -99,7 +100,7 @@ class RunningCalls:
             HostError: A layer runs again in the backward pass, and what makes it do so has not taken the call along.
         """
         call = self._innermost()
-        if call is None and not torch.compiler.is_compiling() and self._learned and _runs_again():
+        if call is None and not torch.compiler.is_compiling() and self._learned and runs_again():
             raise HostError(
                 explain(
                     "a layer with experts is computed again in the backward pass by something that this library does "
@@ -137,11 +138,6 @@ class RunningCalls:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
-
-
-def _runs_again() -> bool:
-    """Whether this is a backward pass that makes a graph: what recomputing activations is."""
-    return torch.is_grad_enabled() and torch._C._current_graph_task_id() != -1
 
 
 class CarriesVisualTokens:
