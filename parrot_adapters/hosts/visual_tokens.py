@@ -154,7 +154,8 @@ class CarriesVisualTokens:
         self.original, self.calls = original, calls
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if not self.calls.entered():
+        # What torch compiles runs again as a graph, which holds the tokens.
+        if torch.compiler.is_compiling() or not self.calls.entered():
             return self.original(function, *args, **kwargs)
         tokens = self.calls.here()
         units = None if tokens is None else tokens.units
