@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from parrot_adapters.adapter.build_layer import build_layer
-from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.config import LAYER_DEFAULTS, AdapterConfig
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts, find_parts
-from parrot_adapters.hosts.layer_sites import find_linear_layers, linear_features
+from parrot_adapters.hosts.linear_layers import find_linear_layers, linear_features, meant_names
 from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.plugins import blaming, manager, shielded
 
@@ -79,10 +79,11 @@ def attach(
     """
     config = as_adapter_config(config)
     parts = find_unattached_parts(model, config)
-    layer = build_layer(_resolved(config, parts), parts.width, layer_features(parts, config))
+    config = _resolved(config, parts)
+    layer = build_layer(config, parts.width, layer_features(parts, config))
     handle = attach_layer(
         parts,
-        _resolved(config, parts),
+        config,
         layer,
         chat=_chat(processor),
         detector=make_detector(config, processor),
@@ -282,6 +283,11 @@ def _chat(processor: Any) -> ChatFormat:
 
 
 def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
+    """The config with what it leaves to the host replaced by what that is here."""
+    if config.placement != "projector":
+        by_default = set(config.layer_modules) == set(LAYER_DEFAULTS["layer_modules"])
+        names = meant_names(parts, config.layer_modules, config.layers, by_default=by_default)
+        config = AdapterConfig.from_dict({**config.to_dict(), "layer_modules": names})
     if config.summary == "auto":
         summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary
         config = AdapterConfig.from_dict({**config.to_dict(), "summary": summary})

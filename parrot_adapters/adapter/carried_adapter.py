@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
+from parrot_adapters.hosts.call_seam import CallSeam
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
-from parrot_adapters.hosts.layer_sites import LayerSites, find_linear_layers
+from parrot_adapters.hosts.layer_sites import LayerSites
+from parrot_adapters.hosts.linear_layers import find_linear_layers
 from parrot_adapters.hosts.offloaded_weights import loaded_state
 from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
 from parrot_adapters.hosts.quantised_weights import is_quantised
@@ -58,7 +60,8 @@ class CarriedAdapter:
         self.seam: NativeSeam | None = None
         if layer is not None:
             scope = TextScope.of(config.text_scope, parts, chat)
-            self.seam = NativeSeam(parts, layer, scope, switch, detector, self._sites(layer))
+            kind = CallSeam if parts.spec.encoder_calls else NativeSeam
+            self.seam = kind(parts, layer, scope, switch, detector, self._sites(layer))
         self.projector_weights: SwitchedWeights | None = None
         self.lora: LanguageModelLora | None = None
 

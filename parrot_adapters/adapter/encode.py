@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from parrot_adapters.errors import ConfigError, PlaceholderError, explain
+from parrot_adapters.errors import ConfigError, HostError, PlaceholderError, explain
 from parrot_adapters.hosts.host_parts import MODALITIES
 from parrot_adapters.hosts.item_places import find_places
 from parrot_adapters.hosts.read_prompt import find_placeholders
@@ -27,6 +27,15 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
         inputs: Arguments of the host's forward.
     """
     parts = handle.parts
+    if parts.spec.encoder_calls:
+        raise HostError(
+            explain(
+                f"encode() needs a host that can be handed encoded images; {type(parts.outer).__name__} encodes and "
+                "merges them by itself.",
+                given=f"model_type {parts.model_type!r}, reached at {', '.join(parts.spec.encoder_calls)}",
+                to_do="call the host; a forward hook on its projector sees what is encoded",
+            )
+        )
     given = {name: value for name, value in inputs.items() if value is not None}
     if "input_ids" not in given and "inputs_embeds" not in given:
         raise ConfigError(

@@ -61,7 +61,7 @@ class Attachment(HandleSwitches, HandleWeights, HandleFiles):
 
     Attributes:
         model: The host.
-        config: The adapter's settings, ``summary="auto"`` replaced by what it means on this host.
+        config: The adapter's settings, ``summary="auto"`` and names of layers replaced by what they mean on this host.
         parts: The host, taken apart.
         chat: The chat format of the host's processor; empty where none was given.
     """
@@ -118,7 +118,8 @@ class Attachment(HandleSwitches, HandleWeights, HandleFiles):
         Raises:
             ConfigError: There is no prompt.
             PlaceholderError: The placeholders do not match the pictures.
-            HostError: The adapter was detached.
+            HostError: The adapter was detached, or the host encodes and merges pictures by itself (``seam`` is
+                ``"calls"``).
         """
         self.require_attached()
         return encode(self, inputs)

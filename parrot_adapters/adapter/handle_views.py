@@ -116,8 +116,11 @@ class HandleViews:
 
     @property
     def seam(self) -> str | None:
-        """Name of the way by which the adapter reaches its host; None of an adapter without a layer."""
-        return None if self.carried.seam is None else "native"
+        """Name of the way by which the adapter reaches its host; None of an adapter without a layer.
+
+        ``"native"`` where the host is handed encoded images, ``"calls"`` where it is reached at its own calls.
+        """
+        return None if self.carried.seam is None else self.carried.seam.name
 
     @property
     def active(self) -> bool:

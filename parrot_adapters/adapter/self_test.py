@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.core.evaluation_mode import evaluation_mode
+from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.errors import HostError, SelfTestError, explain
+from parrot_adapters.hosts.called_prompts import generation_arguments
 from parrot_adapters.plugins import manager
 
 __all__ = ["self_test"]
@@ -68,6 +70,13 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
     host = handle.model
     with handle.record_routing() as log:
         adapted = _logits(host, inputs)
+    if not log and any(inputs.get(name) is not None for name in handle.parts.spec.pixels) and handle.seam == "calls":
+        raise _failure(
+            handle,
+            "no declared call made visual tokens while a call that is given the prompt was running.",
+            encoder_calls=", ".join(handle.parts.spec.encoder_calls),
+            prompt_calls=", ".join(handle.parts.spec.prompt_calls),
+        )
     if not log:
         raise HostError("the inputs hold no image, so there is nothing to test; pass pixel_values as well")
     moved = (adapted - bare).abs().max().item()
@@ -77,10 +86,20 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
         _text_matters(handle, inputs, log[0].logits)
     if not hasattr(host, "generate"):
         return
-    made = host.generate(**inputs, max_new_tokens=1, do_sample=False, return_dict_in_generate=True, output_logits=True)
-    gap = (made.logits[0].float() - adapted[:, -1].float()).abs().max().item()
+    given = generation_arguments(host, inputs)
+    made = host.generate(**given, max_new_tokens=1, do_sample=False, return_dict_in_generate=True, output_logits=True)
+    gaps = _first_step_gaps(made, adapted)
     # A dead seam is off by the whole effect; rounding is a small part of it.
     allowed = tolerance if tolerance is not None else (0.01 if bare.dtype == torch.float32 else 0.3) * moved
+    if (
+        gaps.max() > allowed
+    ):  # rows padded on the right: some hosts continue the padding, at other positions than forward
+        with handle.disabled():
+            own = host.generate(
+                **given, max_new_tokens=1, do_sample=False, return_dict_in_generate=True, output_logits=True
+            )
+        gaps = gaps[kept] if (kept := _first_step_gaps(own, bare) <= allowed).any() else gaps
+    gap = gaps.max().item()
     if gap > allowed:
         raise _failure(
             handle,
@@ -91,10 +110,23 @@ def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolera
     _routed_once(handle, inputs, len(log))
 
 
+def _same_routing(one: list[RoutingRecord], other: list[RoutingRecord]) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(torch.allclose(first.weights, second.weights, atol=1e-4) for first, second in pairs)
+
+
+def _first_step_gaps(made: Any, forward: Tensor) -> Tensor:
+    """(R,) largest difference between the logits of a generation's first step and those of forward's last position."""
+    return (made.logits[0].float() - forward[:, -1].float()).abs().amax(-1)
+
+
 def _routed_once(handle: Attachment, inputs: Mapping[str, Any], passes: int) -> None:
     """Two tokens without a cache: the second step sees the whole row again, and must not route on the first's word."""
+    given = generation_arguments(handle.model, inputs)
     with handle.record_routing() as log:
-        handle.model.generate(**inputs, max_new_tokens=2, min_new_tokens=2, do_sample=False, use_cache=False)
+        handle.model.generate(**given, max_new_tokens=2, min_new_tokens=2, do_sample=False, use_cache=False)
+    if handle.seam == "calls" and len(log) == 2 * passes and _same_routing(log[:passes], log[passes:]):
+        return  # such a host may encode at every step; each was routed on the prompt
     if len(log) != passes:
         raise _failure(
             handle,

@@ -12,6 +12,7 @@ from parrot_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
     from parrot_adapters.console import Table
+    from parrot_adapters.training.layer_plan import LayerPlan
     from parrot_adapters.training.plan import Plan
 
 __all__ = ["command", "plan_tables"]
@@ -51,7 +52,7 @@ def command(config: str, overrides: tuple[str, ...], processes: int | None, as_j
 
 
 def plan_tables(plan: Plan) -> list[Table]:
-    """What trains, the optimizer's groups, the data, memory, and the run in a line."""
+    """What trains, the optimizer's groups, layers with experts, the data, memory, and the run in a line."""
     run = plan.config
     tables = [
         _table(
@@ -65,6 +66,8 @@ def plan_tables(plan: Plan) -> list[Table]:
             [(g.role, f"{g.parameters:,}", f"{g.learning_rate:g}", f"{g.weight_decay:g}") for g in plan.groups],
         ),
     ]
+    if plan.layers:
+        tables.append(_layer_table(plan.layers))
     if plan.data.sources:
         rows = [
             (_short(s.path), s.format, "?" if s.samples is None else f"{s.samples:,}", f"{s.weight:g}")
@@ -85,6 +88,17 @@ def plan_tables(plan: Plan) -> list[Table]:
         title = f"Memory per device: {memory.engine}, {among} ({memory.batch})"
         tables.append(_table(title, ("", "estimate"), [*sizes, ("total", readable(memory.total))]))
     return tables
+
+
+def _layer_table(layers: Sequence[LayerPlan]) -> Table:
+    rows = [(g.name, f"{g.count} of {g.in_features:,} -> {g.out_features:,}", f"{g.parameters:,}") for g in layers]
+    total = (f"{sum(g.count for g in layers):,}", f"{sum(g.parameters for g in layers):,}")
+    numbers = {number for group in layers for number in group.layers}
+    return _table(
+        f"Experts inside {len(numbers)} decoder layers, at visual tokens only",
+        ("linear layers", "how many", "parameters"),
+        [*rows, ("total", *total)],
+    )
 
 
 def _run_rows(plan: Plan) -> list[tuple[str, str]]:

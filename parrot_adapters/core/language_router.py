@@ -114,6 +114,8 @@ class LanguageIdRouter(nn.Module):
 def find_language(tag: str | None, known: Sequence[str]) -> str | None:
     """Find the known tag that fits a tag best: itself, else without its last subtag, and so on (RFC 4647 lookup).
 
+    A language without script or region also finds the only tag that adds one to it.
+
     Args:
         tag: BCP-47 tag, for example ``"pt-BR"``; None finds nothing.
         known: BCP-47 tags to choose from.
@@ -127,7 +129,9 @@ def find_language(tag: str | None, known: Sequence[str]) -> str | None:
         if (found := by_lower.get("-".join(parts))) is not None:
             return found
         parts = parts[:-1]
-    return None
+    # Data that says "pt", for a router that was made for "pt-BR": nobody else can be meant.
+    regional = [name for lower, name in by_lower.items() if tag and lower.startswith(f"{tag.lower()}-")]
+    return regional[0] if len(regional) == 1 else None
 
 
 def known_languages(languages: Mapping[str, int] | Sequence[str], num_experts: int) -> dict[str, int]:

@@ -107,7 +107,7 @@ class EpochsInBlocks:
             if dialogue is None:
                 here.open[chosen] = False
                 continue
-            cap = self.settings.language_caps.get(dialogue.language or "")
+            cap = self.settings.caps.get(dialogue.language or "")
             if cap is not None and here.languages[dialogue.language] >= cap:
                 continue
             here.languages[dialogue.language] += 1

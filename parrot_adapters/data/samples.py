@@ -20,6 +20,7 @@ from parrot_adapters.data.sources.hub_datasets import cache_folders, is_hub_name
 from parrot_adapters.data.sources.open_source import open_source
 from parrot_adapters.data.sources.source import Source
 from parrot_adapters.errors import DataError, ParrotError, ParrotWarning, PluginError, explain, first_line
+from parrot_adapters.language_tags import canonical_language
 
 __all__ = ["IndexedSamples", "OnBad", "SampleReader"]
 
@@ -93,7 +94,7 @@ class SampleReader:
         chosen = self.settle(record)
         try:
             turns = chosen.format.turns(record, self._files)
-            language = chosen.format.language(record) or self._settings.language
+            said = chosen.format.language(record) or self._settings.language
             unread = set(chosen.format.unread(record))
         except (BadSample, ParrotError):
             raise
@@ -110,6 +111,7 @@ class SampleReader:
         self.unread.update(unread)
         if unread and self._strict:
             raise BadSample("unread-field", f"{', '.join(sorted(unread))}: the format {chosen.name!r} does not read it")
+        language = canonical_language(said) if said else None
         return Dialogue(self._identity(number, record), self.name, language, until_last_learned(turns), number)
 
     def warn_of_unread(self) -> None:

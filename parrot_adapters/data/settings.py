@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from parrot_adapters.language_tags import canonical_language
+
 __all__ = ["DataSettings", "SourceSettings"]
 
 
@@ -48,7 +50,7 @@ class DataSettings:
         bad_samples: ``"error"`` stops at the first bad sample, ``"skip"`` counts them and writes ``rejects.jsonl``.
         strict: Whether a field of a record that its format does not read is an error instead of a warning, unless it is
             known to change nothing.
-        language_caps: Largest number of samples of a language in an epoch, by language.
+        language_caps: Largest number of samples of a language in an epoch, by language, however its tag is written.
         language_temperature: Temperature of the draw of languages, in proportion to ``count ** (1 / temperature)``; 1
             leaves the data as it is, large values make languages equally frequent.
         group_by_length: Whether batches are made of samples with similar numbers of tokens.
@@ -69,3 +71,8 @@ class DataSettings:
     token_budget: int | None = None
     packing: bool = False
     workers: int = 0
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """``language_caps`` by the tags that samples have."""
+        return {canonical_language(tag): cap for tag, cap in self.language_caps.items()}

@@ -43,7 +43,7 @@ class WholeEpochs:
         self._quotas = quotas(
             {cell: len(here) for cell, here in self._members.items()},
             [source.settings.weight for source in sources],
-            caps=settings.language_caps,
+            caps=settings.caps,
             temperature=settings.language_temperature,
         )
         self._lengths: Tensor | None = None
@@ -103,7 +103,7 @@ class WholeEpochs:
     def _look_over(self) -> None:
         """Say what cannot have been meant."""
         spoken = {language for _, language in self._members}
-        silent = [tag for tag in self.settings.language_caps if tag not in spoken]
+        silent = [tag for tag in self.settings.caps if tag not in spoken]
         if silent:
             known = ", ".join(sorted(str(tag or "(unknown)") for tag in spoken))
             text = f"data.language_caps: no sample is in {', '.join(silent)}; languages of the data: {known}"

@@ -11,11 +11,14 @@ from torch import nn
 
 from parrot_adapters.errors import HostError, PluginError, explain
 from parrot_adapters.hosts import DEFAULT_HOST, HostSpec
+from parrot_adapters.hosts.families import LLAVA_CODE
 from parrot_adapters.hosts.private_api import require_for_hosts
+from parrot_adapters.hosts.unreachable import refuse_unreachable
 from parrot_adapters.plugins import Component, PluginInfo, manager
 
 __all__ = ["MODALITIES", "HostParts", "find_parts", "resolve_spec"]
 
+NO_TOKEN = -1  # stands for a placeholder that is no token of the vocabulary
 MODALITIES = ("image", "video")
 PIXEL_NAMES = {
     "image": ("pixel_values", "pixel_values_images", "image_patches"),
@@ -119,36 +122,15 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
                 "parrot_adapters.core.AlignmentLayer shows how",
             )
         )
-    spec, plugin = resolve_spec(outer.config.model_type)
-    if spec.unsupported:
-        raise HostError(
-            explain(
-                f"{name} cannot carry an adapter: {spec.unsupported}.",
-                given=f"model_type {outer.config.model_type!r}",
-                to_do="use another host; parrot_adapters.core.AlignmentLayer fits into any model's own code",
-            )
-        )
-    base: Any = outer.base_model if hasattr(outer.base_model, "get_image_features") else outer
-    if not hasattr(base, "get_image_features"):
-        raise HostError(
-            explain(
-                f"{name} has no vision: no get_image_features on it or its base model.",
-                given=f"model_type {getattr(outer.config, 'model_type', '?')!r}",
-                to_do="attach to the whole vision-language model (for example LlavaForConditionalGeneration), "
-                "not to its language model",
-            )
-        )
-    if "mm_encoder_outputs" not in inspect.signature(type(base).forward).parameters:
-        raise HostError(
-            explain(
-                f"{name} cannot be handed encoded images: its forward takes no mm_encoder_outputs.",
-                given=f"model_type {outer.config.model_type!r}",
-                to_do="use transformers >= 5.20; if that is what you have, this family is not supported yet",
-            )
-        )
-    require_for_hosts()
+    spec, plugin = _spec_for(outer)
     spec = spec.override(host_options or {})
-    encoders = dict(_encoders(base, spec))
+    base: Any = outer.base_model if hasattr(outer.base_model, "get_image_features") else outer
+    if spec.encoder_calls and not spec.unsupported:
+        base = outer.base_model
+    else:
+        refuse_unreachable(outer, base, spec)
+        require_for_hosts()
+    encoders = {"image": _called_encoder(outer, base, spec)} if spec.encoder_calls else dict(_encoders(base, spec))
     if "image" not in encoders:
         raise HostError(
             explain(
@@ -167,6 +149,17 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
         vision_tower=_first(base, spec.vision_tower),
         language_model=_first(base, spec.language_model),
     )
+
+
+def _spec_for(outer: Any) -> tuple[HostSpec, PluginInfo | None]:
+    """The declaration for a model; LLaVA's own code is known by its methods, whatever its descendants call their type.
+
+    Some of them use a type of transformers' own, whose classes are handed encoded images: theirs are not.
+    """
+    if all(callable(getattr(outer, name, None)) for name in LLAVA_CODE.encoder_calls + LLAVA_CODE.prompt_calls):
+        found = resolve_spec(outer.config.model_type)
+        return found if found[0].encoder_calls else (LLAVA_CODE, None)
+    return resolve_spec(outer.config.model_type)
 
 
 def resolve_spec(model_type: str) -> tuple[HostSpec, PluginInfo | None]:
@@ -205,6 +198,33 @@ def _encoders(base: Any, spec: HostSpec) -> Iterable[tuple[str, Encoder]]:
         if method is not None and token is not None and pixels is not None:
             arguments = tuple(name for name in inspect.signature(method).parameters if name != "kwargs")
             yield modality, Encoder(f"get_{modality}_features", arguments, pixels, token)
+
+
+def _called_encoder(outer: Any, base: Any, spec: HostSpec) -> Encoder:
+    """Of a host that is reached at its own calls."""
+    takes = {name for model in (outer, base) for name in inspect.signature(type(model).forward).parameters}
+    pixels = next((name for name in spec.pixels if name in takes), spec.pixels[0])
+    return Encoder(spec.encoder_calls[0], (), pixels, _placeholder(outer, spec))
+
+
+def _placeholder(outer: Any, spec: HostSpec) -> int:
+    if spec.placeholder_mask is not None or spec.placeholder_holds == "nothing":
+        return NO_TOKEN
+    if isinstance(spec.placeholder, int):
+        return spec.placeholder
+    value: Any = outer.config
+    for name in (spec.placeholder or "").split(".") if spec.placeholder else ():
+        value = getattr(value, name, None)
+    found = value if spec.placeholder else _token_id(outer.config, "image", spec)
+    if not isinstance(found, int):
+        raise HostError(
+            explain(
+                f"{type(outer).__name__} has no image placeholder.",
+                looked_for=f"config.{spec.placeholder or 'image_token_id, image_token_index'}",
+                to_do="declare HostSpec.placeholder: the token id, or the field of the configuration that holds it",
+            )
+        )
+    return found
 
 
 def _token_id(config: Any, modality: str, spec: HostSpec) -> int | None:

@@ -11,6 +11,12 @@ from parrot_adapters.errors import ConfigError, explain, suggest
 
 __all__ = ["DEFAULT_HOST", "EncodedImages", "HostSpec"]
 
+CHOICES = {
+    "unit": ("item", "run", "row"),
+    "deepstack": ("raw", "align"),
+    "placeholder_holds": ("token", "picture", "nothing"),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class EncodedImages:
@@ -50,6 +56,9 @@ class HostSpec:
             is the projector.
         vision_tower: Candidate paths of the vision encoder.
         language_model: Candidate paths of the language model.
+        attention: Names of the linear layers that are the projections of an attention in the language model (default
+            ``q_proj``, ``k_proj``, ``v_proj``, ``o_proj``); they get experts inside the layers where nothing else was
+            asked for. In layers that do not have all of them it is every linear layer of the attention.
         feature_attribute: Field of the image output that holds the visual tokens.
         video_token_attributes: Fields of the configuration that may hold the placeholder id of videos, the most
             specific first.
@@ -57,6 +66,19 @@ class HostSpec:
             passes them through the adapter's layer too.
         unsupported: Why no adapter can be attached to these hosts, for families known not to work; attaching says so.
             None (default) for hosts that work.
+        encoder_calls: Paths of the methods or modules whose result is visual tokens, for hosts whose forward takes no
+            ``mm_encoder_outputs``: what they return goes through the adapter. Looked for on the base model, then on the
+            host. Empty (default) for hosts that are handed encoded images.
+        prompt_calls: Methods or modules that are given the prompt and, inside, call one of ``encoder_calls``; looked
+            for on the host, then on its base model. ``"generate"`` among them tells where the prompt ends.
+        pixels: Names that the pixels may have among the arguments of a prompt call.
+        placeholder: Token id that stands for an image in the prompt, or the dotted field of the configuration that
+            holds it; None (default) for ``image_token_id`` or ``image_token_index`` of the configuration.
+        placeholder_holds: With ``encoder_calls``, what one placeholder stands for: ``"token"`` (default, one visual
+            token), ``"picture"`` (a whole picture, or all tiles of one), or ``"nothing"`` where prompts have no
+            placeholders and the pictures are shared out evenly, in order.
+        placeholder_mask: With ``encoder_calls``, the argument of a prompt call that is 1 where visual tokens go, for
+            hosts that tell places by a mask and not by an id; None (default) for all others.
     """
 
     model_types: tuple[str, ...] = ()
@@ -79,10 +101,17 @@ class HostSpec:
     )
     vision_tower: tuple[str, ...] = ("vision_tower", "visual", "vision_model", "vision_encoder")
     language_model: tuple[str, ...] = ("language_model", "text_model")
+    attention: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
     feature_attribute: str = "pooler_output"
     video_token_attributes: tuple[str, ...] = ("video_token_id", "image_token_id")
     deepstack: Literal["raw", "align"] = "raw"
     unsupported: str | None = None
+    encoder_calls: tuple[str, ...] = ()
+    prompt_calls: tuple[str, ...] = ("forward", "generate")
+    pixels: tuple[str, ...] = ("pixel_values", "images")
+    placeholder: int | str | None = None
+    placeholder_holds: Literal["token", "picture", "nothing"] = "token"
+    placeholder_mask: str | None = None
 
     def override(self, options: Mapping[str, Any]) -> HostSpec:
         """This declaration with some fields replaced.
@@ -96,12 +125,14 @@ class HostSpec:
             raise ConfigError(explain(f"unknown host option {', '.join(unknown)}", known=", ".join(known)))
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
         for key, value in values.items():
+            if key == "placeholder" and isinstance(value, int) and not isinstance(value, bool):
+                continue
             several = isinstance(getattr(DEFAULT_HOST, key), tuple)
             texts = value if several and isinstance(value, tuple) else (None,) if several else (value,)
             if not all(isinstance(each, str) and each for each in texts):
                 what = "a list of texts" if several else "text"
                 raise ConfigError(explain(f"host option {key} must be {what}.", given=repr(options[key])[:200]))
-        for key, allowed in (("unit", ("item", "run", "row")), ("deepstack", ("raw", "align"))):
+        for key, allowed in CHOICES.items():
             if values.get(key, allowed[0]) not in allowed:
                 raise ConfigError(f"host option {key}={values[key]!r} must be one of {', '.join(allowed)}")
         return replace(self, **values)

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.core import Aligned, AlignmentLayer, token_weights
+from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.core.recomputation import runs_again
 from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
 from parrot_adapters.errors import HostError, explain
@@ -60,6 +60,7 @@ GENERATION_HELPER = "_maybe_prepare_encoder_kwargs_for_generation"
 LABELS = "parrot_labels"
 
 Languages = tuple[str | None, ...]
+Logs = tuple[tuple[list[RoutingRecord], bool], ...]
 Detector = Callable[[Tensor, Tensor], list[str | None]]
 
 _languages: ContextVar[Mapping[int, Languages] | None] = ContextVar("parrot_languages", default=None)
@@ -90,7 +91,7 @@ class Found(NamedTuple):
 
     units: Mapping[str, RoutingUnits]
     languages: Languages | None
-    logs: tuple[tuple[list[RoutingRecord], bool], ...]
+    logs: Logs
     tokens: VisualTokens | None
     runs_again: bool
 
@@ -106,6 +107,8 @@ class NativeSeam:
         detector: asked for languages when none were declared.
         sites: where ``layer.layer_experts`` stand in the host; None where it has none.
     """
+
+    name = "native"
 
     def __init__(
         self,
@@ -351,7 +354,7 @@ class NativeSeam:
         if enters and reading.placeholders is not None:
             same = prompt is not None and prompt.placeholders is reading.placeholders
             tokens = self._enter(outputs, places if places and same else find_places(reading.placeholders))
-        return Found(units, languages, tuple(recordings_for(id(self))), tokens, runs_again())
+        return Found(units, languages, tuple(recordings_for(id(self.switch))), tokens, runs_again())
 
     def _enter(self, outputs: Mapping[str, Any], places: ItemPlaces) -> VisualTokens | None:
         """The host's layers run next, with the visual tokens of these outputs."""
@@ -412,14 +415,17 @@ class NativeSeam:
         features = getattr(output, spec.feature_attribute)
         tokens = flat_tokens(features)
         self._check_width(tokens)
-        cls = self._cls(modality, output, call, units)
+        cls = None
+        if spec.cls is not None:
+            elements = tokens_by_element(features)
+            cls = self._cls(EncodedImages(self.parts.base, modality, output, elements, call), units)
         result = self._run(tokens, units, prompt, cls, found.languages)
         if (found.logs or self.observers) and not found.runs_again:
-            self._record(result, units, modality, found)
+            self._record(result, units, modality, found.languages, found.logs)
         weights = None
         if self.sites is not None:
             offsets = units.offsets.to(result.routing.weights.device)
-            weights = token_weights(result.routing, offsets, tokens.shape[0])
+            weights = self.layer.layer_experts.of_tokens(result.routing, offsets, tokens.shape[0])
         new = aligned_copy(output, spec.feature_attribute, in_shape_of(features, result.tokens), weights)
         deepstack = getattr(output, "deepstack_features", None)
         if deepstack is not None and spec.deepstack == "align":
@@ -445,12 +451,9 @@ class NativeSeam:
         )
         return result._replace(tokens=result.tokens.to(tokens.device))
 
-    def _cls(self, modality: str, output: Any, call: Mapping[str, Any], units: RoutingUnits) -> Tensor | None:
+    def _cls(self, encoded: EncodedImages, units: RoutingUnits) -> Tensor | None:
         find = self.parts.spec.cls
-        if find is None or not self._has_cls:
-            return None
-        features = tokens_by_element(getattr(output, self.parts.spec.feature_attribute))
-        found = find(EncodedImages(self.parts.base, modality, output, features, call))
+        found = None if find is None or not self._has_cls else find(encoded)
         return None if found is None else found[units.items]
 
     def _check_width(self, tokens: Tensor) -> None:
@@ -475,7 +478,9 @@ class NativeSeam:
         return None
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _record(self, result: Aligned, units: RoutingUnits, modality: str, found: Found) -> None:
+    def _record(
+        self, result: Aligned, units: RoutingUnits, modality: str, languages: Languages | None, logs: Logs
+    ) -> None:
         routing = result.routing
         per_token = routing.routes_tokens(len(units.rows))
         record = RoutingRecord(
@@ -486,11 +491,11 @@ class NativeSeam:
             unit="token" if per_token else self.parts.spec.unit,
             modality=modality,
             active=routing.active,
-            languages=found.languages,
+            languages=languages,
             losses=dict(routing.losses) if routing.losses else None,
             abstain=routing.abstain,
         )
-        for log, graph in found.logs:
+        for log, graph in logs:
             log.append(record if graph else record.detached())
         for observer in tuple(self.observers.values()):  # another thread may add or remove one meanwhile
             observer(record.detached())

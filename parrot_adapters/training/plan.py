@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.errors import ConfigError, DataError, ParrotError
 from parrot_adapters.training.config_rules import accumulation_steps, with_recipe_defaults
+from parrot_adapters.training.layer_plan import LayerPlan, plan_layers
 from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout, rows_of
 from parrot_adapters.training.parameter_roles import ROLES, assign_roles, parameter_groups
 from parrot_adapters.training.required_paths import missing_paths
@@ -130,6 +131,7 @@ class Plan:
         config: with every default filled in.
         host: the model's class.
         roles, groups, data, memory: see there.
+        layers: linear layers of the language model that get experts; empty where none do.
         steps: of the optimizer; None if nothing says how many.
         samples_per_step: the global batch.
         accumulation: micro-batches of a process in a step.
@@ -150,10 +152,11 @@ class Plan:
     tokens_per_step: int
     notes: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    layers: tuple[LayerPlan, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that JSON can hold."""
-        plain = asdict(self)
+        """Plain data that JSON can hold, with the sums."""
+        plain = asdict(self) | {"layer_parameters": sum(group.parameters for group in self.layers)}
         if self.memory is not None:
             plain["memory"]["total"] = self.memory.total
         return plain
@@ -189,13 +192,17 @@ def make_plan(
         host_config = read_host_config(run.host.path)
         processor = processor or _processor(run, notes)
     handle = attach_to_nothing(run, host_config, processor)
+    layers = plan_layers(handle, notes)
     data, batch = _look_at_data(run, processor, host_config, notes)
+    if data.unusable and run.data.bad_samples == "skip" and data.counted:
+        notes.append(f"{_unusable(data)}; data.bad_samples=skip leaves them out")
     per_step = data.tokens if data.tokens is not None else run.data.max_length
     return Plan(
         config=run,
         host=type(handle.model).__name__,
         roles=_roles(handle),
         groups=_groups(handle, run),
+        layers=layers,
         data=data,
         steps=_steps(run, data),
         samples_per_step=run.batch.size,
@@ -207,14 +214,18 @@ def make_plan(
     )
 
 
+def _unusable(data: DataPlan) -> str:
+    looked_at = data.counted + sum(data.unusable.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in data.unusable.items())
+    return f"of {looked_at} samples looked at, training cannot use: {reasons} (see parrot data check)"
+
+
 def _problems(run: TrainingConfig, data: DataPlan) -> tuple[str, ...]:
     found = [f"{key} does not exist: {path}" for key, path in missing_paths(run).items()]
     if data.problem is not None:
         found.append(f"the data cannot be read: {data.problem}")
     if data.unusable and (run.data.bad_samples == "error" or not data.counted):
-        looked_at = data.counted + sum(data.unusable.values())
-        reasons = ", ".join(f"{count} {reason}" for reason, count in data.unusable.items())
-        found.append(f"of {looked_at} samples looked at, training cannot use: {reasons} (see parrot data check)")
+        found.append(_unusable(data))
     return tuple(found)
 
 

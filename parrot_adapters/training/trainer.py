@@ -7,7 +7,7 @@
   ``num_items_in_batch`` (Qwen-VL and Gemma 3 do not take it);
 * checkpoints: what trains, atomically (``training/checkpoints.py``), in one form for all engines;
 * packing: samples in one row are told apart by the arguments the host has for it, once it was seen to do so;
-* metrics, the guard against divergence, and stopping on a signal.
+* metrics, the guards against divergence and against learning nothing, and stopping on a signal.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from parrot_adapters.training.checkpoint_files import (
     stored_weights,
     write_checkpoint,
 )
+from parrot_adapters.training.config_rules import learning_rate
 from parrot_adapters.training.loss_guard import PATIENCE, LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
 from parrot_adapters.training.micro_batches import MicroBatches, TrainingData
@@ -58,6 +59,7 @@ from parrot_adapters.training.trained_state import (
 )
 from parrot_adapters.training.trainer_callback import RunCallback, tensorboard_callbacks
 from parrot_adapters.training.zero import load_partitions, partitioned_optimizer_state
+from parrot_adapters.training.zero_gradients import ZeroGradients
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -107,7 +109,7 @@ class ParrotTrainer(Trainer):
         require_for_training()
         optimizer = {
             "params": groups,
-            "lr": run.optim.learning_rate,
+            "lr": learning_rate(run),
             "betas": tuple(run.optim.betas),
             "eps": run.optim.epsilon,
         }
@@ -125,10 +127,10 @@ class ParrotTrainer(Trainer):
         self.directory, self.checkpoints = directory, directory.checkpoints
         self.done, self.resumed = done, str(self.checkpoints.path(done)) if done else None
         self.metrics, self.progress = MetricsFile(directory.metrics), progress
-        self.guard, self.measured = LossGuard(), Measured()
+        self.guard, self.zero_gradients, self.measured = LossGuard(), ZeroGradients(), Measured()
         self.stopped_by, self.step_loss, self.started = 0, float("nan"), time.monotonic()
         self._micro_losses: list[Tensor] = []
-        self._micro_tokens, self._empty_steps = 0, 0
+        self._micro_tokens, self._micro_pictures, self._empty_steps = 0, False, 0
         self._identities: list[str] = []
         self._rate = float("nan")
         self._rates: dict[str, float] = {}
@@ -206,6 +208,7 @@ class ParrotTrainer(Trainer):
         mine = loss * share if tokens else (loss * 0.0).nan_to_num(0.0)
         self._micro_losses.append(mine.detach())
         self._micro_tokens += tokens
+        self._micro_pictures |= any(name.startswith("pixel_values") for name in given)
         if tokens:
             terms = self.handle.last_losses or {"language_model": loss.detach()}
             measure(self.measured, given, outputs, terms, targets, languages, segments)
@@ -244,16 +247,20 @@ class ParrotTrainer(Trainer):
         self._rates = {group.get("role", "all"): float(group["lr"]) for group in groups}
         # The schedule is the same for all, so that of the first says what `optim.learning_rate` is worth now.
         first = groups[0]
-        self._rate = float(first["lr"]) / float(first.get("initial_lr", first["lr"])) * self.run.optim.learning_rate
+        self._rate = float(first["lr"]) / float(first.get("initial_lr", first["lr"])) * learning_rate(self.run)
         loss = torch.stack(self._micro_losses).float().sum()
-        others = torch.tensor([float(self.stop.signal), float(self._micro_tokens)], device=loss.device)
+        others = torch.tensor(
+            [float(self.stop.signal), float(self._micro_tokens), float(self._micro_pictures)], device=loss.device
+        )
         everyone = self.accelerator.gather(torch.cat([loss[None], others])[None]).tolist()  # a row for each process
-        self.step_loss = sum(loss for loss, _, _ in everyone)
-        self.stopped_by = int(max(signal for _, signal, _ in everyone))
-        self._require_lesson(any(tokens for _, _, tokens in everyone))
+        losses, signals, tokens, pictures = zip(*everyone, strict=True)
+        self.step_loss = sum(losses)
+        self.stopped_by = int(max(signals))
+        self._require_lesson(any(tokens))
         if wrong := self.guard.verdict(self.step_loss, self._grad_norm):
             self._diverged(wrong)
-        self._micro_losses, self._identities, self._micro_tokens = [], [], 0
+        self._require_gradient(any(pictures))
+        self._micro_losses, self._identities, self._micro_tokens, self._micro_pictures = [], [], 0, False
         return self._grad_norm
 
     def _require_lesson(self, learned: bool) -> None:
@@ -269,6 +276,13 @@ class ParrotTrainer(Trainer):
                     to_do="mend the data; parrot data check FILE says what is wrong with it",
                 )
             )
+
+    def _require_gradient(self, pictured: bool) -> None:
+        last = self.state.global_step + 1 == self.state.max_steps
+        found = self.zero_gradients.verdict(self._grad_norm, samples=self.run.batch.size, pictured=pictured, last=last)
+        if found is not None:
+            wrong, to_do = found
+            raise TrainingError(explain(wrong, last_checkpoint=self._last_checkpoint(), to_do=to_do))
 
     def require_guarded(self) -> None:
         """Refuse to go on unguarded.
@@ -391,6 +405,7 @@ class ParrotTrainer(Trainer):
         return {
             "schedule": self.lr_scheduler.state_dict(),
             "guard": self.guard.state_dict(),
+            "zero_gradients": self.zero_gradients.state_dict(),
             "position": self.batches.position(self.state.global_step),
             "processes": processes,
             "threads": torch.get_num_threads(),
@@ -421,6 +436,7 @@ class ParrotTrainer(Trainer):
             group["lr"] = base * shape(self.lr_scheduler.last_epoch)
         self.lr_scheduler._last_lr = [group["lr"] for group in self.optimizer.param_groups]
         self.guard.load_state_dict(state["guard"])
+        self.zero_gradients.load_state_dict(state.get("zero_gradients"))
         mine, processes = self.accelerator.process_index, state["processes"]
         if len(processes) == self.accelerator.num_processes:
             self.measured = Measured.of(processes[mine]["measured"])

@@ -46,6 +46,12 @@ def test_lookup_of_tags(tag, found):
     assert find_language(tag, ["pt", "pt-BR", "zh"]) == found
 
 
+def test_a_language_without_region_finds_its_only_region():
+    assert find_language("pt", ["en", "pt-BR"]) == "pt-BR"
+    assert find_language("pt-PT", ["en", "pt-BR"]) is None
+    assert find_language("zh", ["zh-TW", "zh-CN"]) is None
+
+
 @pytest.mark.parametrize("mode", ["fixed", "table"])
 @pytest.mark.parametrize("scales", [{}, {"residual_scale": 0.1}])
 def test_unknown_languages_leave_items_as_they_came(batch, align, mode, scales):

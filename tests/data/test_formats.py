@@ -13,7 +13,8 @@ from support.random_dialogues import dialogues
 import parrot_adapters as pa
 from parrot_adapters.data import DataFormat, Picture, Turn, Video, open_data
 from parrot_adapters.data.settings import DataSettings, SourceSettings
-from parrot_adapters.errors import DataError, PluginError, UnknownNameError
+from parrot_adapters.errors import DataError, ParrotWarning, PluginError, UnknownNameError
+from parrot_adapters.evaluation.benchmark.training_format import MmmbFormat
 
 
 def opened(path, bad_samples="error", **more):
@@ -205,6 +206,27 @@ def test_mmmb(tmp_path):
     cells = {"question": "Bu ne? ?????", "A": "kızıl tilki", "B": "karınca", "C": "kedi", "D": "köpek"}
     assert asked.parts[1] == build_prompt(cells, benchmark="mmmb", style="parrot", language="tr")
     assert told.parts == ("D",)
+
+
+def test_columns_of_a_table_that_nobody_reads_are_named(tmp_path):
+    from support.benchmark_files import save_benchmark
+
+    save_benchmark(tmp_path, questions=3, languages=("tr",))
+    path = tmp_path / "MMMB_tr.tsv"
+    head, *rows = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join([f"{head}\tsystem\tcomment", *(f"{row}\tBe brief.\t-" for row in rows)]), "utf-8")
+    with pytest.warns(ParrotWarning, match=r"does not read: system \(in 3\)\."):
+        opened(path)
+    streamed = {"index": 1, "question": "?", "A": "x", "answer": "A", "image_path": "a.png", "g_index": 1}
+    assert [*MmmbFormat().unread(streamed)] == ["image_path"]
+
+
+@pytest.mark.parametrize("said", ["pt-BR", "PT", "pt_br", "por"])
+def test_languages_have_one_name_however_they_are_written(written, said):
+    records = [{**llava("a", "b"), "language": said}, llava("a", "b")]
+    mixture = opened(written(records), language="pt-PT")
+    assert [dialogue.language for dialogue in (mixture[0], mixture[1])] == ["pt", "pt"]
+    assert mixture.languages() == {"pt": 2}
 
 
 def test_a_directory_is_all_its_files(tmp_path):

@@ -95,8 +95,12 @@ def test_caps(sources: list[FakeSource], seed: int, epoch: int, caps: dict[str, 
 
 
 def test_a_cap_on_a_language_that_nobody_speaks_is_told() -> None:
-    with pytest.warns(ParrotWarning, match="no sample is in tur; languages of the data: tr"):
-        mixture([FakeSource(["tr"])], language_caps={"tur": 3})
+    with pytest.warns(ParrotWarning, match="no sample is in tlh; languages of the data: tr"):
+        mixture([FakeSource(["tr"])], language_caps={"tlh": 3})
+
+
+def test_a_cap_fits_its_language_however_it_is_written() -> None:
+    assert len(mixture([FakeSource(["tr"] * 5)], language_caps={"TUR": 3})) == 3
 
 
 def test_an_epoch_without_samples_is_refused() -> None:

@@ -226,21 +226,19 @@ BLIP = {
 }
 
 
-@pytest.mark.parametrize(("prefix", "settings", "reason"), [("Mllama", MLLAMA, "cross-att"), ("Blip2", BLIP, "past")])
-def test_families_that_cannot_work_are_refused_with_the_reason(prefix: str, settings: Any, reason: str) -> None:
-    config = getattr(transformers, f"{prefix}Config")(**settings)
-    host = getattr(transformers, f"{prefix}ForConditionalGeneration")(config)
+def test_families_that_cannot_work_are_refused_with_the_reason() -> None:
+    host = transformers.MllamaForConditionalGeneration(transformers.MllamaConfig(**MLLAMA))
     keys = set(host.state_dict())
-    with pytest.raises(HostError, match=reason):
+    with pytest.raises(HostError, match="cross-att"):
         pa.attach(host, ADAPTER)
     assert set(host.state_dict()) == keys
 
 
-def test_blip_is_rightly_refused(monkeypatch) -> None:
+def test_blip_is_rightly_reached_at_its_own_calls(monkeypatch) -> None:
     """Were it not, its adapter would work in forward and be dead in generate; the self-test sees that."""
     host = transformers.Blip2ForConditionalGeneration(transformers.Blip2Config(**BLIP)).eval()
     lively_weights(host)
-    monkeypatch.setattr("parrot_adapters.hosts.families.BLIP", pa.HostSpec(("blip-2",)))
+    monkeypatch.setattr("parrot_adapters.hosts.families.BLIP2", pa.HostSpec(("blip-2",)))
     ids = torch.tensor([[20, 21, IMAGE, IMAGE, IMAGE, IMAGE, 22]])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(1, 3, 16, 16)}
     with pytest.raises(SelfTestError, match="generate starts from other logits"):

@@ -12,13 +12,10 @@ import torch
 from miniatures import IMAGE, Family
 from torch import Tensor, nn
 
-OWN_NAMES = {"fuyu": ["query_key_value", "dense"], "lfm2_vl": ["q_proj", "k_proj", "v_proj", "out_proj"]}
-
 
 def adapter(family: Family, **options: Any) -> dict[str, Any]:
     """A config with experts inside the layers of this family."""
-    names = {"layer_modules": OWN_NAMES[family.name]} if family.name in OWN_NAMES else {}
-    return {"placement": "layers", "num_experts": 3, "layer_rank": 2, "expert_hidden_size": 16} | names | options
+    return {"placement": "layers", "num_experts": 3, "layer_rank": 2, "expert_hidden_size": 16} | options
 
 
 def trained(handle: Any, scale: float = 0.3) -> Any:

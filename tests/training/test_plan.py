@@ -13,6 +13,7 @@ from miniatures import FAMILIES, KINDS
 from support.tiers import late_unless
 from support.training_runs import ToyCollator, ToyData, toy_config, toy_handle
 
+import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.errors import ConfigError
@@ -207,6 +208,37 @@ def test_the_tables_show_it(written: Path, capfd: pytest.CaptureFixture[str]) ->
     assert "2 x 2 accumulated x 2 processes" in shown
     assert main(["plan", str(written), "engine.pieces=2"]) == 2
     assert "each micro-batch in 2 pieces" in capfd.readouterr().out
+
+
+LAYERS = "adapter={placement: layers, num_experts: 3, layer_rank: 2, expert_options: {shared_rank: 1}}"
+
+
+def test_it_lists_the_layers_that_get_experts(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(written), "--json", LAYERS]) == 2
+    plan = json.loads(capfd.readouterr().out)
+    assert [(g["name"], g["count"], g["in_features"], g["out_features"]) for g in plan["layers"]] == [
+        (f"self_attn.{name}_proj", 2, 32, width) for name, width in (("q", 32), ("k", 16), ("v", 16), ("o", 32))
+    ]
+    handle = pa.attach(FAMILIES["llava"].build(), plan["config"]["adapter"])
+    assert plan["layer_parameters"] == handle.parameter_report()["adapter"]["layers"]
+    assert plan["layer_parameters"] == sum(g["parameters"] for g in plan["layers"]) > 0
+    assert main(["plan", str(written), LAYERS, "adapter.layers=[1]"]) == 2
+    shown = capfd.readouterr().out
+    assert "1 of 32 -> 16" in shown
+    assert "decoder layers without experts: 0 of 2" in shown
+
+
+def test_names_that_fit_nothing_are_refused_with_those_that_exist(
+    written: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(written), LAYERS, "adapter.layer_modules=[qkv_proj]"]) == 2
+    assert "self_attn.q_proj (2 of 32 -> 32)" in capfd.readouterr().err
+
+
+def test_a_mixture_of_the_hosts_own_is_named(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    FAMILIES["qwen3_vl_moe"].config().save_pretrained(written.parent / "host")
+    assert main(["plan", str(written), LAYERS]) == 2
+    assert "decoder layers with a mixture of experts of the host's own: 0-1" in capfd.readouterr().out
 
 
 def test_a_token_budget_makes_smaller_micro_batches(written: Path, capfd: pytest.CaptureFixture[str]) -> None:

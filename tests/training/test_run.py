@@ -15,6 +15,7 @@ from support.training_runs import ToyCollator, ToyData, toy_config, toy_handle, 
 import parrot_adapters as pa
 from parrot_adapters.errors import ConfigError, TrainingError
 from parrot_adapters.training import set_trainable, train
+from parrot_adapters.training.training_config import TrainSettings
 
 SEVERAL = ("llava", "qwen2_5_vl", "gemma3", "internvl")  # two of them take no num_items_in_batch
 
@@ -58,6 +59,35 @@ def test_it_learns_and_leaves_alone_what_is_frozen(tmp_path, family):
     assert handle.model.state_dict().keys() == host.keys()
     assert all(torch.equal(value, host[name]) for name, value in handle.model.state_dict().items())
     assert "forward" not in handle.model.__dict__
+
+
+def test_a_run_that_sees_no_picture_and_trains_nothing_else_stops(tmp_path):
+    """Its loss would be what it was, and its adapter that of the start."""
+    data = ToyData(text_only=range(24))
+    with pytest.raises(TrainingError, match=r"gradient(.|\n)*no picture in 16 samples(.|\n)*parrot data check"):
+        toy_run(toy_config(tmp_path, steps=4), data=data)
+    assert not (tmp_path / "adapter").exists()
+    config = toy_config(tmp_path / "lora", steps=4, train=TrainSettings(language_model="lora"))
+    assert toy_run(config, data=data)[1].finished  # text alone is learned there
+
+
+def test_a_run_whose_adapter_is_cut_off_stops(tmp_path):
+    config = toy_config(tmp_path, steps=20, train=TrainSettings(projector=False))
+    handle = toy_handle(config)
+    handle.module.register_forward_hook(lambda *call: call[-1]._replace(tokens=call[-1].tokens * 0))
+    with pytest.raises(TrainingError, match=r"each of the 10 steps(.|\n)*parrot check host:DIR"):
+        train(handle, None, config, ToyData(), collator=ToyCollator(FAMILIES["llava"]))
+
+
+def test_data_may_begin_without_pictures(tmp_path):
+    """Text comes first, and more of it than a run with pictures would be allowed to learn nothing from."""
+
+    class TextFirst(ToyData):
+        def batches(self, micro_batch, epoch):
+            return [list(range(i, min(i + micro_batch, len(self)))) for i in range(0, len(self), micro_batch)]
+
+    config = toy_config(tmp_path, steps=14, batch__size=2, batch__per_device=2)
+    assert toy_run(config, data=TextFirst(28, text_only=range(24)))[1].finished
 
 
 def test_a_line_says_what_was_measured(tmp_path):

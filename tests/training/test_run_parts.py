@@ -23,6 +23,7 @@ from parrot_adapters.training.metrics import Measured, MetricsFile
 from parrot_adapters.training.run_directory import RunDirectory
 from parrot_adapters.training.stop_signals import stop_requests
 from parrot_adapters.training.whole_checkpoints import Checkpoints
+from parrot_adapters.training.zero_gradients import STEPS, UNSEEN, ZeroGradients
 
 
 class Killed(BaseException):
@@ -171,6 +172,30 @@ def test_a_resumed_guard_says_what_an_uninterrupted_one_says():
         before = verdicts(losses[:cut], first)
         second.load_state_dict(json.loads(json.dumps(first.state_dict())))
         assert before + verdicts(losses[cut:], second) == whole
+
+
+def unmoved(steps: list[tuple[float, bool]], last: int = 10**6, each: int = 8) -> int | None:
+    """The step, from one, at which a run with these gradient norms, with pictures or without, is stopped."""
+    watch = ZeroGradients()
+    for step, (norm, pictured) in enumerate(steps, start=1):
+        if step % 3 == 0:  # it is interrupted, and goes on
+            state, watch = json.loads(json.dumps(watch.state_dict())), ZeroGradients()
+            watch.load_state_dict(state)
+        if watch.verdict(norm, samples=each, pictured=pictured, last=step == last):
+            return step
+    return None
+
+
+def test_zero_gradients_stop_a_run_that_never_had_another():
+    assert unmoved([(0.0, True)] * 30) == STEPS
+    assert unmoved([(0.0, False)] * 4 + [(0.0, True)] * 30) == 4 + STEPS
+    assert unmoved([(0.0, False)] * 200) == UNSEEN // 8
+    assert unmoved([(0.0, False)] * 200, last=5) == 5
+    assert unmoved([(0.0, True)] * (STEPS - 1) + [(1e-12, True)] + [(0.0, True)] * 30) is None
+    assert unmoved([(1e-12, False)] + [(0.0, False)] * 30, last=5) is None
+    old = ZeroGradients()
+    old.load_state_dict(None)  # from a checkpoint of an earlier release
+    assert old.verdict(0.0, samples=8, pictured=True, last=True) is None
 
 
 # --- the run's directory ---------------------------------------------------------------------------------------------

@@ -17,10 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost, Inputs
 from parrot_adapters.evaluation.benchmark.questions import Question
+from parrot_adapters.hosts.called_prompts import generation_arguments
 from parrot_adapters.hosts.key_value_cache import cache_argument, made_cache
 
 __all__ = ["OptionScorer"]
@@ -94,7 +96,7 @@ class OptionScorer:
         inputs = self.host.encode([question])
         with self.host.watched(inputs):
             made = self.host.model.generate(
-                **self.host.on_device(inputs.tensors),
+                **generation_arguments(self.host.model, self.host.on_device(inputs.tensors)),
                 max_new_tokens=len(ids),
                 min_new_tokens=len(ids),
                 do_sample=False,
@@ -131,12 +133,14 @@ class OptionScorer:
 
     # --- fast ---------------------------------------------------------------------------------------------------
 
-    def _by_cache(self, inputs: Inputs, wanted: Sequence[Sequence[Ids]]) -> list[dict[Ids, float]]:
+    def _by_cache(self, inputs: Inputs, wanted: Sequence[Sequence[Ids]]) -> list[dict[Ids, float]] | None:
         tensors = self.host.on_device(inputs.tensors)
         mask = tensors["attention_mask"]  # (R, S)
         shifts = self._mrope
         first = {} if shifts else {"position_ids": _positions(mask)}
         out = self._forward(**tensors, **first, use_cache=True, last_only=True)
+        if not shifts and made_cache(out).get_seq_length() != mask.shape[1]:
+            return None  # the host put pictures into the prompt itself, so the mask is another
         opening = out.logits[:, -1].float().log_softmax(-1)  # (R, V)
         found = [{ids: opening[row, ids[0]].item() for ids in candidates} for row, candidates in enumerate(wanted)]
         deltas = self._base.rope_deltas if shifts else None  # (R, 1)
@@ -195,14 +199,15 @@ class OptionScorer:
             for ids in candidates:  # one by one: hosts without masks for padding exist
                 inputs = self.host.encode([question])
                 tensors = self.host.on_device(inputs.tensors)
-                length = tensors["input_ids"].shape[1]
                 tokens, kept = _right_padded([ids], tensors["input_ids"].device)
                 with self.host.watched(inputs) as log:
-                    logits = self._forward(
-                        use_cache=False, **_extended(tensors, tokens, kept, self._answer_type)
-                    ).logits
+                    extended = _extended(tensors, tokens, kept, self._answer_type)
+                    if self.host.adapter is not None:  # labels say where the prompt ends: no router reads the answer
+                        extended["labels"] = _answer_labels(extended["input_ids"], tokens)
+                    logits = self._forward(use_cache=False, **extended).logits
                 routed = log.rows(1)[0]
-                [values[ids]] = _summed(logits[:, length - 1 : -1], tokens, kept)
+                answered = logits[:, -len(ids) - 1 : -1]  # counted from the end: some hosts put pictures in later
+                [values[ids]] = _summed(answered, tokens, kept)
             found.append(values)
             routing.append(routed)
         return _finite(found), routing
@@ -255,6 +260,13 @@ def _extended(tensors: dict[str, Tensor], tokens: Tensor, kept: Tensor, answer_t
         if name in added or (name.endswith("token_type_ids") and value.shape[1:] == (length,))
     }
     return tensors | by_token
+
+
+def _answer_labels(ids: Tensor, answer: Tensor) -> Tensor:
+    """(1, S) labels of a prompt with an answer behind it: of the answer alone."""
+    labels = torch.full_like(ids, IGNORED)
+    labels[:, -answer.shape[1] :] = answer
+    return labels
 
 
 def _summed(logits: Tensor, targets: Tensor, kept: Tensor) -> list[float]:

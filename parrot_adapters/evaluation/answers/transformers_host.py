@@ -20,6 +20,7 @@ from parrot_adapters.errors import MissingDependencyError, explain, first_line
 from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.questions import Question
+from parrot_adapters.hosts.called_prompts import generation_arguments
 from parrot_adapters.hosts.load_host import describe_processor, load_host, plain_config
 from parrot_adapters.hosts.weight_digests import directory_digest, weights_digest
 
@@ -151,7 +152,7 @@ class EvaluationHost:
         tensors = self.on_device(inputs.tensors)
         with self.watched(inputs) as log:
             made = self.model.generate(
-                **tensors,
+                **generation_arguments(self.model, tensors),
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 num_beams=1,
@@ -160,7 +161,7 @@ class EvaluationHost:
                 top_k=None,
                 pad_token_id=self.tokenizer.pad_token_id,
             )
-        new = made[:, tensors["input_ids"].shape[1] :].tolist()
+        new = _written(made, tensors["input_ids"]).tolist()
         stops = self._stops()
         with self._tokenizing:
             texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
@@ -206,6 +207,12 @@ class EvaluationHost:
             return sum(count(image_sizes=[list(size) for size in sizes]).num_image_tokens)
         except Exception:  # an estimate; any host's own trouble with it is no reason to stop
             return 0
+
+
+def _written(made: Tensor, prompt: Tensor) -> Tensor:
+    """What ``generate`` wrote; hosts that merge a prompt into embeddings themselves do not give the prompt back."""
+    size = prompt.shape[1]
+    return made[:, size:] if made.shape[1] >= size and torch.equal(made[:, :size], prompt.to(made.device)) else made
 
 
 class _Watch:

@@ -7,14 +7,16 @@ language), then the right letter. The language is the last part of the file's na
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
 from parrot_adapters.data.formats.data_format import DataFormat
 from parrot_adapters.data.formats.record_fields import text_of
 from parrot_adapters.data.formats.record_files import Files
+from parrot_adapters.data.formats.unread_fields import unread
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.sources.hub_datasets import HubStream
 from parrot_adapters.data.sources.source import ListedRecords, Source
@@ -24,6 +26,9 @@ from parrot_adapters.language_tags import TAG, canonical_language
 __all__ = ["MmmbFormat", "open_table"]
 
 STYLE = "parrot"
+READ = {"question", "answer", "hint", "image", "pictures", "language", *ascii_uppercase}
+UNSCORED = {"l2-category", "g_index", "context"}
+"""Columns of the published files that the prompt leaves out, in training as in evaluation."""
 
 
 def open_table(path: str, *, streaming: bool) -> Source:
@@ -76,6 +81,9 @@ class MmmbFormat(DataFormat):
 
     def identity(self, record: Any) -> str | None:
         return text_of(record, "index")
+
+    def unread(self, record: Any) -> Iterable[str]:
+        return unread(record, {*READ, *UNSCORED})
 
 
 class _Rows(Sequence[Any]):

@@ -237,7 +237,7 @@ def test_the_layers_that_were_asked_for(host, family) -> None:
 @pytest.mark.parametrize(
     ("family", "options", "said"),
     [
-        ("fuyu", {"layer_modules": ["q_proj"]}, "known +dense, dense_4h_to_h, dense_h_to_4h, query_key_value"),
+        ("fuyu", {"layer_modules": ["q_proj"]}, r"known +self_attn.query_key_value \(2 of 32 -> 96\)"),
         ("glm4v", {"layer_modules": ["q_proj", "up_proj"]}, "up_proj is no linear layer(.|\n)*gate_up_proj"),
         ("qwen3_vl_moe", {"layer_modules": ["up_proj"]}, "up_proj is no linear layer(.|\n)*mixture-of-experts"),
         ("llava", {"layers": [0, 7]}, "names 7(.|\n)*0 to 1"),
