@@ -467,7 +467,7 @@ class NativeSeam:
             )
 
     def _languages(self, prompt: Prompt) -> Languages | None:
-        declared = (_languages.get() or {}).get(id(self))
+        declared = (_languages.get() or {}).get(id(self.switch))
         num_rows = prompt.routing_text.shape[0]
         if declared is not None:
             if len(declared) != num_rows:
@@ -519,9 +519,14 @@ class _Override:
         return self.seam.before_generation(self.original, *args, **kwargs)
 
 
-def declare_languages(seam: NativeSeam, languages: Languages) -> Any:
-    """Set the languages of the next calls in this context; undo with the returned token."""
-    return _languages.set({**(_languages.get() or {}), id(seam): languages})
+def declare_languages(switch: AdapterSwitch, languages: Languages) -> Any:
+    """Set the languages of the next calls in this context; undo with the returned token.
+
+    Args:
+        switch: of the handle, whichever of its adapters is active.
+        languages: one for each prompt.
+    """
+    return _languages.set({**(_languages.get() or {}), id(switch): languages})
 
 
 def undeclare_languages(token: Any) -> None:
