@@ -62,7 +62,7 @@ def test_layers_that_are_bare_in_generate_are_caught(slow_host, inputs, monkeypa
 
     def forget(self: NativeSeam, *args: Any, **kwargs: Any) -> Any:
         with_columns = own(self, *args, **kwargs)
-        monkeypatch.setattr(NativeSeam, "_visual_tokens", lambda self, call: None)
+        monkeypatch.setattr(NativeSeam, "_enter", lambda self, outputs, places: None)
         return with_columns
 
     monkeypatch.setattr(NativeSeam, "before_generation", forget)
