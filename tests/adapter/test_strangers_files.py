@@ -208,7 +208,7 @@ def test_sizes_are_compared_with_the_file_before_memory_is_taken(kit, host, sour
 
         return fitting_layer.fitting_layer(counted, *rest)
 
-    monkeypatch.setattr("parrot_adapters.adapter.load.fitting_layer", watched)
+    monkeypatch.setattr("parrot_adapters.adapter.prepare_stored.fitting_layer", watched)
     with kit.Untouched(host), pytest.raises(CheckpointError, match="does not fit the adapter its config describes"):
         pa.load_adapter(host, where)
     assert made == []

@@ -247,6 +247,9 @@ def test_it_lists_the_layers_that_get_experts(written: Path, capfd: pytest.Captu
     shown = capfd.readouterr().out
     assert "1 of 32 -> 16" in shown
     assert "decoder layers without experts: 0 of 2" in shown
+    assert "LoRA's rates" not in shown
+    assert main(["plan", str(written), LAYERS, "optim.learning_rates.adapter=2e-5"]) == 2
+    assert "the adapter learns at 2e-05; experts inside layers are low-rank maps" in capfd.readouterr().out
 
 
 def test_names_that_fit_nothing_are_refused_with_those_that_exist(
