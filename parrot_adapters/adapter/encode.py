@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from parrot_adapters.adapter.row_adapters import rows_here
 from parrot_adapters.errors import ConfigError, HostError, PlaceholderError, explain
 from parrot_adapters.hosts.host_parts import MODALITIES
+from parrot_adapters.hosts.item_places import find_places
 from parrot_adapters.hosts.read_prompt import find_placeholders
-from parrot_adapters.hosts.routing_units import find_units, flatten_features
+from parrot_adapters.hosts.routing_units import flat_tokens
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -67,8 +67,8 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
     elif outputs and handle.native_seam is not None and handle.active:
         outputs = handle.native_seam.align_outputs(outputs, given, given.get("labels"))
     for modality, output in outputs.items():
-        features, _ = flatten_features(getattr(output, parts.spec.feature_attribute))
-        if features:
-            units = find_units([len(feature) for feature in features], places[modality], parts.spec.unit)
-            found[modality] = list(torch.cat(features).split(units.offsets.diff().tolist()))
+        features = getattr(output, parts.spec.feature_attribute)
+        if len(features):
+            units = find_places(places).units(modality, features, parts.spec.unit)
+            found[modality] = list(flat_tokens(features).split(units.offsets.diff().tolist()))
     return found

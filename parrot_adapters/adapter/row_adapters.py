@@ -29,7 +29,7 @@ from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy
 from parrot_adapters.hosts.generation_prompt import generation_prompt
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.read_prompt import find_placeholders
-from parrot_adapters.hosts.routing_units import find_units, flatten_features
+from parrot_adapters.hosts.routing_units import find_units, flat_tokens, in_shape_of, tokens_by_element
 from parrot_adapters.hosts.seam import GENERATION_HELPER, LABELS, named_arguments
 
 __all__ = ["RowAdapters", "rows_here"]
@@ -228,8 +228,8 @@ class RowAdapters:
         if seen:
             places = places.clone()
             places[:, :seen] = False
-        features, _ = flatten_features(getattr(bare, field))
-        find_units([len(feature) for feature in features], places, "item")  # refuses what does not match
+        sizes = [len(feature) for feature in tokens_by_element(getattr(bare, field))]
+        find_units(sizes, places, "item")  # refuses what does not match
         owner = self.owners(places.shape[0]).to(places.device)[places.nonzero()[:, 0]]  # (N,)
         new = aligned_copy(bare, field, _by_owner([getattr(o, field) for o in (bare, *each)], owner), None)
         deep = [getattr(output, "deepstack_features", None) for output in (bare, *each)]
@@ -245,13 +245,12 @@ def _by_owner(made: Sequence[Any], owner: Tensor) -> Any:
         made: Features of the bare host, then those of each adapter.
         owner: (N,) number of each token's adapter, -1 for the bare host.
     """
-    features, restore = flatten_features(made[0])
-    chosen = torch.cat(features)
+    chosen = flat_tokens(made[0])
     owner = owner.to(chosen.device)[:, None]
     for number, other in enumerate(made[1:]):
-        tokens = torch.cat(flatten_features(other)[0]).to(chosen)
+        tokens = flat_tokens(other).to(chosen)
         chosen = torch.where(owner == number, tokens, chosen)
-    return restore(list(chosen.split([len(feature) for feature in features])))
+    return in_shape_of(made[0], chosen)
 
 
 class _LoraOfRows:

@@ -31,5 +31,7 @@ def generation_prompt(
         call["input_ids"] = ids
     else:
         call["inputs_embeds"] = prompt_tensor
+    if given.get("use_cache", True):
+        call.pop("position_ids", None)  # by which rows may be packed; never beside a cache, which there will be
     cache = given_cache(given)
     return call, int(cache.get_seq_length()) if cache is not None else 0
