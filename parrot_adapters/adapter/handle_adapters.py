@@ -96,7 +96,17 @@ class HandleAdapters(HandleWeights):
 
         self._bring(name, settings, make)
 
-    def load_adapter(self, directory: str | Path, name: str, *, processor: Any = None, strict: bool = False) -> None:
+    def load_adapter(
+        self,
+        directory: str | Path,
+        name: str,
+        *,
+        processor: Any = None,
+        strict: bool = False,
+        revision: str | None = None,
+        subfolder: str | None = None,
+        token: str | bool | None = None,
+    ) -> None:
         """Add a saved adapter beside those that are there; the active one stays active.
 
         Args:
@@ -104,6 +114,9 @@ class HandleAdapters(HandleWeights):
             name: Name that the adapter gets here.
             processor: Processor or tokenizer of the host; only an adapter with a language detector needs it.
             strict: Whether a host of the same architecture with other weights is refused (default: a warning).
+            revision: Branch, tag or commit on the Hub; None (default) for its main branch.
+            subfolder: Folder in the directory or repository that holds the adapter; None (default) for the whole.
+            token: Token of the Hub; None (default) for the one that this machine has stored.
 
         Raises:
             ConfigError: The name is taken.
@@ -112,7 +125,7 @@ class HandleAdapters(HandleWeights):
             PluginError: A plugin that it needs is missing.
         """
         self._require_free(name)
-        stored = read_adapter(local_directory(directory))
+        stored = read_adapter(local_directory(directory, revision=revision, subfolder=subfolder, token=token))
 
         def make(parts: HostParts) -> PreparedAdapter:
             return prepare_stored(parts, stored, processor=processor, strict=strict, stacklevel=5)
