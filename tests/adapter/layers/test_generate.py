@@ -108,6 +108,22 @@ def test_each_beam_is_the_slow_hosts(slow_host, inputs) -> None:
     assert_close(made.sequences_scores, expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("family", ["llava"], indirect=True)
+@pytest.mark.parametrize("assistant", ["bare", "adapted", "of the prompt"])
+def test_assisted_decoding_gives_the_same_answer(attached, family, assistant: str) -> None:
+    """Whoever guesses ahead, the answer is the host's own, and its prompt is routed once."""
+    inputs = family.batch([PROMPTS[0]])
+    plain = decode(attached.model, inputs, max_new_tokens=8)
+    helper = family.build()
+    if assistant == "adapted":
+        trained(pa.attach(helper, adapter(family)))
+    options = {"prompt_lookup_num_tokens": 3} if assistant == "of the prompt" else {"assistant_model": helper}
+    with attached.record_routing() as log:
+        assisted = decode(attached.model, inputs, max_new_tokens=8, **options)
+    assert torch.equal(assisted.sequences, plain.sequences)
+    assert len(log) == 1
+
+
 def test_left_padding_does_not_matter(attached, family) -> None:
     alone = decode(attached.model, family.batch([PROMPTS[1]]))
     padded = decode(attached.model, family.batch([PROMPTS[1]], min_length=60))
