@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from parrot_adapters.adapter.row_adapters import rows_here
 from parrot_adapters.errors import ConfigError, HostError, PlaceholderError, explain
 from parrot_adapters.hosts.host_parts import MODALITIES
 from parrot_adapters.hosts.item_places import find_places
@@ -46,8 +47,9 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
             )
         )
     found: dict[str, list[Tensor]] = {modality: [] for modality in MODALITIES}
-    outputs = {m: output for m, output in dict(given.pop("mm_encoder_outputs", {})).items() if output is not None}
-    for modality, encoder in parts.encoders.items() if not outputs else ():
+    handed = {m: output for m, output in dict(given.pop("mm_encoder_outputs", {})).items() if output is not None}
+    outputs = dict(handed)
+    for modality, encoder in parts.encoders.items() if not handed else ():
         if encoder.pixels in given:
             outputs[modality] = encoder.encode(parts.base, given)
     places = find_placeholders(parts, given)
@@ -60,7 +62,9 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
                 to_do=f"hand on all that the processor made: {', '.join(e.pixels for e in parts.encoders.values())}",
             )
         )
-    if outputs and handle.native_seam is not None and handle.active:
+    if (block := rows_here(parts)) is not None:
+        outputs = block.outputs({**given, "mm_encoder_outputs": handed}, given.get("labels"))
+    elif outputs and handle.native_seam is not None and handle.active:
         outputs = handle.native_seam.align_outputs(outputs, given, given.get("labels"))
     for modality, output in outputs.items():
         features = getattr(output, parts.spec.feature_attribute)

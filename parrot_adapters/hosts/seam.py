@@ -36,21 +36,21 @@ from torch import Tensor, nn
 
 from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.core.recomputation import runs_again
-from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
+from parrot_adapters.core.routing_record import RoutingRecord, of_counted_rows, recordings_for
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy, with_columns, without_columns
+from parrot_adapters.hosts.generation_prompt import generation_prompt
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.item_places import ItemPlaces, find_places
-from parrot_adapters.hosts.key_value_cache import given_cache
 from parrot_adapters.hosts.layer_sites import LayerSites
 from parrot_adapters.hosts.packed_rows import read_apart
 from parrot_adapters.hosts.read_prompt import Prompt, TextScope, find_placeholders, read_prompt
 from parrot_adapters.hosts.routing_units import RoutingUnits, flat_tokens, in_shape_of, tokens_by_element
 from parrot_adapters.hosts.visual_tokens import VisualTokens
 
-__all__ = ["MODULE_NAME", "NativeSeam"]
+__all__ = ["GENERATION_HELPER", "LABELS", "MODULE_NAME", "NativeSeam", "named_arguments"]
 
 MODULE_NAME = "parrot_adapter"  # of the adapter's module on the host's base model
 
@@ -131,7 +131,11 @@ class NativeSeam:
     @property
     def layer(self) -> Any:
         """What is called: the adapter's module, or what peft has put in its place (``modules_to_save``)."""
-        return self.parts.base._modules.get(MODULE_NAME, self._layer)
+        return self.parts.base._modules.get(MODULE_NAME, self._layer) if self._hooks else self._layer
+
+    @layer.setter
+    def layer(self, layer: Any) -> None:
+        self._layer = layer
 
     @property
     def enabled(self) -> bool:
@@ -176,7 +180,7 @@ class NativeSeam:
         """Hand the labels of a call on to the base model; see :data:`LABELS`."""
         labels = kwargs.get("labels")
         if labels is None and args:
-            labels = _named(module, args, {}).get("labels")
+            labels = named_arguments(module, args, {}).get("labels")
         return None if labels is None or not self.enabled else (args, {**kwargs, LABELS: labels})
 
     def before_forward(
@@ -217,7 +221,7 @@ class NativeSeam:
         """The arguments of a call with images, by name, its pixels encoded; None of any other call."""
         if not args and not any(kwargs.get(name) is not None for name in self._visual):
             return None
-        call = _named(module, args, kwargs)
+        call = named_arguments(module, args, kwargs)
         outputs = dict(call.get("mm_encoder_outputs") or {})
         if not any(out is not None for out in outputs.values()):
             for modality, encoder in self.parts.encoders.items():
@@ -235,7 +239,7 @@ class NativeSeam:
         """The adapter was switched off inside ``generate``: the host gets no columns that it does not know."""
         if self.sites is None:
             return None
-        call = _named(module, args, kwargs)
+        call = named_arguments(module, args, kwargs)
         outputs = call.get("mm_encoder_outputs") or {}
         if not any(isinstance(output, AlreadyAligned) for output in outputs.values()):
             return None
@@ -261,24 +265,11 @@ class NativeSeam:
 
     def before_generation(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run inside ``generate``, where it encodes the images; the full prompt is at hand only here."""
-        bound = inspect.signature(original).bind(*args, **kwargs).arguments
-        prompt_tensor, given = bound["inputs_tensor"], dict(bound["model_kwargs"])
+        call, seen = generation_prompt(original, args, kwargs)  # before the pixels are taken off
         model_kwargs: dict[str, Any] = original(*args, **kwargs)
         outputs = model_kwargs.get("mm_encoder_outputs")
         if not self.enabled or not outputs:
             return model_kwargs
-        call = {name: value for name, value in given.items() if name not in ("input_ids", "inputs_embeds")}
-        ids = given.get("input_ids")
-        if not prompt_tensor.is_floating_point():
-            call["input_ids"] = prompt_tensor
-        elif ids is not None and ids.shape[-1]:
-            call["input_ids"] = ids
-        else:
-            call["inputs_embeds"] = prompt_tensor
-        if given.get("use_cache", True):
-            call.pop("position_ids", None)  # by which rows may be packed; never beside a cache, which there will be
-        cache = given_cache(given)
-        seen = int(cache.get_seq_length()) if cache is not None else 0
         aligned = self.align_outputs(outputs, call, None, seen)
         if self.sites is not None:
             field = self.parts.spec.feature_attribute
@@ -495,6 +486,9 @@ class NativeSeam:
             losses=dict(routing.losses) if routing.losses else None,
             abstain=routing.abstain,
         )
+        if (counted := of_counted_rows(record)) is None:
+            return
+        record = counted
         for log, graph in logs:
             log.append(record if graph else record.detached())
         for observer in tuple(self.observers.values()):  # another thread may add or remove one meanwhile
@@ -545,6 +539,6 @@ def _require_further_arguments(outer: nn.Module) -> None:
         )
 
 
-def _named(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def named_arguments(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     names = inspect.signature(type(module).forward).parameters if args else ()
     return {**dict(zip(list(names)[1:], args, strict=False)), **kwargs}
