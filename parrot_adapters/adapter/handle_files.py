@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from parrot_adapters.adapter.handle_views import HandleViews
+from parrot_adapters.adapter.handle_adapters import HandleAdapters
 from parrot_adapters.adapter.hub_transfer import upload_adapter
 from parrot_adapters.adapter.save import write_adapter, write_checkpoint
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
@@ -21,7 +21,7 @@ from parrot_adapters.hosts.seam import MODULE_NAME
 __all__ = ["HandleFiles"]
 
 
-class HandleFiles(HandleViews):
+class HandleFiles(HandleAdapters):
     """The part of a handle that stores the adapter.
 
     Attributes:
@@ -43,24 +43,29 @@ class HandleFiles(HandleViews):
 
         return to_reference(self.require_module(), self.config)
 
-    def save_pretrained(self, directory: str | Path, *, allow_changed_host: bool = False) -> None:
+    def save_pretrained(
+        self, directory: str | Path, *, name: str | None = None, allow_changed_host: bool = False
+    ) -> None:
         """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
 
         Args:
             directory: Directory to write, made if needed. An adapter that is there is replaced; other files stay, and
                 so does what its owner wrote in its model card. At any moment the directory holds the old adapter or
                 the new one, whole.
+            name: Name of the adapter to save; None (default) for the active one.
             allow_changed_host: Whether to save although host weights that are not the adapter's have changed since it
                 was attached (default: no). They are not saved with it.
 
         Raises:
             CheckpointError: The directory cannot be written.
             HostMismatchError: Host weights have changed; the message says which.
+            UnknownNameError: There is no adapter of that name.
             HostError: The adapter was detached.
         """
-        if not allow_changed_host:
-            self._require_unchanged_host()
-        write_adapter(self.snapshot(), Path(directory))
+        with self.switched_to(name):
+            if not allow_changed_host:
+                self._require_unchanged_host()
+            write_adapter(self.snapshot(), Path(directory))
 
     def write_checkpoint(self, directory: str | Path, state: Mapping[str, Tensor] | None = None) -> None:
         """Write what trains, in the form that a stock ``Trainer`` reads back into the attached host.
@@ -77,6 +82,7 @@ class HandleFiles(HandleViews):
             HostError: The adapter was detached.
         """
         self.require_attached()
+        self.warn_of_others()
         switch, prefix = self.carried.projector_weights, f"{self.parts.base_prefix}{self.parts.projector}."
         whole = dict(self.model.state_dict() if state is None else state)
         if switch is not None and state is None:
@@ -142,7 +148,7 @@ class HandleFiles(HandleViews):
         return upload_adapter(self.snapshot(), repo_id, **options)
 
     def _require_unchanged_host(self) -> None:
-        changed = self.host_weights.changed(self.model)
+        changed = self.host_weights.changed(self.model, self.carried.own_prefixes())
         if changed:
             raise HostMismatchError(
                 explain(

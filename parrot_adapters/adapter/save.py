@@ -13,7 +13,6 @@ from torch import Tensor
 from parrot_adapters.adapter.adapter_files import (
     CHECKPOINT,
     CONFIG,
-    HASHED,
     LORA,
     LORA_CONFIG,
     LORA_WEIGHTS,
@@ -73,8 +72,8 @@ def write_checkpoint(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with appearing_file(directory / CHECKPOINT) as path:
-            save_tensors(trained, path)
-        described = _described(snapshot, {CHECKPOINT: file_digest(directory / CHECKPOINT)})
+            digest = save_tensors(trained, path)
+        described = _described(snapshot, {CHECKPOINT: digest})
         lora = None if snapshot.lora_config is None else dict(snapshot.lora_config)
         write_json(directory / CONFIG, {**described, "weights_in": {**prefixes, "lora": lora}}, indent=2)
         write_card(directory, updated_card(read_card(directory), snapshot))
@@ -83,17 +82,17 @@ def write_checkpoint(
 
 
 def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
-    for tensors, name in ((snapshot.weights, WEIGHTS), (snapshot.projector, PROJECTOR)):
-        if tensors is not None:
-            save_tensors(tensors, staging / name)
+    digests = {
+        name: save_tensors(tensors, staging / name)
+        for tensors, name in ((snapshot.weights, WEIGHTS), (snapshot.projector, PROJECTOR))
+        if tensors is not None
+    }
     if snapshot.lora is not None and snapshot.lora_config is not None:
         (staging / LORA).mkdir()
         (staging / LORA_CONFIG).write_text(json.dumps(snapshot.lora_config, indent=2, sort_keys=True), encoding="utf-8")
-        save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
-    described = _described(
-        snapshot, {name: file_digest(staging / name) for name in HASHED if (staging / name).is_file()}
-    )
-    write_config(described, staging / CONFIG)
+        digests[LORA_WEIGHTS] = save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
+        digests[LORA_CONFIG] = file_digest(staging / LORA_CONFIG)
+    write_config(_described(snapshot, digests), staging / CONFIG)
 
 
 def _described(snapshot: AdapterSnapshot, files: Mapping[str, str]) -> dict[str, Any]:

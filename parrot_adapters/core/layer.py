@@ -131,7 +131,9 @@ class AlignmentLayer(nn.Module):
         """(N, D) -> (N, D)"""
         if self.experts is None:
             return tokens
-        mixed = self._run("experts", tokens.to(self._dtype(self.experts, tokens)), offsets, routing)
+        casts = getattr(self.experts, "takes_any_dtype", False)  # a bank that knows the host's dtype keeps less
+        given = tokens if casts else tokens.to(self._dtype(self.experts, tokens))
+        mixed = self._run("experts", given, offsets, routing)
         if not isinstance(mixed, Tensor):
             raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
         if mixed.shape != tokens.shape:

@@ -6,13 +6,13 @@ under their own names, quantised or not; LoRA of peft may be put around them bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from parrot_adapters.core import LayerExpert, LayerExperts
+from parrot_adapters.core import LayerExperts
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.visual_tokens import CHECKPOINT, recomputed_with_visual_tokens, visual_tokens
@@ -26,11 +26,11 @@ class _AddExperts:
 
     Attributes:
         path: The layer's, for messages.
-        experts: Its experts.
+        experts: What its experts add at visual tokens.
     """
 
     path: str
-    experts: LayerExpert
+    experts: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         tokens = visual_tokens()
@@ -68,7 +68,7 @@ class LayerSites:
     def install(self) -> None:
         """Put the hooks on the layers."""
         for path, module in self._linear.items():
-            self._hooks.append(module.register_forward_hook(_AddExperts(path, self.experts.at(path))))
+            self._hooks.append(module.register_forward_hook(_AddExperts(path, self.experts.call(path))))
 
     def remove(self) -> None:
         """Take every trace off the host, however far :meth:`install` came."""

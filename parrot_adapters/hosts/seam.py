@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.core import Aligned, AlignmentLayer, token_weights
+from parrot_adapters.core import Aligned, AlignmentLayer
 from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
 from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts import EncodedImages
@@ -313,7 +313,7 @@ class NativeSeam:
         weights = None
         if self.sites is not None:
             offsets = units.offsets.to(result.routing.weights.device)
-            weights = token_weights(result.routing, offsets, tokens.shape[0])
+            weights = self.layer.layer_experts.of_tokens(result.routing, offsets, tokens.shape[0])
         features = restore(list(result.tokens.split(sizes)))
         new = aligned_copy(output, spec.feature_attribute, features, weights)
         deepstack = getattr(output, "deepstack_features", None)
@@ -362,7 +362,7 @@ class NativeSeam:
             )
 
     def _languages(self, prompt: Prompt) -> Languages | None:
-        declared = (_languages.get() or {}).get(id(self))
+        declared = (_languages.get() or {}).get(id(self.switch))
         num_rows = prompt.routing_text.shape[0]
         if declared is not None:
             if len(declared) != num_rows:
@@ -373,7 +373,7 @@ class NativeSeam:
         return None
 
     def _record(self, result: Aligned, units: RoutingUnits, modality: str, languages: Languages | None) -> None:
-        logs = recordings_for(id(self))
+        logs = recordings_for(id(self.switch))
         if not logs and not self.observers:
             return
         routing = result.routing
@@ -414,9 +414,14 @@ class _Override:
         return self.seam.before_generation(self.original, *args, **kwargs)
 
 
-def declare_languages(seam: NativeSeam, languages: Languages) -> Any:
-    """Set the languages of the next calls in this context; undo with the returned token."""
-    return _languages.set({**(_languages.get() or {}), id(seam): languages})
+def declare_languages(switch: AdapterSwitch, languages: Languages) -> Any:
+    """Set the languages of the next calls in this context; undo with the returned token.
+
+    Args:
+        switch: of the handle, whichever of its adapters is active.
+        languages: one for each prompt.
+    """
+    return _languages.set({**(_languages.get() or {}), id(switch): languages})
 
 
 def undeclare_languages(token: Any) -> None:

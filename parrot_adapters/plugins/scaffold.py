@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from string import Template
 
-from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.errors import ConfigError, explain, suggest, writing
 
 __all__ = ["KINDS", "write_plugin"]
 
@@ -57,8 +57,9 @@ def write_plugin(kind: str, name: str, out: Path | None = None) -> Path:
         f"tests/test_{words['model_type']}.py": TESTS[kind],
     }
     for path, template in files.items():
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
-        (directory / path).write_text(Template(template).substitute(words), encoding="utf-8")
+        with writing(directory / path, ConfigError):
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_text(Template(template).substitute(words), encoding="utf-8")
     return directory
 
 

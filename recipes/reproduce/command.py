@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from parrot_recipes.emoji.pretrained import ACCEPTED
 
-from parrot_adapters.cli.commands import option, parrot_command
+from parrot_adapters.cli.commands import argument, option, parrot_command
 
 from .arms import ARMS, REMEDIES
 from .presets import PRESETS, REGIMES, preset
@@ -52,7 +52,15 @@ def _listed(context: click.Context, parameter: click.Parameter, value: str | Non
 @option("--publish", type=click.Path(path_type=Path), metavar="DIR", help="tables and figures beside DIR/README.md")
 @option("--workers", type=click.IntRange(0), metavar="N", help="arms trained at once  [one]")
 @option("--device", type=click.Choice(("cpu", "cuda")), help="where  [the preset's]")
+@option(
+    "--rivals",
+    type=click.Path(path_type=Path),
+    metavar="CONFIG",
+    help="compare what is trained by this file of parrot train with what people do instead, on its host and data",
+)
+@option("--launch", metavar="WORDS", help="with --rivals: what starts training, such as 'torchrun --nproc-per-node 8'")
 @option("--accept-gemma-terms", "accepted", is_flag=True, help="say that you have accepted Gemma's terms")
+@argument("asked", nargs=-1, type=click.UNPROCESSED, metavar="[-- EVALUATE...]")
 def command(
     out: Path,
     name: str,
@@ -65,11 +73,15 @@ def command(
     publish: Path | None,
     workers: int | None,
     device: str | None,
+    rivals: Path | None,
+    launch: str | None,
     accepted: bool,
+    asked: tuple[str, ...],
 ) -> int:
     """Does it work? Arms, several runs, rules fixed beforehand.
 
-    Everything made is kept in --out, and the same command goes on where it was stopped.
+    Everything made is kept in --out, and the same command goes on where it was stopped. With --rivals, the words behind
+    -- say how every arm is asked; they are those of parrot evaluate, without model, adapter and out.
     """
     if list_arms:
         for arm in (*ARMS, *REMEDIES):
@@ -77,6 +89,14 @@ def command(
         return 0
     if seeds is not None and chosen:
         raise click.UsageError("--seeds N (the first N) and --seed S (this one) do not go together: give one of them")
+    if rivals is not None:
+        from .rivals import run_rivals
+
+        numbers = chosen or tuple(range(seeds or 1))
+        run_rivals(rivals, out, asked, arms=arms, seeds=numbers, launcher=launch)
+        return 0
+    if asked or launch:
+        raise click.UsageError("words behind -- and --launch belong to --rivals CONFIG")
     from .study import restricted, run
 
     config = restricted(preset(name), regimes or None, chosen or seeds, arms)

@@ -24,7 +24,7 @@ def attach_to(model: Any, processor: Any, config: TrainingConfig) -> pa.Attachme
 
     What it has and the run does not train stays as it is and is saved again. So the run begins with the very answers
     that the earlier adapter gives. Where the language model trains fully, LoRA is first merged into it: the host that
-    the run makes has it, and the new adapter has none.
+    the run makes has it, and the new adapter has none. A run without ``adapter`` gets no module: projector and LoRA.
 
     Args:
         model: the host.
@@ -38,13 +38,11 @@ def attach_to(model: Any, processor: Any, config: TrainingConfig) -> pa.Attachme
     lora = dict(config.lora) if tuned == "lora" else earlier.lora
     if tuned != "lora" and lora is not None:
         lora.lora_dropout = 0.0  # it does not train, so nothing is to be dropped out
-    handle = pa.attach(
-        model,
-        config.adapter,
-        processor=processor,
-        train_projector=bool(config.train.projector) or earlier.projector,
-        lora=lora,
-    )
+    if config.adapter is None and earlier.module is None:  # LoRA, or the projector, alone
+        handle = pa.attach_projector(model, processor=processor, lora=lora)
+    else:
+        owned = bool(config.train.projector) or earlier.projector
+        handle = pa.attach(model, config.adapter, processor=processor, train_projector=owned, lora=lora)
     if earlier.projector:
         handle.load_projector(str(config.start_from))
     if earlier.lora is not None:
