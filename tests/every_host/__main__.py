@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="run what has a result already, too")
     parser.add_argument("--results", type=Path, default=None, help="folder of results, one JSON file a type")
     parser.add_argument("--write", type=Path, nargs="?", const=HERE.parent.parent / "docs" / "hosts.md", default=None)
+    parser.add_argument("--table-only", action="store_true", help="run nothing: write the table of what was run")
     asked = parser.parse_args()
     release = version("transformers")
     folder = asked.results or Path.home() / ".cache" / "parrot_adapters" / "every_host" / release
@@ -36,7 +37,7 @@ def main() -> None:
     from every_host.build import every_type
 
     types = every_type()
-    for name in asked.types or types:
+    for name in [] if asked.table_only else asked.types or types:
         file = folder / f"{name}.json"
         if not asked.again and file.is_file():
             continue
@@ -46,8 +47,15 @@ def main() -> None:
     if asked.write is not None:
         from every_host.table import write_table
 
-        found = {name: json.loads((folder / f"{name}.json").read_text("utf-8")) for name in types}
+        found = {name: _result(folder / f"{name}.json") for name in types}
         write_table(asked.write, found, release)
+
+
+def _result(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {"verdict": "not built", "why": "not run"}
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return found
 
 
 def in_its_own_process(name: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     },
     "deepseek_ocr2": {
         "text_config.mlp_layer_types": ["dense", "sparse"],
+        "text_config.num_experts_per_tok": 2,
         "vision_config.sam_config.downsample_channels": [16, 32],
     },
     "deepseek_vl_hybrid": {"high_res_vision_config.global_attn_indexes": [0]},
@@ -68,6 +69,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "muse_spark": {"out_hidden_size": 128},
     "granite4_vision": {
         "deepstack_layer_map": [[0, 0]],
+        "downsample_rate": "2/4",
         "vision_config.hidden_size": 64,
         "text_config.hidden_size": 64,
     },
@@ -79,7 +81,14 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     "hunyuan_vl": {"text_config.head_dim": 8, "text_config.rope_parameters": MROPE},
     "mistral_large4": {"text_config.qk_rope_head_dim": 4},
     "molmo2": {"adapter_config.vision_feature_layer": [1, 0]},
+    "nemotron_h_omni": {"text_config.layers_block_type": ["mamba", "full_attention"]},
     "paddleocr_vl": {"text_config.rope_parameters": MROPE},
+    "mllama": {"vision_config.intermediate_layers_indices": [0], "text_config.cross_attention_layers": [1]},
+    **{
+        name: {"vision_start_token_id": 5, "vision_end_token_id": 6, "audio_start_token_id": 7, "audio_token_id": 8}
+        | ({"text_config.rope_parameters": MROPE} if name.startswith("qwen2") else {})
+        for name in ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker")
+    },
     "step3p7": {"text_config.sliding_window": 64},
     "qwen4_exp": {"text_config.indexer_compress_ratio": 4, "text_config.indexer_budget": 16},
 }
