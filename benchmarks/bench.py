@@ -8,30 +8,13 @@ describes, and `measure(options)`, which yields rows. To add a theme is to add a
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import torch
-from harness import HERE, RESULTS, Options, Row, as_dict, write
+from harness import RESULTS, Options, Row, as_dict, commit, load_rows, themes, write
 from rich.console import Console
 from rich.table import Table
-
-
-def themes() -> dict[str, Path]:
-    """Name and file of every theme."""
-    return {path.stem: path for path in sorted((HERE / "rows").glob("*.py"))}
-
-
-def load(path: Path) -> ModuleType:
-    """The module of a theme."""
-    spec = importlib.util.spec_from_file_location(f"rows_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def show(theme: str, rows: list[Row]) -> None:
@@ -64,15 +47,15 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"no theme named {', '.join(unknown)}; there are {', '.join(themes())}")
     torch.set_num_threads(given.threads)
     options = Options(given.device, given.threads, 1 if given.tiny else given.repeats, given.tiny)
-    missed = 0
+    missed, code = 0, commit()  # before it runs: what is written meanwhile was not measured
     for theme in given.themes or themes():
-        module = load(themes()[theme])
+        module = load_rows(theme)
         rows = list(module.measure(options))
         show(theme, rows)
         missed += sum(row.holds is False for row in rows)
         settings = {"covers": list(module.COVERS), "tiny": options.tiny}
         if not (options.tiny and given.out == RESULTS):
-            write(f"bench-{theme}", settings, [as_dict(row) for row in rows], options, given.out)
+            write(f"bench-{theme}", settings, [as_dict(row) for row in rows], options, given.out, code)
     Console().print(f"{missed} limits missed")
     return 0
 

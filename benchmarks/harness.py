@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import platform
 import statistics
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -55,6 +57,21 @@ class Row:
         if self.limit is None:
             return None
         return self.ratio >= self.limit if self.at_least else self.ratio <= self.limit
+
+
+def themes() -> dict[str, Path]:
+    """Name and file of every theme."""
+    return {path.stem: path for path in sorted((HERE / "rows").glob("*.py"))}
+
+
+def load_rows(theme: str) -> ModuleType:
+    """The module of a theme."""
+    spec = importlib.util.spec_from_file_location(f"rows_{theme}", themes()[theme])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -167,6 +184,7 @@ def write(
     rows: list[dict[str, Any]],
     options: argparse.Namespace | Options,
     folder: Path = RESULTS,
+    code: str | None = None,
 ) -> Path:
     """Write rows with what it takes to judge them: settings, machine, versions, commit, date."""
     result = {
@@ -176,7 +194,7 @@ def write(
         "threads": options.threads,
         "device": options.device,
         "device_name": device_name(options.device),
-        "commit": commit(),
+        "commit": commit() if code is None else code,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {p: installed(p) for p in ("parrot_adapters", "torch", "transformers", "peft")},
         "rows": rows,

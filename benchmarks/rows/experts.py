@@ -94,8 +94,13 @@ def many_experts(width: int, options: Options) -> Iterator[Row]:
         "top-1 of 64": case.step(case.bank(), keep_top_k(case.routing, 1)),
         "top-1 of 6": few.step(few.bank(), keep_top_k(few.routing, 1)),
         "its bare matrix products": case.products_of_each(),
+        "top-1 of 64, a slice for each": case.step(case.ready(Sliced(width, width, 64)), keep_top_k(case.routing, 1)),
     }
-    limits = {("top-1 of 64", "top-1 of 6"): 1.1, ("top-1 of 64", "its bare matrix products"): None}
+    limits = {
+        ("top-1 of 64", "top-1 of 6"): 1.1,
+        ("top-1 of 64", "its bare matrix products"): None,
+        ("top-1 of 64, a slice for each", "top-1 of 6"): None,
+    }
     yield from rows_of(compare(runs, options), limits, settings=f"D=F={width}, 64 x 36 tokens, {case.kind}")
 
 
@@ -106,9 +111,17 @@ def ragged(width: int, options: Options) -> Iterator[Row]:
     sizes[0] += items * 96 - int(sizes.sum())
     uneven = Case(width, options, sizes=sizes.tolist())
     bank = uniform.ready(MergedExperts(width, width, EXPERTS))
-    runs = {"merged, every size another": uneven.step(bank), "merged, one size": uniform.step(bank)}
+    by_autograd = uniform.ready(MergedExperts(width, width, EXPERTS, by_hand=False))
+    runs = {
+        "merged, every size another": uneven.step(bank),
+        "merged, one size": uniform.step(bank),
+        "by autograd, every size another": uneven.step(by_autograd),
+    }
     settings = f"D=F={width}, E={EXPERTS}, {items} items, {items * 96} tokens, {uniform.kind}"
-    limits = {("merged, every size another", "merged, one size"): 1.05}
+    limits = {
+        ("merged, every size another", "merged, one size"): 1.05,
+        ("by autograd, every size another", "merged, one size"): None,
+    }
     yield from rows_of(compare(runs, options), limits, settings=settings)
 
 
@@ -194,6 +207,13 @@ class Case:
 
     def kept(self, bank: nn.Module) -> int:
         return saved_bytes(lambda: bank(self.tokens, self.offsets, self.routing), bank)
+
+
+class Sliced(SwiGLUExperts):
+    """A bank that is asked for the hidden units of one expert after the other, as a plugin's may be."""
+
+    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
+        return super().hidden(tokens, experts, context)
 
 
 class PlainLoop(nn.Module):

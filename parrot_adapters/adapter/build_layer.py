@@ -65,7 +65,8 @@ def build_layer(
         }
         experts = layer_experts = None
         if expert is not None:
-            with _meta(empty_experts and expert.built_in):
+            # A plugin's experts inside the layers draw their weights after these.
+            with _meta(empty_experts and expert.built_in and (inside is None or inside.built_in)):
                 experts = _make(expert, options, width, config.expert_hidden_size, config.num_experts)
         if inside is not None:
             make = partial(_make_with, inside, layer_options)

@@ -151,6 +151,8 @@ class CarriedAdapter:
         if self._given is not None:
             self._given = base._modules[MODULE_NAME]  # peft may have put a wrapper in its place
             delattr(base, MODULE_NAME)
+            if self.seam is not None:
+                self.seam.layer = self._given
         if self.projector_weights is not None:
             self.projector_weights.set_aside()
         if self.lora is not None:

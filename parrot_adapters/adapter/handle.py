@@ -81,7 +81,7 @@ class Attachment(HandleSwitches, HandleFiles):
     ) -> None:
         self.switch, self.observers = AdapterSwitch(), OrderedDict()
         self.carried = CarriedAdapter(parts, config, layer, chat, detector, self.switch, self.observers)
-        self.shelf = {FIRST_NAME: self.carried}
+        self.shelf, self.open_rows = {FIRST_NAME: self.carried}, []
         self._added_losses: AddedLosses | None = None
         self.overrides = HostOverrides(self.model)
         self.training_saves = TrainingSaves(self)
@@ -159,6 +159,7 @@ class Attachment(HandleSwitches, HandleFiles):
         """Give the host back as it was, bit for bit. Detaching twice does nothing."""
         if not self.attached:
             return
+        self.require_no_rows()
         self.set_active(False)
         self._take_off()
 

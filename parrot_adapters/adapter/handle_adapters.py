@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +25,7 @@ from parrot_adapters.adapter.peft_wrapper import PeftWrapper
 from parrot_adapters.adapter.prepare_adapter import PreparedAdapter, as_adapter_config, prepare_adapter
 from parrot_adapters.adapter.prepare_stored import prepare_stored
 from parrot_adapters.adapter.read_adapter_files import StoredAdapter, read_adapter
+from parrot_adapters.adapter.row_adapters import RowAdapters
 from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, UnknownNameError, explain, suggest
 from parrot_adapters.hosts.host_parts import HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
@@ -41,10 +42,12 @@ class HandleAdapters(HandleWeights):
     Attributes:
         overrides: What stands in for the host's own attributes.
         peft_wrapper: What stands in for those of the ``PeftModel`` around it; None where there is none.
+        open_rows: Blocks of :meth:`adapter_names` that are open, in any context.
     """
 
     overrides: HostOverrides
     peft_wrapper: PeftWrapper | None
+    open_rows: list[RowAdapters]
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -93,7 +96,17 @@ class HandleAdapters(HandleWeights):
 
         self._bring(name, settings, make)
 
-    def load_adapter(self, directory: str | Path, name: str, *, processor: Any = None, strict: bool = False) -> None:
+    def load_adapter(
+        self,
+        directory: str | Path,
+        name: str,
+        *,
+        processor: Any = None,
+        strict: bool = False,
+        revision: str | None = None,
+        subfolder: str | None = None,
+        token: str | bool | None = None,
+    ) -> None:
         """Add a saved adapter beside those that are there; the active one stays active.
 
         Args:
@@ -101,6 +114,9 @@ class HandleAdapters(HandleWeights):
             name: Name that the adapter gets here.
             processor: Processor or tokenizer of the host; only an adapter with a language detector needs it.
             strict: Whether a host of the same architecture with other weights is refused (default: a warning).
+            revision: Branch, tag or commit on the Hub; None (default) for its main branch.
+            subfolder: Folder in the directory or repository that holds the adapter; None (default) for the whole.
+            token: Token of the Hub; None (default) for the one that this machine has stored.
 
         Raises:
             ConfigError: The name is taken.
@@ -109,7 +125,7 @@ class HandleAdapters(HandleWeights):
             PluginError: A plugin that it needs is missing.
         """
         self._require_free(name)
-        stored = read_adapter(local_directory(directory))
+        stored = read_adapter(local_directory(directory, revision=revision, subfolder=subfolder, token=token))
 
         def make(parts: HostParts) -> PreparedAdapter:
             return prepare_stored(parts, stored, processor=processor, strict=strict, stacklevel=5)
@@ -129,7 +145,7 @@ class HandleAdapters(HandleWeights):
             UnknownNameError: There is no adapter of that name.
             HostError: The handle was detached.
         """
-        self.require_attached()
+        self.require_no_rows()
         chosen = self.named(name)
         if chosen is self.carried:
             return
@@ -154,7 +170,7 @@ class HandleAdapters(HandleWeights):
             UnknownNameError: There is no adapter of that name.
             HostError: It is the active one.
         """
-        self.require_attached()
+        self.require_no_rows()
         chosen = self.named(name)
         if chosen is self.carried:
             others = [other for other in self.shelf if other != name]
@@ -168,6 +184,64 @@ class HandleAdapters(HandleWeights):
         with self._without_adapter():
             chosen.take_off()
         del self.shelf[name]
+
+    @contextmanager
+    def adapter_names(self, names: Sequence[str | None]) -> Iterator[None]:
+        """Every row of the batches inside the block has an adapter of its own; in this context only.
+
+        A row's logits are those of the row alone with its adapter, up to the rounding of a larger batch; for forward
+        and for ``generate``, beams and several returned sequences among it. Each adapter has its own projector and
+        LoRA; it costs one encoding for each projector and one alignment for each adapter. Adapters with experts
+        inside the language model's layers cannot be among them. Run ``backward()`` inside the block where the host
+        recomputes activations.
+
+        Args:
+            names: Name of an adapter for each row, or None for the bare host.
+
+        Raises:
+            UnknownNameError: There is no adapter of that name.
+            ConfigError: Not one name or None for each row (in the call: another number of rows).
+            HostError: An adapter with experts inside the layers, a host that is not handed encoded images, an adapter
+                that was switched off or detached.
+        """
+        self.require_attached()
+        if isinstance(names, str) or not names or not all(name is None or isinstance(name, str) for name in names):
+            raise ConfigError(f"adapter_names({names!r}) needs one name or None for each row, for example ['tr', None]")
+        chosen = {name: self.named(name) for name in names if name is not None}
+        self._require_rows(chosen)
+        block = RowAdapters(self.parts, names, chosen)
+        self.open_rows.append(block)
+        try:
+            self._forget_compiled()
+            with self.switch.left_out(), block.open():
+                yield
+        finally:
+            self.open_rows.remove(block)
+            self._forget_compiled()
+
+    def _require_rows(self, chosen: Mapping[str, CarriedAdapter]) -> None:
+        """Refuse what rows cannot have each for itself."""
+        inside = [name for name, one in chosen.items() if one.module is not None and one.module.layer_experts]
+        if inside:
+            raise HostError(
+                explain(
+                    f"adapter {inside[0]!r} has experts inside the layers, which act on a whole batch: they and "
+                    "adapter_names() do not go together.",
+                    given=f"placement={chosen[inside[0]].config.placement!r}",
+                    to_do=f"run those rows in a call of their own, after handle.set_adapter({inside[0]!r})",
+                )
+            )
+        if self.parts.spec.encoder_calls:
+            raise HostError(
+                explain(
+                    f"{type(self.model).__name__} encodes and merges pictures by itself, so that rows cannot have "
+                    "adapters of their own.",
+                    given=f"model_type {self.parts.model_type!r}",
+                    to_do="run the rows of one adapter at a time, after handle.set_adapter(name)",
+                )
+            )
+        if not self.switch.wanted:
+            raise HostError("the adapters were switched off by handle.disable(); handle.enable() first")
 
     def named(self, name: str) -> CarriedAdapter:
         """The adapter of a name.
@@ -228,7 +302,7 @@ class HandleAdapters(HandleWeights):
         make: Callable[[HostParts], PreparedAdapter],
         stored: StoredAdapter | None = None,
     ) -> None:
-        self.require_attached()
+        self.require_no_rows()
         self._require_free(name)
         with self._without_adapter():
             made = make(find_parts(self.model, config.host_options))
@@ -280,5 +354,19 @@ class HandleAdapters(HandleWeights):
         if self.peft_wrapper is not None:
             self.peft_wrapper.remove()
             self.peft_wrapper.install()
+        self._forget_compiled()
+
+    def require_no_rows(self) -> None:
+        """Refuse to change what is on the host while a block of :meth:`adapter_names` is open.
+
+        Raises:
+            HostError: One is, or the handle was detached.
+        """
+        self.require_attached()
+        if self.open_rows:
+            raise HostError("inside a block of adapter_names() adapters are neither switched, added nor taken off")
+
+    @staticmethod
+    def _forget_compiled() -> None:
         if "torch._dynamo" in sys.modules:  # compiled code does not look at hooks again
             torch.compiler.reset()

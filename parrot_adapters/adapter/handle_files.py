@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from parrot_adapters.adapter.handle_adapters import HandleAdapters
 from parrot_adapters.adapter.hub_transfer import upload_adapter
+from parrot_adapters.adapter.model_card import CardFacts
 from parrot_adapters.adapter.save import write_adapter, write_checkpoint
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
 from parrot_adapters.adapter.training_saves import TrainingSaves
@@ -132,20 +133,57 @@ class HandleFiles(HandleAdapters):
         bare = {name: value for name, value in state.items() if not name.startswith(layer)}
         return bare if self.carried.lora is None else self.carried.lora.bare_names(bare)
 
-    def push_to_hub(self, repo_id: str, *, allow_changed_host: bool = False, **options: Any) -> Any:
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        name: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        languages: Sequence[str] = (),
+        data: Sequence[str] = (),
+        licence: str | None = None,
+        results: Mapping[str, float] | None = None,
+        allow_changed_host: bool = False,
+        **options: Any,
+    ) -> Any:
         """Save the adapter and upload it to the Hugging Face Hub.
 
+        Its model card names the host by its Hub name, never by a path of this machine, and keeps what its owner wrote.
+
         Args:
-            repo_id: Name of the repository, ``owner/name``; made if needed. Its model card keeps what its owner wrote.
+            repo_id: Name of the repository, ``owner/name``; made if needed.
+            name: Name of the adapter; None (default) for the active one.
+            private: Whether a repository that is made is private; None (default) for its owner's setting.
+            token: Token of the Hub; None (default) for the one that this machine has stored.
+            revision: Branch to upload to, made if needed; None (default) for the main one.
+            commit_message: First line of the commit; None (default) for the Hub's own.
+            languages: Tags of the languages that it is for, for the card.
+            data: Hub names of the data that it was trained on, for the card.
+            licence: Licence as the Hub calls it (``"apache-2.0"``), for the card.
+            results: What was measured, name to number, for the card; None (default) for nothing.
             allow_changed_host: As for :meth:`save_pretrained`.
             options: Further arguments of ``huggingface_hub.HfApi.upload_folder``.
 
         Returns:
             What ``upload_folder`` returns: the commit.
         """
-        if not allow_changed_host:
-            self._require_unchanged_host()
-        return upload_adapter(self.snapshot(), repo_id, **options)
+        facts = CardFacts(languages, data, licence, results or {})
+        with self.switched_to(name):
+            if not allow_changed_host:
+                self._require_unchanged_host()
+            return upload_adapter(
+                self.snapshot(),
+                repo_id,
+                private=private,
+                token=token,
+                revision=revision,
+                facts=facts,
+                commit_message=commit_message,
+                **options,
+            )
 
     def _require_unchanged_host(self) -> None:
         changed = self.host_weights.changed(self.model, self.carried.own_prefixes())

@@ -26,6 +26,9 @@ def load_adapter(
     processor: Any = None,
     strict: bool = False,
     freeze_host: bool = True,
+    revision: str | None = None,
+    subfolder: str | None = None,
+    token: str | bool | None = None,
 ) -> Attachment:
     """Attach a saved adapter. Everything is read and checked before the host is touched.
 
@@ -37,6 +40,9 @@ def load_adapter(
         strict: Whether a host of the same architecture with other weights, or without what peft had put on it when the
             adapter was saved, is refused (default: a warning).
         freeze_host: Whether gradients into the host's own weights are stopped (default: yes), as for :func:`attach`.
+        revision: Branch, tag or commit on the Hub; None (default) for its main branch.
+        subfolder: Folder in the directory or repository that holds the adapter; None (default) for the whole.
+        token: Token of the Hub; None (default) for the one that this machine has stored.
 
     Returns:
         The handle. As a context manager it detaches on leaving.
@@ -47,7 +53,7 @@ def load_adapter(
         PluginError: A plugin that it needs is missing.
         AlreadyAttachedError: The host carries an adapter.
     """
-    stored = read_adapter(local_directory(directory))
+    stored = read_adapter(local_directory(directory, revision=revision, subfolder=subfolder, token=token))
     parts = find_unattached_parts(model, stored.config)
     made = prepare_stored(parts, stored, processor=processor, strict=strict)
     handle = attach_layer(

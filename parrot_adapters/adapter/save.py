@@ -24,7 +24,7 @@ from parrot_adapters.adapter.adapter_files import (
     staging_directory,
     write_config,
 )
-from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
+from parrot_adapters.adapter.model_card import CardFacts, read_card, updated_card, write_card
 from parrot_adapters.adapter.snapshot import AdapterSnapshot
 from parrot_adapters.atomic_files import appearing_file, write_json
 from parrot_adapters.digests import file_digest
@@ -33,13 +33,14 @@ from parrot_adapters.errors import CheckpointError, explain
 __all__ = ["write_adapter", "write_checkpoint"]
 
 
-def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
+def write_adapter(snapshot: AdapterSnapshot, directory: Path, facts: CardFacts | None = None) -> None:
     """Write an adapter to a directory; one that is there already is replaced in one step.
 
     Args:
         snapshot: The adapter.
         directory: Made where it does not exist. Files that are not the adapter's stay, and so does what its owner
             wrote in its model card.
+        facts: What its model card says besides; None (default) for nothing.
 
     Raises:
         CheckpointError: The directory cannot be written.
@@ -50,7 +51,7 @@ def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with staging_directory(directory) as staging:
             _write(snapshot, staging)
-            write_card(staging, updated_card(read_card(directory), snapshot))
+            write_card(staging, updated_card(read_card(directory), snapshot, facts=facts))
     except OSError as error:
         raise CheckpointError(explain(f"cannot save to {directory}.", because=error)) from error
 

@@ -10,6 +10,7 @@ and switched off, the host is itself to the bit.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.routing_record import RoutingRecord
-from parrot_adapters.errors import HostError, ParrotError, SelfTestError, explain
+from parrot_adapters.errors import HostError, ParrotError, ParrotWarning, SelfTestError, explain
 from parrot_adapters.hosts.called_prompts import generation_arguments
 from parrot_adapters.plugins import manager
 
@@ -68,8 +69,16 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
 
 def _compare(handle: Attachment, inputs: Mapping[str, Any], bare: Tensor, tolerance: float | None) -> None:
     host = handle.model
-    with handle.record_routing() as log:
+    with handle.record_routing() as log, _layers_left_out(handle) as left_out:
         adapted = _logits(host, inputs)
+    if log and left_out:
+        warnings.warn(
+            f"the experts of {len(left_out)} linear layers do nothing, since the host does not call these layers with "
+            f"visual tokens: {', '.join(sorted(left_out)[:4])}{' ...' if len(left_out) > 4 else ''}. Leave them out "
+            "(AdapterConfig(layer_modules=..., layers=...))",
+            ParrotWarning,
+            stacklevel=4,
+        )
     if not log and any(inputs.get(name) is not None for name in handle.parts.spec.pixels) and handle.seam == "calls":
         raise _failure(
             handle,
@@ -118,6 +127,23 @@ def _bare_fails_too(handle: Attachment, arguments: Mapping[str, Any]) -> bool:
         except Exception:
             return True
     return False
+
+
+@contextmanager
+def _layers_left_out(handle: Attachment) -> Iterator[set[str]]:
+    """Paths of the linear layers whose experts were not asked within the block, at its end: a host may have layers that
+    it does not call (shared keys and values, fused kernels that take the weights)."""
+    experts = handle.require_module().layer_experts
+    left = set() if experts is None else set(experts.paths)
+    hooks = [
+        own.register_forward_pre_hook(lambda module, args, path=path: left.discard(path))
+        for path, own in (() if experts is None else experts.each())
+    ]
+    try:
+        yield left
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _same_routing(one: list[RoutingRecord], other: list[RoutingRecord]) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from parrot_adapters.core.swiglu_passes import Span
 
@@ -31,9 +32,12 @@ class SortedTokens(NamedTuple):
             num_experts: E.
         """
         mask = (active[..., None] == torch.arange(num_experts, device=active.device)).any(1)  # (N, E)
-        counts = mask.sum(0).tolist()
+        without_data = isinstance(active, FakeTensor)
+        counts = _evenly(active.numel(), num_experts) if without_data else mask.sum(0).tolist()
         total, flat = sum(counts), mask.T.flatten()
-        if flat.device.type == "cpu":
+        if without_data:
+            places = flat.new_zeros(total, dtype=torch.int64)
+        elif flat.device.type == "cpu":
             places = flat.nonzero().squeeze(-1)
         else:  # nonzero would wait once more
             places = flat.to(torch.uint8).argsort(descending=True, stable=True)[:total]
@@ -45,3 +49,8 @@ class SortedTokens(NamedTuple):
             if stop > start
         )
         return cls(places % num_tokens, places // num_tokens, spans, mask)
+
+
+def _evenly(total: int, parts: int) -> list[int]:
+    """What a plan takes for the numbers of tokens that nobody knows: as alike as can be."""
+    return [total // parts + (part < total % parts) for part in range(parts)]

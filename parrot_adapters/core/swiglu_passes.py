@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 from torch.nn.functional import silu
 
@@ -31,6 +32,7 @@ __all__ = [
     "weighted_swiglu",
 ]
 
+PLAIN = (Tensor, nn.Parameter, FakeTensor)  # the last has no data: what a step would keep is measured with it
 BLOCK = 65536  # hidden units in a block: what is read and written at once then stays in a usual second-level cache
 PRODUCT = 1024  # hidden units that are worth a matrix product of their own on a CPU
 
@@ -60,7 +62,7 @@ def can_run_by_hand(*tensors: Tensor | None) -> bool:
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return False
     given = [tensor for tensor in tensors if tensor is not None]
-    plain = all(type(tensor) in (Tensor, nn.Parameter) and tensor.is_floating_point() for tensor in given)
+    plain = all(type(tensor) in PLAIN and tensor.is_floating_point() for tensor in given)
     devices = {tensor.device for tensor in given}
     return plain and len(devices) == 1 and devices.pop().type in ("cpu", "cuda")
 

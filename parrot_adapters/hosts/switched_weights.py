@@ -108,6 +108,13 @@ class SwitchedWeights:
             put_tensors(self.module, self._displaced)
             self._displaced = None
 
+    def twin(self) -> nn.Module:
+        """A module of the adapter's own parameters, in the module or set aside, that runs beside it."""
+        made = copy.deepcopy(self._twin)
+        made.train(self.module.training)
+        put_tensors(made, self._live())
+        return made
+
     def _require_here(self) -> None:
         if any(value.is_meta for value in self._live().values()):
             raise HostError(
