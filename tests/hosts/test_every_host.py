@@ -1,4 +1,4 @@
-"""The matrix over every type, on a sample; in full it is run by hand and nightly (``python tests/every_host``)."""
+"""The matrix over every type, on a sample; in full it is run by hand and nightly (``python tests/support/every_host``)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from every_host.build import Miniature, NotBuilt, every_type, miniature
-from every_host.matrix import CHECKS, run
-from every_host.table import HEADING, table
 from miniatures import FAMILIES
 from miniatures.own_calls import OWN_CALLS
+from support.every_host.build import Miniature, NotBuilt, every_type, miniature
+from support.every_host.matrix import CHECKS, run
+from support.every_host.table import HEADING, table
 from support.folders import ROOT
 
 from parrot_adapters.hosts.seam import NativeSeam
@@ -73,7 +73,7 @@ def test_the_table_says_what_was_found() -> None:
 
 
 def test_a_type_that_nobody_can_build_says_why(monkeypatch) -> None:
-    monkeypatch.setattr("every_host.build.LARGEST", 10)
+    monkeypatch.setattr("support.every_host.build.LARGEST", 10)
     with pytest.raises(NotBuilt, match="parameters at the smallest size"):
         miniature("qianfan_ocr")
     assert run("qianfan_ocr")["verdict"] == "not built"

@@ -16,11 +16,11 @@ from torch import Tensor
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from every_host.pictures import kinds_for
-from every_host.shrink import shrunk
-from every_host.types import EXCEPTIONS
 from parrot_adapters.hosts.host_parts import resolve_spec
 from parrot_adapters.testing import lively_weights
+from support.every_host.pictures import kinds_for
+from support.every_host.shrink import shrunk
+from support.every_host.types import EXCEPTIONS
 
 __all__ = ["Miniature", "NotBuilt", "every_type", "miniature"]
 

@@ -1,4 +1,4 @@
-"""``python tests/every_host [TYPES] [--again] [--write]``: run the matrix on every type, and write the table of it.
+"""``python tests/support/every_host [TYPES] [--again] [--write]``: run the matrix on every type, and write the table of it.
 
 Each type runs in a process of its own, with a bound on its memory and its time; what came of it is kept under
 ``--results``, so that a run that was cut off goes on where it stopped.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2])]
 
 SECONDS, BYTES = 40, 12 << 30
 
@@ -28,13 +28,13 @@ def main() -> None:
     parser.add_argument("types", nargs="*", help="types to run; all where none is named")
     parser.add_argument("--again", action="store_true", help="run what has a result already, too")
     parser.add_argument("--results", type=Path, default=None, help="folder of results, one JSON file a type")
-    parser.add_argument("--write", type=Path, nargs="?", const=HERE.parent.parent / "docs" / "hosts.md", default=None)
+    parser.add_argument("--write", type=Path, nargs="?", const=HERE.parents[2] / "docs" / "hosts.md", default=None)
     parser.add_argument("--table-only", action="store_true", help="run nothing: write the table of what was run")
     asked = parser.parse_args()
     release = version("transformers")
     folder = asked.results or Path.home() / ".cache" / "parrot_adapters" / "every_host" / release
     folder.mkdir(parents=True, exist_ok=True)
-    from every_host.build import every_type
+    from support.every_host.build import every_type
 
     types = every_type()
     for name in [] if asked.table_only else asked.types or types:
@@ -45,7 +45,7 @@ def main() -> None:
         file.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
         print(f"{name:24} {result['verdict']:18} {result['why'][:300]}", flush=True)
     if asked.write is not None:
-        from every_host.table import write_table
+        from support.every_host.table import write_table
 
         found = {name: _result(folder / f"{name}.json") for name in types}
         write_table(asked.write, found, release)
@@ -88,7 +88,7 @@ def _run(name: str, answer: Any) -> None:
     transformers.logging.set_verbosity_error()
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
-    from every_host.matrix import run
+    from support.every_host.matrix import run
 
     answer.send(run(name))
 

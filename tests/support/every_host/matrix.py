@@ -14,7 +14,7 @@ from miniatures.prompts import BOS, Image
 from torch import Tensor
 
 import parrot_adapters as pa
-from every_host.build import Miniature, NotBuilt, miniature
+from support.every_host.build import Miniature, NotBuilt, miniature
 
 CHECKS = (
     "identity",

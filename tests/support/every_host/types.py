@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from every_host.shrink import DROP
+from support.every_host.shrink import DROP
 
 MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
 GLM_ROPE = {**MROPE, "partial_rotary_factor": 1.0}
