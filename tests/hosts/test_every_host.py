@@ -1,4 +1,4 @@
-"""The matrix over every type, on a sample; in full it is run by hand and nightly (``python tests/support/every_host``)."""
+"""The matrix over every type, on a sample; in full by hand and nightly (``python tests/support/every_host``)."""
 
 from __future__ import annotations
 

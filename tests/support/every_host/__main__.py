@@ -1,4 +1,4 @@
-"""``python tests/support/every_host [TYPES] [--again] [--write]``: run the matrix on every type, and write the table of it.
+"""``python tests/support/every_host [TYPES] [--again] [--write]``: run the matrix, and write the table of it.
 
 Each type runs in a process of its own, with a bound on its memory and its time; what came of it is kept under
 ``--results``, so that a run that was cut off goes on where it stopped.
