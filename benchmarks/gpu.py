@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     if given.bundle:
         site = given.out / "site"
         install(given.bundle, site)
-        environment["PYTHONPATH"] = os.pathsep.join([str(site), str(HERE.parent)])
+        environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(site.resolve())])
     environment["PARROT_TEST_DEVICE"] = given.device
     ended = {}
     for part in given.parts:

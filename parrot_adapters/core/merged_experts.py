@@ -15,9 +15,9 @@ from einops import einsum
 from torch import Tensor
 from torch.nn.functional import silu
 
-from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, fill
+from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, fill, project
 from parrot_adapters.core.merged_passes import merged_swiglu
-from parrot_adapters.core.ragged import lengths
+from parrot_adapters.core.ragged import lengths, spread
 from parrot_adapters.core.swiglu_passes import can_run_by_hand
 from parrot_adapters.core.types import Routing
 from parrot_adapters.errors import RoutingError, explain
@@ -55,6 +55,8 @@ class MergedExperts(SwiGLUExperts):
             )
         weights = routing.weights.to(self.down.dtype)  # (I, E)
         bank = self.gate, self.up, self.down
+        if torch.compiler.is_compiling():
+            return self._by_token(tokens.to(self.down.dtype), offsets, weights)
         if self.by_hand is not False and can_run_by_hand(tokens, weights, *bank):
             again = float(self.recompute) >= 0.5
             return merged_swiglu(tokens, lengths(offsets).tolist(), weights, *bank, recompute=again)
@@ -75,6 +77,16 @@ class MergedExperts(SwiGLUExperts):
             part = einsum(hidden, down, "g t f, g f d -> g t d")
             out = out.index_put((index,), part.to(out.dtype))
         return out
+
+    def _by_token(self, tokens: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        """The same with nothing merged: the average's projection of a token is the average of the projections.
+
+        For what torch compiles, which has to know the size of every matrix; it costs what a dense bank costs.
+        """
+        share = spread(weights, offsets, tokens.shape[0])  # (N, E)
+        gate, up = (einsum(share, project(tokens, theta), "n e, n e f -> n f") for theta in (self.gate, self.up))
+        units = share[:, :, None] * (silu(gate) * up)[:, None]  # (N, E, F)
+        return einsum(units, self.down, "n e f, e f d -> n d")
 
     def folded(self, weights: Tensor) -> ExpertBank:
         """The average itself: one SwiGLU of the same hidden size."""

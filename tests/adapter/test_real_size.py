@@ -33,4 +33,4 @@ def test_a_released_checkpoint_is_imported_within_a_shard() -> None:
     steps = {one["step"]: one for one in lived("import")}
     written = steps["import: write the checkpoint"]
     assert written["gigabytes"] >= 1.4
-    assert steps["import: import"]["above"] <= 1.1 * written["largest_shard"]
+    assert 0 < steps["import: import"]["above"] <= 1.1 * written["largest_shard"]

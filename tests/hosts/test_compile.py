@@ -1,4 +1,4 @@
-"""``torch.compile`` of an attached host: as few graphs as the bare host has, the same answers, few compilations."""
+"""``torch.compile`` of an attached host: as few graphs as the bare host has, and the same answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from miniatures import ADAPTER, FAMILIES, PROMPTS, awake
+from miniatures import ADAPTER, FAMILIES, PROMPTS, Image, awake
 from torch._dynamo.testing import CompileCounter
+from torch.testing import assert_close
 from transformers import DynamicCache
 
 import parrot_adapters as pa
@@ -80,3 +81,28 @@ def check_pictures(model: Any) -> None:
 
 def test_pictures_take_two_graphs_more_at_most(model) -> None:
     check_pictures(model)
+
+
+def check_answers(model: Any, backend: str) -> None:
+    one, two = LLAVA.batch(PROMPTS), LLAVA.batch([[1, 40, Image(3), 41, 42, Image(4)], [1, *range(20, 40)], PROMPTS[0]])
+    expected = [answer(model, inputs) for inputs in (one, text_only(5), two, one)]
+    compiled = torch.compile(model, backend=backend)
+    for inputs, wanted in zip((one, text_only(5), two, one), expected, strict=True):
+        assert_close(answer(compiled, inputs), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_same_answers(model) -> None:
+    check_answers(model, "aot_eager")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["layers"], indirect=True)
+def test_a_layer_compiled_by_itself(model) -> None:
+    """As regional compilation does it: the host's own code is not compiled."""
+    inputs = LLAVA.batch(PROMPTS)
+    expected = [answer(model, batch) for batch in (inputs, text_only(4, 9), inputs)]
+    for layer in model.base_model.language_model.layers:
+        layer.compile(backend="eager")
+    for batch, wanted in zip((inputs, text_only(4, 9), inputs), expected, strict=True):
+        assert_close(answer(model, batch), wanted, rtol=1e-4, atol=1e-5)
