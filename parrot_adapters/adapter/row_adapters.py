@@ -208,6 +208,8 @@ class RowAdapters:
             token = _PROJECTOR.set(projector)
             try:
                 encoded = bare if projector is None else self._encoded(call)
+                if projector is not None:
+                    self._require_tokens_alone(bare, encoded)
                 if one.seam is not None:
                     mine = [row for row, owner in enumerate(self._owners.tolist()) if owner == number]
                     with counted_rows(mine):
@@ -221,6 +223,20 @@ class RowAdapters:
     def _encoded(self, call: Mapping[str, Any]) -> dict[str, Any]:
         encoders = self.parts.encoders.items()
         return {m: e.encode(self.parts.base, call) for m, e in encoders if call.get(e.pixels) is not None}
+
+    def _require_tokens_alone(self, bare: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+        """Refuse hosts whose projector makes more of an image than its visual tokens: rows could not share it."""
+        kept = (self.parts.spec.feature_attribute, "deepstack_features")
+        fields = [(name, value, other[m].get(name)) for m, output in bare.items() for name, value in output.items()]
+        for name, value, theirs in fields:
+            if name not in kept and isinstance(value, Tensor) and not torch.equal(value, theirs):
+                raise HostError(
+                    explain(
+                        f"the projector of {type(self.parts.outer).__name__} also makes {name}, which is one for the "
+                        "whole batch: rows cannot have projectors of their own here.",
+                        to_do="run the rows of one adapter at a time, after handle.set_adapter(name)",
+                    )
+                )
 
     def _chosen(self, bare: Any, each: Sequence[Any], places: Tensor, seen: int) -> Any:
         """One output, each visual token from the adapter of its row."""

@@ -190,6 +190,17 @@ def test_what_cannot_be_is_refused(handle) -> None:
         handle.delete_adapter("inside")
 
 
+def test_a_projector_that_makes_more_than_visual_tokens_is_refused() -> None:
+    """Ovis2's indicators are not among the tokens that rows choose from."""
+    inputs = FAMILIES["ovis2"].batch(PROMPTS)
+    handle = pa.attach(FAMILIES["ovis2"].build(), {"num_experts": 2, "expert_hidden_size": 4})
+    handle.add_adapter("owns", train_projector=True, config={"num_experts": 2, "expert_hidden_size": 4})
+    handle.set_adapter("owns")
+    disturb(handle)
+    with handle.adapter_names(["owns", None, "default"]), pytest.raises(HostError, match="visual_indicator_features"):
+        last(handle, inputs)
+
+
 def test_the_comparison_notices_rows_that_are_mixed_up(handle, monkeypatch) -> None:
     """A double that gives every row its neighbour's adapter."""
     from parrot_adapters.adapter.row_adapters import RowAdapters
