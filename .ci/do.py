@@ -28,6 +28,7 @@ SLOW = [  # what repeats a behaviour in another size, and more drawn cases of wh
 TASKS = {
     "setup": [],
     "quickstart": [["-m", "parrot_adapters", "quickstart"]],
+    "bench": [["benchmarks/bench.py"]],
     "test": [PYTEST],
     "test-slow": SLOW,
     "format": [["-m", "ruff", "format"], ["-m", "ruff", "check", "--fix"]],

@@ -91,7 +91,7 @@ def main() -> None:
                 f"{scoring}, one by one": lambda loop=loop: loop(host, questions),
                 f"{scoring}, parrot evaluate": ours(scoring),
             }
-            for name, measured in compare(runs, repeats=options.repeats, device=options.device).items():
+            for name, measured in compare(runs, options).items():
                 rows.append(
                     {
                         "what": name,

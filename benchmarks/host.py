@@ -59,7 +59,7 @@ def main() -> None:
         }.items():
             variants[name] = attached(model, config, run)
         variants["attached, disabled"] = attached(model, settings, run, disabled=True)
-        for name, measured in compare(variants, repeats=options.repeats, device=options.device).items():
+        for name, measured in compare(variants, options).items():
             rows.append({"phase": phase, "variant": name, **measured})
     size = sum(p.numel() for p in model.parameters())
     report("host", {"parameters": size, "batch": 4, "visual tokens": 256, "dtype": "float32"}, rows, options)

@@ -95,8 +95,7 @@ def main() -> None:
 
     measured = compare(
         {name: epoch(name) for name in layouts},
-        repeats=options.repeats,
-        device=options.device,
+        options,
         clock=time.perf_counter if options.device.startswith("cuda") else time.process_time,
     )
     tokens = int(counts.sum())

@@ -75,6 +75,11 @@ def test_content_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda a, b: (done.append("rename"), rename(a, b))[1])
     write_bytes(tmp_path / "a", b"content")
     assert done == ["flush", "rename", "flush"]
+    done.clear()
+    with appearing_directory(tmp_path / "d") as new:
+        (new / "below").mkdir()
+        (new / "below" / "b").write_bytes(b"content")
+    assert done == ["flush"] * 3 + ["rename", "flush"]  # the file, both directories, the new name
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")

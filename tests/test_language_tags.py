@@ -14,7 +14,10 @@ from parrot_adapters.language_tags import ALIASES, TAG, base_language, canonical
     [
         ("cn", "zh"), ("CN", "zh"), ("zh_CN", "zh"), ("zh-Hans", "zh"), ("zho", "zh"), ("zh-TW", "zh-tw"),
         ("zh-Hant", "zh-tw"), ("pt-BR", "pt"), (" PT ", "pt"), ("es-MX", "es-mx"), ("es_mx", "es-mx"), ("eng", "en"),
-        ("eng-GB", "en-gb"), ("iw", "he"), ("in", "id"), ("tr", "tr"), ("tur", "tr"), ("sr-Latn-RS", "sr-latn-rs"),
+        ("eng-GB", "en-gb"), ("zh-Hant-TW", "zh-tw"), ("zh-SG", "zh"), ("zh-HK", "zh-hk"), ("ger", "de"), ("deu", "de"),
+        ("fre", "fr"), ("fra", "fr"), ("gre", "el"), ("per", "fa"), ("ara", "ar"), ("rus", "ru"), ("jpn", "ja"),
+        ("kor", "ko"), ("ji", "yi"), ("pt-PT", "pt"), ("chi", "zh"), ("cmn", "zh"),
+        ("iw", "he"), ("in", "id"), ("tr", "tr"), ("tur", "tr"), ("sr-Latn-RS", "sr-latn-rs"),
     ],
 )  # fmt: skip
 def test_one_name_for_every_spelling(given, canonical):

@@ -18,20 +18,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from parrot_adapters.atomic_files import working_directory
 from parrot_adapters.bounded_json import read_json_object
 from parrot_adapters.digests import file_digest, json_digest
 from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.hosts.tensor_files import TensorSource, read_tensor_file, write_tensor_file
 
 __all__ = [
     "CARD",
@@ -50,7 +49,8 @@ __all__ = [
     "check_file",
     "find_file",
     "read_tensors",
-    "require_usable",
+    "require_computable",
+    "require_finite",
     "save_tensors",
     "staging_directory",
     "write_config",
@@ -138,17 +138,16 @@ def check_config(described: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+def save_tensors(tensors: Mapping[str, Tensor | TensorSource], path: Path) -> str:
     """Write a safetensors file.
+
+    Returns:
+        Its SHA-256, made of the bytes on their way to the disk.
 
     Raises:
         OSError: It cannot be written.
     """
-    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    try:
-        save_file(own, path, metadata={"format": "pt"})
-    except SafetensorError as error:  # what it makes of every error of the operating system
-        raise OSError(str(error)) from error
+    return write_tensor_file(path, tensors)
 
 
 def find_file(path: Path, digest: str) -> Path:
@@ -163,7 +162,11 @@ def check_file(path: Path, digest: str) -> None:
     Raises:
         CheckpointError: Its content is another one, or it cannot be read.
     """
-    if _digest(path) != digest:
+    _require_digest(path, _digest(path), digest)
+
+
+def _require_digest(path: Path, found: str, digest: str) -> None:
+    if found != digest:
         raise CheckpointError(
             explain(
                 f"{path} is damaged: its contents are not what was saved.",
@@ -181,34 +184,44 @@ def _digest(path: Path) -> str:
         raise CheckpointError(explain(f"{path} cannot be read.", because=error)) from error
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, all of them fit to compute with.
-
-    Raises:
-        CheckpointError: It is no such file, or holds NaN, infinity or floating-point types that nothing computes in.
-    """
-    try:
-        tensors = load_file(path)
-    except Exception as error:  # safetensors' own, and whatever torch says of types that it does not know
-        raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
-    require_usable(tensors, path)
-    return tensors
-
-
-def require_usable(tensors: Mapping[str, Tensor], named: object) -> None:
-    """Refuse weights that nothing can be computed with.
+def read_tensors(path: Path, digest: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, all of them fit to compute with, and independent of the file.
 
     Args:
-        tensors: The weights by name.
+        path: File to read.
+        digest: Its SHA-256; None for any.
+
+    Raises:
+        CheckpointError: Its content is another one; it is no such file, or holds NaN, infinity or floating-point types
+            that nothing computes in.
+    """
+    try:
+        found = read_tensor_file(path)
+    except Exception as error:  # safetensors' own, and whatever torch says of types that it does not know
+        if digest is not None:
+            check_file(path, digest)
+        raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
+    if digest is not None:
+        _require_digest(path, found.digest, digest)
+    require_computable({name: value.dtype for name, value in found.tensors.items()}, path)
+    require_finite(found.not_finite, path)
+    return found.tensors
+
+
+def require_computable(dtypes: Mapping[str, torch.dtype], named: object) -> None:
+    """Refuse types that an adapter cannot compute in.
+
+    Args:
+        dtypes: Of the weights, by name.
         named: What holds them, for messages.
 
     Raises:
-        CheckpointError: NaN, infinity, or floating-point types that nothing computes in.
+        CheckpointError: Some are such.
     """
     foreign = [
-        f"{name}: {str(value.dtype).removeprefix('torch.')}"
-        for name, value in tensors.items()
-        if (value.is_floating_point() and value.dtype not in COMPUTED_IN) or value.is_complex()
+        f"{name}: {str(dtype).removeprefix('torch.')}"
+        for name, dtype in dtypes.items()
+        if (dtype.is_floating_point and dtype not in COMPUTED_IN) or dtype.is_complex
     ]
     if foreign:
         raise CheckpointError(
@@ -218,12 +231,23 @@ def require_usable(tensors: Mapping[str, Tensor], named: object) -> None:
                 known=", ".join(str(dtype).removeprefix("torch.") for dtype in COMPUTED_IN),
             )
         )
-    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+
+
+def require_finite(broken: Sequence[str], named: object) -> None:
+    """Refuse weights that are not finite.
+
+    Args:
+        broken: Names of those that hold NaN or infinity.
+        named: What holds them, for messages.
+
+    Raises:
+        CheckpointError: There are some.
+    """
     if broken:
         raise CheckpointError(
             explain(
                 f"{named} holds NaN or infinite weights.",
-                where=", ".join(broken[:5]),
+                where=", ".join(sorted(broken)[:5]),
                 to_do="the training run diverged before it was saved; use an earlier checkpoint",
             )
         )

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.adapter.host_overrides import MODULE_NAME
-from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
+from parrot_adapters.adapter.prepare_adapter import Detector, as_adapter_config, prepare_adapter
+from parrot_adapters.errors import AlreadyAttachedError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts, find_parts
-from parrot_adapters.hosts.linear_layers import find_linear_layers, linear_features, meant_names
 from parrot_adapters.hosts.offloaded_weights import running_device
-from parrot_adapters.plugins import blaming, manager, shielded
+from parrot_adapters.plugins import manager, shielded
 
 if TYPE_CHECKING:
     from parrot_adapters.core import AlignmentLayer
 
 __all__ = [
-    "as_adapter_config",
     "attach",
     "attach_layer",
     "attach_projector",
     "detached_on_failure",
     "find_unattached_parts",
-    "layer_features",
-    "make_detector",
 ]
-
-Detector = Callable[[Tensor, Tensor], list[str | None]]
 
 
 def attach(
@@ -79,14 +71,15 @@ def attach(
     """
     config = as_adapter_config(config)
     parts = find_unattached_parts(model, config)
-    config = _resolved(config, parts)
-    layer = build_layer(config, parts.width, layer_features(parts, config))
+    made = prepare_adapter(
+        parts, config, processor=processor, chat=ChatFormat(), owns_projector=train_projector, lora=lora
+    )
     handle = attach_layer(
         parts,
-        config,
-        layer,
-        chat=_chat(processor),
-        detector=make_detector(config, processor),
+        made.config,
+        made.layer,
+        chat=made.chat,
+        detector=made.detector,
         owns_projector=train_projector,
         lora=lora,
         freeze_host=freeze_host,
@@ -134,7 +127,7 @@ def attach_projector(
         parts,
         config,
         None,
-        chat=_chat(processor),
+        chat=ChatFormat() if processor is None else ChatFormat.from_processor(processor),
         owns_projector=True,
         lora=lora,
         freeze_host=freeze_host,
@@ -196,21 +189,6 @@ def _add_observers(handle: Attachment) -> None:
             handle.add_observer(shielded(observer, component))
 
 
-def as_adapter_config(config: AdapterConfig | Mapping[str, Any] | None) -> AdapterConfig:
-    """A configuration from whatever a caller has.
-
-    Raises:
-        ConfigError: it is not one.
-    """
-    if config is None:
-        return AdapterConfig()
-    if isinstance(config, Mapping):
-        return AdapterConfig.from_dict(config)
-    if not isinstance(config, AdapterConfig):
-        raise ConfigError(f"config must be an AdapterConfig, not {type(config).__name__}")
-    return config
-
-
 def find_unattached_parts(model: Any, config: AdapterConfig) -> HostParts:
     """The parts of a host that carries no adapter.
 
@@ -246,58 +224,3 @@ def _refuse_compiled(model: Any) -> None:
                 to_do="attach first, compile afterwards: attach(model, ...), then torch.compile(model)",
             )
         )
-
-
-def layer_features(parts: HostParts, config: AdapterConfig) -> dict[str, tuple[int, int]] | None:
-    """The linear layers of a host that get experts, by path, and what they map; None where the config wants none.
-
-    Raises:
-        ConfigError: names or numbers of layers that the host does not have.
-        HostError: its language model is no list of layers.
-    """
-    if config.placement == "projector":
-        return None
-    found = find_linear_layers(parts, config.layer_modules, config.layers)
-    return {path: linear_features(linear) for path, linear in found.items()}
-
-
-def make_detector(config: AdapterConfig, processor: Any) -> Detector | None:
-    """The language detector that a configuration names.
-
-    Raises:
-        ConfigError: it names one, and there is no processor to read text with.
-    """
-    if config.detector is None:
-        return None
-    if processor is None:
-        raise ConfigError(f"detector={config.detector!r} reads text, so attach() needs processor=")
-    tokenizer = getattr(processor, "tokenizer", processor)
-    found = manager.find("detector", config.detector, asked_by="AdapterConfig.detector")
-    with blaming(f"{found} could not be made."):
-        detector: Detector = found.factory(tokenizer)
-    return detector
-
-
-def _chat(processor: Any) -> ChatFormat:
-    return ChatFormat() if processor is None else ChatFormat.from_processor(processor)
-
-
-def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
-    """The config with what it leaves to the host replaced by what that is here."""
-    if config.placement != "projector":
-        names = meant_names(parts, config.layer_modules, config.layers)
-        config = AdapterConfig.from_dict({**config.to_dict(), "layer_modules": names})
-    if config.summary == "auto":
-        summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary
-        config = AdapterConfig.from_dict({**config.to_dict(), "summary": summary})
-    if config.summary == "cls" and not parts.has_cls:
-        missing = "nothing is known of this host's" if parts.spec.cls is None else "this host's tower has none"
-        raise HostError(
-            explain(
-                f"summary='cls' needs the vision tower's CLS token, and {missing}.",
-                given=f"model_type {parts.model_type!r}",
-                to_do="use summary='mean', or install the plugin that knows the family "
-                "(LLaVA: pip install parrot-host-llava)",
-            )
-        )
-    return config

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.call_seam import CallSeam
@@ -15,7 +17,7 @@ from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.layer_sites import LayerSites
 from parrot_adapters.hosts.linear_layers import find_linear_layers
-from parrot_adapters.hosts.offloaded_weights import loaded_state
+from parrot_adapters.hosts.offloaded_weights import loaded_state, running_device
 from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
 from parrot_adapters.hosts.quantised_weights import is_quantised
 from parrot_adapters.hosts.read_prompt import TextScope
@@ -39,6 +41,7 @@ class CarriedAdapter:
         chat: The chat format of the host's processor.
         detector: Asked for languages when none were declared; None for nobody.
         switch: Whether it takes part in a call.
+        observers: Called after every pass through it.
 
     Attributes:
         seam: What connects the module to the host; None where there is no module.
@@ -54,14 +57,17 @@ class CarriedAdapter:
         chat: ChatFormat,
         detector: Callable[[Tensor, Tensor], list[str | None]] | None,
         switch: AdapterSwitch,
+        observers: OrderedDict[int, Callable[[RoutingRecord], object]],
     ) -> None:
         self.parts, self.config, self.chat, self.switch = parts, config, chat, switch
         self._given, self._is_on = layer, False
+        self._flags: list[tuple[nn.Parameter, bool]] = []  # which of its parameters train, while it is set aside
         self.seam: NativeSeam | None = None
         if layer is not None:
             scope = TextScope.of(config.text_scope, parts, chat)
             kind = CallSeam if parts.spec.encoder_calls else NativeSeam
             self.seam = kind(parts, layer, scope, switch, detector, self._sites(layer))
+            self.seam.observers = observers
         self.projector_weights: SwitchedWeights | None = None
         self.lora: LanguageModelLora | None = None
 
@@ -83,16 +89,17 @@ class CarriedAdapter:
         if self.module is not None:
             yield from self.module.parameters()
         if self.projector_weights is not None:
-            yield from self.projector_weights.module.parameters()
+            yield from self.projector_weights.parameters()
         if self.lora is not None:
             yield from self.lora.parameters()
 
-    def put_on(self, *, owns_projector: bool, lora: Any) -> None:
+    def put_on(self, *, owns_projector: bool, lora: Any, beside_others: bool = False) -> None:
         """Put the adapter on the host; where any of it fails, :meth:`take_off` undoes it.
 
         Args:
             owns_projector: Whether the projector's weights are the adapter's.
             lora: A ``peft.LoraConfig`` or its arguments; None for none.
+            beside_others: Whether the host has other adapters, so that this one needs projector parameters of its own.
 
         Raises:
             HostError: The projector cannot be owned.
@@ -100,7 +107,9 @@ class CarriedAdapter:
         """
         host, base, layer = self.parts.outer, self.parts.base, self._given
         if owns_projector:
-            self.projector_weights = SwitchedWeights(self._trainable_projector(), self.switch)
+            self.projector_weights = SwitchedWeights(
+                self._trainable_projector(), self.switch, own_objects=beside_others
+            )
         if lora is not None:
             from parrot_adapters.hosts.lora import LanguageModelLora
 
@@ -120,13 +129,57 @@ class CarriedAdapter:
         if self.seam is not None:
             self.seam.remove()
         if self.projector_weights is not None:
-            self.projector_weights.use(adapter=False)
-            self.projector_weights.remove()
+            self.projector_weights.give_back()
         if self.lora is not None:
             self.lora.remove()
         if hasattr(self.parts.base, MODULE_NAME):
             delattr(self.parts.base, MODULE_NAME)
         self._is_on = False
+
+    def set_aside(self) -> None:
+        """Take the adapter off the host, whole, for :meth:`come_back`: the very modules and parameters are kept.
+
+        None of them trains meanwhile.
+        """
+        if not self._is_on:
+            return
+        self.use(adapter=True)
+        self._flags = [(parameter, parameter.requires_grad) for parameter in self.parameters()]
+        base = self.parts.base
+        if self.seam is not None:
+            self.seam.remove()
+        if self._given is not None:
+            self._given = base._modules[MODULE_NAME]  # peft may have put a wrapper in its place
+            delattr(base, MODULE_NAME)
+            if self.seam is not None:
+                self.seam.layer = self._given
+        if self.projector_weights is not None:
+            self.projector_weights.set_aside()
+        if self.lora is not None:
+            self.lora.set_aside()
+        for parameter, _ in self._flags:
+            parameter.requires_grad_(False)
+        self._is_on = False
+
+    def come_back(self) -> None:
+        """Put on again what :meth:`set_aside` took off, wherever the host has been moved meanwhile."""
+        if self._is_on:
+            return
+        base = self.parts.base
+        if self._given is not None and self.seam is not None:
+            embeddings = base.get_input_embeddings()
+            self._given.to(device=running_device(embeddings, embeddings.weight))
+            base.add_module(MODULE_NAME, self._given)
+            self._given.train(base.training)
+            self.seam.install()
+        if self.projector_weights is not None:
+            self.projector_weights.come_back()
+        if self.lora is not None:
+            self.lora.come_back()
+        for parameter, flag in self._flags:
+            parameter.requires_grad_(flag)
+        self._is_on = True
+        self.use(adapter=self.switch.wanted)
 
     def use(self, *, adapter: bool) -> None:
         """Make the adapter's projector and LoRA live, or the host's own, for the whole process.

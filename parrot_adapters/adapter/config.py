@@ -16,7 +16,6 @@ from parrot_adapters.adapter.field_rules import (
     field_faults,
 )
 from parrot_adapters.errors import ConfigError, explain, suggest
-from parrot_adapters.hosts import DEFAULT_HOST
 
 __all__ = ["AdapterConfig"]
 
@@ -31,8 +30,9 @@ PLACEMENTS = {
 LAYER_DEFAULTS: Mapping[str, Any] = {
     "placement": "projector",
     "layer_rank": 8,
-    "layer_modules": list(DEFAULT_HOST.attention),
+    "layer_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
     "layers": "all",
+    "layer_expert": "low-rank",
 }
 
 TEXT_SCOPES = {
@@ -65,10 +65,12 @@ class AdapterConfig:
         text_scope: Which text of a prompt the router reads: ``"first-turn"`` (default), or ``"reference"`` as released
             checkpoints do.
         router_options: Keyword arguments of the router's factory, for example ``{"normalize": "none"}``.
-        expert_options: Keyword arguments of the expert bank's factory. Inside the layers they are ``shared_rank``, the
-            rank of an expert beside the routed ones that every visual token gets (default 0, none), and
-            ``layer_scale``, the factor of their sum, LoRA's ``alpha / rank`` (default 2); with
-            ``placement="both"`` the others are the bank's at the projector.
+        expert_options: Keyword arguments of the expert bank's factory, for example ``{"recompute": True}``, which
+            trains SwiGLU experts with almost no activations kept, for about a quarter more of their time. Inside the
+            layers they are ``shared_rank``, the rank of an expert beside the routed ones that every visual token gets
+            (default 0, none), ``layer_scale``, the factor of their sum, LoRA's ``alpha / rank`` (default 2), and
+            ``layer_dropout``, LoRA's ``lora_dropout`` (default 0); with ``placement="both"`` the others are the bank's
+            at the projector.
         host_options: Fields of the host's :class:`~parrot_adapters.HostSpec` to override, for example
             ``{"deepstack": "align"}``.
         detector: Name of a registered language detector, asked for prompts whose language was not declared; None
@@ -84,6 +86,8 @@ class AdapterConfig:
             feed-forward networks, whatever the host calls them. The default, ``["q_proj", "k_proj", "v_proj",
             "o_proj"]``, means ``"attention"``. Experts of a mixture-of-experts language model cannot be chosen.
         layers: Numbers of the decoder layers that get experts, counted from 0, or ``"all"`` (default).
+        layer_expert: Name of a registered kind of experts inside the layers: ``"low-rank"`` (default), ``"gated"``
+            (low-rank, with units that the router's reading of the prompt opens and closes), or a plugin's.
 
     Raises:
         ConfigError: Unknown names, wrong types or impossible values, all reported together.
@@ -107,6 +111,7 @@ class AdapterConfig:
     layer_rank: Annotated[int, WholeNumber(1)] = 8
     layer_modules: Annotated[list[str], Names()] = field(default_factory=lambda: list(LAYER_DEFAULTS["layer_modules"]))
     layers: Annotated[str | list[int], AllOrNumbers()] = "all"
+    layer_expert: Annotated[str, Text()] = "low-rank"
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         # Before the generated __init__ sees them, so that a misspelt key is our error rather than a TypeError.
@@ -127,7 +132,10 @@ class AdapterConfig:
     @property
     def expert_kind(self) -> str:
         """The experts in a few words, for titles: ``"swiglu"``, ``"layers of rank 8"``, or both."""
-        inside = f"layers of rank {self.layer_rank}"
+        plain = self.layer_expert == LAYER_DEFAULTS["layer_expert"]
+        inside = (
+            f"layers of rank {self.layer_rank}" if plain else f"{self.layer_expert} layers of rank {self.layer_rank}"
+        )
         return {"projector": self.expert, "layers": inside}.get(self.placement, f"{self.expert} and {inside}")
 
     @classmethod

@@ -73,12 +73,18 @@ def write_derived(
     names = [name for name in HASHED if name in described["files"]]
     try:
         with appearing_directory(out, existing="refuse") as staging:
+            digests = {WEIGHTS: save_tensors(weights, staging / WEIGHTS)}
             for name in names:
                 (staging / name).parent.mkdir(exist_ok=True)
                 if name != WEIGHTS:
                     shutil.copyfile(find_file(stored.directory / name, described["files"][name]), staging / name)
-            save_tensors(weights, staging / WEIGHTS)
-            used = {"router": config.router, "expert": config.expert, "summary": config.summary}
+                    digests[name] = file_digest(staging / name)
+            used = {
+                "router": config.router,
+                "expert": config.expert,
+                "summary": config.summary,
+                "layer-expert": config.layer_expert,
+            }
             derived = replace(stored, config=config)
             described |= {
                 "format_version": derived.format_version,
@@ -86,7 +92,7 @@ def write_derived(
                 "base_model_name_or_path": stored.base_model or NAMELESS,
                 "adapter": config.to_dict(),
                 "plugins": [dict(p) for p in stored.plugins if used.get(p["kind"], p["name"]) == p["name"]],
-                "files": {name: file_digest(staging / name) for name in names},
+                "files": digests,
                 "derived": dict(how),
             }
             write_card(staging, updated_card(read_card(stored.directory), derived, how))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
+from parrot_adapters.adapter.row_adapters import rows_here
 from parrot_adapters.errors import ConfigError, HostError, PlaceholderError, explain
 from parrot_adapters.hosts.host_parts import MODALITIES
+from parrot_adapters.hosts.item_places import find_places
 from parrot_adapters.hosts.read_prompt import find_placeholders
-from parrot_adapters.hosts.routing_units import find_units, flatten_features
+from parrot_adapters.hosts.routing_units import flat_tokens
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -46,8 +47,9 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
             )
         )
     found: dict[str, list[Tensor]] = {modality: [] for modality in MODALITIES}
-    outputs = {m: output for m, output in dict(given.pop("mm_encoder_outputs", {})).items() if output is not None}
-    for modality, encoder in parts.encoders.items() if not outputs else ():
+    handed = {m: output for m, output in dict(given.pop("mm_encoder_outputs", {})).items() if output is not None}
+    outputs = dict(handed)
+    for modality, encoder in parts.encoders.items() if not handed else ():
         if encoder.pixels in given:
             outputs[modality] = encoder.encode(parts.base, given)
     places = find_placeholders(parts, given)
@@ -60,11 +62,13 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
                 to_do=f"hand on all that the processor made: {', '.join(e.pixels for e in parts.encoders.values())}",
             )
         )
-    if outputs and handle.native_seam is not None and handle.active:
+    if (block := rows_here(parts)) is not None:
+        outputs = block.outputs({**given, "mm_encoder_outputs": handed}, given.get("labels"))
+    elif outputs and handle.native_seam is not None and handle.active:
         outputs = handle.native_seam.align_outputs(outputs, given, given.get("labels"))
     for modality, output in outputs.items():
-        features, _ = flatten_features(getattr(output, parts.spec.feature_attribute))
-        if features:
-            units = find_units([len(feature) for feature in features], places[modality], parts.spec.unit)
-            found[modality] = list(torch.cat(features).split(units.offsets.diff().tolist()))
+        features = getattr(output, parts.spec.feature_attribute)
+        if len(features):
+            units = find_places(places).units(modality, features, parts.spec.unit)
+            found[modality] = list(flat_tokens(features).split(units.offsets.diff().tolist()))
     return found

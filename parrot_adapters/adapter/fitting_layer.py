@@ -22,16 +22,17 @@ SMALL = 4096  # experts of any kind that are made in no time
 
 
 def fitting_layer(
-    build: Callable[[], AlignmentLayer], config: AdapterConfig, weights: Mapping[str, Tensor], path: Path
+    build: Callable[..., AlignmentLayer], config: AdapterConfig, weights: Mapping[str, Tensor], path: Path
 ) -> AlignmentLayer:
     """The layer of a configuration, with stored weights, in the dtypes they were saved in.
 
-    It is made once without memory, so that a config that asks for more than its file holds costs none.
+    It is made once without memory, so that a config that asks for more than its file holds costs none. Then its router
+    and summary are made in earnest, and experts come without weights: the stored ones become theirs, uncopied.
 
     Args:
-        build: Makes the layer.
+        build: Makes the layer, with ``empty_experts`` of :func:`build_layer`.
         config: What it is made from.
-        weights: Its state dict.
+        weights: Its state dict. The layer's experts take these very tensors.
         path: Where they were read from, for messages.
 
     Raises:
@@ -45,11 +46,15 @@ def fitting_layer(
         pass
     else:
         require_same_tensors(sketch.state_dict(), weights, path)
-    layer = build()
-    require_same_tensors(layer.state_dict(), weights, path)
-    for name, own in layer.state_dict(keep_vars=True).items():  # in place, so that shared weights stay shared
-        own.data = own.data.to(weights[name].dtype)
-    layer.load_state_dict(dict(weights))
+    layer = build(empty_experts=True)
+    own = layer.state_dict(keep_vars=True)
+    require_same_tensors(own, weights, path)
+    empty = {name: weights[name] for name, mine in own.items() if mine.is_meta}
+    rest = {name: weights[name] for name in own.keys() - empty.keys()}
+    for name, value in rest.items():  # in place, so that shared weights stay shared
+        own[name].data = own[name].data.to(value.dtype)
+    layer.load_state_dict(rest, strict=False)
+    layer.load_state_dict(empty, strict=False, assign=True)
     return layer
 
 

@@ -141,7 +141,9 @@ def require_foldable(adapter: str | Path) -> None:
 
 def _fold_evenly(layer: AlignmentLayer) -> None:
     """Whether experts fold does not depend on the weights, so any will tell."""
-    if layer.experts is not None:  # those inside layers always do
+    if layer.layer_experts is not None:
+        layer.layer_experts.require_foldable()
+    if layer.experts is not None:
         fold_experts(layer.experts, torch.full((layer.num_experts,), 1 / layer.num_experts))
 
 

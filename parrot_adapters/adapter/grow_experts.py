@@ -40,7 +40,7 @@ from parrot_adapters.adapter.build_layer import build_layer, stored_features
 from parrot_adapters.adapter.grow_families import with_families
 from parrot_adapters.core.control_routers import LOGIT_FLOOR, FrozenRouter, UniformRouter, known_weights
 from parrot_adapters.core.language_router import LanguageIdRouter, known_languages
-from parrot_adapters.core.layer_experts import SUFFIX, LayerExpert, token_weights
+from parrot_adapters.core.layer_experts import SUFFIX
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
 from parrot_adapters.plugins import manager
 
@@ -237,10 +237,9 @@ def _answers(layer: AlignmentLayer, aligned: Aligned, offsets: Tensor) -> list[T
     made, inside = [aligned.tokens.float()], layer.layer_experts
     if inside is not None:
         size, generator = int(offsets[-1]), torch.Generator().manual_seed(1)
-        units = inside.units(token_weights(aligned.routing, offsets, size))
-        for _, own in inside.each():
-            given = torch.randn(size, own.in_features, generator=generator)
-            made.append(own(given, units).float())
+        units = inside.units(inside.of_tokens(aligned.routing, offsets, size))
+        for path, (width, _) in inside.features.items():
+            made.append(inside.call(path)(torch.randn(size, width, generator=generator), units).float())
     return made
 
 
@@ -369,21 +368,27 @@ def _is_inside(name: str) -> bool:
 def _per_expert(config: AdapterConfig, state: Mapping[str, Tensor]) -> list[str]:
     """Names, in the state dict, of the parameters that have a slice per expert."""
     at_projector = [] if config.placement == "layers" else _of_bank(config)
-    ends = tuple(f"{SUFFIX}.{name}" for name in LayerExpert.per_expert)
+    inside = [] if config.placement == "projector" else _declared("layer-expert", config.layer_expert)
+    ends = tuple(f"{SUFFIX}.{name}" for name in inside)
     return at_projector + [name for name in state if _is_inside(name) and name.endswith(ends)]
 
 
 def _of_bank(config: AdapterConfig) -> list[str]:
-    bank = manager.find("expert", config.expert, asked_by="AdapterConfig.expert").factory
-    names = getattr(bank, "per_expert", None)
+    return [f"experts.{name}" for name in _declared("expert", config.expert)]
+
+
+def _declared(kind: str, name: str) -> tuple[str, ...]:
+    """Names of the parameters that have a slice per expert, as the class says."""
+    factory = manager.find(kind, name, asked_by=f"AdapterConfig.{kind.replace('-', '_')}").factory
+    names: tuple[str, ...] = getattr(factory, "per_expert", ())
     if not names:
         raise ConfigError(
             explain(
-                f"expert {config.expert!r} does not say which of its parameters belong to single experts.",
+                f"{kind} {name!r} does not say which of its parameters belong to single experts.",
                 to_do='declare it on the class: per_expert = ("gate", "up", "down")',
             )
         )
-    return [f"experts.{name}" for name in names]
+    return names
 
 
 def _width(state: Mapping[str, Tensor], config: AdapterConfig) -> int:

@@ -5,12 +5,13 @@ The host keeps its class and its API. What attaching adds, detaching removes: on
 the host as it was.
 
 A handle does many things, each in a file of its own: ``handle_views.py`` shows what is there, ``handle_switches.py``
-switches and observes, ``handle_weights.py`` replaces weights, ``handle_files.py`` stores. What is put on the host as
-one is in ``carried_adapter.py``.
+switches and observes, ``handle_weights.py`` replaces weights, ``handle_adapters.py`` keeps several adapters,
+``handle_files.py`` stores. What is put on the host as one is in ``carried_adapter.py``.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,9 @@ from parrot_adapters.adapter.carried_adapter import CarriedAdapter
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.encode import encode
 from parrot_adapters.adapter.frozen_by_peft import FrozenByPeft
+from parrot_adapters.adapter.handle_adapters import FIRST_NAME
 from parrot_adapters.adapter.handle_files import HandleFiles
 from parrot_adapters.adapter.handle_switches import HandleSwitches
-from parrot_adapters.adapter.handle_weights import HandleWeights
 from parrot_adapters.adapter.host_changes import HostWeights
 from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.adapter.peft_wrapper import PeftWrapper
@@ -30,7 +31,6 @@ from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
-from parrot_adapters.hosts.seam import MODULE_NAME
 from parrot_adapters.hosts.text_only_batches import TextOnlyBatches
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def attachment_of(model: Any) -> Attachment | None:
     return inner.__dict__.get(HANDLE_NAME)
 
 
-class Attachment(HandleSwitches, HandleWeights, HandleFiles):
+class Attachment(HandleSwitches, HandleFiles):
     """The handle of an adapter on a host: observe it, switch it, save it, take it off.
 
     ``attach``, ``attach_projector`` and ``load_adapter`` make handles.
@@ -79,14 +79,15 @@ class Attachment(HandleSwitches, HandleWeights, HandleFiles):
         freeze_host: bool = False,
         wrapper: Any = None,
     ) -> None:
-        self.parts, self.switch = parts, AdapterSwitch()
-        self.carried = CarriedAdapter(parts, config, layer, chat, detector, self.switch)
+        self.switch, self.observers = AdapterSwitch(), OrderedDict()
+        self.carried = CarriedAdapter(parts, config, layer, chat, detector, self.switch, self.observers)
+        self.shelf, self.open_rows = {FIRST_NAME: self.carried}, []
         self._added_losses: AddedLosses | None = None
-        self._overrides = HostOverrides(self.model)
+        self.overrides = HostOverrides(self.model)
         self.training_saves = TrainingSaves(self)
         self._text_only = TextOnlyBatches(parts, self._seen_by_images, self.switch)
         self._frozen_by_peft = FrozenByPeft(self)
-        self._peft_wrapper = PeftWrapper(self, wrapper) if callable(getattr(wrapper, "get_base_model", None)) else None
+        self.peft_wrapper = PeftWrapper(self, wrapper) if callable(getattr(wrapper, "get_base_model", None)) else None
         try:
             self._put_on(owns_projector=owns_projector, lora=lora)
             self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
@@ -158,6 +159,7 @@ class Attachment(HandleSwitches, HandleWeights, HandleFiles):
         """Give the host back as it was, bit for bit. Detaching twice does nothing."""
         if not self.attached:
             return
+        self.require_no_rows()
         self.set_active(False)
         self._take_off()
 
@@ -169,34 +171,34 @@ class Attachment(HandleSwitches, HandleWeights, HandleFiles):
 
     def _put_on(self, *, owns_projector: bool, lora: Any) -> None:
         """Put the adapter on the host; where any of it fails, :meth:`_take_off` undoes it."""
-        host = self.model
         self.carried.put_on(owns_projector=owns_projector, lora=lora)
         self.training_saves.install()
         self._text_only.install()
         self._frozen_by_peft.install()
-        if self._peft_wrapper is not None:
-            self._peft_wrapper.install()
-        prefix = f"{self.parts.base_prefix}{MODULE_NAME}."
-        adapter = {f"{prefix}{name}" for name in ([] if self.module is None else self.module.state_dict())}
+        if self.peft_wrapper is not None:
+            self.peft_wrapper.install()
         stand_ins = {
             HANDLE_NAME: self,
-            "save_pretrained": BareHostSave(self, self._overrides),
-            "_keys_to_ignore_on_save": adapter | set(getattr(host, "_keys_to_ignore_on_save", None) or ()),
+            "save_pretrained": BareHostSave(self, self.overrides),
+            "_keys_to_ignore_on_save": None,
         }
-        self._overrides.put(**stand_ins)
+        self.overrides.put(**stand_ins)
+        self.overrides.change(_keys_to_ignore_on_save=self.keys_not_saved())
         self.attached = True
 
     def _take_off(self) -> None:
         """Undo :meth:`_put_on`, however far it came; the host's own weights are live afterwards."""
         self.carried.take_off()
+        for carried in self.shelf.values():
+            carried.take_off()
         if self._added_losses is not None:
             self._added_losses.remove()
         self.training_saves.remove()
         self._text_only.remove()
         self._frozen_by_peft.remove()
-        if self._peft_wrapper is not None:
-            self._peft_wrapper.remove()
-        self._overrides.remove()
+        if self.peft_wrapper is not None:
+            self.peft_wrapper.remove()
+        self.overrides.remove()
         self.attached = False
 
     def _seen_by_images(self) -> list[nn.Module]:

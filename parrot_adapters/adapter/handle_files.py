@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from parrot_adapters.adapter.handle_views import HandleViews
+from parrot_adapters.adapter.handle_adapters import HandleAdapters
 from parrot_adapters.adapter.hub_transfer import upload_adapter
+from parrot_adapters.adapter.model_card import CardFacts
 from parrot_adapters.adapter.save import write_adapter, write_checkpoint
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
 from parrot_adapters.adapter.training_saves import TrainingSaves
@@ -21,7 +22,7 @@ from parrot_adapters.hosts.seam import MODULE_NAME
 __all__ = ["HandleFiles"]
 
 
-class HandleFiles(HandleViews):
+class HandleFiles(HandleAdapters):
     """The part of a handle that stores the adapter.
 
     Attributes:
@@ -43,24 +44,29 @@ class HandleFiles(HandleViews):
 
         return to_reference(self.require_module(), self.config)
 
-    def save_pretrained(self, directory: str | Path, *, allow_changed_host: bool = False) -> None:
+    def save_pretrained(
+        self, directory: str | Path, *, name: str | None = None, allow_changed_host: bool = False
+    ) -> None:
         """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
 
         Args:
             directory: Directory to write, made if needed. An adapter that is there is replaced; other files stay, and
                 so does what its owner wrote in its model card. At any moment the directory holds the old adapter or
                 the new one, whole.
+            name: Name of the adapter to save; None (default) for the active one.
             allow_changed_host: Whether to save although host weights that are not the adapter's have changed since it
                 was attached (default: no). They are not saved with it.
 
         Raises:
             CheckpointError: The directory cannot be written.
             HostMismatchError: Host weights have changed; the message says which.
+            UnknownNameError: There is no adapter of that name.
             HostError: The adapter was detached.
         """
-        if not allow_changed_host:
-            self._require_unchanged_host()
-        write_adapter(self.snapshot(), Path(directory))
+        with self.switched_to(name):
+            if not allow_changed_host:
+                self._require_unchanged_host()
+            write_adapter(self.snapshot(), Path(directory))
 
     def write_checkpoint(self, directory: str | Path, state: Mapping[str, Tensor] | None = None) -> None:
         """Write what trains, in the form that a stock ``Trainer`` reads back into the attached host.
@@ -77,6 +83,7 @@ class HandleFiles(HandleViews):
             HostError: The adapter was detached.
         """
         self.require_attached()
+        self.warn_of_others()
         switch, prefix = self.carried.projector_weights, f"{self.parts.base_prefix}{self.parts.projector}."
         whole = dict(self.model.state_dict() if state is None else state)
         if switch is not None and state is None:
@@ -126,23 +133,60 @@ class HandleFiles(HandleViews):
         bare = {name: value for name, value in state.items() if not name.startswith(layer)}
         return bare if self.carried.lora is None else self.carried.lora.bare_names(bare)
 
-    def push_to_hub(self, repo_id: str, *, allow_changed_host: bool = False, **options: Any) -> Any:
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        name: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        commit_message: str | None = None,
+        languages: Sequence[str] = (),
+        data: Sequence[str] = (),
+        licence: str | None = None,
+        results: Mapping[str, float] | None = None,
+        allow_changed_host: bool = False,
+        **options: Any,
+    ) -> Any:
         """Save the adapter and upload it to the Hugging Face Hub.
 
+        Its model card names the host by its Hub name, never by a path of this machine, and keeps what its owner wrote.
+
         Args:
-            repo_id: Name of the repository, ``owner/name``; made if needed. Its model card keeps what its owner wrote.
+            repo_id: Name of the repository, ``owner/name``; made if needed.
+            name: Name of the adapter; None (default) for the active one.
+            private: Whether a repository that is made is private; None (default) for its owner's setting.
+            token: Token of the Hub; None (default) for the one that this machine has stored.
+            revision: Branch to upload to, made if needed; None (default) for the main one.
+            commit_message: First line of the commit; None (default) for the Hub's own.
+            languages: Tags of the languages that it is for, for the card.
+            data: Hub names of the data that it was trained on, for the card.
+            licence: Licence as the Hub calls it (``"apache-2.0"``), for the card.
+            results: What was measured, name to number, for the card; None (default) for nothing.
             allow_changed_host: As for :meth:`save_pretrained`.
             options: Further arguments of ``huggingface_hub.HfApi.upload_folder``.
 
         Returns:
             What ``upload_folder`` returns: the commit.
         """
-        if not allow_changed_host:
-            self._require_unchanged_host()
-        return upload_adapter(self.snapshot(), repo_id, **options)
+        facts = CardFacts(languages, data, licence, results or {})
+        with self.switched_to(name):
+            if not allow_changed_host:
+                self._require_unchanged_host()
+            return upload_adapter(
+                self.snapshot(),
+                repo_id,
+                private=private,
+                token=token,
+                revision=revision,
+                facts=facts,
+                commit_message=commit_message,
+                **options,
+            )
 
     def _require_unchanged_host(self) -> None:
-        changed = self.host_weights.changed(self.model)
+        changed = self.host_weights.changed(self.model, self.carried.own_prefixes())
         if changed:
             raise HostMismatchError(
                 explain(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
@@ -67,10 +66,7 @@ class HandleSwitches(HandleViews):
         """
         if isinstance(languages, str) or not all(tag is None or isinstance(tag, str) for tag in languages):
             raise ConfigError(f"languages={languages!r} must be one tag or None per prompt, for example ['tr', None]")
-        if self.carried.seam is None:  # nothing is routed, so nobody asks
-            yield
-            return
-        token = declare_languages(self.carried.seam, tuple(languages))
+        token = declare_languages(self.switch, tuple(languages))
         try:
             yield
         finally:
@@ -83,7 +79,7 @@ class HandleSwitches(HandleViews):
         Args:
             graph: Whether the records keep the autograd graph, for auxiliary losses (default: no).
         """
-        with recording(id(self if self.carried.seam is None else self.carried.seam), graph=graph) as log:
+        with recording(id(self.switch), graph=graph) as log:
             yield log
 
     def add_observer(self, observer: Callable[[RoutingRecord], object]) -> RemovableHandle:
@@ -99,9 +95,8 @@ class HandleSwitches(HandleViews):
             A handle whose ``remove()`` takes the observer off; as a context manager it does so on leaving. Without
             either the observer stays as long as the adapter is attached.
         """
-        observers = OrderedDict() if self.carried.seam is None else self.carried.seam.observers
-        removable = RemovableHandle(observers)
-        observers[removable.id] = observer
+        removable = RemovableHandle(self.observers)
+        self.observers[removable.id] = observer
         return removable
 
     def set_active(self, active: bool) -> None:

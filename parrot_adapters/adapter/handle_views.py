@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -12,6 +13,7 @@ from parrot_adapters.adapter.carried_adapter import CarriedAdapter
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.host_changes import HostWeights
 from parrot_adapters.adapter.parameter_report import parameter_places, parameter_report, print_report
+from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.chat_format import ChatFormat
@@ -31,16 +33,18 @@ class HandleViews:
     """The part of a handle that shows what is there, and that its other parts stand on.
 
     Attributes:
-        parts: The host, taken apart.
         carried: The adapter that the host carries.
+        shelf: All adapters by name, that one among them.
         switch: Whether the adapter takes part in a call.
+        observers: Called after every pass through the adapter.
         attached: Whether it is on the host.
         host_weights: The host's own weights, as they were when the adapter came.
     """
 
-    parts: HostParts
     carried: CarriedAdapter
+    shelf: dict[str, CarriedAdapter]
     switch: AdapterSwitch
+    observers: OrderedDict[int, Callable[[RoutingRecord], object]]
     attached: bool = False
     host_weights: HostWeights
 
@@ -52,6 +56,11 @@ class HandleViews:
         """
         if not self.attached:
             raise HostError("this adapter was detached; attach() or load_adapter() makes a new one")
+
+    @property
+    def parts(self) -> HostParts:
+        """The host, taken apart."""
+        return self.carried.parts
 
     @property
     def model(self) -> Any:

@@ -116,8 +116,9 @@ class HandleWeights(HandleViews):
         """Add the adapter's LoRA to the host's own weights, for good: the adapter no longer has or saves one.
 
         Raises:
-            HostError: this adapter has no LoRA.
+            HostError: this adapter has no LoRA, or the host has other adapters, which were made for it as it is.
         """
+        self._require_alone()
         self._require_lora().merge()
         self.carried.lora = None
         self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
@@ -126,13 +127,25 @@ class HandleWeights(HandleViews):
         """Make the adapter's projector the host's own, for good: the adapter no longer owns or saves one.
 
         Raises:
-            HostError: this adapter does not own its projector.
+            HostError: this adapter does not own its projector, or the host has other adapters.
         """
+        self._require_alone()
         projector = self._require_projector()
         projector.use(adapter=True)
         projector.remove()
         self.carried.projector_weights = None
         self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
+
+    def _require_alone(self) -> None:
+        others = [name for name, carried in self.shelf.items() if carried is not self.carried]
+        if others:
+            raise HostError(
+                explain(
+                    "merging changes the host's own weights for good, and other adapters were made for it as it is.",
+                    others=", ".join(others),
+                    to_do="save them and handle.delete_adapter() each first",
+                )
+            )
 
     def _require_projector(self) -> SwitchedWeights:
         self.require_attached()

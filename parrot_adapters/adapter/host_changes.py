@@ -40,12 +40,17 @@ class HostWeights:
         self._own = own
         self._seen = {name: _look(parameter) for name, parameter in self._weights(host)}
 
-    def changed(self, host: nn.Module) -> list[str]:
+    def changed(self, host: nn.Module, own: tuple[str, ...] = ()) -> list[str]:
         """Names of the weights that are no longer what they were; a cast or a move changes none.
 
         A weight that trains and was written to counts as changed, wherever its values differ.
+
+        Args:
+            host: The model.
+            own: Prefixes of the names that are the adapter's by now.
         """
-        return [name for name, parameter in self._weights(host) if self._differs(name, parameter)]
+        weights = ((name, parameter) for name, parameter in self._weights(host) if not name.startswith(own))
+        return [name for name, parameter in weights if self._differs(name, parameter)]
 
     def _differs(self, name: str, parameter: nn.Parameter) -> bool:
         before = self._seen.get(name)

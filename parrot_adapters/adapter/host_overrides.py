@@ -42,9 +42,18 @@ class HostOverrides:
         self._put = tuple(attributes)
         own.update(attributes)
 
-    def before(self, name: str) -> Any:
-        """What the instance had under a name before :meth:`put`; None where it had nothing of its own."""
-        return self._before.get(name)
+    def change(self, **attributes: Any) -> None:
+        """Let others stand in for those that were put."""
+        self._host.__dict__.update(attributes)
+
+    def before(self, name: str, owner: type | None = None) -> Any:
+        """What the instance had under a name before :meth:`put`.
+
+        Args:
+            name: Of the attribute.
+            owner: The class that is asked where the instance had nothing of its own; None (default) for nobody.
+        """
+        return self._before.get(name, getattr(owner, name, None))
 
     def remove(self) -> None:
         """Give the attributes and the flags back."""

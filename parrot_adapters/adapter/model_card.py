@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from parrot_adapters.adapter.snapshot import AdapterSnapshot
 
-__all__ = ["read_card", "updated_card", "write_card"]
+__all__ = ["CardFacts", "read_card", "updated_card", "write_card"]
 
 BEGIN = "<!-- parrot_adapters begins: saving the adapter rewrites what stands up to the end mark, and nothing else -->"
 END = "<!-- parrot_adapters ends -->"
@@ -43,7 +44,29 @@ def write_card(directory: Path, text: str) -> None:
     (directory / CARD).write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def updated_card(text: str | None, snapshot: AdapterSnapshot, derived: Mapping[str, Any] | None = None) -> str:
+@dataclass(frozen=True)
+class CardFacts:
+    """What a model card says of an adapter that its files do not tell.
+
+    Attributes:
+        languages: Tags of the languages that it is for.
+        data: Hub names of the data that it was trained on.
+        licence: Its licence, as the Hub calls it (``"apache-2.0"``).
+        results: What was measured, name to number; written into the library's part of the card.
+    """
+
+    languages: Sequence[str] = ()
+    data: Sequence[str] = ()
+    licence: str | None = None
+    results: Mapping[str, float] = field(default_factory=dict)
+
+
+def updated_card(
+    text: str | None,
+    snapshot: AdapterSnapshot,
+    derived: Mapping[str, Any] | None = None,
+    facts: CardFacts | None = None,
+) -> str:
     """A model card that describes an adapter, with everything its owner wrote left as it is.
 
     Args:
@@ -51,12 +74,13 @@ def updated_card(text: str | None, snapshot: AdapterSnapshot, derived: Mapping[s
             warning.
         snapshot: The adapter.
         derived: How it was made out of another adapter, as name and value; None where it was not.
+        facts: What it says besides; None (default) for nothing.
     """
     import yaml
     from huggingface_hub import ModelCard
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-    part = f"{BEGIN}\n{_own_part(snapshot, derived)}\n{END}"
+    part = f"{BEGIN}\n{_own_part(snapshot, derived)}{_results(facts)}\n{END}"
     if text is None or not REGEX_YAML_BLOCK.search(text):
         text = f"---\n{{}}\n---\n{text or ''}"
     try:
@@ -74,6 +98,11 @@ def updated_card(text: str | None, snapshot: AdapterSnapshot, derived: Mapping[s
         return text
     known = card.data.to_dict()
     _update(card.data, snapshot)
+    if facts is not None:
+        said = {"language": list(facts.languages), "datasets": list(facts.data), "license": facts.licence}
+        for key, value in said.items():
+            if value:
+                setattr(card.data, key, value)
     header = text[: len(text) - len(card.text)] if card.data.to_dict() == known else _header(card)
     return header + _with_part(card.text, part)
 
@@ -140,6 +169,12 @@ def _what_it_is(snapshot: AdapterSnapshot) -> str:
 | {" | ".join(row)} |
 |{" --- |" * len(row)}
 | {" | ".join(map(str, row.values()))} |"""
+
+
+def _results(facts: CardFacts | None) -> str:
+    if facts is None or not facts.results:
+        return ""
+    return "\n\n| measured | result |\n| --- | --- |\n" + "\n".join(f"| {n} | {v} |" for n, v in facts.results.items())
 
 
 def _facts(derived: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,8 @@ Ours                          theirs                               shape there
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import reduce
 
 import torch
 from einops import rearrange
@@ -17,8 +18,11 @@ from torch import Tensor, nn
 
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
+from parrot_adapters.hosts.tensor_files import TensorSource
 
 __all__ = ["from_reference", "to_reference"]
+
+TURNED_ROWS = 256
 
 
 def to_reference(layer: nn.Module, config: AdapterConfig) -> dict[str, Tensor]:
@@ -45,8 +49,8 @@ def to_reference(layer: nn.Module, config: AdapterConfig) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in state.items()}
 
 
-def from_reference(state: Mapping[str, Tensor], num_experts: int) -> dict[str, Tensor]:
-    """The other way round: a layer's state dict, dtypes kept.
+def from_reference(state: Mapping[str, TensorSource], num_experts: int) -> dict[str, TensorSource]:
+    """The other way round: a layer's state dict, read while it is written, no more than one expert's matrix at a time.
 
     Args:
         state: names as above, without the checkpoint's ``model.moe_model.`` prefix.
@@ -56,18 +60,34 @@ def from_reference(state: Mapping[str, Tensor], num_experts: int) -> dict[str, T
         CheckpointError: weights are missing.
     """
 
-    def stack(part: str) -> Tensor:
+    def bank(part: str, turned: bool = False) -> TensorSource:
         names = [f"experts.{i}.{part}.weight" for i in range(num_experts)]
         missing = [name for name in names if name not in state]
         if missing:
             raise CheckpointError(f"the checkpoint lacks {', '.join(missing[:3])} (num_experts={num_experts})")
-        return torch.stack([state[name] for name in names])
+        sources = [state[name] for name in names]
+        dtype, shape = reduce(torch.promote_types, [one.dtype for one in sources]), sources[0].shape
+
+        def pieces() -> Iterator[Tensor]:
+            for source in sources:
+                yield from (piece.to(dtype) for piece in (_turned(source) if turned else source.pieces()))
+
+        return TensorSource(dtype, (num_experts, *(reversed(shape) if turned else shape)), pieces)
 
     if "gate.weight" not in state:
         raise CheckpointError("the checkpoint lacks the router, gate.weight")
     return {
         "router.gate": state["gate.weight"],
-        "experts.gate": stack("gate_proj"),
-        "experts.up": stack("up_proj"),
-        "experts.down": rearrange(stack("down_proj"), "e d f -> e f d").contiguous(),
+        "experts.gate": bank("gate_proj"),
+        "experts.up": bank("up_proj"),
+        "experts.down": bank("down_proj", turned=True),
     }
+
+
+def _turned(source: TensorSource) -> Iterator[Tensor]:
+    """A matrix with rows for columns, some of them at a time."""
+    matrix, at = torch.empty(source.shape, dtype=source.dtype), 0
+    for piece in source.pieces():
+        matrix[at : at + len(piece)] = piece
+        at += len(piece)
+    yield from matrix.t().split(TURNED_ROWS)

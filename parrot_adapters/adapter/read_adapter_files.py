@@ -50,10 +50,12 @@ class StoredAdapter(AdapterSnapshot):
     """An adapter as it is in a directory.
 
     Attributes:
+        weights: Tensors of its layer by name; None where it holds a projector only.
         directory: Where it was read from.
         beside: Names of host weights, or of peft's, that trained with it and lie beside it in a trainer's checkpoint.
     """
 
+    weights: Mapping[str, Tensor] | None
     directory: Path
     beside: tuple[str, ...] = ()
 
@@ -175,14 +177,19 @@ def _read_once(directory: Path) -> StoredAdapter:
                 to_do="copy the whole directory again, or save the adapter again",
             )
         )
-    for name, path in files.items():
-        check_file(path, digests[name])
+    settings = _settings(directory, described)
+    if LORA_CONFIG in files:
+        check_file(files[LORA_CONFIG], digests[LORA_CONFIG])
+    # The small ones first: what is wrong with them is said before gigabytes are read.
+    tensors = {
+        name: read_tensors(files[name], digests[name]) for name in (LORA_WEIGHTS, PROJECTOR, WEIGHTS) if name in files
+    }
     return StoredAdapter(
-        **_settings(directory, described),
-        weights=read_tensors(files[WEIGHTS]) if WEIGHTS in files else None,
-        projector=read_tensors(files[PROJECTOR]) if PROJECTOR in files else None,
+        **settings,
+        weights=tensors.get(WEIGHTS),
+        projector=tensors.get(PROJECTOR),
         lora_config=read_json_object(files[LORA_CONFIG]) if LORA_CONFIG in files else None,
-        lora=read_tensors(files[LORA_WEIGHTS]) if LORA_WEIGHTS in files else None,
+        lora=tensors.get(LORA_WEIGHTS),
         directory=directory,
     )
 
@@ -198,8 +205,7 @@ def _read_checkpoint(directory: Path, described: Mapping[str, Any]) -> StoredAda
                 to_do="copy the whole directory again, or save the model again",
             )
         )
-    check_file(path, described["files"][CHECKPOINT])
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, described["files"][CHECKPOINT])
     prefixes = {part: str(where[part]) for part in ("module", "projector") if where.get(part) is not None}
     parts = {
         part: {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -13,7 +13,6 @@ from torch import Tensor
 from parrot_adapters.adapter.adapter_files import (
     CHECKPOINT,
     CONFIG,
-    HASHED,
     LORA,
     LORA_CONFIG,
     LORA_WEIGHTS,
@@ -25,7 +24,7 @@ from parrot_adapters.adapter.adapter_files import (
     staging_directory,
     write_config,
 )
-from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
+from parrot_adapters.adapter.model_card import CardFacts, read_card, updated_card, write_card
 from parrot_adapters.adapter.snapshot import AdapterSnapshot
 from parrot_adapters.atomic_files import appearing_file, write_json
 from parrot_adapters.digests import file_digest
@@ -34,13 +33,14 @@ from parrot_adapters.errors import CheckpointError, explain
 __all__ = ["write_adapter", "write_checkpoint"]
 
 
-def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
+def write_adapter(snapshot: AdapterSnapshot, directory: Path, facts: CardFacts | None = None) -> None:
     """Write an adapter to a directory; one that is there already is replaced in one step.
 
     Args:
         snapshot: The adapter.
         directory: Made where it does not exist. Files that are not the adapter's stay, and so does what its owner
             wrote in its model card.
+        facts: What its model card says besides; None (default) for nothing.
 
     Raises:
         CheckpointError: The directory cannot be written.
@@ -51,7 +51,7 @@ def write_adapter(snapshot: AdapterSnapshot, directory: Path) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with staging_directory(directory) as staging:
             _write(snapshot, staging)
-            write_card(staging, updated_card(read_card(directory), snapshot))
+            write_card(staging, updated_card(read_card(directory), snapshot, facts=facts))
     except OSError as error:
         raise CheckpointError(explain(f"cannot save to {directory}.", because=error)) from error
 
@@ -73,8 +73,8 @@ def write_checkpoint(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with appearing_file(directory / CHECKPOINT) as path:
-            save_tensors(trained, path)
-        described = _described(snapshot, {CHECKPOINT: file_digest(directory / CHECKPOINT)})
+            digest = save_tensors(trained, path)
+        described = _described(snapshot, {CHECKPOINT: digest})
         lora = None if snapshot.lora_config is None else dict(snapshot.lora_config)
         write_json(directory / CONFIG, {**described, "weights_in": {**prefixes, "lora": lora}}, indent=2)
         write_card(directory, updated_card(read_card(directory), snapshot))
@@ -83,17 +83,17 @@ def write_checkpoint(
 
 
 def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
-    for tensors, name in ((snapshot.weights, WEIGHTS), (snapshot.projector, PROJECTOR)):
-        if tensors is not None:
-            save_tensors(tensors, staging / name)
+    digests = {
+        name: save_tensors(tensors, staging / name)
+        for tensors, name in ((snapshot.weights, WEIGHTS), (snapshot.projector, PROJECTOR))
+        if tensors is not None
+    }
     if snapshot.lora is not None and snapshot.lora_config is not None:
         (staging / LORA).mkdir()
         (staging / LORA_CONFIG).write_text(json.dumps(snapshot.lora_config, indent=2, sort_keys=True), encoding="utf-8")
-        save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
-    described = _described(
-        snapshot, {name: file_digest(staging / name) for name in HASHED if (staging / name).is_file()}
-    )
-    write_config(described, staging / CONFIG)
+        digests[LORA_WEIGHTS] = save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
+        digests[LORA_CONFIG] = file_digest(staging / LORA_CONFIG)
+    write_config(_described(snapshot, digests), staging / CONFIG)
 
 
 def _described(snapshot: AdapterSnapshot, files: Mapping[str, str]) -> dict[str, Any]:

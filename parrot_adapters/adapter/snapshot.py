@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from parrot_adapters.adapter.config import AdapterConfig
     from parrot_adapters.hosts.chat_format import ChatFormat
+    from parrot_adapters.hosts.tensor_files import TensorSource
     from parrot_adapters.plugins import PluginInfo
 
 __all__ = ["PLUGIN_KEYS", "AdapterSnapshot", "plugins_used"]
@@ -30,7 +31,8 @@ class AdapterSnapshot:
         host: What its host is recognised by (:func:`parrot_adapters.hosts.fingerprint.fingerprint`).
         base_model: The host's name on the Hub; None where it has none.
         plugins: The plugins that made its parts, one mapping with :data:`PLUGIN_KEYS` each.
-        weights: Tensors of its layer by name; None where it holds a projector only.
+        weights: Tensors of its layer by name, or what they are made of while they are written; None where it holds a
+            projector only.
         projector: Tensors of its projector by name; None where it owns none.
         lora_config: The settings of its LoRA as peft writes them to JSON; None where it has none.
         lora: Tensors of its LoRA by the names they have in a peft directory; None where it has none.
@@ -41,7 +43,7 @@ class AdapterSnapshot:
     host: Mapping[str, Any]
     base_model: str | None
     plugins: Sequence[Mapping[str, Any]]
-    weights: Mapping[str, Tensor] | None
+    weights: Mapping[str, Tensor | TensorSource] | None
     projector: Mapping[str, Tensor] | None
     lora_config: Mapping[str, Any] | None
     lora: Mapping[str, Tensor] | None
@@ -66,7 +68,9 @@ def plugins_used(
     kinds: tuple[str, ...] = ("router", "expert", "summary") if has_layer else ()
     if config.placement == "layers":
         kinds = tuple(kind for kind in kinds if kind != "expert")
-    used = [manager.find(kind, getattr(config, kind)) for kind in kinds]
+    if has_layer and config.placement != "projector":
+        kinds = (*kinds, "layer-expert")
+    used = [manager.find(kind, getattr(config, kind.replace("-", "_"))) for kind in kinds]
     described = [(c.kind, c.name, c.plugin) for c in used if c.plugin.source != "built in"]
     if host_plugin is not None:
         described.append(("host", model_type, host_plugin))

@@ -90,6 +90,7 @@ class TrainingSaves:
     def shorten(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
         """Leave out what is frozen, where accelerate writes a checkpoint."""
         if _asked_by("accelerate.accelerator", ("save_state",)):
+            self.handle.warn_of_others()
             mine = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
             for name in self._frozen(mine):
                 del state[mine[name]]

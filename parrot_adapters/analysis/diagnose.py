@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.analysis.layer_hooks import Pass, ablated, next_token_logits, watched
+from parrot_adapters.analysis.layer_hooks import Pass, ablated, next_token_logits, tokens_left, watched
 from parrot_adapters.analysis.linear_probe import Probe, category_probe, linear_probe
 from parrot_adapters.analysis.token_similarity import Shift, linear_cka, retrieval
 from parrot_adapters.core.evaluation_mode import evaluation_mode
@@ -21,7 +21,7 @@ from parrot_adapters.core.ragged import item_mean
 from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 from parrot_adapters.core.types import IGNORED
-from parrot_adapters.errors import ConfigError, HostError, explain
+from parrot_adapters.errors import ConfigError, HostError
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -79,6 +79,7 @@ class Preservation:
             two pictures.
         category_after: the same with it.
         category_chance: one over the number of categories; None likewise.
+        where: ``"projector"``, or ``"language model"`` where the tokens are those that its last layer leaves.
     """
 
     shift: Shift
@@ -89,6 +90,7 @@ class Preservation:
     category_before: float | None = None
     category_after: float | None = None
     category_chance: float | None = None
+    where: str = "projector"
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,9 @@ def diagnose(
 ) -> Diagnosis:
     """Examine an adapter on samples.
 
-    With options: ``K (E + 3 + variants)`` scored samples; without, ``K`` forward passes. In eval mode meanwhile.
+    With options: ``K (E + 3 + variants)`` scored samples; without, ``K`` forward passes. In eval mode meanwhile. Visual
+    tokens are looked at where the adapter hands them on. With ``placement="layers"``, which leaves them as they are
+    there, it is where the language model leaves them, at two passes more for each sample.
 
     Args:
         handle: Handle of an attached host; nobody else may be using the host meanwhile.
@@ -177,20 +181,12 @@ def diagnose(
         progress: Function that is called after every sample with numbers done and total.
 
     Raises:
-        ConfigError: No samples, or only some have options; or experts that stand inside the layers alone, where visual
-            tokens do not change at the projector, which is what is looked at here.
+        ConfigError: No samples, or only some have options.
         HostError: A sample without an image.
     """
     if not samples:
         raise ConfigError("there is nothing to diagnose on: no samples")
-    if handle.require_module().experts is None:
-        raise ConfigError(
-            explain(
-                "diagnose looks at visual tokens at the projector, and this adapter leaves them as they are there.",
-                given="placement='layers'",
-                to_do="explain shows what its routing and each expert do to the answer",
-            )
-        )
+    handle.require_module()
     if score is None and any(sample.options for sample in samples):
         if not all(sample.options for sample in samples):
             raise ConfigError("either all samples have options, or none")
@@ -208,7 +204,9 @@ def diagnose(
     return Diagnosis(
         routing=tally.statistics(),
         probe=seen.probe(handle.require_module().num_experts),
-        preservation=seen.preservation(),
+        preservation=replace(
+            seen.preservation(), where="projector" if handle.require_module().experts is not None else "language model"
+        ),
         accuracy=means.get("adapted", {}),
         host_accuracy=means.get("host", {}),
         ablation={x: [means[f"expert {e}"][x] for e in experts] for x in languages} if means else {},
@@ -370,7 +368,13 @@ def _look(handle: Attachment, inputs: Mapping[str, Any], language: str) -> tuple
         handle.model(**inputs)
     if not passes:
         raise HostError("a sample has no image, or the adapter is disabled: there is nothing to see")
-    return passes[0], log
+    looked = passes[0]
+    if handle.require_module().experts is None:  # visual tokens change further inside
+        with handle.languages([language]):
+            after = tokens_left(handle, inputs)
+            with handle.disabled():
+                looked = looked._replace(before=tokens_left(handle, inputs), after=after)
+    return looked, log
 
 
 def _means(looked: Pass) -> tuple[Tensor, Tensor]:

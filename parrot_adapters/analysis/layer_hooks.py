@@ -6,7 +6,7 @@ for looking at a model that nobody else is using.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from parrot_adapters.errors import HostError, explain
+from parrot_adapters.hosts.read_prompt import find_placeholders
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
     from parrot_adapters.core import Aligned, Routing
 
-__all__ = ["Pass", "ablated", "next_token_logits", "rerouted", "watched"]
+__all__ = ["Pass", "ablated", "next_token_logits", "rerouted", "tokens_left", "watched"]
 
 
 class Pass(NamedTuple):
@@ -67,6 +68,32 @@ def watched(handle: Attachment) -> Iterator[list[Pass]]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def tokens_left(handle: Attachment, inputs: Mapping[str, Any]) -> Tensor:
+    """Visual tokens of a batch's images as the last layer of the language model leaves them, (N, D).
+
+    Args:
+        handle: Handle of an attached host.
+        inputs: Arguments of its forward, with ``input_ids`` or ``inputs_embeds`` and at least one image.
+
+    Raises:
+        HostError: The host has no language model, or gives its states in a form of its own.
+    """
+    kept: list[Any] = []
+    language_model = handle.parts.module(handle.parts.language_model)
+    if language_model is None:
+        raise HostError(f"no language model found in {type(handle.model).__name__}, so what it leaves cannot be seen")
+    hook = language_model.register_forward_hook(lambda module, args, output: kept.append(output[0]))
+    try:
+        handle.model(**inputs)
+    finally:
+        hook.remove()
+    places = find_placeholders(handle.parts, inputs)["image"].flatten()
+    if len(kept) != 1 or not isinstance(kept[0], Tensor) or kept[0].shape[:-1].numel() != places.numel():
+        raise HostError(f"the language model of {type(handle.model).__name__} gives its states in a form of its own")
+    states: Tensor = kept[0].flatten(0, -2)[places.to(kept[0].device)]
+    return states
 
 
 @contextmanager

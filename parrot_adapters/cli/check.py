@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-KINDS = ("router", "expert", "host")
+KINDS = ("router", "expert", "layer-expert", "host")
 
 
 def _key_and_value(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, Any]:
@@ -36,7 +36,11 @@ def _key_and_value(_: click.Context, __: click.Parameter, texts: tuple[str, ...]
 
 
 @parrot_command("check")
-@argument("component", metavar="KIND:NAME", help="for example router:text-guided, expert:swiglu or host:DIR")
+@argument(
+    "component",
+    metavar="KIND:NAME",
+    help="for example router:text-guided, expert:swiglu, layer-expert:gated or host:DIR",
+)
 @option(
     "--option",
     "options",
@@ -57,7 +61,7 @@ def _key_and_value(_: click.Context, __: click.Parameter, texts: tuple[str, ...]
 def command(
     component: str, options: dict[str, Any], examples: int, inputs: Path | None, device: str, as_json: bool
 ) -> int:
-    """Try every conformance check on a router, an expert bank or a host.
+    """Try every conformance check on a router, an expert bank, experts inside layers or a host.
 
     Each is a property that the library relies on in such a component. host:DIR attaches a small adapter to the
     model in DIR, tries it and takes it off again.
@@ -68,8 +72,8 @@ def command(
     if kind not in KINDS or not name:
         raise ConfigError(
             explain(
-                f"what to check must look like router:NAME or expert:NAME (or host:DIR), not {component!r}."
-                f"{suggest(kind, KINDS)}",
+                "what to check must look like router:NAME, expert:NAME or layer-expert:NAME (or host:DIR), not "
+                f"{component!r}.{suggest(kind, KINDS)}",
                 to_do="parrot plugins lists the names",
             )
         )
@@ -105,9 +109,16 @@ def _check_component(kind: str, name: str, options: dict[str, Any], examples: in
 
 def _checks(kind: str, factory: Any, options: dict[str, Any]) -> list[Check]:
     """The kind's checks, bound to what the factory declares of itself and to the options asked for."""
-    from parrot_adapters.testing import EXPERT_CHECKS, ROUTER_CHECKS, ExpertTraits, RouterTraits
+    from parrot_adapters.testing import (
+        EXPERT_CHECKS,
+        LAYER_EXPERT_CHECKS,
+        ROUTER_CHECKS,
+        ExpertTraits,
+        RouterTraits,
+    )
 
-    checks, traits = (ROUTER_CHECKS, RouterTraits) if kind == "router" else (EXPERT_CHECKS, ExpertTraits)
+    checks = {"router": ROUTER_CHECKS, "expert": EXPERT_CHECKS, "layer-expert": LAYER_EXPERT_CHECKS}[kind]
+    traits = RouterTraits if kind == "router" else ExpertTraits
     declared = dict(getattr(factory, "conformance", {}))
     known = [f.name for f in fields(traits)]
     if unknown := [f"{key!r}.{suggest(key, known)}" for key in declared if key not in known]:

@@ -100,8 +100,9 @@ def diagnosis_tables(found: Diagnosis) -> list[Table]:
 def diagnosis_lines(found: Diagnosis) -> list[str]:
     """What is not a table: pictures, purity, and every flag."""
     kept, routing = found.preservation, found.routing
+    where = "" if kept.where == "projector" else f" as the {kept.where} leaves them"
     lines = [
-        f"visual tokens: cosine {kept.shift.cosine:.3f}, relative change {kept.shift.relative_norm:.3f}, "
+        f"visual tokens{where}: cosine {kept.shift.cosine:.3f}, relative change {kept.shift.relative_norm:.3f}, "
         f"linear CKA {kept.cka:.3f} over {kept.tokens} tokens"
     ]
     if kept.retrieval_before is not None and kept.retrieval_after is not None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parrot_adapters.atomic_files import write_bytes, write_text
 from parrot_adapters.cli.commands import argument, device_option, json_option, option, parrot_command
-from parrot_adapters.errors import ConfigError
+from parrot_adapters.errors import ConfigError, writing
 
 if TYPE_CHECKING:
     from parrot_adapters.analysis.explain import Explanation, PromptSeen
@@ -71,9 +72,11 @@ def _write_page_and_figure(
     from parrot_adapters.analysis.explanation_page import explanation_page, explanation_png
 
     if png:
-        png.write_bytes(explanation_png(found))
+        with writing(png, ConfigError):
+            write_bytes(png, explanation_png(found))
     if html:
-        html.write_text(explanation_page(found, _thumbnail(image)), encoding="utf-8")
+        with writing(html, ConfigError):
+            write_text(html, explanation_page(found, _thumbnail(image)))
     for path in (png, html):
         if path and not quiet:
             print(f"written: {path}")

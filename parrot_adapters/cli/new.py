@@ -12,11 +12,16 @@ __all__ = ["command"]
 
 
 @parrot_command("new")
-@argument("kind", type=click.Choice(["router", "expert", "host"]), metavar="KIND", help="router, expert or host")
+@argument(
+    "kind",
+    type=click.Choice(["router", "expert", "layer-expert", "host"]),
+    metavar="KIND",
+    help="router, expert, layer-expert or host",
+)
 @argument("name", metavar="NAME", help="what users write in a config, such as my-router")
 @option("--out", type=click.Path(path_type=Path), metavar="DIR", help="directory to make; else parrot-KIND-NAME")
 def command(kind: str, name: str, out: Path | None) -> None:
-    """Write an installable router, expert or host plugin to start from.
+    """Write an installable router, expert, layer-expert or host plugin to start from.
 
     It is a distribution parrot-KIND-NAME with an entry point, a module, tests and a README, which can be installed at
     once and passes its own tests.

@@ -9,6 +9,7 @@ Reading order: ``types``, ``layer``, ``routers``, ``attention``, ``experts``, ``
 from parrot_adapters.core.control_routers import FrozenRouter, UniformRouter, VisualOnlyRouter
 from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.experts import ConditionedSwiGLUExperts, ExpertBank, MLPExperts, SwiGLUExperts
+from parrot_adapters.core.gated_layer_experts import GatedLayerExpert
 from parrot_adapters.core.grown_router import GrownRouter
 from parrot_adapters.core.language_router import LanguageIdRouter, find_language
 from parrot_adapters.core.layer import AlignmentLayer, keep_top_k
@@ -34,6 +35,7 @@ __all__ = [
     "ExpertBank",
     "FirstTokenSummary",
     "FrozenRouter",
+    "GatedLayerExpert",
     "GrownRouter",
     "LanguageIdRouter",
     "LayerExpert",

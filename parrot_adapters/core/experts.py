@@ -6,14 +6,16 @@ to a plain loop over experts:
 
 * dense: a weighted sum of E experts is *one* expert of hidden width E * F whose hidden units are scaled by the
   routing weights, so it runs as one wide matmul each way;
-* top-k: each expert sees the tokens routed to it, cost k / E. An expert without tokens still runs on zero rows, so
-  that its parameters take part in every backward pass and no rank of a distributed run waits for another.
+* top-k: tokens are sorted by expert and each expert sees its own, cost k / E. The parameters of an expert without
+  tokens get a gradient of zero, so that no rank of a distributed run waits for another.
 
-The last projection starts at zero: attaching an adapter changes nothing.
+SwiGLU banks run either by hand (``swiglu_passes.py``), for less time and memory. The last projection starts at zero:
+attaching an adapter changes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -21,7 +23,9 @@ from einops import einsum, rearrange
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from parrot_adapters.core.ragged import spread
+from parrot_adapters.core.ragged import item_of_token, spread
+from parrot_adapters.core.sorted_tokens import SortedTokens
+from parrot_adapters.core.swiglu_passes import Span, SwiGLUWeights, can_run_by_hand, weighted_swiglu
 from parrot_adapters.core.types import Routing
 from parrot_adapters.core.weights import expert_weight
 from parrot_adapters.errors import ConfigError, explain
@@ -41,6 +45,12 @@ class ExpertBank(nn.Module):
 
     down: nn.Parameter  # (E, F, D)
     per_expert: ClassVar[tuple[str, ...]]  # parameters whose first axis is the expert, for parrot_adapters.grow
+    takes_any_dtype: ClassVar[bool] = True  # tokens may come in the host's dtype, answers are in the parameters'
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in cls.__dict__ and "takes_any_dtype" not in cls.__dict__:
+            cls.takes_any_dtype = False  # a forward of its own may count on the dtype of its parameters
 
     def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
         super().__init__()
@@ -48,27 +58,66 @@ class ExpertBank(nn.Module):
 
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
         """(n, D) tokens, (n, D) or None context -> (n, e, F) hidden units of the experts in the slice."""
+        return self.units({name: getattr(self, name)[experts] for name in self.per_expert}, tokens, context)
+
+    def units(self, of: Mapping[str, Tensor], tokens: Tensor, context: Tensor | None) -> Tensor:
+        """As ``hidden``, of the experts whose parameters are given: a bank with this one needs no ``hidden``, and its
+        top-k is as cheap with many experts as with few.
+        """
         raise NotImplementedError
 
     def output_bias(self) -> Tensor | None:
         """(E, D) bias of the last projection, or None."""
         return None
 
-    def token_context(self, routing: Routing, offsets: Tensor, num_tokens: int) -> Tensor | None:
-        """(N, D) the context of each token's item; only conditioned banks want one."""
+    def item_context(self, routing: Routing) -> Tensor | None:
+        """(I, D) what the router read in each item's prompt; only conditioned banks want it."""
         return None
 
     def forward(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
         num_tokens = tokens.shape[0]
-        weights = routing.weights.to(tokens.dtype)
-        active = routing.active
+        weights, active = routing.weights.to(self.down.dtype), routing.active
         if not routing.routes_tokens(offsets.numel() - 1):
             weights = spread(weights, offsets, num_tokens)  # (N, E)
             active = None if active is None else spread(active, offsets, num_tokens)  # (N, k)
-        context = self.token_context(routing, offsets, num_tokens)
-        if active is None:
-            return self._mix(tokens, weights, slice(0, self.num_experts), context)
-        out = torch.zeros_like(tokens)
+        context = self.item_context(routing)
+        item = None if context is None else item_of_token(offsets, num_tokens)
+        if active is None or num_tokens == 0:
+            return self._dense(tokens, weights, context, item)
+        if torch.compiler.is_compiling() or type(self).hidden is not ExpertBank.hidden:
+            return self._one_by_one(tokens, weights, active, None if context is None else context[item])
+        chosen = SortedTokens.by_expert(active, self.num_experts)
+        if not chosen.spans:  # no token has an expert, and still every parameter takes part
+            return self._dense(tokens, weights * chosen.mask, context, item)
+        mine = weights[chosen.rows, chosen.experts, None]  # (M, 1)
+        item = None if item is None else item[chosen.rows]
+        part = self._sorted(tokens[chosen.rows], mine, chosen.spans, context, item)
+        out = tokens.new_zeros(tokens.shape, dtype=self.down.dtype)
+        out = out.index_add(0, chosen.rows, part.to(out.dtype))
+        bias = self.output_bias()
+        return out if bias is None else out + (weights * chosen.mask) @ bias
+
+    def _dense(self, tokens: Tensor, weights: Tensor, context: Tensor | None, item: Tensor | None) -> Tensor:
+        """All experts: tokens (N, D), routing weights (N, E), contexts (I, D), each token's item (N,) -> (N, D)."""
+        return self._mix(tokens, weights, slice(0, self.num_experts), None if context is None else context[item])
+
+    def _sorted(
+        self, tokens: Tensor, weights: Tensor, spans: tuple[Span, ...], context: Tensor | None, item: Tensor | None
+    ) -> Tensor:
+        """One expert for each row: tokens (M, D), their weights (M, 1) -> (M, D), without the last bias."""
+        # Taken apart once: the gradient of a slice would be as large as the whole bank, for every expert.
+        apart = {name: getattr(self, name).unbind() for name in self.per_expert}
+        parts = []
+        for rows, experts in spans:
+            of = {name: each[experts.start][None] for name, each in apart.items()}
+            read = None if context is None or item is None else context[item[rows]]
+            hidden = self.units(of, tokens[rows].to(self.down.dtype), read)  # (n, 1, F)
+            parts.append(einsum(weights[rows, :, None] * hidden, of["down"], "n e f, e f d -> n d"))
+        return torch.cat(parts)
+
+    def _one_by_one(self, tokens: Tensor, weights: Tensor, active: Tensor, context: Tensor | None) -> Tensor:
+        """Top-k with nothing but ``hidden``; an expert without tokens runs on zero rows."""
+        out = tokens.new_zeros(tokens.shape, dtype=self.down.dtype)
         for expert in range(self.num_experts):
             mine = (active == expert).any(-1).nonzero().squeeze(-1)  # (n,)
             chosen = slice(expert, expert + 1)
@@ -77,7 +126,7 @@ class ExpertBank(nn.Module):
         return out
 
     def _mix(self, tokens: Tensor, weights: Tensor, experts: slice, context: Tensor | None) -> Tensor:
-        hidden = self.hidden(tokens, experts, context)  # (n, e, F)
+        hidden = self.hidden(tokens.to(self.down.dtype), experts, context)  # (n, e, F)
         out = einsum(weights[..., None] * hidden, self.down[experts], "n e f, e f d -> n d")
         bias = self.output_bias()
         return out if bias is None else out + weights @ bias[experts]
@@ -90,18 +139,69 @@ class SwiGLUExperts(ExpertBank):
         width: Hidden size D of the language model, which visual tokens have too.
         hidden_size: Hidden width F of one expert, at least 1.
         num_experts: Number of experts E, at least 1.
+        recompute: Share of the hidden units, 0 to 1, that the backward pass computes again instead of the forward pass
+            keeping them: True (all) saves nearly all the memory of training the bank for about a quarter more of its
+            time; False (default) keeps two numbers for each hidden unit of each token.
+        by_hand: Whether forward and backward run as written by hand rather than by autograd; None (default) is yes,
+            where tensors allow it. Answers and gradients are the same up to rounding.
+
+    Raises:
+        ConfigError: ``recompute`` outside 0..1, or an option that is of another type.
     """
 
     per_expert: ClassVar[tuple[str, ...]] = ("gate", "up", "down")
 
-    def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        hidden_size: int,
+        num_experts: int,
+        *,
+        recompute: bool | float = False,
+        by_hand: bool | None = None,
+    ) -> None:
         super().__init__(width, hidden_size, num_experts)
+        self.recompute, self.by_hand = known_recompute(recompute), by_hand
+        if by_hand not in (None, True, False):
+            raise ConfigError(f"by_hand={by_hand!r} must be True, False or None")
         self.gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
         self.up = expert_weight(num_experts, hidden_size, width)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
 
-    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
-        return silu(project(tokens, self.gate[experts])) * project(tokens, self.up[experts])
+    def units(self, of: Mapping[str, Tensor], tokens: Tensor, context: Tensor | None) -> Tensor:
+        return silu(project(tokens, of["gate"])) * project(tokens, of["up"])
+
+    def _dense(self, tokens: Tensor, weights: Tensor, context: Tensor | None, item: Tensor | None) -> Tensor:
+        found = self._by_hand(tokens, weights, None, context, item)
+        return super()._dense(tokens, weights, context, item) if found is None else found
+
+    def _sorted(
+        self, tokens: Tensor, weights: Tensor, spans: tuple[Span, ...], context: Tensor | None, item: Tensor | None
+    ) -> Tensor:
+        found = self._by_hand(tokens, weights, spans, context, item)
+        return super()._sorted(tokens, weights, spans, context, item) if found is None else found
+
+    def _by_hand(
+        self,
+        tokens: Tensor,
+        weights: Tensor,
+        spans: tuple[Span, ...] | None,
+        context: Tensor | None,
+        item: Tensor | None,
+    ) -> Tensor | None:
+        """The same by hand, or None where that cannot be."""
+        told_otherwise = self.by_hand is False or type(self).hidden is not ExpertBank.hidden
+        if told_otherwise or not can_run_by_hand(tokens, weights, context, self.gate, self.up, self.down):
+            return None
+        bank = SwiGLUWeights(self.gate, self.up, self.down, self._shift(context))
+        return weighted_swiglu(tokens, bank, weights, spans, item=item, recompute=float(self.recompute))
+
+    def _shift(self, context: Tensor | None) -> Tensor | None:
+        """(I, D) -> (I, E, F), what is added to the gates of an item; nothing here."""
+        return None
+
+    def extra_repr(self) -> str:
+        return f"recompute={self.recompute}"
 
     def folded(self, weights: Tensor) -> ExpertBank:
         """One expert that is the mixture under constant weights, exactly: its hidden units are those of all experts.
@@ -128,6 +228,11 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
         width: Hidden size D of the language model, which visual tokens have too.
         hidden_size: Hidden width F of one expert, at least 1.
         num_experts: Number of experts E, at least 1.
+        recompute: Share of the hidden units, 0 to 1, that the backward pass computes again instead of the forward pass
+            keeping them: True (all) saves nearly all the memory of training the bank for about a quarter more of its
+            time; False (default) keeps two numbers for each hidden unit of each token.
+        by_hand: Whether forward and backward run as written by hand rather than by autograd; None (default) is yes,
+            where tensors allow it. Answers and gradients are the same up to rounding.
 
     Raises:
         ConfigError: (In forward) the router gives no context.
@@ -135,11 +240,19 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
 
     per_expert: ClassVar[tuple[str, ...]] = ("gate", "up", "down", "context_gate")
 
-    def __init__(self, width: int, hidden_size: int, num_experts: int) -> None:
-        super().__init__(width, hidden_size, num_experts)
+    def __init__(
+        self,
+        width: int,
+        hidden_size: int,
+        num_experts: int,
+        *,
+        recompute: bool | float = False,
+        by_hand: bool | None = None,
+    ) -> None:
+        super().__init__(width, hidden_size, num_experts, recompute=recompute, by_hand=by_hand)
         self.context_gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
 
-    def token_context(self, routing: Routing, offsets: Tensor, num_tokens: int) -> Tensor | None:
+    def item_context(self, routing: Routing) -> Tensor | None:
         if routing.context is None:
             raise ConfigError(
                 explain(
@@ -147,7 +260,7 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
                     to_do="use router='text-guided', or an expert that does not condition (expert='swiglu')",
                 )
             )
-        return spread(routing.context, offsets, num_tokens)
+        return routing.context.to(self.down.dtype)
 
     def folded(self, weights: Tensor) -> ExpertBank:
         raise ConfigError(
@@ -157,10 +270,13 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
             )
         )
 
-    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
+    def units(self, of: Mapping[str, Tensor], tokens: Tensor, context: Tensor | None) -> Tensor:
         assert context is not None
-        gate = project(tokens, self.gate[experts]) + project(context.to(tokens.dtype), self.context_gate[experts])
-        return silu(gate) * project(tokens, self.up[experts])
+        gate = project(tokens, of["gate"]) + project(context, of["context_gate"])
+        return silu(gate) * project(tokens, of["up"])
+
+    def _shift(self, context: Tensor | None) -> Tensor | None:
+        return None if context is None else project(context, self.context_gate)
 
 
 class MLPExperts(ExpertBank):
@@ -181,8 +297,8 @@ class MLPExperts(ExpertBank):
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))
         self.down_bias = nn.Parameter(torch.zeros(num_experts, width))
 
-    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
-        return silu(project(tokens, self.up[experts]) + self.up_bias[experts].to(tokens.dtype))
+    def units(self, of: Mapping[str, Tensor], tokens: Tensor, context: Tensor | None) -> Tensor:
+        return silu(project(tokens, of["up"]) + of["up_bias"].to(tokens.dtype))
 
     def output_bias(self) -> Tensor | None:
         return self.down_bias
@@ -205,6 +321,18 @@ class MLPExperts(ExpertBank):
 def project(tokens: Tensor, weight: Tensor) -> Tensor:
     """(n, D) tokens through (e, F, D) matrices -> (n, e, F)."""
     return einsum(tokens, weight, "n d, e f d -> n e f")
+
+
+def known_recompute(share: bool | float) -> bool | float:
+    """The option as it was given, if it is a share."""
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigError(
+            explain(
+                f"recompute={share!r} is no share of the hidden units.",
+                to_do="give True (all are computed again), False (none), or a number from 0 to 1",
+            )
+        )
+    return share
 
 
 def used_experts(weights: Tensor) -> list[int]:

@@ -22,7 +22,7 @@ from parrot_adapters.core.attention import NORMALIZERS
 from parrot_adapters.core.layer import keep_top_k
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.prior import add_log_prior, known_prior
-from parrot_adapters.core.ragged import spread
+from parrot_adapters.core.ragged import on_device, spread
 from parrot_adapters.core.types import Routing, RoutingInputs
 from parrot_adapters.errors import ConfigError
 
@@ -74,13 +74,13 @@ class GrownRouter(nn.Module):
         chosen: Routing = self.inner(inputs)
         if self.top_k is not None:
             chosen = keep_top_k(chosen, self.top_k)
-        family = torch.tensor(self.families, device=inputs.summary.device)  # (E,)
+        family = on_device(self.families, inputs.summary.device)  # (E,)
         with float32_inside(inputs.summary):
             read = inputs.summary if chosen.context is None else chosen.context
             scores = add_log_prior(linear(NORMALIZERS["rms"](read.float()), self.members.float()), self.prior)  # (I, E)
             if chosen.routes_tokens(inputs.offsets.numel() - 1):
                 scores = spread(scores, inputs.offsets, inputs.tokens.shape[0])  # (N, E)
-            share = within(scores, family)
+            share = within(scores, family, max(self.families) + 1)
             weights = chosen.weights.float()[:, family] * share.exp()
             logits = chosen.logits[:, family] + share
         active = chosen.active
@@ -93,13 +93,14 @@ class GrownRouter(nn.Module):
         return f"families={self.families}, top_k={self.top_k}"
 
 
-def within(scores: Tensor, family: Tensor) -> Tensor:
+def within(scores: Tensor, family: Tensor, count: int) -> Tensor:
     """Logarithm of a softmax over the members of each family.
 
     Args:
         scores: (..., E) float32.
         family: (E,) int64.
+        count: G.
     """
-    member = family == torch.arange(int(family.max()) + 1, device=family.device)[:, None]  # (G, E)
+    member = family == torch.arange(count, device=family.device)[:, None]  # (G, E)
     total = scores[..., None, :].masked_fill(~member, -torch.inf).logsumexp(-1)  # (..., G)
     return scores - total[..., family]

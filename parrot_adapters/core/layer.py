@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from parrot_adapters.core.layer_experts import LayerExperts
 from parrot_adapters.core.precision import float32_inside
@@ -46,9 +47,16 @@ class AlignmentLayer(nn.Module):
         part_names: Names of ``summary``, ``router`` and ``experts`` in error messages; None (default) takes their
             classes.
 
+    Attributes:
+        gradient_checkpointing: Whether the experts run again in the backward pass of a training step, rather than keep
+            their activations (default: no). transformers sets it with ``model.gradient_checkpointing_enable()``. The
+            router, which is small and may draw or count, never runs twice.
+
     Raises:
         ConfigError: ``top_k`` outside 1..E, or no experts anywhere.
     """
+
+    gradient_checkpointing: bool = False
 
     def __init__(
         self,
@@ -125,13 +133,18 @@ class AlignmentLayer(nn.Module):
         routing = self._checked(routed, inputs)
         if self.top_k is not None:
             routing = keep_top_k(routing, self.top_k)
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            # Not the host's own function: its re-entrant form gives no gradient where no input wants one.
+            return Aligned(checkpoint(self._mixed, tokens, offsets, routing, use_reentrant=False), routing)
         return Aligned(self._mixed(tokens, offsets, routing), routing)
 
     def _mixed(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
         """(N, D) -> (N, D)"""
         if self.experts is None:
             return tokens
-        mixed = self._run("experts", tokens.to(self._dtype(self.experts, tokens)), offsets, routing)
+        casts = getattr(self.experts, "takes_any_dtype", False)  # a bank that knows the host's dtype keeps less
+        given = tokens if casts else tokens.to(self._dtype(self.experts, tokens))
+        mixed = self._run("experts", given, offsets, routing)
         if not isinstance(mixed, Tensor):
             raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
         if mixed.shape != tokens.shape:

@@ -12,18 +12,19 @@ and which layers have experts, is for others to say (``parrot_adapters.hosts``);
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import dropout, linear
 
 from parrot_adapters.core.experts import beside, fill, used_experts, weighted
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.types import Routing
 from parrot_adapters.core.weights import expert_weight, linear_weight
-from parrot_adapters.errors import ConfigError
+from parrot_adapters.errors import ConfigError, RoutingError, explain
 
 __all__ = ["LayerExpert", "LayerExperts", "token_weights"]
 
@@ -38,26 +39,61 @@ class LayerExpert(nn.Module):
         out_features: Width of the layer's output.
         num_experts: Number of routed experts E.
         rank: Rank of each routed expert, at least 1.
+        width: Hidden size D of the language model, which is the width of the routing context too (default 0: unknown).
         shared_rank: Rank of the shared expert beside them; 0 (default) for none.
+        layer_scale: Factor of the experts' sum, LoRA's ``alpha / rank`` (default 2).
+        layer_dropout: Share of the input's values that training leaves out before the experts, LoRA's ``lora_dropout``
+            (default 0).
+
+    Raises:
+        ConfigError: A rank that is no whole number of its range, a factor that is no number, a share outside 0 to 1.
     """
 
     per_expert: ClassVar[tuple[str, ...]] = ("compress", "down")
 
-    def __init__(self, in_features: int, out_features: int, num_experts: int, rank: int, shared_rank: int = 0) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        num_experts: int,
+        rank: int,
+        width: int = 0,
+        *,
+        shared_rank: int = 0,
+        layer_scale: float = 2.0,
+        layer_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        for name, value, least in (("layer_rank", rank, 1), ("shared_rank", shared_rank, 0)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
+        if isinstance(layer_scale, bool) or not isinstance(layer_scale, int | float):
+            raise ConfigError(f"layer_scale={layer_scale!r} must be a number")
+        is_share = isinstance(layer_dropout, int | float) and not isinstance(layer_dropout, bool)
+        if not is_share or not 0 <= layer_dropout < 1:
+            raise ConfigError(f"layer_dropout={layer_dropout!r} must be a number from 0 to below 1")
         self.in_features, self.out_features, self.shared_rank = in_features, out_features, shared_rank
+        self.layer_scale, self.layer_dropout = float(layer_scale), float(layer_dropout)
         self.compress = expert_weight(num_experts, rank, in_features)  # (E, r, in)
         self.down = nn.Parameter(torch.zeros(num_experts, rank, out_features))  # (E, r, out)
         if shared_rank:
             self.shared_compress = linear_weight(shared_rank, in_features)  # (r_0, in)
             self.shared_down = nn.Parameter(torch.zeros(shared_rank, out_features))  # (r_0, out)
 
+    def units(self, weights: Tensor, context: Tensor | None) -> Tensor:
+        """(N, 1 + E) of :func:`token_weights` -> (N, K), the factor of each hidden unit, the same at every layer."""
+        weights = self.layer_scale * weights
+        routed = weights[:, 1:].repeat_interleave(self.compress.shape[1], dim=1)  # (N, E r)
+        if not self.shared_rank:
+            return routed
+        return torch.cat([weights[:, :1].expand(-1, self.shared_rank), routed], 1)
+
     def forward(self, tokens: Tensor, units: Tensor) -> Tensor:
         """What is added to the layer's output.
 
         Args:
             tokens: Float tensor (N, in), the layer's input at visual tokens.
-            units: Float tensor (N, K), the factor of every hidden unit at every token, from :meth:`LayerExperts.units`.
+            units: Float tensor (N, K), the factor of every hidden unit at every token, from :meth:`units`.
 
         Returns:
             (N, out), in the dtype of the parameters.
@@ -65,7 +101,10 @@ class LayerExpert(nn.Module):
         compress, down = self.compress.flatten(0, 1), self.down.flatten(0, 1)  # (E r, in), (E r, out)
         if self.shared_rank:
             compress, down = torch.cat([self.shared_compress, compress]), torch.cat([self.shared_down, down])
-        hidden = linear(tokens.to(compress.dtype), compress)  # (N, K)
+        tokens = tokens.to(compress.dtype)
+        if self.training and self.layer_dropout:
+            tokens = dropout(tokens, self.layer_dropout)
+        hidden = linear(tokens, compress)  # (N, K)
         return (hidden * units.to(hidden.dtype)) @ down
 
     def extra_repr(self) -> str:
@@ -80,11 +119,18 @@ class LayerExperts(nn.Module):
         features: Path of each linear layer in the model -> (in_features, out_features).
         num_experts: Number of routed experts E.
         rank: Rank of each routed expert at each layer.
-        shared_rank: Rank of an expert beside them that every visual token gets; 0 (default) for none.
-        layer_scale: Factor of the experts' sum, LoRA's ``alpha / rank`` (default 2).
+        make: Function ``(in_features, out_features, num_experts, rank, width, **options)`` that makes the experts of
+            one layer (default :class:`LayerExpert`): a module ``(tokens (N, in), weights (N, E), context (N, D)) ->
+            (N, out)``, ``context`` None unless it has ``needs_context = True``. One with a method ``units(weights
+            (N, 1 + E), context) -> (N, K)`` is asked once for all layers, and gets ``(tokens, units)`` instead.
+        width: Hidden size D of the language model (default 0: unknown).
+        options: Further arguments of ``make``.
+
+    Attributes:
+        features: As given.
 
     Raises:
-        ConfigError: A rank that is no whole number of its range, or a factor that is no number.
+        ConfigError: As ``make`` does.
     """
 
     def __init__(
@@ -93,67 +139,128 @@ class LayerExperts(nn.Module):
         num_experts: int,
         rank: int,
         *,
-        shared_rank: int = 0,
-        layer_scale: float = 2.0,
+        make: Callable[..., nn.Module] = LayerExpert,
+        width: int = 0,
+        **options: Any,
     ) -> None:
         super().__init__()
-        for name, value, least in (("layer_rank", rank, 1), ("shared_rank", shared_rank, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
-        if isinstance(layer_scale, bool) or not isinstance(layer_scale, int | float):
-            raise ConfigError(f"layer_scale={layer_scale!r} must be a number")
-        self.num_experts, self.rank, self.shared_rank = num_experts, rank, shared_rank
-        self.layer_scale = float(layer_scale)
-        self.paths = tuple(features)
-        for path, (width, out) in features.items():
-            self._put(path, LayerExpert(width, out, num_experts, rank, shared_rank))
+        self.features, self.num_experts, self.rank = dict(features), num_experts, rank
+        for path, (inside, out) in features.items():
+            self._put(path, make(inside, out, num_experts, rank, width, **options))
 
-    def at(self, path: str) -> LayerExpert:
-        """The experts of the linear layer at a path."""
-        found = self.get_submodule(path + SUFFIX)
-        assert isinstance(found, LayerExpert)
-        return found
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of the linear layers."""
+        return tuple(self.features)
 
-    def each(self) -> Iterator[tuple[str, LayerExpert]]:
+    @property
+    def needs_context(self) -> bool:
+        """Whether the experts read the routing context."""
+        return bool(getattr(self._first, "needs_context", False))
+
+    @property
+    def shared_rank(self) -> int:
+        """Rank of the shared expert; 0 where there is none."""
+        return int(getattr(self._first, "shared_rank", 0))
+
+    @property
+    def layer_scale(self) -> float:
+        """Factor of the experts' sum; 1 for a kind that has none."""
+        return float(getattr(self._first, "layer_scale", 1.0))
+
+    @property
+    def _first(self) -> nn.Module:
+        return self.at(self.paths[0])
+
+    def at(self, path: str) -> Any:
+        """The experts of the linear layer at a path, a module."""
+        return self.get_submodule(path + SUFFIX)
+
+    def each(self) -> Iterator[tuple[str, Any]]:
         """Path and experts of every linear layer."""
         return ((path, self.at(path)) for path in self.paths)
 
-    def units(self, weights: Tensor) -> Tensor:
-        """(N, 1 + E) from :func:`token_weights` -> (N, K), the factor of each hidden unit, the same at every layer."""
-        weights = self.layer_scale * weights
-        routed = weights[:, 1:].repeat_interleave(self.rank, dim=1)  # (N, E r)
-        if not self.shared_rank:
-            return routed
-        return torch.cat([weights[:, :1].expand(-1, self.shared_rank), routed], 1)
+    def of_tokens(self, routing: Routing, offsets: Tensor, num_tokens: int) -> Tensor:
+        """(N, 1 + E), or (N, 1 + E + D) for experts that read the context: all that a layer has to know of each token.
+
+        Args:
+            routing: As for :func:`token_weights`, and so are the others.
+            offsets: See there.
+            num_tokens: See there.
+
+        Raises:
+            ConfigError: The experts read a context, and the router gives none.
+        """
+        weights = token_weights(routing, offsets, num_tokens)
+        if not self.needs_context:
+            return weights
+        if routing.context is None:
+            raise ConfigError(
+                explain(
+                    f"{type(self._first).__name__} reads the context of its router, and this one returns none.",
+                    to_do="use router='text-guided', or experts that read none (layer_expert='low-rank')",
+                )
+            )
+        return torch.cat([weights, spread(routing.context, offsets, num_tokens).to(weights)], 1)
+
+    def units(self, of_tokens: Tensor) -> Tensor:
+        """What every layer is handed of a pass, (N, K): made once, from :meth:`of_tokens`."""
+        first = self.at(self.paths[0])
+        if not hasattr(first, "units"):
+            return of_tokens
+        weights = of_tokens[:, : 1 + self.num_experts]
+        units: Tensor = first.units(weights, of_tokens[:, weights.shape[1] :] if self.needs_context else None)
+        return units
+
+    def call(self, path: str) -> Callable[[Tensor, Tensor], Tensor]:
+        """What is called with ``(tokens (N, in), units)`` at a layer, for what is added to its output, (N, out)."""
+        own = self.at(path)
+        return own if hasattr(own, "units") else _Plain(path, own, self.features[path][1], self.num_experts)
 
     def become(self, other: LayerExperts) -> None:
         """Take over the experts of another set for the same layers, however many; the modules stay the same objects."""
         for path, own in self.each():
             theirs = other.at(path)
-            own.shared_rank = theirs.shared_rank
-            for name, parameter in theirs.named_parameters():
-                setattr(own, name, parameter)
-        self.num_experts, self.rank, self.shared_rank = other.num_experts, other.rank, other.shared_rank
-        self.layer_scale = other.layer_scale
+            own._parameters, own._buffers, own._modules = theirs._parameters, theirs._buffers, theirs._modules
+            own.__dict__.update({name: value for name, value in theirs.__dict__.items() if not name.startswith("_")})
+        self.num_experts, self.rank = other.num_experts, other.rank
 
     def folded(self, weights: Tensor) -> LayerExperts:
         """One expert that is the mixture under constant weights, exactly: rank r_0 + e r for e experts with a weight.
 
         Args:
             weights: Float tensor (E,), the constant weight of each routed expert.
+
+        Raises:
+            ConfigError: The experts are no low-rank maps of the picture alone.
         """
+        self.require_foldable()
         used = used_experts(weights)
-        features = {path: (own.in_features, own.out_features) for path, own in self.each()}
-        wide = LayerExperts(features, 1, self.shared_rank + len(used) * self.rank, layer_scale=self.layer_scale)
+        rank = self.shared_rank + len(used) * self.rank
+        wide = LayerExperts(self.features, 1, rank, layer_scale=self.layer_scale)
         for path, own in self.each():
             compress, down = beside(own.compress[used]), weighted(own.down, weights, used)
-            if self.shared_rank:
+            if own.shared_rank:
                 compress = torch.cat([own.shared_compress[None], compress], 1)
                 down = torch.cat([own.shared_down[None].double(), down], 1)
             fill(wide.at(path), compress=compress, down=down)
         return wide
 
-    def _put(self, path: str, experts: LayerExpert) -> None:
+    def require_foldable(self) -> None:
+        """Refuse what no routing makes one expert.
+
+        Raises:
+            ConfigError: As :meth:`folded`.
+        """
+        if type(self._first) is not LayerExpert:
+            raise ConfigError(
+                explain(
+                    f"{type(self._first).__name__} cannot be folded into one expert, whatever the routing.",
+                    to_do="freeze an adapter with AdapterConfig(layer_expert='low-rank')",
+                )
+            )
+
+    def _put(self, path: str, experts: nn.Module) -> None:
         *parents, last = path.split(".")
         place: nn.Module = self
         for name in parents:
@@ -162,8 +269,35 @@ class LayerExperts(nn.Module):
             place = place.get_submodule(name)
         place.add_module(last + SUFFIX, experts)
 
-    def extra_repr(self) -> str:
-        return f"layer_scale={self.layer_scale}"
+
+@dataclass(eq=False)
+class _Plain:
+    """Experts that are handed weights and context as they are; an object, so that copies of a host have their own.
+
+    Attributes:
+        path: Of their layer, for messages.
+        experts: Their module.
+        out_features: What it must answer with.
+        num_experts: E.
+    """
+
+    path: str
+    experts: nn.Module
+    out_features: int
+    num_experts: int
+
+    def __call__(self, tokens: Tensor, of_tokens: Tensor) -> Tensor:
+        dtype = next((p.dtype for p in self.experts.parameters() if p.is_floating_point()), tokens.dtype)
+        routed, end = of_tokens[:, :1] > 0, 1 + self.num_experts
+        context = of_tokens[:, end:].to(dtype) if of_tokens.shape[1] > end else None
+        added = self.experts(tokens.to(dtype), of_tokens[:, 1:end].to(dtype), context)
+        if not isinstance(added, Tensor) or added.shape != (tokens.shape[0], self.out_features):
+            given = f"shape {tuple(added.shape)}" if isinstance(added, Tensor) else type(added).__name__
+            raise RoutingError(
+                f"{type(self.experts).__name__} at {self.path} returned {given}, not "
+                f"({tokens.shape[0]}, {self.out_features})"
+            )
+        return torch.where(routed, added, torch.zeros_like(added))  # where the router abstains nothing is added
 
 
 def token_weights(routing: Routing, offsets: Tensor, num_tokens: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -33,8 +34,8 @@ class LowRankExperts(ExpertBank):
         self.compress = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
 
-    def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
-        return self.scale * project(tokens, self.compress[experts])
+    def units(self, of: Mapping[str, Tensor], tokens: Tensor, context: Tensor | None) -> Tensor:
+        return self.scale * project(tokens, of["compress"])
 
     def folded(self, weights: Tensor) -> ExpertBank:
         """One map of rank e * F, as :meth:`SwiGLUExperts.folded`; ``scale`` goes into ``down``."""

@@ -1,8 +1,8 @@
 """Experts merged before they run: average the parameters, then apply one expert (SMEAR, arXiv 2306.03745).
 
 Letters: ``types.py``. A mixture runs E experts and averages their answers; this averages the experts and runs one, so
-its cost hardly grows with E. The two agree exactly where one weight is one. For each item the averaged parameters are
-3 F D numbers, kept for the backward pass: it suits few images per batch, large images, or small experts.
+its cost hardly grows with E. The two agree exactly where one weight is one. It runs by hand (``merged_passes.py``)
+where it can; by autograd, the averaged parameters are kept for the backward pass, 3 F D numbers for each item.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from einops import einsum
 from torch import Tensor
 from torch.nn.functional import silu
 
-from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, fill
-from parrot_adapters.core.ragged import lengths
+from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, fill, project
+from parrot_adapters.core.merged_passes import merged_swiglu
+from parrot_adapters.core.ragged import lengths, spread
+from parrot_adapters.core.swiglu_passes import can_run_by_hand
 from parrot_adapters.core.types import Routing
 from parrot_adapters.errors import RoutingError, explain
 
@@ -26,18 +28,21 @@ __all__ = ["MergedExperts"]
 class MergedExperts(SwiGLUExperts):
     """One SwiGLU per item, its parameters the routing-weighted average of E: ``sum_e p_ie theta_e``.
 
-    Items of equal length run as one batched matmul; there is no padding. Weights that top-k made zero drop out of
-    the average.
+    There is no padding. Weights that top-k made zero drop out of the average.
 
     Args:
         width: Hidden size D of the language model, which visual tokens have too.
         hidden_size: Hidden width F of one expert, at least 1.
         num_experts: Number of experts E, at least 1.
+        recompute: As :class:`SwiGLUExperts` has it, all or nothing (a share of one half or more is all); default False.
+        by_hand: As :class:`SwiGLUExperts` has it; default None.
 
     Raises:
+        ConfigError: An impossible ``recompute`` or ``by_hand``.
         RoutingError: (In forward) the router routes per token; merging parameters for each token makes no sense.
     """
 
+    takes_any_dtype: ClassVar[bool] = True
     conformance: ClassVar[Mapping[str, Any]] = {"linear_in_weights": False, "per_token": False}
 
     def forward(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
@@ -48,7 +53,17 @@ class MergedExperts(SwiGLUExperts):
                     to_do="use expert='swiglu', or a router that routes per item",
                 )
             )
-        weights = routing.weights.to(tokens.dtype)  # (I, E)
+        weights = routing.weights.to(self.down.dtype)  # (I, E)
+        bank = self.gate, self.up, self.down
+        if torch.compiler.is_compiling():
+            return self._by_token(tokens.to(self.down.dtype), offsets, weights)
+        if self.by_hand is not False and can_run_by_hand(tokens, weights, *bank):
+            again = float(self.recompute) >= 0.5
+            return merged_swiglu(tokens, lengths(offsets).tolist(), weights, *bank, recompute=again)
+        return self._by_size(tokens.to(self.down.dtype), offsets, weights)
+
+    def _by_size(self, tokens: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        """Items of equal length as one batched matmul."""
         sizes = lengths(offsets)
         out = torch.zeros_like(tokens)
         for size in torch.unique(sizes).tolist():
@@ -62,6 +77,16 @@ class MergedExperts(SwiGLUExperts):
             part = einsum(hidden, down, "g t f, g f d -> g t d")
             out = out.index_put((index,), part.to(out.dtype))
         return out
+
+    def _by_token(self, tokens: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+        """The same with nothing merged: the average's projection of a token is the average of the projections.
+
+        For what torch compiles, which has to know the size of every matrix; it costs what a dense bank costs.
+        """
+        share = spread(weights, offsets, tokens.shape[0])  # (N, E)
+        gate, up = (einsum(share, project(tokens, theta), "n e, n e f -> n f") for theta in (self.gate, self.up))
+        units = share[:, :, None] * (silu(gate) * up)[:, None]  # (N, E, F)
+        return einsum(units, self.down, "n e f, e f d -> n d")
 
     def folded(self, weights: Tensor) -> ExpertBank:
         """The average itself: one SwiGLU of the same hidden size."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-__all__ = ["item_mean", "item_of_token", "lengths", "offsets_from_lengths", "spread"]
+__all__ = ["item_mean", "item_of_token", "lengths", "offsets_from_lengths", "on_device", "spread"]
 
 
 def lengths(offsets: Tensor) -> Tensor:
@@ -59,3 +61,13 @@ def item_mean(tokens: Tensor, offsets: Tensor) -> Tensor:
     total = tokens.new_zeros(offsets.numel() - 1, tokens.shape[1], dtype=torch.float32)
     total = total.index_add(0, owner, tokens.float())
     return total / lengths(offsets).clamp(min=1)[:, None]
+
+
+def on_device(values: Sequence[int], device: torch.device) -> Tensor:
+    """Bring numbers that are known here to a device, (n,) int64, without waiting for what runs there.
+
+    Args:
+        values: Numbers.
+        device: Where they shall be.
+    """
+    return torch.tensor(values, dtype=torch.int64).to(device, non_blocking=True)

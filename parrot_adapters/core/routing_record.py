@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["RoutingRecord", "recording", "recordings_for"]
+__all__ = ["RoutingRecord", "counted_rows", "of_counted_rows", "recording", "recordings_for"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +80,42 @@ def recording(key: int, *, graph: bool) -> Iterator[list[RoutingRecord]]:
 def recordings_for(key: int) -> list[tuple[list[RoutingRecord], bool]]:
     """The logs open for ``key`` in this context."""
     return [(log, graph) for owner, log, graph in _OPEN.get() if owner == key]
+
+
+_COUNTED: ContextVar[frozenset[int] | None] = ContextVar("parrot_counted_rows", default=None)
+
+
+@contextmanager
+def counted_rows(rows: Iterable[int]) -> Iterator[None]:
+    """Prompts whose routing is used: records made inside the block are of these alone, in this context."""
+    token = _COUNTED.set(frozenset(rows))
+    try:
+        yield
+    finally:
+        _COUNTED.reset(token)
+
+
+def of_counted_rows(record: RoutingRecord) -> RoutingRecord | None:
+    """A record of those items whose prompts count here; None where none does."""
+    counted = _COUNTED.get()
+    if counted is None:
+        return record
+    kept = [number for number, row in enumerate(record.rows.tolist()) if row in counted]
+    if not kept:
+        return None
+    sizes = record.offsets.diff()
+    items = sizes.new_tensor(kept)
+    chosen = sizes[items]
+    mine = items
+    if record.unit == "token":  # a row of weights for each token
+        places = [range(*record.offsets[number : number + 2].tolist()) for number in kept]
+        mine = sizes.new_tensor([place for places_of_item in places for place in places_of_item])
+    return replace(
+        record,
+        weights=record.weights[mine.to(record.weights.device)],
+        logits=record.logits[mine.to(record.logits.device)],
+        rows=record.rows[items],
+        offsets=torch.cat([sizes.new_zeros(1), chosen.cumsum(0)]),
+        active=None if record.active is None else record.active[mine.to(record.active.device)],
+        abstain=None if record.abstain is None else record.abstain[mine.to(record.abstain.device)],
+    )

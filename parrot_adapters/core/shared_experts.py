@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, beside, fill, used_experts, weighted
+from parrot_adapters.core.swiglu_passes import SwiGLUWeights, can_run_by_hand, weighted_swiglu
 from parrot_adapters.core.types import Routing
 from parrot_adapters.core.weights import linear_weight
 from parrot_adapters.errors import ConfigError
@@ -28,17 +29,27 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         hidden_size: Hidden width F of each routed expert, at least 1.
         num_experts: Number of routed experts E, at least 1.
         shared_hidden_size: F of the shared expert; None makes it as wide as a routed one.
+        recompute: As :class:`SwiGLUExperts` has it, for the shared expert too; default False.
+        by_hand: As :class:`SwiGLUExperts` has it; default None.
 
     Raises:
-        ConfigError: ``shared_hidden_size`` below 1.
+        ConfigError: ``shared_hidden_size`` below 1, or an impossible ``recompute`` or ``by_hand``.
     """
 
+    takes_any_dtype: ClassVar[bool] = True
     conformance: ClassVar[Mapping[str, Any]] = {"linear_in_weights": True}
 
     def __init__(
-        self, width: int, hidden_size: int, num_experts: int, *, shared_hidden_size: int | None = None
+        self,
+        width: int,
+        hidden_size: int,
+        num_experts: int,
+        *,
+        shared_hidden_size: int | None = None,
+        recompute: bool | float = False,
+        by_hand: bool | None = None,
     ) -> None:
-        super().__init__(width, hidden_size, num_experts)
+        super().__init__(width, hidden_size, num_experts, recompute=recompute, by_hand=by_hand)
         size = hidden_size if shared_hidden_size is None else shared_hidden_size
         if size < 1:
             raise ConfigError(f"shared_hidden_size={shared_hidden_size!r} must be at least 1")
@@ -47,8 +58,17 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         self.shared_down = nn.Parameter(torch.zeros(size, width))  # (F', D)
 
     def forward(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
-        hidden = silu(linear(tokens, self.shared_gate)) * linear(tokens, self.shared_up)  # (N, F')
-        return super().forward(tokens, offsets, routing) + hidden @ self.shared_down
+        return super().forward(tokens, offsets, routing) + self._shared(tokens)
+
+    def _shared(self, tokens: Tensor) -> Tensor:
+        """(N, D) -> (N, D)"""
+        gate, up, down = self.shared_gate, self.shared_up, self.shared_down
+        if self.by_hand is not False and can_run_by_hand(tokens, gate, up, down):
+            one = SwiGLUWeights(gate[None], up[None], down[None])
+            everywhere = tokens.new_ones(tokens.shape[0], 1, dtype=down.dtype)
+            return weighted_swiglu(tokens, one, everywhere, recompute=float(self.recompute))
+        tokens = tokens.to(down.dtype)
+        return (silu(linear(tokens, gate)) * linear(tokens, up)) @ down
 
     def folded(self, weights: Tensor) -> ExpertBank:
         """As :meth:`SwiGLUExperts.folded`, with the shared expert's units beside the routed ones'."""

@@ -16,7 +16,6 @@ flows through it. Under DDP, which broadcasts buffers, the first rank's choices 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -79,7 +78,7 @@ class TopKRouter(TextGuidedRouter):
         active = self._choose(logits.detach())  # (I, k)
         chosen = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, active, True)
         if self.training and self.balance_rate and logits.requires_grad:
-            logits.register_hook(partial(self._rebalance, chosen.sum(0)))
+            logits = _MovesBalance.apply(logits, self.balance_steps, chosen.sum(0))
         weights = logits.masked_fill(~chosen, -torch.inf).softmax(-1)
         return Routing(weights, logits, dense.context, active=active)
 
@@ -88,10 +87,20 @@ class TopKRouter(TextGuidedRouter):
             logits = logits + self.noise * torch.randn_like(logits)
         return (logits.softmax(-1) + self.balance_rate * self.balance_steps).topk(self.k, dim=-1).indices
 
-    def _rebalance(self, load: Tensor, gradient: Tensor) -> None:
-        """Runs in the backward pass. ``load`` (E,): how many items chose each expert."""
-        with torch.no_grad():
-            self.balance_steps += torch.sign(load.sum() - load * load.numel())  # sign(mean load - load)
-
     def extra_repr(self) -> str:
         return f"k={self.k}, noise={self.noise}, balance_rate={self.balance_rate}"
+
+
+class _MovesBalance(torch.autograd.Function):
+    """The logits themselves; the backward pass through them moves the balance. What torch compiles can trace this."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, steps: Tensor, load: Tensor) -> Tensor:
+        """``load`` (E,): how many items chose each expert."""
+        ctx.steps, ctx.load = steps, load
+        return logits.view_as(logits)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        ctx.steps += torch.sign(ctx.load.sum() - ctx.load * ctx.load.numel())  # sign(mean load - load)
+        return gradient, None, None

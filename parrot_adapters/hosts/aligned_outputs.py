@@ -39,6 +39,8 @@ def _aligned_class(output_class: Any) -> type:
 def aligned_copy(output: Any, attribute: str, features: Any, token_weights: Tensor | None) -> Any:
     """A copy of an output with other features, marked as aligned.
 
+    What torch compiles is not marked: within ``generate``, where an output comes back, nothing of this is compiled.
+
     Args:
         output: A ``ModelOutput``; it is left as it is.
         attribute: The field that holds its features.
@@ -46,7 +48,7 @@ def aligned_copy(output: Any, attribute: str, features: Any, token_weights: Tens
         token_weights: (N, C) or None.
     """
     new = copy.copy(output)
-    if not isinstance(output, AlreadyAligned):
+    if not isinstance(output, AlreadyAligned) and not torch.compiler.is_compiling():
         new.__class__ = _aligned_class(output.__class__)
     setattr(new, attribute, features)
     new.token_weights = token_weights

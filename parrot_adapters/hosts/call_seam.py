@@ -23,11 +23,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.core.recomputation import runs_again
+from parrot_adapters.core.routing_record import recordings_for
 from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.called_prompts import UNASKED, PromptCall, picture_sizes
 from parrot_adapters.hosts.read_prompt import Prompt
-from parrot_adapters.hosts.routing_units import RoutingUnits, flatten_features
+from parrot_adapters.hosts.routing_units import RoutingUnits, in_shape_of, tokens_by_element
 from parrot_adapters.hosts.seam import NativeSeam
 
 __all__ = ["CallSeam"]
@@ -154,10 +156,10 @@ class CallSeam(NativeSeam):
                     to_do="declare other encoder_calls, or feature_attribute, in a HostSpec",
                 )
             )
-        features, restore = flatten_features(held)
+        features = tokens_by_element(held)
         if not features:
             return output
-        aligned = restore(self._aligned_features(features, output, mine))
+        aligned = in_shape_of(held, torch.cat(self._aligned_features(features, output, mine)))
         if held is output:
             return aligned
         new = copy.copy(output)
@@ -182,12 +184,11 @@ class CallSeam(NativeSeam):
             return features
         mine = [features[number] for number in routed]
         tokens = torch.cat(mine)
-        units = RoutingUnits(
-            units.offsets.to(tokens.device), units.rows.to(tokens.device), units.items.to(tokens.device)
-        )
+        units = units.to(tokens.device)
         cls = self._cls(EncodedImages(self.parts.base, MODALITY, output, mine, call.arguments), units)
         result = self._run(tokens, units, call.prompt, cls, call.languages)
-        self._record(result, units, MODALITY, call.languages)
+        if not runs_again():
+            self._record(result, units, MODALITY, call.languages, tuple(recordings_for(id(self.switch))))
         made = list(features)
         for number, aligned in zip(routed, result.tokens.split([len(one) for one in mine]), strict=True):
             made[number] = aligned.to(features[number].dtype)

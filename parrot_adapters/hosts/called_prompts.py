@@ -178,7 +178,7 @@ class PromptCall:
         if self.used or total < self.places:
             number = placeholders.flatten().cumsum(0).view(placeholders.shape)
             placeholders = placeholders & (number > self.used) & (number <= self.used + total)
-        units = find_units(sizes, placeholders, unit)
+        units = find_units(sizes, placeholders.cpu(), unit)
         self.used += total
         return units
 

@@ -6,16 +6,16 @@ under their own names, quantised or not; LoRA of peft may be put around them bef
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from parrot_adapters.core import LayerExpert, LayerExperts
+from parrot_adapters.core import LayerExperts
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.host_parts import HostParts
-from parrot_adapters.hosts.visual_tokens import CHECKPOINT, recomputed_with_visual_tokens, visual_tokens
+from parrot_adapters.hosts.visual_tokens import RunningCalls, recomputed_with_visual_tokens
 
 __all__ = ["LayerSites"]
 
@@ -26,15 +26,17 @@ class _AddExperts:
 
     Attributes:
         path: The layer's, for messages.
-        experts: Its experts.
+        experts: What its experts add at visual tokens.
+        calls: The host's, which know the visual tokens.
     """
 
     path: str
-    experts: LayerExpert
+    experts: Callable[[Tensor, Tensor], Tensor]
+    calls: RunningCalls
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        tokens = visual_tokens()
-        if tokens is None:
+        tokens = self.calls.here()
+        if tokens is None or tokens.units is None:
             return None  # text only, or a decode step
         given: Tensor = args[0]
         if given.shape[:-1].numel() != tokens.total:
@@ -61,27 +63,22 @@ class LayerSites:
     """
 
     def __init__(self, parts: HostParts, experts: LayerExperts, linear: Mapping[str, nn.Module]) -> None:
-        self.experts, self._linear = experts, dict(linear)
-        self._language_model = parts.module(parts.language_model)
+        self.experts, self._linear, self._base = experts, dict(linear), parts.base
+        self.calls = RunningCalls()
         self._hooks: list[Any] = []
 
     def install(self) -> None:
         """Put the hooks on the layers."""
         for path, module in self._linear.items():
-            self._hooks.append(module.register_forward_hook(_AddExperts(path, self.experts.at(path))))
+            self._hooks.append(module.register_forward_hook(_AddExperts(path, self.experts.call(path), self.calls)))
 
     def remove(self) -> None:
         """Take every trace off the host, however far :meth:`install` came."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
-        recomputed_with_visual_tokens(self._checkpointing(), on=False)
+        recomputed_with_visual_tokens(self._base, self.calls, on=False)
 
     def prepare_recomputation(self) -> None:
-        """Layers that checkpoint their activations will know the visual tokens of the call that comes."""
-        recomputed_with_visual_tokens(self._checkpointing(), on=True)
-
-    def _checkpointing(self) -> list[nn.Module]:
-        if self._language_model is None:
-            return []
-        return [module for module in self._language_model.modules() if CHECKPOINT in module.__dict__]
+        """What checkpoints its activations will know the visual tokens of the call that comes."""
+        recomputed_with_visual_tokens(self._base, self.calls, on=True)

@@ -15,7 +15,6 @@ from typing import Any
 from torch import nn
 
 from parrot_adapters.errors import ConfigError, HostError, explain
-from parrot_adapters.hosts import DEFAULT_HOST
 from parrot_adapters.hosts.host_parts import HostParts
 
 __all__ = [
@@ -118,23 +117,28 @@ def find_linear_layers(parts: HostParts, names: Sequence[str], layers: Layers) -
     return {f"{prefix}.{n}.{path}": module for (n, path), module in found.items()}
 
 
-def meant_names(parts: HostParts, names: Sequence[str], layers: Layers) -> list[str]:
+def meant_names(parts: HostParts, names: Sequence[str], layers: Layers, *, by_default: bool = False) -> list[str]:
     """Names of linear layers that say on this host what the given ones mean, words replaced by ends of paths.
 
     ``attention`` means the projections that the host's declaration names, and in layers that do not have all of them
-    every linear layer of the attention. The default of ``layer_modules`` means the same: where this host has
-    linear layers of those very names it stays as it is. ``mlp`` means the linear layers of feed-forward networks.
+    every linear layer of the attention. ``mlp`` means the linear layers of feed-forward networks.
 
     Args:
         parts: The host.
         names: As ``AdapterConfig.layer_modules`` has them.
         layers: As ``AdapterConfig.layers`` has them.
+        by_default: Whether nobody chose the names: the attention is meant, and they stay where this host's projections
+            have those very names.
 
     Raises:
         ConfigError: A word that fits nothing here, or a number of a layer that does not exist.
         HostError: The host has no layers that could be chosen from.
     """
     _, there = _chosen(parts, layers)
+    if by_default:
+        called = {path for _, path in there if any(_ends(path, name) for name in names)}
+        attention = _attention(there, parts)
+        return list(names) if not attention or set(attention) == called else attention
     meant = _meant(there, parts, names)
     if absent := [name for name in meant if name in PARTS_OF]:
         raise _absent(absent, there, parts, names, layers)
@@ -172,10 +176,6 @@ def linear_features(linear: Any) -> tuple[int, int]:
 
 def _meant(there: Within, parts: HostParts, names: Sequence[str]) -> list[str]:
     """A word that fits nothing stays."""
-    if set(names) == set(DEFAULT_HOST.attention):
-        called = {path for _, path in there if any(_ends(path, name) for name in names)}
-        meant = _attention(there, parts)
-        return list(names) if not meant or set(meant) == called else meant
     words = {ATTENTION: _attention, MLP: _mlp}
     ends = {word: words[word](there, parts) for word in names if word in words}
     return list(dict.fromkeys(end for name in names for end in ends.get(name) or [name]))

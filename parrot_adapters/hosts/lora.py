@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.hub_name import hub_name
 from parrot_adapters.hosts.lora_settings import PEFT_PREFIX, LoraPlan, checked_config, plan_lora
+from parrot_adapters.hosts.offloaded_weights import running_device
 
 __all__ = [
     "NAME",
@@ -63,6 +65,14 @@ def lora_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in stored.items() if k in known - {"peft_type", "inference_mode"} and v is not None}
 
 
+@dataclass(frozen=True, eq=False)
+class _Aside:
+    """LoRA that is not on its host: peft's layers by name, and what peft keeps of them on the model."""
+
+    layers: dict[str, Any]
+    peft_config: Any
+
+
 class LanguageModelLora:
     """LoRA layers on a host's language model.
 
@@ -84,6 +94,7 @@ class LanguageModelLora:
         plan = self.plan(parts, config)
         self.model = parts.outer
         self.config = plan.config
+        self._aside: _Aside | None = None
         # peft freezes the whole host on injection; what was trainable stays the user's business.
         trainable = [(p, p.requires_grad) for p in parts.outer.parameters()]
         try:
@@ -135,6 +146,31 @@ class LanguageModelLora:
             setattr(self.model.get_submodule(parent), child, layer.get_base_layer())
         if hasattr(self.model, "peft_config"):
             del self.model.peft_config
+
+    def set_aside(self) -> None:
+        """Take the layers off the host, whole, for :meth:`come_back`."""
+        self._aside = _Aside(dict(_lora_layers(self.model)), self.model.peft_config)
+        self.remove()
+
+    def come_back(self) -> None:
+        """Put the very layers that were set aside around the host's own again, wherever those have been moved."""
+        if self._aside is None:
+            return
+        kept, self._aside = self._aside, None
+        for name, layer in kept.layers.items():
+            parent, _, child = name.rpartition(".")
+            base = layer.get_base_layer()
+            layer.train(base.training)
+            device = running_device(base, base.weight)
+            if any(p.device != device for name, p in layer.named_parameters() if "lora_" in name):
+                layer.to(device)
+            setattr(self.model.get_submodule(parent), child, layer)
+        self.model.peft_config = kept.peft_config
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """peft's layers by the names they have in the host, on it or set aside."""
+        return dict(_lora_layers(self.model)) if self._aside is None else self._aside.layers
 
     @staticmethod
     def bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -205,7 +241,7 @@ class LanguageModelLora:
         self.remove()
 
     def _named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        for path, layer in _lora_layers(self.model):
+        for path, layer in self.layers.items():
             for name, parameter in layer.named_parameters():
                 if "lora_" in name:
                     yield f"{path}.{name}", parameter

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.ragged import on_device
 from parrot_adapters.core.types import IGNORED
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
@@ -72,7 +73,9 @@ class TextScope:
             return is_text if labels is None else is_text & (labels == IGNORED)
         routing_text = is_text
         if ids is not None and self.special_ids:
-            routing_text = routing_text & ~torch.isin(ids, ids.new_tensor(self.special_ids))
+            # Not torch.isin: with many ids it sorts, and waits for the device.
+            special = (ids[..., None] == on_device(self.special_ids, ids.device)).any(-1)
+            routing_text = routing_text & ~special
         start, stop = self._turn(is_text, ids, labels)
         position = torch.arange(is_text.shape[1], device=is_text.device)
         return routing_text & (position >= start[:, None]) & (position < stop[:, None])
@@ -152,17 +155,13 @@ def _recognise(embeds: Tensor, embedding: Any, wanted: tuple[int, ...]) -> Tenso
     Returns:
         (R, S) int64, -1 where an embedding is none of theirs.
     """
-    rows, size, _ = embeds.shape
     vocabulary = embedding.weight.shape[0]
-    ids = torch.tensor([i for i in wanted if 0 <= i < vocabulary], dtype=torch.long, device=embeds.device)
-    table = embedding(ids).to(embeds.dtype)  # (W, D)
-    flat = embeds.flatten(0, 1)
-    # One channel finds the candidates; comparing all channels with all ids would be R * S * W * D.
-    position, number = (flat[:, :1] == table[:, 0]).nonzero(as_tuple=True)
-    same = (flat[position] == table[number]).all(-1)
-    nobody = flat.new_full((rows * size,), len(ids), dtype=torch.long)
-    first = nobody.scatter_reduce(0, position[same], number[same], "amin")
-    return torch.cat([ids, ids.new_tensor([-1])])[first].reshape(rows, size)
+    known = tuple(i for i in wanted if 0 <= i < vocabulary)
+    table = embedding(on_device(known, embeds.device)).to(embeds.dtype)  # (W, D)
+    ids = torch.full(embeds.shape[:2], -1, dtype=torch.long, device=embeds.device)
+    for number in reversed(range(len(known))):
+        ids = ids.masked_fill((embeds == table[number]).all(-1), known[number])
+    return ids
 
 
 def _real_tokens(mask: Any, like: Tensor) -> Tensor:
@@ -194,7 +193,7 @@ def _occurrences(ids: Tensor, needle: tuple[int, ...]) -> Tensor:
     found = torch.zeros_like(ids, dtype=torch.bool)
     if ids.shape[1] >= len(needle):
         windows = ids.unfold(1, len(needle), 1)  # (R, S - n + 1, n)
-        found[:, : windows.shape[1]] = (windows == ids.new_tensor(needle)).all(-1)
+        found[:, : windows.shape[1]] = (windows == on_device(needle, ids.device)).all(-1)
     return found
 
 

@@ -5,7 +5,6 @@ N  visual tokens    I  units    R  rows    S  positions    D  width
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from parrot_adapters.errors import PlaceholderError, explain
 
-__all__ = ["RoutingUnits", "find_units", "flatten_features"]
+__all__ = ["RoutingUnits", "find_units", "flat_tokens", "in_shape_of", "tokens_by_element"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,24 +30,37 @@ class RoutingUnits:
     rows: Tensor
     items: Tensor
 
+    def to(self, device: torch.device) -> RoutingUnits:
+        """The same on a device, without waiting for it."""
+        moved = [t.to(device, non_blocking=True) for t in (self.offsets, self.rows, self.items)]
+        return RoutingUnits(*moved)
 
-def flatten_features(features: Any) -> tuple[list[Tensor], Callable[[list[Tensor]], Any]]:
-    """A host's image features -> list of (n_i, D), and the way back to the host's own container and shapes.
+
+def tokens_by_element(features: Any) -> list[Tensor]:
+    """A host's image features -> list of (n_i, D), one of each element.
 
     Args:
         features: a tensor (items, n, D) or (n, D), or a list or tuple of tensors (..., D).
     """
+    if isinstance(features, Tensor) and features.dim() == 2:
+        return [features]
+    return [element.reshape(-1, element.shape[-1]) for element in features]
+
+
+def flat_tokens(features: Any) -> Tensor:
+    """A host's image features -> (N, D), end to end; of a tensor it is a view."""
     if isinstance(features, Tensor):
-        if features.dim() == 2:
-            return [features], lambda new: new[0]
-        shape = features.shape
-        return list(features.reshape(shape[0], -1, shape[-1])), lambda new: torch.stack(new).reshape(shape)
-    shapes = [f.shape for f in features]
-    container = tuple if isinstance(features, tuple) else list
-    return (
-        [f.reshape(-1, f.shape[-1]) for f in features],
-        lambda new: container(f.reshape(shape) for f, shape in zip(new, shapes, strict=True)),
-    )
+        return features.reshape(-1, features.shape[-1])
+    return torch.cat(tokens_by_element(features))
+
+
+def in_shape_of(features: Any, tokens: Tensor) -> Any:
+    """(N, D) -> the container and shapes that ``features`` have."""
+    if isinstance(features, Tensor):
+        return tokens.reshape(features.shape)
+    parts = tokens.split([element.shape[:-1].numel() for element in features])
+    shaped = [part.reshape(element.shape) for part, element in zip(parts, features, strict=True)]
+    return tuple(shaped) if isinstance(features, tuple) else shaped
 
 
 def find_units(sizes: list[int], placeholders: Tensor, unit: str) -> RoutingUnits:
@@ -56,7 +68,7 @@ def find_units(sizes: list[int], placeholders: Tensor, unit: str) -> RoutingUnit
 
     Args:
         sizes: visual tokens of each element of the host's image features, in order.
-        placeholders: (R, S) bool.
+        placeholders: (R, S) bool, on the CPU: nothing here waits for a device.
         unit: ``"item"`` cuts at every element, ``"run"`` also where placeholders are interrupted, ``"row"`` only
             between prompts. A unit never spans two prompts.
 
@@ -65,7 +77,7 @@ def find_units(sizes: list[int], placeholders: Tensor, unit: str) -> RoutingUnit
     """
     position = placeholders.nonzero()  # (N, 2), row-major
     row, column = position[:, 0], position[:, 1]
-    device, total = placeholders.device, sum(sizes)
+    total = sum(sizes)
     if row.numel() != total:
         raise PlaceholderError(
             explain(
@@ -75,10 +87,8 @@ def find_units(sizes: list[int], placeholders: Tensor, unit: str) -> RoutingUnit
                 to_do="let the host's own processor write the prompt and the pixels together, and do not truncate",
             )
         )
-    item = torch.arange(len(sizes), device=device).repeat_interleave(
-        torch.tensor(sizes, device=device, dtype=torch.long), output_size=total
-    )
-    cut = torch.ones(total, dtype=torch.bool, device=device)
+    item = torch.arange(len(sizes), device="cpu").repeat_interleave(torch.tensor(sizes, dtype=torch.long, device="cpu"))
+    cut = torch.ones(total, dtype=torch.bool, device="cpu")
     cut[1:] = row[1:] != row[:-1]
     if unit != "row":
         cut[1:] |= item[1:] != item[:-1]

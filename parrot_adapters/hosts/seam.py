@@ -14,6 +14,10 @@ encodes images first and passes them that way. So there are two places to align,
 Where experts stand inside the language model's layers, both places also say how much of each expert every visual token
 gets, and the base model's pre-hook tells the layers where in the running call those tokens are (``visual_tokens.py``).
 
+Aligning has three steps: reading the prompt, finding its items, running the adapter. The first and the last are made
+of tensors alone. The second (``item_places.py``) is where this machine waits for the device, once, and where a call
+that torch compiles leaves its graph: with no detour, so it stands in the hook itself.
+
 Wrapping ``get_image_features`` instead would be silently dead inside generate. Everything installed is a bound method
 or a plain object, never a closure: a deep copy of the host gets its own seam, and pickling works where the bare
 host's does.
@@ -25,26 +29,28 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from parrot_adapters.core import Aligned, AlignmentLayer, token_weights
-from parrot_adapters.core.routing_record import RoutingRecord, recordings_for
-from parrot_adapters.errors import HostError, PlaceholderError, explain
+from parrot_adapters.core import Aligned, AlignmentLayer
+from parrot_adapters.core.recomputation import runs_again
+from parrot_adapters.core.routing_record import RoutingRecord, of_counted_rows, recordings_for
+from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy, with_columns, without_columns
+from parrot_adapters.hosts.generation_prompt import generation_prompt
 from parrot_adapters.hosts.host_parts import HostParts
-from parrot_adapters.hosts.key_value_cache import given_cache
+from parrot_adapters.hosts.item_places import ItemPlaces, find_places
 from parrot_adapters.hosts.layer_sites import LayerSites
 from parrot_adapters.hosts.packed_rows import read_apart
 from parrot_adapters.hosts.read_prompt import Prompt, TextScope, find_placeholders, read_prompt
-from parrot_adapters.hosts.routing_units import RoutingUnits, find_units, flatten_features
-from parrot_adapters.hosts.visual_tokens import VisualTokens, enter_call, leave_call
+from parrot_adapters.hosts.routing_units import RoutingUnits, flat_tokens, in_shape_of, tokens_by_element
+from parrot_adapters.hosts.visual_tokens import VisualTokens
 
-__all__ = ["MODULE_NAME", "NativeSeam"]
+__all__ = ["GENERATION_HELPER", "LABELS", "MODULE_NAME", "NativeSeam", "named_arguments"]
 
 MODULE_NAME = "parrot_adapter"  # of the adapter's module on the host's base model
 
@@ -54,9 +60,40 @@ GENERATION_HELPER = "_maybe_prepare_encoder_kwargs_for_generation"
 LABELS = "parrot_labels"
 
 Languages = tuple[str | None, ...]
+Logs = tuple[tuple[list[RoutingRecord], bool], ...]
 Detector = Callable[[Tensor, Tensor], list[str | None]]
 
 _languages: ContextVar[Mapping[int, Languages] | None] = ContextVar("parrot_languages", default=None)
+
+
+class Reading(NamedTuple):
+    """What the tensors of a call with images say, before anything is read off the device.
+
+    Attributes:
+        prompt: as the router reads it, packed rows apart; None where no output is left to align.
+        placeholders: modality -> (R, S) bool in the host's own rows, where its layers want to know; else None.
+    """
+
+    prompt: Prompt | None
+    placeholders: Mapping[str, Tensor] | None
+
+
+class Found(NamedTuple):
+    """What had to be read off the device or asked of the context, and is known here now.
+
+    Attributes:
+        units: modality -> routing units of each output that is still to be aligned, on its device.
+        languages: of the prompts.
+        logs: open for records in this context, and whether they want graphs.
+        tokens: the visual tokens of a call that runs now, for the layers; None where none asks.
+        runs_again: whether the whole call is recomputed in a backward pass, and was recorded before.
+    """
+
+    units: Mapping[str, RoutingUnits]
+    languages: Languages | None
+    logs: Logs
+    tokens: VisualTokens | None
+    runs_again: bool
 
 
 class NativeSeam:
@@ -94,7 +131,11 @@ class NativeSeam:
     @property
     def layer(self) -> Any:
         """What is called: the adapter's module, or what peft has put in its place (``modules_to_save``)."""
-        return self.parts.base._modules.get(MODULE_NAME, self._layer)
+        return self.parts.base._modules.get(MODULE_NAME, self._layer) if self._hooks else self._layer
+
+    @layer.setter
+    def layer(self, layer: Any) -> None:
+        self._layer = layer
 
     @property
     def enabled(self) -> bool:
@@ -104,6 +145,8 @@ class NativeSeam:
     def install(self) -> None:
         """Put the hooks in place."""
         base, outer = self.parts.base, self.parts.outer
+        # transformers sets it on every module that has the attribute; what was switched on before is looked up.
+        self._layer.gradient_checkpointing = any(getattr(m, "gradient_checkpointing", False) for m in base.modules())
         if outer is not base:
             _require_further_arguments(outer)
         self._hooks = [base.register_forward_pre_hook(self.before_forward, with_kwargs=True)]
@@ -137,7 +180,7 @@ class NativeSeam:
         """Hand the labels of a call on to the base model; see :data:`LABELS`."""
         labels = kwargs.get("labels")
         if labels is None and args:
-            labels = _named(module, args, {}).get("labels")
+            labels = named_arguments(module, args, {}).get("labels")
         return None if labels is None or not self.enabled else (args, {**kwargs, LABELS: labels})
 
     def before_forward(
@@ -148,22 +191,37 @@ class NativeSeam:
         if LABELS in kwargs:  # taken off whatever follows: what is inside the base model knows no such argument
             labels = kwargs[LABELS]
             kwargs = {name: value for name, value in kwargs.items() if name != LABELS}
-        enabled = self.enabled
-        call = self._aligned_call(module, args, kwargs, labels) if enabled else self._bare_call(module, args, kwargs)
-        if self.sites is not None:
-            enter_call(self, self._visual_tokens(call[1]) if enabled and call is not None else None)
-        return call or (args, kwargs)
+        if not self.enabled:
+            self._enter_text_only()
+            return self._bare_call(module, args, kwargs) or (args, kwargs)
+        call = self._image_call(module, args, kwargs)
+        if call is None:  # a decode step, or a prompt without images
+            self._enter_text_only()
+            return args, kwargs
+        outputs = call["mm_encoder_outputs"]
+        if self.sites is not None or any(map(self._is_pending, outputs.values())):
+            reading = self._read(outputs, call, labels)
+            found = self._find(outputs, call, reading, enters=True)  # here a compiled call leaves its graph
+            call["mm_encoder_outputs"] = aligned = self.run_adapter(outputs, call, reading, found)
+            self._tell_layers(aligned, found.tokens)
+        return (), call
 
     def after_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """The layers have run, or failed: what they had to know of this call goes."""
-        leave_call(self)
+        if self.sites is not None:
+            self.sites.calls.leave()
 
-    def _aligned_call(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], labels: Tensor | None
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    def _enter_text_only(self) -> None:
+        if self.sites is not None:
+            if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+                self.sites.prepare_recomputation()
+            self.sites.calls.enter(None)
+
+    def _image_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+        """The arguments of a call with images, by name, its pixels encoded; None of any other call."""
         if not args and not any(kwargs.get(name) is not None for name in self._visual):
-            return None  # a decode step, or a prompt without images
-        call = _named(module, args, kwargs)
+            return None
+        call = named_arguments(module, args, kwargs)
         outputs = dict(call.get("mm_encoder_outputs") or {})
         if not any(out is not None for out in outputs.values()):
             for modality, encoder in self.parts.encoders.items():
@@ -172,8 +230,8 @@ class NativeSeam:
                     call[encoder.pixels] = None
         if not outputs:
             return None
-        call["mm_encoder_outputs"] = self.align_outputs(outputs, call, labels)
-        return (), call
+        call["mm_encoder_outputs"] = outputs
+        return call
 
     def _bare_call(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -181,7 +239,7 @@ class NativeSeam:
         """The adapter was switched off inside ``generate``: the host gets no columns that it does not know."""
         if self.sites is None:
             return None
-        call = _named(module, args, kwargs)
+        call = named_arguments(module, args, kwargs)
         outputs = call.get("mm_encoder_outputs") or {}
         if not any(isinstance(output, AlreadyAligned) for output in outputs.values()):
             return None
@@ -198,57 +256,20 @@ class NativeSeam:
             return output
         return without_columns(output, self.parts.spec.feature_attribute, self.parts.width)
 
-    def _visual_tokens(self, call: Mapping[str, Any]) -> VisualTokens | None:
-        """What the layers have to know of a call with aligned outputs."""
-        outputs = call.get("mm_encoder_outputs") or {}
-        found = {m: o.token_weights for m, o in outputs.items() if getattr(o, "token_weights", None) is not None}
-        experts = self.layer.layer_experts
-        if lost := [m for m, o in outputs.items() if isinstance(o, AlreadyAligned) and m not in found]:
-            raise HostError(
-                explain(
-                    f"{', '.join(lost)} outputs were aligned before; their routing, which layers need, is lost.",
-                    to_do="give the host pixels, or outputs of its own encoder",
-                )
-            )
-        if not found or experts is None:
-            return None
-        assert self.sites is not None
-        if torch.is_grad_enabled():
-            self.sites.prepare_recomputation()
-        places = find_placeholders(self.parts, call)
-        positions = {m: places[m].flatten().nonzero().squeeze(-1) for m in found}
-        if wrong := {m: (len(positions[m]), len(found[m])) for m in found if len(positions[m]) != len(found[m])}:
-            raise PlaceholderError(
-                explain(
-                    "the placeholders of a call do not match its visual tokens.",
-                    **{
-                        m: f"{placeholders} placeholders, {tokens} tokens"
-                        for m, (placeholders, tokens) in wrong.items()
-                    },
-                    to_do="let the host's own processor write the prompt and the pixels together, and do not truncate",
-                )
-            )
-        units = experts.units(torch.cat(list(found.values())))
-        return VisualTokens(torch.cat(list(positions.values())), units, next(iter(places.values())).numel())
+    def _tell_layers(self, outputs: Mapping[str, Any], tokens: VisualTokens | None) -> None:
+        """Say how much of each expert every visual token of the running call gets."""
+        if self.sites is None or tokens is None:
+            return
+        weights = [o.token_weights for o in outputs.values() if getattr(o, "token_weights", None) is not None]
+        tokens.units = self.layer.layer_experts.units(torch.cat(weights))
 
     def before_generation(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run inside ``generate``, where it encodes the images; the full prompt is at hand only here."""
-        bound = inspect.signature(original).bind(*args, **kwargs).arguments
-        prompt_tensor, given = bound["inputs_tensor"], dict(bound["model_kwargs"])
+        call, seen = generation_prompt(original, args, kwargs)  # before the pixels are taken off
         model_kwargs: dict[str, Any] = original(*args, **kwargs)
         outputs = model_kwargs.get("mm_encoder_outputs")
         if not self.enabled or not outputs:
             return model_kwargs
-        call = {name: value for name, value in given.items() if name not in ("input_ids", "inputs_embeds")}
-        ids = given.get("input_ids")
-        if not prompt_tensor.is_floating_point():
-            call["input_ids"] = prompt_tensor
-        elif ids is not None and ids.shape[-1]:
-            call["input_ids"] = ids
-        else:
-            call["inputs_embeds"] = prompt_tensor
-        cache = given_cache(given)
-        seen = int(cache.get_seq_length()) if cache is not None else 0
         aligned = self.align_outputs(outputs, call, None, seen)
         if self.sites is not None:
             field = self.parts.spec.feature_attribute
@@ -268,19 +289,109 @@ class NativeSeam:
             labels: (R, S) or None.
             seen: leading positions of the prompt that a cache holds already; their images are not among ``outputs``.
         """
-        pending = {m: o for m, o in outputs.items() if o is not None and not isinstance(o, AlreadyAligned)}
-        outputs = {m: self._without_columns(o) for m, o in outputs.items()}
-        if not pending:
-            return outputs
+        reading = self._read(outputs, call, labels)
+        return self.run_adapter(outputs, call, reading, self._find(outputs, call, reading, seen))
+
+    def _is_pending(self, output: Any) -> bool:
+        return output is not None and not isinstance(output, AlreadyAligned)
+
+    def _pending(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs that are still to be aligned, by modality."""
+        return {m: o for m, o in outputs.items() if m in self.parts.encoders and self._is_pending(o)}
+
+    def _read(self, outputs: Mapping[str, Any], call: Mapping[str, Any], labels: Tensor | None) -> Reading:
+        """What the tensors of a call say.
+
+        Args:
+            outputs: modality -> ModelOutput.
+            call: the host's arguments.
+            labels: (R, S) or None.
+        """
+        if not self._pending(outputs):
+            return Reading(None, find_placeholders(self.parts, call))
         read, labels = read_apart(call, labels)
         prompt = read_prompt(self.parts, read, self.scope, labels)
-        languages = self._languages(prompt)
+        if self.sites is None:
+            return Reading(prompt, None)
+        return Reading(prompt, prompt.placeholders if read is call else find_placeholders(self.parts, call))
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _find(
+        self,
+        outputs: Mapping[str, Any],
+        call: Mapping[str, Any],
+        reading: Reading,
+        seen: int = 0,
+        *,
+        enters: bool = False,
+    ) -> Found:
+        """What has to be read off the device, and what the context has to say.
+
+        Args:
+            outputs: modality -> ModelOutput.
+            call: the host's arguments.
+            reading: of this call.
+            seen: leading positions of the prompt that a cache holds already; their images are not among ``outputs``.
+            enters: whether the host runs this call now, so that its layers have to know it.
+        """
+        prompt, field = reading.prompt, self.parts.spec.feature_attribute
+        units: dict[str, RoutingUnits] = {}
+        languages = tokens = places = None
+        if prompt is not None:
+            places = find_places(prompt.placeholders)
+            features = {m: getattr(o, field) for m, o in self._pending(outputs).items()}
+            units = {m: places.units(m, f, self.parts.spec.unit, seen) for m, f in features.items() if len(f)}
+            languages = self._languages(prompt)
+        if enters and reading.placeholders is not None:
+            same = prompt is not None and prompt.placeholders is reading.placeholders
+            tokens = self._enter(outputs, places if places and same else find_places(reading.placeholders))
+        return Found(units, languages, tuple(recordings_for(id(self.switch))), tokens, runs_again())
+
+    def _enter(self, outputs: Mapping[str, Any], places: ItemPlaces) -> VisualTokens | None:
+        """The host's layers run next, with the visual tokens of these outputs."""
+        assert self.sites is not None
+        if lost := [m for m, o in outputs.items() if isinstance(o, AlreadyAligned) and not self._has_weights(o)]:
+            raise HostError(
+                explain(
+                    f"{', '.join(lost)} outputs were aligned before; their routing, which layers need, is lost.",
+                    to_do="give the host pixels, or outputs of its own encoder",
+                )
+            )
+        if torch.is_grad_enabled():
+            self.sites.prepare_recomputation()
+        field = self.parts.spec.feature_attribute
+        routed = {m: tokens_by_element(getattr(o, field)) for m, o in outputs.items() if m in places.placeholders and o}
+        counts = {m: sum(map(len, elements)) for m, elements in routed.items() if elements}
+        tokens = None
+        if counts and self.layer.layer_experts is not None:
+            tokens = places.visual_tokens(counts)
+        self.sites.calls.enter(tokens)
+        return tokens
+
+    def _has_weights(self, output: Any) -> bool:
+        """Whether an output that was aligned before still says how, in whatever form."""
+        return output.token_weights is not None or self._without_columns(output) is not output
+
+    def run_adapter(
+        self, outputs: Mapping[str, Any], call: Mapping[str, Any], reading: Reading, found: Found
+    ) -> dict[str, Any]:
+        """The last step of :meth:`align_outputs`.
+
+        Args:
+            outputs: modality -> ModelOutput.
+            call: the host's arguments.
+            reading: of this call.
+            found: for it.
+        """
+        passed = {m: self._without_columns(o) for m, o in outputs.items()}
+        if reading.prompt is None:
+            return passed
         aligned = {
-            m: self._align(m, out, call, prompt, languages, seen)
-            for m, out in pending.items()
-            if m in self.parts.encoders
+            m: self._align(m, out, call, reading.prompt, found.units[m], found)
+            for m, out in self._pending(outputs).items()
+            if m in found.units
         }
-        return {**outputs, **aligned}
+        return {**passed, **aligned}
 
     def _align(
         self,
@@ -288,45 +399,30 @@ class NativeSeam:
         output: Any,
         call: Mapping[str, Any],
         prompt: Prompt,
-        languages: Languages | None,
-        seen: int,
+        units: RoutingUnits,
+        found: Found,
     ) -> Any:
         spec = self.parts.spec
-        features, restore = flatten_features(getattr(output, spec.feature_attribute))
-        if not features:
-            return output
-        sizes = [len(f) for f in features]
-        placeholders = prompt.placeholders[modality]
-        if seen:
-            placeholders = placeholders.clone()
-            placeholders[:, :seen] = False
-        units = find_units(sizes, placeholders, spec.unit)
-        tokens = torch.cat(features)
+        features = getattr(output, spec.feature_attribute)
+        tokens = flat_tokens(features)
         self._check_width(tokens)
-        units = RoutingUnits(
-            units.offsets.to(tokens.device), units.rows.to(tokens.device), units.items.to(tokens.device)
-        )
-        cls = self._cls(EncodedImages(self.parts.base, modality, output, features, call), units)
-        result = self._run(tokens, units, prompt, cls, languages)
-        self._record(result, units, modality, languages)
-
+        cls = None
+        if spec.cls is not None:
+            elements = tokens_by_element(features)
+            cls = self._cls(EncodedImages(self.parts.base, modality, output, elements, call), units)
+        result = self._run(tokens, units, prompt, cls, found.languages)
+        if (found.logs or self.observers) and not found.runs_again:
+            self._record(result, units, modality, found.languages, found.logs)
         weights = None
         if self.sites is not None:
             offsets = units.offsets.to(result.routing.weights.device)
-            weights = token_weights(result.routing, offsets, tokens.shape[0])
-        features = restore(list(result.tokens.split(sizes)))
-        new = aligned_copy(output, spec.feature_attribute, features, weights)
+            weights = self.layer.layer_experts.of_tokens(result.routing, offsets, tokens.shape[0])
+        new = aligned_copy(output, spec.feature_attribute, in_shape_of(features, result.tokens), weights)
         deepstack = getattr(output, "deepstack_features", None)
         if deepstack is not None and spec.deepstack == "align":
-            new.deepstack_features = [self._align_layer(layer, units, prompt, cls, languages) for layer in deepstack]
+            layers = [self._run(flat_tokens(layer), units, prompt, cls, found.languages).tokens for layer in deepstack]
+            new.deepstack_features = [in_shape_of(a, b) for a, b in zip(deepstack, layers, strict=True)]
         return new
-
-    def _align_layer(
-        self, layer: Any, units: RoutingUnits, prompt: Prompt, cls: Tensor | None, languages: Languages | None
-    ) -> Any:
-        features, restore = flatten_features(layer)
-        tokens = self._run(torch.cat(features), units, prompt, cls, languages).tokens
-        return restore(list(tokens.split([len(f) for f in features])))
 
     def _run(
         self, tokens: Tensor, units: RoutingUnits, prompt: Prompt, cls: Tensor | None, languages: Languages | None
@@ -362,7 +458,7 @@ class NativeSeam:
             )
 
     def _languages(self, prompt: Prompt) -> Languages | None:
-        declared = (_languages.get() or {}).get(id(self))
+        declared = (_languages.get() or {}).get(id(self.switch))
         num_rows = prompt.routing_text.shape[0]
         if declared is not None:
             if len(declared) != num_rows:
@@ -372,10 +468,10 @@ class NativeSeam:
             return tuple(self.detector(prompt.token_ids, prompt.routing_text))
         return None
 
-    def _record(self, result: Aligned, units: RoutingUnits, modality: str, languages: Languages | None) -> None:
-        logs = recordings_for(id(self))
-        if not logs and not self.observers:
-            return
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _record(
+        self, result: Aligned, units: RoutingUnits, modality: str, languages: Languages | None, logs: Logs
+    ) -> None:
         routing = result.routing
         per_token = routing.routes_tokens(len(units.rows))
         record = RoutingRecord(
@@ -390,6 +486,9 @@ class NativeSeam:
             losses=dict(routing.losses) if routing.losses else None,
             abstain=routing.abstain,
         )
+        if (counted := of_counted_rows(record)) is None:
+            return
+        record = counted
         for log, graph in logs:
             log.append(record if graph else record.detached())
         for observer in tuple(self.observers.values()):  # another thread may add or remove one meanwhile
@@ -414,9 +513,14 @@ class _Override:
         return self.seam.before_generation(self.original, *args, **kwargs)
 
 
-def declare_languages(seam: NativeSeam, languages: Languages) -> Any:
-    """Set the languages of the next calls in this context; undo with the returned token."""
-    return _languages.set({**(_languages.get() or {}), id(seam): languages})
+def declare_languages(switch: AdapterSwitch, languages: Languages) -> Any:
+    """Set the languages of the next calls in this context; undo with the returned token.
+
+    Args:
+        switch: of the handle, whichever of its adapters is active.
+        languages: one for each prompt.
+    """
+    return _languages.set({**(_languages.get() or {}), id(switch): languages})
 
 
 def undeclare_languages(token: Any) -> None:
@@ -435,6 +539,6 @@ def _require_further_arguments(outer: nn.Module) -> None:
         )
 
 
-def _named(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def named_arguments(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     names = inspect.signature(type(module).forward).parameters if args else ()
     return {**dict(zip(list(names)[1:], args, strict=False)), **kwargs}

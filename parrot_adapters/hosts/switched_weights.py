@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -23,16 +23,22 @@ class SwitchedWeights:
     block of the switch nothing is swapped, as other contexts go on with the adapter: there a twin of the module, which
     has the host's own weights, answers in its place.
 
+    Where a host carries several adapters, each has parameters of its own, so that an optimizer of one never touches
+    another's: :meth:`set_aside` takes them out of the module, :meth:`come_back` puts them in again. The first adapter's
+    are the host's own objects.
+
     Args:
         module: its present weights are the host's own; the adapter's start as a copy of them. Nothing is put on it
             before :meth:`install`.
         switch: of the adapter.
+        own_objects: whether the adapter has parameters of its own, put in the place of the module's; False (default)
+            takes those that are there.
 
     Raises:
         HostError: the module has no forward of its own (a list of modules), so nothing could answer in its place.
     """
 
-    def __init__(self, module: nn.Module, switch: AdapterSwitch) -> None:
+    def __init__(self, module: nn.Module, switch: AdapterSwitch, *, own_objects: bool = False) -> None:
         if type(module).forward is nn.Module.forward:
             raise HostError(
                 explain(
@@ -46,6 +52,13 @@ class SwitchedWeights:
         self._resting = {name: value.detach() for name, value in self._twin.state_dict().items()}
         self._stand_in = BareInBlocks(module, self._answer_bare, switch)
         self._hooks: list[Any] = []
+        self._aside: dict[str, Tensor] | None = None  # the adapter's parameters, while they are not in the module
+        self._displaced: dict[str, Tensor] | None = None  # what they were put in the place of
+        self._own_objects = own_objects
+        if own_objects:
+            self._require_here()
+            self._displaced = self._live()
+            put_tensors(module, fresh_tensors(self._displaced, like=self._displaced))
 
     def install(self) -> None:
         """Let calls and state dicts inside a block of the switch be those of the bare host."""
@@ -61,6 +74,62 @@ class SwitchedWeights:
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
+
+    def set_aside(self) -> None:
+        """Take the adapter's parameters out of the module, which then has the host's own weights."""
+        if self._aside is not None:
+            return
+        self._require_here()
+        self.use(adapter=True)
+        host = self.host_weights()
+        self.remove()
+        self._aside = self._live()
+        self._displaced = self._displaced or fresh_tensors(host, like=self._aside)
+        follow(self._displaced, host)
+        put_tensors(self.module, self._displaced)
+
+    def come_back(self) -> None:
+        """Put the adapter's parameters into the module again, wherever it has been moved meanwhile."""
+        if self._aside is None:
+            return
+        mine, self._aside = self._aside, None
+        self._displaced = self._live()
+        follow(mine, self._displaced)
+        put_tensors(self.module, mine)
+        self.install()
+
+    def give_back(self) -> None:
+        """The host's own weights for good, in the host's own objects; nothing of the adapter stays on the module."""
+        self.come_back()
+        self.use(adapter=False)
+        self.remove()
+        if self._own_objects and self._displaced is not None:
+            follow(self._displaced, self._live())
+            put_tensors(self.module, self._displaced)
+            self._displaced = None
+
+    def twin(self) -> nn.Module:
+        """A module of the adapter's own parameters, in the module or set aside, that runs beside it."""
+        made = copy.deepcopy(self._twin)
+        made.train(self.module.training)
+        put_tensors(made, self._live())
+        return made
+
+    def _require_here(self) -> None:
+        if any(value.is_meta for value in self._live().values()):
+            raise HostError(
+                explain(
+                    "the projector is offloaded, so its weights cannot be those of one adapter, then of another.",
+                    given=f"{type(self.module).__name__} on the meta device",
+                    to_do="keep the projector on a device (device_map), or let no adapter own it (train_projector)",
+                )
+            )
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The adapter's parameters, in the module or set aside."""
+        if self._aside is None:
+            return self.module.parameters()
+        return (value for value in _once(self._aside.values()) if isinstance(value, nn.Parameter))
 
     @torch.no_grad()
     def use(self, *, adapter: bool) -> None:
@@ -96,7 +165,9 @@ class SwitchedWeights:
         return present if live else {name: value.to(present[name]) for name, value in self._resting.items()}
 
     def _live(self) -> dict[str, Tensor]:
-        """What the module holds at this moment, inside a block, too."""
+        """What the module holds at this moment, inside a block, too; set aside, the adapter's."""
+        if self._aside is not None:
+            return self._aside
         return {name: value for name, value in _tensors(self.module) if name in self._resting}
 
     # --- inside a block ------------------------------------------------------------------------------------------
@@ -129,6 +200,35 @@ class SwitchedWeights:
                     to_do="load them outside the block, or between handle.disable() and handle.enable()",
                 )
             )
+
+
+def put_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put these very objects, parameters and buffers, into a module."""
+    for name, value in tensors.items():
+        path, _, last = name.rpartition(".")
+        owner = module.get_submodule(path)
+        (owner._parameters if last in owner._parameters else owner._buffers)[last] = value  # type: ignore[assignment]
+
+
+def fresh_tensors(values: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """New objects with these values, that do not train; one object where ``like`` has one under several names."""
+    made: dict[int, Tensor] = {}
+    for name, model in like.items():
+        value = values[name].detach().clone()
+        new = nn.Parameter(value, requires_grad=False) if isinstance(model, nn.Parameter) else value
+        made.setdefault(id(model), new)
+    return {name: made[id(model)] for name, model in like.items()}
+
+
+def follow(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> None:
+    """Bring objects to the dtype and the device of others; their values stay."""
+    for name, value in tensors.items():
+        if value.dtype != others[name].dtype or value.device != others[name].device:
+            value.data = value.data.to(others[name])
+
+
+def _once(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    yield from {id(tensor): tensor for tensor in tensors}.values()
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

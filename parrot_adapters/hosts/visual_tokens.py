@@ -1,83 +1,143 @@
 """Where the visual tokens of a running call are: what a host's layers have to know while it runs.
 
 The call stands in a context variable from the moment the base model is entered until it is left, whatever happens in
-between; so two threads, or two hosts, never see each other's. Layers whose activations are recomputed in the backward
-pass run again when the call is over, in whatever thread autograd uses;
-:class:`CarriesVisualTokens` takes the call along.
+between; so two threads, or two hosts, never see each other's. What torch compiles cannot read such a variable: there a
+plain attribute says that no call with pictures is running, or which one, and only where several run at once does a
+compiled call leave its graph to ask. (One compiled call of text must then be one graph, as the bare host's is.)
+
+Layers whose activations are recomputed in the backward pass run again when the call is over, in whatever thread
+autograd uses; :class:`CarriesVisualTokens` takes the call along. Layers that run again without it are refused: their
+gradients would be those of a host without experts.
 
 R  rows    S  positions    N  visual tokens of the call    K  hidden units of one layer's experts
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "CarriesVisualTokens",
-    "VisualTokens",
-    "enter_call",
-    "leave_call",
-    "recomputed_with_visual_tokens",
-    "visual_tokens",
-]
+from parrot_adapters.core.recomputation import runs_again
+from parrot_adapters.errors import HostError, explain
+
+__all__ = ["CarriesVisualTokens", "RunningCalls", "VisualTokens", "recomputed_with_visual_tokens"]
 
 CHECKPOINT = "_gradient_checkpointing_func"  # of transformers' layers; an attribute of each instance
+CHECKPOINT_OF_WRAPPER = "checkpoint_fn"  # of torch's CheckpointWrapper, which is called alike
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class VisualTokens:
     """The visual tokens of one call of a host.
 
     Attributes:
         positions: (N,) int64 into the flattened (R * S) positions.
-        units: (N, K) factor of each hidden unit of the layers' experts, with its graph.
+        units: (N, K) factor of each hidden unit of the layers' experts, with its graph; None until they are routed.
         total: R * S.
     """
 
     positions: Tensor
-    units: Tensor
+    units: Tensor | None
     total: int
 
 
 @dataclass(frozen=True, eq=False)
 class _Call:
-    """A base model that is running, and its visual tokens; None where it has none."""
+    """A base model, or a layer of it, that is running, and its visual tokens; None where it has none."""
 
-    owner: object
+    owner: RunningCalls
     tokens: VisualTokens | None
 
 
 _CALLS: ContextVar[tuple[_Call, ...]] = ContextVar("parrot_calls", default=())
 
 
-def visual_tokens() -> VisualTokens | None:
-    """Those of the innermost call that runs in this context; None where there is none, or it has none."""
-    calls = _CALLS.get()
-    return calls[-1].tokens if calls else None
+class RunningCalls:
+    """The calls of one host that are running, in every context."""
 
+    def __init__(self) -> None:
+        self._open: tuple[_Call, ...] = ()
+        self._lock = threading.Lock()
+        self._learned = False  # whether a call with visual tokens has had a graph
 
-def enter_call(owner: object, tokens: VisualTokens | None) -> None:
-    """A base model is entered. What a call of the same owner may have left behind goes.
+    def enter(self, tokens: VisualTokens | None) -> None:
+        """The base model is entered. What a call of this context may have left behind goes.
 
-    Args:
-        owner: Whose call; :func:`leave_call` names it again.
-        tokens: None for text only.
-    """
-    calls = _CALLS.get()
-    if tokens is not None or calls:
-        _CALLS.set((*(call for call in calls if call.owner is not owner), _Call(owner, tokens)))
+        Args:
+            tokens: None for text only.
+        """
+        if tokens is None and torch.compiler.is_compiling() and not self._open:
+            return
+        self._drop([call for call in _CALLS.get() if call.owner is self])
+        self._learned = self._learned or (tokens is not None and torch.is_grad_enabled())
+        self._put(_Call(self, tokens))
 
+    def leave(self) -> None:
+        """The base model is left; where it was never entered this does nothing."""
+        if torch.compiler.is_compiling() and not self._open:
+            return
+        self._drop([call for call in _CALLS.get() if call.owner is self])
 
-def leave_call(owner: object) -> None:
-    """A base model is left; where it was never entered this does nothing."""
-    calls = _CALLS.get()
-    if any(call.owner is owner for call in calls):
-        _CALLS.set(tuple(call for call in calls if call.owner is not owner))
+    def run(self, tokens: VisualTokens | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a part of a call that knows its visual tokens, whenever that is."""
+        call = _Call(self, tokens)
+        self._put(call)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self._drop([call])
+
+    def here(self) -> VisualTokens | None:
+        """Those of the innermost call that runs in this context; None where it has none.
+
+        Raises:
+            HostError: A layer runs again in the backward pass, and what makes it do so has not taken the call along.
+        """
+        call = self._innermost()
+        if call is None and not torch.compiler.is_compiling() and self._learned and runs_again():
+            raise HostError(
+                explain(
+                    "a layer with experts is computed again in the backward pass by something that this library does "
+                    "not know, so which of its tokens are visual is lost; the gradients would be wrong.",
+                    to_do="checkpoint activations with model.gradient_checkpointing_enable(), or with "
+                    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper",
+                )
+            )
+        return None if call is None else call.tokens
+
+    def entered(self) -> bool:
+        """Whether a call runs in this context, with visual tokens or without."""
+        return self._innermost() is not None
+
+    def _innermost(self) -> _Call | None:
+        if torch.compiler.is_compiling() and len(self._open) < 2:
+            return self._open[0] if self._open else None
+        return next((call for call in reversed(_CALLS.get()) if call.owner is self), None)
+
+    def _put(self, call: _Call) -> None:
+        _CALLS.set((*_CALLS.get(), call))
+        with self._lock:
+            self._open = (*self._open, call)
+
+    def _drop(self, gone: list[_Call]) -> None:
+        if not gone:
+            return
+        _CALLS.set(tuple(call for call in _CALLS.get() if call not in gone))
+        with self._lock:
+            self._open = tuple(call for call in self._open if call not in gone)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of a host runs nothing yet."""
+        return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
 
 
 class CarriesVisualTokens:
@@ -87,44 +147,47 @@ class CarriesVisualTokens:
 
     Args:
         original: ``torch.utils.checkpoint.checkpoint``, or what stands for it: ``(function, *args) -> output``.
+        calls: Of the host.
     """
 
-    def __init__(self, original: Callable[..., Any]) -> None:
-        self.original = original
+    def __init__(self, original: Callable[..., Any], calls: RunningCalls) -> None:
+        self.original, self.calls = original, calls
 
     def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        tokens = visual_tokens()
-        if tokens is None:
+        # What torch compiles runs again as a graph, which holds the tokens.
+        if torch.compiler.is_compiling() or not self.calls.entered():
             return self.original(function, *args, **kwargs)
-        return self.original(_Recomputed(function, tokens), tokens.units, *args, **kwargs)
+        tokens = self.calls.here()
+        units = None if tokens is None else tokens.units
+        return self.original(_Recomputed(function, tokens, self.calls), units, *args, **kwargs)
 
 
 class _Recomputed:
     """A layer's function that finds the visual tokens of its call whenever it runs."""
 
-    def __init__(self, function: Callable[..., Any], tokens: VisualTokens) -> None:
-        self.function, self.tokens = function, tokens
+    def __init__(self, function: Callable[..., Any], tokens: VisualTokens | None, calls: RunningCalls) -> None:
+        self.function, self.tokens, self.calls = function, tokens, calls
 
-    def __call__(self, units: Tensor, *args: Any, **kwargs: Any) -> Any:
-        enter_call(self, replace(self.tokens, units=units))
-        try:
-            return self.function(*args, **kwargs)
-        finally:
-            leave_call(self)
+    def __call__(self, units: Tensor | None, *args: Any, **kwargs: Any) -> Any:
+        known = self.tokens
+        tokens = None if known is None else VisualTokens(known.positions, units, known.total)
+        return self.calls.run(tokens, self.function, *args, **kwargs)
 
 
-def recomputed_with_visual_tokens(modules: list[nn.Module], *, on: bool) -> None:
-    """Make the layers that checkpoint their activations take the visual tokens along, or undo that.
+def recomputed_with_visual_tokens(base: nn.Module, calls: RunningCalls, *, on: bool) -> None:
+    """Make the modules that checkpoint their activations take the visual tokens along, or undo that.
 
     Asked before every training call, because checkpointing may be switched on at any time.
 
     Args:
-        modules: Those that may checkpoint.
+        base: Module in which to look for those that checkpoint.
+        calls: Of the host.
         on: False gives the checkpointing functions back.
     """
-    for module in modules:
-        own = module.__dict__.get(CHECKPOINT)
+    for module in base.modules():
+        name = CHECKPOINT_OF_WRAPPER if "_checkpoint_wrapped_module" in module._modules else CHECKPOINT
+        own = module.__dict__.get(name)
         if on and own is not None and not isinstance(own, CarriesVisualTokens):
-            module.__dict__[CHECKPOINT] = CarriesVisualTokens(own)
+            module.__dict__[name] = CarriesVisualTokens(own, calls)
         elif not on and isinstance(own, CarriesVisualTokens):
-            module.__dict__[CHECKPOINT] = own.original
+            module.__dict__[name] = own.original

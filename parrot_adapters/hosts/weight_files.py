@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from parrot_adapters.bounded_json import read_json_object
 from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.hosts.tensor_files import TensorSource, tensor_bytes, write_plain_tensor_file
 
 __all__ = ["WeightFiles", "write_shards"]
 
@@ -23,6 +26,7 @@ CONVERSION = (
     "state = torch.load(FILE, weights_only=True); safetensors.torch.save_file("
     "{name: value.clone().contiguous() for name, value in state.items()}, FILE + '.safetensors')"
 )
+PIECE = 1 << 20  # bytes that are held at a time, or one row
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl")
 
 
@@ -39,43 +43,63 @@ class WeightFiles:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self._file_of: dict[str, Path] = {}
+        self.dtypes: dict[str, torch.dtype] = {}
+        self._places: dict[str, tuple[Path, int]] = {}
         for path in _files(directory):
             with _opened(path) as file:
-                for name in file.keys():  # noqa: SIM118 (not a mapping)
-                    if name in self._file_of:
-                        raise CheckpointError(f"{name} is in both {self._file_of[name].name} and {path.name}")
-                    self._file_of[name] = path
-                    self.shapes[name] = tuple(file.get_slice(name).get_shape())
+                # Its tensors fill the file behind the header, in this order and without gaps.
+                at = _header_size(path)
+                for name in file.offset_keys():
+                    if name in self._places:
+                        raise CheckpointError(f"{name} is in both {self._places[name][0].name} and {path.name}")
+                    form = _form(file, name, path)
+                    self._places[name] = (path, at)
+                    self.shapes[name], self.dtypes[name] = tuple(form.shape), form.dtype
+                    at += form.nbytes
 
     def __len__(self) -> int:
         return len(self.shapes)
 
     def size(self) -> int:
         """Bytes of all files."""
-        return sum(path.stat().st_size for path in set(self._file_of.values()))
+        return sum(path.stat().st_size for path in {path for path, _ in self._places.values()})
 
-    def read(self, names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
-        """The named tensors one by one, file by file."""
-        wanted = set(names)
-        for path in dict.fromkeys(self._file_of.values()):
-            mine = [name for name, home in self._file_of.items() if home == path and name in wanted]
-            if mine:
-                with _opened(path) as file:
-                    for name in mine:
-                        yield name, file.get_tensor(name)
+    def source(self, name: str) -> TensorSource:
+        """A tensor that is read while it is written elsewhere, some of its rows at a time."""
+        return TensorSource(self.dtypes[name], self.shapes[name], partial(self._rows, name))
 
     def get(self, name: str) -> Tensor:
-        """One tensor."""
-        return next(self.read([name]))[1]
+        """One tensor, mapped: only what is looked at is read. The file must stay as it is."""
+        with _opened(self._places[name][0]) as file:
+            found: Tensor = file.get_tensor(name)
+            return found
+
+    def _rows(self, name: str) -> Iterator[Tensor]:
+        """A tensor, some of its rows at a time; read, since what is mapped counts as held while its file is open.
+
+        Raises:
+            CheckpointError: The file became shorter meanwhile.
+        """
+        (path, at), shape, dtype = self._places[name], self.shapes[name], self.dtypes[name]
+        count, rest = (shape[0], shape[1:]) if shape else (1, ())
+        row = prod(rest) * dtype.itemsize
+        step = max(1, PIECE // max(1, row))
+        with path.open("rb", buffering=0) as file:
+            file.seek(at)
+            for start in range(0, count, step):
+                rows = min(step, count - start)
+                value = torch.empty((rows, *rest) if shape else (), dtype=dtype)
+                if file.readinto(tensor_bytes(value)) != value.nbytes:
+                    raise CheckpointError(f"{path} became shorter while it was read")
+                yield value
 
 
-def write_shards(directory: Path, tensors: Iterable[tuple[str, Tensor]], max_bytes: int) -> int:
-    """Write a model's weights as they come, holding no more than one shard at a time.
+def write_shards(directory: Path, tensors: Mapping[str, TensorSource], max_bytes: int) -> int:
+    """Write a model's weights, holding no more than a few rows at a time.
 
     Args:
         directory: where ``model.safetensors`` goes, or shards and their index if they do not fit into one.
-        tensors: name and tensor.
+        tensors: by name, in the order in which they are to stand in the shards.
         max_bytes: of one shard; a tensor larger than that gets a shard of its own.
 
     Returns:
@@ -84,27 +108,20 @@ def write_shards(directory: Path, tensors: Iterable[tuple[str, Tensor]], max_byt
     Raises:
         OSError: They cannot be written.
     """
+    shards: list[dict[str, TensorSource]] = [{}]
+    size = 0
+    for name, source in tensors.items():
+        if shards[-1] and size + source.nbytes > max_bytes:
+            shards.append({})
+            size = 0
+        shards[-1][name] = source
+        size += source.nbytes
     written: list[tuple[Path, list[str]]] = []
-    held: dict[str, Tensor] = {}
-    size = total = 0
-
-    def flush() -> None:
-        nonlocal held, size
-        path = directory / f"shard-{len(written)}"
-        try:
-            save_file({name: tensor.contiguous() for name, tensor in held.items()}, path, metadata={"format": "pt"})
-        except SafetensorError as error:  # what it makes of every error of the operating system
-            raise OSError(str(error)) from error
-        written.append((path, list(held)))
-        held, size = {}, 0
-
-    for name, tensor in tensors:
-        if held and size + tensor.nbytes > max_bytes:
-            flush()
-        held[name] = tensor
-        size += tensor.nbytes
-        total += tensor.nbytes
-    flush()
+    for number, shard in enumerate(shards):
+        path = directory / f"shard-{number}"
+        write_plain_tensor_file(path, shard)
+        written.append((path, list(shard)))
+    total = sum(source.nbytes for source in tensors.values())
     _name(directory, written, total)
     return total
 
@@ -166,3 +183,19 @@ def _opened(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
+
+
+def _header_size(path: Path) -> int:
+    with path.open("rb") as file:
+        return 8 + int.from_bytes(file.read(8), "little")
+
+
+def _form(file: Any, name: str, path: Path) -> Tensor:
+    """A tensor whose shape and type are looked at; mapped, not read."""
+    try:
+        found: Tensor = file.get_tensor(name)
+    except Exception as error:  # whatever safetensors and torch say of a type that they do not know
+        raise CheckpointError(
+            explain(f"{path} holds a tensor that cannot be read.", name=name, because=error)
+        ) from error
+    return found

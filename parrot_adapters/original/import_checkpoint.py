@@ -3,7 +3,8 @@
     DST/host       LlavaForConditionalGeneration.from_pretrained loads it, without this library
     DST/adapter    parrot_adapters.load_adapter puts it on
 
-Everything is checked from configs and file headers before a weight is read; weights then stream from shard to shard;
+Everything is checked from configs and file headers before a weight is read; weights then stream from shard to shard, a
+few rows, or one expert's matrix, at a time;
 the result appears under its name only when it is complete. Besides the names one thing changes: the original marks an
 image by the id -200, a LLaVA host by an ordinary id, so the vocabulary gets one more row. That row is the mean of all
 others (so that no output is likelier for it) and ``generation_config.json`` suppresses it: greedy and sampled answers
@@ -15,20 +16,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from parrot_adapters.adapter.adapter_files import require_usable
-from parrot_adapters.adapter.attach import attach_layer
+from parrot_adapters.adapter.adapter_files import require_computable, require_finite
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.original_names import from_reference, to_reference
+from parrot_adapters.adapter.save import write_adapter
+from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
 from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.errors import CheckpointError, explain, writing
 from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import find_parts
+from parrot_adapters.hosts.tensor_files import TensorSource
 from parrot_adapters.hosts.weight_files import WeightFiles, write_shards
 from parrot_adapters.original.host_names import (
     ADAPTER_PREFIX,
@@ -50,7 +55,7 @@ from parrot_adapters.original.tokenizer_files import carry_over_settings, carry_
 
 __all__ = ["ImportReport", "import_reference"]
 
-SHARD_BYTES = 2**30  # one shard is held in memory at a time
+SHARD_BYTES = 2**30  # what a shard of the host is at most; a few rows are held in memory at a time
 
 Progress = Callable[[int, int], None]
 
@@ -96,7 +101,7 @@ def import_reference(
         destination: gets ``host`` and ``adapter``; must not exist, or be empty.
         vision_tower: directory of the vision tower's config; None looks where ``mm_vision_tower`` says.
         progress: called with bytes written so far and bytes in all.
-        shard_bytes: size of the host's weight files, and about what is held in memory.
+        shard_bytes: size of the host's weight files.
 
     Raises:
         CheckpointError: not such a checkpoint, weights missing or unknown, or ``destination`` is in use. Nothing is
@@ -128,7 +133,7 @@ def _import(
         plan = _Plan(reference, source, image_token_id)
         host_bytes = plan.write_host(host, shard_bytes, progress)
         notes += carry_over_settings(source, reference, host, image_token_id)
-        plan.write_adapter(adapter)
+        plan.write_adapter(adapter, host)
         made = WeightFiles(host)
         return ImportReport(
             host=destination / "host",
@@ -173,8 +178,8 @@ class _Plan:
         if reference.tied:
             self.host.pop(OUTPUT, None)
         self._check(source, unknown)
-        embedding = self.files.get(next(name for name, target in self.host.items() if target == EMBEDDING))
-        self.dtype = str(embedding.dtype).removeprefix("torch.")
+        embedding = next(name for name, target in self.host.items() if target == EMBEDDING)
+        self.dtype = str(self.files.dtypes[embedding]).removeprefix("torch.")
         self.config.dtype = self.dtype
 
     def write_host(self, directory: Path, shard_bytes: int, progress: Progress) -> int:
@@ -182,45 +187,77 @@ class _Plan:
         total = self.files.size() + (self.tower.size() if self.tower is not self.files else 0)
         done = 0
 
-        def converted() -> Iterator[tuple[str, Tensor]]:
+        def counted(source: TensorSource) -> Iterator[Tensor]:
             nonlocal done
-            for files, names in ((self.files, self.host), (self.tower, self.tower_names)):
-                for name, tensor in files.read(names):
-                    target = names[name]
-                    yield on_disk(target), self._enlarged(tensor) if target in (EMBEDDING, OUTPUT) else tensor
-                    done += tensor.nbytes
-                    progress(done, total)
+            for piece in source.pieces():
+                yield piece
+                done += piece.nbytes
+                progress(min(done, total), total)
 
-        written = write_shards(directory, converted(), shard_bytes)
+        converted = {}
+        for files, names in ((self.files, self.host), (self.tower, self.tower_names)):
+            for name, target in names.items():
+                source = files.source(name)
+                source = replace(source, pieces=partial(counted, source))
+                converted[on_disk(target)] = self._enlarged(source) if target in (EMBEDDING, OUTPUT) else source
+        written = write_shards(directory, converted, shard_bytes)
         self.config.architectures = ["LlavaForConditionalGeneration"]
         self.config.save_pretrained(directory)
         progress(total, total)
         return written
 
-    def write_adapter(self, directory: Path) -> None:
-        """Save the adapter through the library's own door, attached to a host that has just the weights that count."""
-        state = dict(self.files.read(self.adapter))
-        require_usable(state, "the checkpoint's adapter")
-        weights = {key.removeprefix(ADAPTER_PREFIX): value for key, value in state.items()}
-        layer = build_layer(self.adapter_config, self.config.text_config.hidden_size)
-        layer.load_state_dict(from_reference(weights, self.adapter_config.num_experts), assign=True)
-        host = _empty_host(self.config)
-        recognised = {
-            key: self._enlarged(value) if target == EMBEDDING else value
-            for key, target in self.host.items()
-            if target == EMBEDDING or target.startswith(PROJECTOR_PREFIX)
-            for _, value in self.files.read([key])
-        }
-        host.load_state_dict({self.host[key]: value for key, value in recognised.items()}, strict=False, assign=True)
-        # Nothing of a host plugin is used, so none shall be asked for when the adapter is loaded.
-        parts = replace(find_parts(host), plugin=None)
-        attach_layer(parts, self.adapter_config, layer, chat=ChatFormat()).save_pretrained(directory)
+    def write_adapter(self, directory: Path, host: Path) -> None:
+        """Save the adapter as the library saves any.
 
-    def _enlarged(self, table: Tensor) -> Tensor:
+        Args:
+            directory: Where it goes.
+            host: The host's directory, written already. Of it only those weights are looked at that an adapter
+                recognises its host by.
+        """
+        require_computable({name: self.files.dtypes[name] for name in self.adapter}, "the checkpoint's adapter")
+        state = {name.removeprefix(ADAPTER_PREFIX): self._finite(name) for name in self.adapter}
+        recognised = [*filter(_is_recognised, self.host.values())]
+        empty, made = _empty_host(self.config), WeightFiles(host)
+        empty.load_state_dict({name: made.get(on_disk(name)) for name in recognised}, strict=False, assign=True)
+        # Nothing of a host plugin is used, so none shall be asked for when the adapter is loaded.
+        parts = replace(find_parts(empty), plugin=None)
+        snapshot = AdapterSnapshot(
+            config=self.adapter_config,
+            chat=ChatFormat(),
+            host=fingerprint(parts),
+            base_model=None,
+            plugins=plugins_used(self.adapter_config, parts.model_type, None, has_layer=True),
+            weights=from_reference(state, self.adapter_config.num_experts),
+            projector=None,
+            lora_config=None,
+            lora=None,
+        )
+        write_adapter(snapshot, directory)
+
+    def _finite(self, name: str) -> TensorSource:
+        """A weight of the adapter, refused where it is not finite."""
+        source = self.files.source(name)
+
+        def pieces() -> Iterator[Tensor]:
+            for piece in source.pieces():
+                require_finite([] if piece.isfinite().all() else [name], "the checkpoint's adapter")
+                yield piece
+
+        return replace(source, pieces=pieces)
+
+    def _enlarged(self, table: TensorSource) -> TensorSource:
         """An embedding table with rows for the placeholder: the mean of all others."""
-        missing = self.config.text_config.vocab_size - table.shape[0]
-        mean = table.mean(0, keepdim=True, dtype=torch.float32).to(table.dtype)
-        return torch.cat([table, mean.expand(missing, -1)])
+        rows, width = table.shape
+        missing = self.config.text_config.vocab_size - rows
+
+        def pieces() -> Iterator[Tensor]:
+            total = torch.zeros(width, dtype=torch.float64)
+            for piece in table.pieces():
+                total += piece.sum(0, dtype=torch.float64)
+                yield piece
+            yield (total / rows).to(table.dtype).expand(missing, width)
+
+        return TensorSource(table.dtype, (rows + missing, width), pieces)
 
     def _check(self, source: Path, unknown: list[str]) -> None:
         with torch.device("meta"):
@@ -256,6 +293,10 @@ class _Plan:
 
 def _tower_part(names: Mapping[str, str]) -> dict[str, str]:
     return {name: target for name, target in names.items() if target.startswith("model.vision_tower.")}
+
+
+def _is_recognised(name: str) -> bool:
+    return name == EMBEDDING or name.startswith(PROJECTOR_PREFIX)
 
 
 def _empty_host(config: Any) -> Any:

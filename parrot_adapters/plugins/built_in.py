@@ -26,6 +26,10 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "merged": "parrot_adapters.core.merged_experts:MergedExperts",
         "low-rank": "parrot_adapters.core.lowrank_experts:LowRankExperts",
     },
+    "layer-expert": {
+        "low-rank": "parrot_adapters.core.layer_experts:LayerExpert",
+        "gated": "parrot_adapters.core.gated_layer_experts:GatedLayerExpert",
+    },
     "summary": {
         "mean": "parrot_adapters.core.summaries:MeanSummary",
         "cls": "parrot_adapters.core.summaries:ClsSummary",

@@ -36,6 +36,13 @@ def register_experts(register: Register) -> None:
 
 
 @hookspec
+def register_layer_experts(register: Register) -> None:
+    """``factory(in_features, out_features, num_experts, rank, width, **options)`` -> module,
+    ``forward(tokens (N, in), weights (N, E), context (N, D) | None) -> (N, out)``: experts of one linear layer.
+    """
+
+
+@hookspec
 def register_summaries(register: Register) -> None:
     """``factory(width)`` -> module, ``forward(tokens, offsets, cls) -> (I, D)``."""
 

@@ -10,6 +10,7 @@ HOOKS_GROUP = "parrot_adapters"
 KINDS = {  # of components: the hook that collects them
     "router": "register_routers",
     "expert": "register_experts",
+    "layer-expert": "register_layer_experts",
     "summary": "register_summaries",
     "loss": "register_losses",
     "host": "register_hosts",

@@ -6,18 +6,18 @@ import re
 from pathlib import Path
 from string import Template
 
-from parrot_adapters.errors import ConfigError, explain, suggest
+from parrot_adapters.errors import ConfigError, explain, suggest, writing
 
 __all__ = ["KINDS", "write_plugin"]
 
-KINDS = ("router", "expert", "host")
+KINDS = ("router", "expert", "layer-expert", "host")
 
 
 def write_plugin(kind: str, name: str, out: Path | None = None) -> Path:
     """Write a distribution ``parrot-KIND-NAME`` that can be installed and passes its own tests as it is.
 
     Args:
-        kind: ``"router"``, ``"expert"`` or ``"host"``.
+        kind: ``"router"``, ``"expert"``, ``"layer-expert"`` or ``"host"``.
         name: name that users will write in a configuration, in lower case with hyphens: ``"my-router"``.
         out: directory to make, which must not exist or be empty; by default ``parrot-KIND-NAME`` in the working
             directory.
@@ -37,16 +37,17 @@ def write_plugin(kind: str, name: str, out: Path | None = None) -> Path:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"{directory} exists already and is not empty")
     class_name = "".join(word.capitalize() for word in name.split("-"))
-    type_name = f"{class_name}{'Experts' if kind == 'expert' else kind.capitalize()}"
+    type_name = f"{class_name}{'Host' if kind == 'host' else 'Router' if kind == 'router' else 'Experts'}"
     words = {
         "kind": kind,
         "name": name,
         "distribution": f"parrot-{kind}-{name}",
-        "module": f"parrot_{kind}_{name.replace('-', '_')}",
+        "module": f"parrot_{kind}_{name}".replace("-", "_"),
         "type": type_name,
         "target": "SPEC" if kind == "host" else type_name,
-        "group": f"{kind}s",
-        "kinds": "expert banks" if kind == "expert" else f"{kind}s",
+        "group": f"{kind}s".replace("-", "_"),
+        "kinds": {"expert": "expert banks", "layer-expert": "experts inside layers"}.get(kind, f"{kind}s"),
+        "setting": 'placement="layers", layer_expert' if kind == "layer-expert" else kind,
         "model_type": name.replace("-", "_"),
     }
     words["entry_point_test"] = Template(ENTRY_POINT_TEST).substitute(words)
@@ -57,8 +58,9 @@ def write_plugin(kind: str, name: str, out: Path | None = None) -> Path:
         f"tests/test_{words['model_type']}.py": TESTS[kind],
     }
     for path, template in files.items():
-        (directory / path).parent.mkdir(parents=True, exist_ok=True)
-        (directory / path).write_text(Template(template).substitute(words), encoding="utf-8")
+        with writing(directory / path, ConfigError):
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_text(Template(template).substitute(words), encoding="utf-8")
     return directory
 
 
@@ -174,6 +176,43 @@ class $type(ExpertBank):
         return einsum(tokens, self.up[experts], "n d, e f d -> n e f").relu().square()
 '''
 
+LAYER_EXPERT = '''\
+"""Experts inside a linear layer of the language model: what they add to its output at visual tokens.
+
+N visual tokens    E experts    r rank of one expert    D width of the language model
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import einsum
+from torch import Tensor, nn
+
+
+class $type(nn.Module):
+    """``B_e tanh(A_e x)``, weighted and summed. Replace this with your idea; it must start at zero.
+
+    Args:
+        in_features: Width of the layer's input.
+        out_features: Width of its output.
+        num_experts: E.
+        rank: r.
+        width: D, of the context that a class with ``needs_context = True`` is handed.
+    """
+
+    per_expert = ("inside", "out")  # parameters whose first axis is the expert: lets `parrot grow` add experts
+
+    def __init__(self, in_features: int, out_features: int, num_experts: int, rank: int, width: int) -> None:
+        super().__init__()
+        self.inside = nn.Parameter(torch.randn(num_experts, in_features, rank) * in_features**-0.5)  # (E, in, r)
+        self.out = nn.Parameter(torch.zeros(num_experts, rank, out_features))  # zero: attaching changes nothing
+
+    def forward(self, tokens: Tensor, weights: Tensor, context: Tensor | None) -> Tensor:
+        """(N, in) tokens, (N, E) weights -> (N, out)."""
+        hidden = einsum(tokens, self.inside, "n i, e i r -> n e r").tanh()
+        return einsum(weights, hidden, self.out, "n e, n e r, e r o -> n o")
+'''
+
 HOST = '''\
 """A host: how to reach the parts of a family of models. State only what differs from the defaults of HostSpec."""
 
@@ -250,6 +289,8 @@ def test_conformance(check):
 $entry_point_test
 '''
 
+LAYER_EXPERT_TEST = EXPERT_TEST.replace("expert_checks", "layer_expert_checks")
+
 HOST_TEST = '''\
 """The entry point names the declaration, and it says what it is for.
 
@@ -290,7 +331,7 @@ USE = """
 ```python
 import parrot_adapters as pa
 
-config = pa.AdapterConfig($kind="$name")
+config = pa.AdapterConfig($setting="$name")
 ```
 
 `parrot check $kind:$name` runs every conformance check that the library has for $kinds.
@@ -300,6 +341,6 @@ HOST_USE = """
 Once installed, `parrot_adapters.attach` uses it for every model whose `config.model_type` is `$model_type`.
 """
 
-MODULES = {"router": ROUTER, "expert": EXPERT, "host": HOST}
-TESTS = {"router": ROUTER_TEST, "expert": EXPERT_TEST, "host": HOST_TEST}
-READMES = {"router": README + USE, "expert": README + USE, "host": README + HOST_USE}
+MODULES = {"router": ROUTER, "expert": EXPERT, "layer-expert": LAYER_EXPERT, "host": HOST}
+TESTS = {"router": ROUTER_TEST, "expert": EXPERT_TEST, "layer-expert": LAYER_EXPERT_TEST, "host": HOST_TEST}
+READMES = {"router": README + USE, "expert": README + USE, "layer-expert": README + USE, "host": README + HOST_USE}

@@ -5,9 +5,12 @@ from .checks import examples as examples
 from .checks import run_checks as run_checks
 from .checks_of_experts import EXPERT_CHECKS as EXPERT_CHECKS
 from .checks_of_experts import check_expert as check_expert
+from .checks_of_layer_experts import LAYER_EXPERT_CHECKS as LAYER_EXPERT_CHECKS
+from .checks_of_layer_experts import check_layer_expert as check_layer_expert
 from .checks_of_routers import ROUTER_CHECKS as ROUTER_CHECKS
 from .checks_of_routers import check_router as check_router
 from .parametrize import expert_checks as expert_checks
+from .parametrize import layer_expert_checks as layer_expert_checks
 from .parametrize import router_checks as router_checks
 from .small_host import byte_tokenizer as byte_tokenizer
 from .small_host import lively_weights as lively_weights

@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 from parrot_adapters.testing.checks import Check
 from parrot_adapters.testing.checks_of_experts import EXPERT_CHECKS
+from parrot_adapters.testing.checks_of_layer_experts import LAYER_EXPERT_CHECKS
 from parrot_adapters.testing.checks_of_routers import ROUTER_CHECKS
 from parrot_adapters.testing.traits import ExpertTraits, RouterTraits
 
-__all__ = ["expert_checks", "router_checks"]
+__all__ = ["expert_checks", "layer_expert_checks", "router_checks"]
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 
@@ -36,6 +37,15 @@ def expert_checks(traits: ExpertTraits | None = None) -> Callable[[Test], Test]:
         traits: What the bank declares of itself; None (default) finds out what can be found out.
     """
     return _parametrized(EXPERT_CHECKS, traits)
+
+
+def layer_expert_checks(traits: ExpertTraits | None = None) -> Callable[[Test], Test]:
+    """Run a test function once for each conformance check of experts inside linear layers, handing it ``check``.
+
+    Args:
+        traits: What the kind declares of itself; None (default) finds out what can be found out.
+    """
+    return _parametrized(LAYER_EXPERT_CHECKS, traits)
 
 
 def _parametrized(checks: Sequence[Check], traits: object) -> Callable[[Test], Test]:

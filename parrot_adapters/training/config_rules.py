@@ -14,7 +14,7 @@ from parrot_adapters.plugins import manager
 from parrot_adapters.training.config_faults import Fault
 from parrot_adapters.training.training_config import TrainingConfig, TrainSettings
 
-__all__ = ["accumulation_steps", "rule_faults", "trained_roles", "with_recipe_defaults"]
+__all__ = ["accumulation_steps", "learning_rate", "rule_faults", "trained_roles", "with_recipe_defaults"]
 
 Check = Callable[[Any], bool]
 
@@ -43,10 +43,15 @@ RANGES: dict[str, tuple[str, Check]] = {
 }
 # Which key of `train` says whether a role trains; LoRA and the language model share one.
 SWITCH = {"lora": "train.language_model", "language_model": "train.language_model"}
+RATES = {"stage1": 1e-3, "stage2": 2e-5, "retrofit": 1e-4}
+"""Learning rate of each recipe."""
 
 
 def with_recipe_defaults(config: TrainingConfig) -> TrainingConfig:
-    """The same run with everything under ``train`` decided, as its recipe says. Doing it twice changes nothing."""
+    """The same run with its learning rate and everything under ``train`` decided, as its recipe says.
+
+    Doing it twice changes nothing.
+    """
     given = config.train
     tuned: Literal["frozen", "lora", "full"] = "full" if config.recipe == "stage2" else "frozen"
     if config.lora:
@@ -54,7 +59,12 @@ def with_recipe_defaults(config: TrainingConfig) -> TrainingConfig:
     adapter = config.recipe != "stage1" if given.adapter is None else given.adapter
     projector = config.recipe != "retrofit" if given.projector is None else given.projector
     train = replace(given, adapter=adapter, projector=projector, language_model=given.language_model or tuned)
-    return replace(config, train=train)
+    return replace(config, train=train, optim=replace(config.optim, learning_rate=learning_rate(config)))
+
+
+def learning_rate(config: TrainingConfig) -> float:
+    """That of every role without its own: the configuration's, else its recipe's."""
+    return RATES[config.recipe] if config.optim.learning_rate is None else config.optim.learning_rate
 
 
 def accumulation_steps(config: TrainingConfig, processes: int) -> int:
@@ -201,9 +211,10 @@ def _adapter(config: TrainingConfig) -> Iterator[tuple[Fault, tuple[str, ...]]]:
     made = AdapterConfig.from_dict({key: value for key, value in settings.items() if key not in wrong})
     names = {"router": made.router, "expert": made.expert, "detector": made.detector}
     names |= {} if made.summary == "auto" else {"summary": made.summary}
+    names |= {} if made.placement == "projector" else {"layer-expert": made.layer_expert}
     for kind, name in names.items():
         if name is not None:
-            yield from _registered(kind, name, f"adapter.{kind}")
+            yield from _registered(kind, name, f"adapter.{kind.replace('-', '_')}")
 
 
 def _adapter_problems(settings: Mapping[str, Any]) -> dict[str, str]:

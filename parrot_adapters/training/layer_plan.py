@@ -34,16 +34,26 @@ class LayerPlan:
     parameters: int
 
 
-def plan_layers(handle: Attachment, notes: list[str]) -> tuple[LayerPlan, ...]:
+SLOW = 5e-5  # a learning rate below it is a projector's, or a language model's
+
+
+def plan_layers(handle: Attachment, rate: float, notes: list[str]) -> tuple[LayerPlan, ...]:
     """The linear layers that get experts, in the order of the host's; empty where none do.
 
     Args:
         handle: of the adapter.
-        notes: told which decoder layers stay without, and where the host has a mixture of experts of its own.
+        rate: its learning rate.
+        notes: told which decoder layers stay without, where the host has a mixture of experts of its own, and whether
+            the learning rate is none for low-rank maps.
     """
     experts = None if handle.module is None else handle.module.layer_experts
     if experts is None:
         return ()
+    if rate < SLOW:
+        notes.append(
+            f"the adapter learns at {rate:g}; experts inside layers are low-rank maps, which learn at LoRA's rates, "
+            "1e-4 to 1e-3 (optim.learning_rates.adapter)"
+        )
     features = {path: (own.in_features, own.out_features) for path, own in experts.each()}
     sizes = {path: sum(p.numel() for p in own.parameters()) for path, own in experts.each()}
     groups = group_layers(features)

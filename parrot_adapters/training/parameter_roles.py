@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from torch import nn
 
 from parrot_adapters.errors import ConfigError, HostError, explain
-from parrot_adapters.training.config_rules import trained_roles, with_recipe_defaults
+from parrot_adapters.training.config_rules import learning_rate, trained_roles, with_recipe_defaults
 from parrot_adapters.training.training_config import Role, TrainingConfig
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def parameter_groups(handle: Attachment, config: TrainingConfig) -> list[dict[st
     return [
         {
             "params": parameters,
-            "lr": optim.learning_rates.get(role, optim.learning_rate),
+            "lr": optim.learning_rates.get(role, learning_rate(config)),
             "weight_decay": decay,
             "role": role,
         }

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.errors import ConfigError, DataError, ParrotError
-from parrot_adapters.training.config_rules import accumulation_steps, with_recipe_defaults
+from parrot_adapters.training.config_rules import accumulation_steps, learning_rate, with_recipe_defaults
 from parrot_adapters.training.layer_plan import LayerPlan, plan_layers
 from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout, rows_of
 from parrot_adapters.training.parameter_roles import ROLES, assign_roles, parameter_groups
@@ -192,7 +192,7 @@ def make_plan(
         host_config = read_host_config(run.host.path)
         processor = processor or _processor(run, notes)
     handle = attach_to_nothing(run, host_config, processor)
-    layers = plan_layers(handle, notes)
+    layers = plan_layers(handle, run.optim.learning_rates.get("adapter", learning_rate(run)), notes)
     data, batch = _look_at_data(run, processor, host_config, notes)
     if data.unusable and run.data.bad_samples == "skip" and data.counted:
         notes.append(f"{_unusable(data)}; data.bad_samples=skip leaves them out")

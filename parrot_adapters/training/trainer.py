@@ -42,6 +42,7 @@ from parrot_adapters.training.checkpoint_files import (
     stored_weights,
     write_checkpoint,
 )
+from parrot_adapters.training.config_rules import learning_rate
 from parrot_adapters.training.loss_guard import PATIENCE, LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
 from parrot_adapters.training.micro_batches import MicroBatches, TrainingData
@@ -108,7 +109,7 @@ class ParrotTrainer(Trainer):
         require_for_training()
         optimizer = {
             "params": groups,
-            "lr": run.optim.learning_rate,
+            "lr": learning_rate(run),
             "betas": tuple(run.optim.betas),
             "eps": run.optim.epsilon,
         }
@@ -246,7 +247,7 @@ class ParrotTrainer(Trainer):
         self._rates = {group.get("role", "all"): float(group["lr"]) for group in groups}
         # The schedule is the same for all, so that of the first says what `optim.learning_rate` is worth now.
         first = groups[0]
-        self._rate = float(first["lr"]) / float(first.get("initial_lr", first["lr"])) * self.run.optim.learning_rate
+        self._rate = float(first["lr"]) / float(first.get("initial_lr", first["lr"])) * learning_rate(self.run)
         loss = torch.stack(self._micro_losses).float().sum()
         others = torch.tensor(
             [float(self.stop.signal), float(self._micro_tokens), float(self._micro_pictures)], device=loss.device

@@ -87,7 +87,8 @@ class OptimSettings:
     """AdamW, and how its learning rate moves.
 
     Attributes:
-        learning_rate: of every role without its own.
+        learning_rate: of every role without its own. None: what the recipe says, 1e-4 for ``retrofit``, whose new
+            weights have everything to learn, 1e-3 for ``stage1`` and 2e-5 for ``stage2``, as in the paper.
         learning_rates: by role, for example ``{"lora": 1e-4}``.
         weight_decay: of matrices; vectors (norms, biases), embeddings and routers never decay.
         betas, epsilon: of AdamW.
@@ -96,7 +97,7 @@ class OptimSettings:
         max_grad_norm: gradients are clipped to it; 0 for no clipping.
     """
 
-    learning_rate: float = 2e-5
+    learning_rate: float | None = None
     learning_rates: Mapping[Role, float] = field(default_factory=dict)
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)

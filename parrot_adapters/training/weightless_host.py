@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,8 +14,9 @@ from torch import Tensor
 from parrot_adapters.adapter.adapter_files import LORA_CONFIG
 from parrot_adapters.adapter.attach import attach, attach_projector
 from parrot_adapters.adapter.handle import Attachment
+from parrot_adapters.bounded_json import read_json_object
 from parrot_adapters.core.types import IGNORED
-from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.errors import ConfigError, ParrotError, explain
 from parrot_adapters.hosts.lora import lora_arguments
 from parrot_adapters.hosts.model_classes import make_classes_known
 from parrot_adapters.training.parameter_roles import set_trainable
@@ -112,8 +112,8 @@ def _kept_lora(run: TrainingConfig) -> dict[str, Any] | None:
     """Settings of the LoRA that a run takes over without training it, where they can be read here."""
     path = None if run.start_from is None else Path(run.start_from) / LORA_CONFIG
     try:
-        return None if path is None or not path.is_file() else lora_arguments(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError):
+        return None if path is None or not path.is_file() else lora_arguments(read_json_object(path))
+    except (OSError, ValueError, ParrotError):
         return None  # the run says what is wrong
 
 

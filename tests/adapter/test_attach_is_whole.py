@@ -13,6 +13,8 @@ import torch
 
 import parrot_adapters as pa
 from parrot_adapters.adapter import attach as attaching
+from parrot_adapters.adapter import prepare_adapter as preparing
+from parrot_adapters.adapter.carried_adapter import CarriedAdapter
 from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.core import AlignmentLayer
@@ -23,6 +25,7 @@ from parrot_adapters.hosts.switched_weights import SwitchedWeights
 
 STEPS = (
     Attachment._put_on,
+    CarriedAdapter.put_on,
     SwitchedWeights.__init__,
     LanguageModelLora.__init__,
     NativeSeam.__init__,
@@ -144,8 +147,8 @@ class Processor:
 
 
 STEPS_AROUND = {
-    "building the layer": lambda patch: patch.setattr(attaching, "build_layer", raising),
-    "reading the chat format": lambda patch: patch.setattr(attaching.ChatFormat, "from_processor", raising),
+    "building the layer": lambda patch: patch.setattr(preparing, "build_layer", raising),
+    "reading the chat format": lambda patch: patch.setattr(preparing.ChatFormat, "from_processor", raising),
     "moving the layer": lambda patch: patch.setattr(AlignmentLayer, "to", raising),
     "asking plugins for observers": lambda patch: patch.setattr(attaching, "_add_observers", raising),
     "naming the layer's weights": lambda patch: patch.setattr(AlignmentLayer, "state_dict", raising),

@@ -168,6 +168,25 @@ def test_twins_of_a_sparse_adapter_part_in_training():
     assert any(not torch.allclose(shares[:, e], shares[:, e + 3]) for e in range(3))
 
 
+def test_logits_of_a_grown_router_say_what_its_weights_are():
+    """What auxiliary losses read: of a family that is kept, the softmax of its members' logits is their share."""
+    config = config_of("top-k", "swiglu", top_k=2)
+    layer = trained(config)
+    pa.grow(layer, 3, config=config)
+    with torch.no_grad():
+        layer.router.members.normal_(generator=torch.Generator().manual_seed(0))
+    routing = answer(layer).routing
+    family = torch.tensor(layer.router.families)
+    for number in range(3):
+        members = (family == number).nonzero()[:, 0]
+        kept = routing.weights[:, members].sum(-1) > 0
+        share = routing.weights[kept][:, members] / routing.weights[kept][:, members].sum(-1, keepdim=True)
+        assert_close(routing.logits[kept][:, members].softmax(-1), share, rtol=1e-4, atol=1e-5)
+    assert routing.active.shape[-1] == 4  # of families of two, two
+    rest = torch.ones_like(routing.weights, dtype=torch.bool).scatter(-1, routing.active, False)
+    assert not routing.weights[rest].any()
+
+
 def test_a_plugin_router_that_knows_nothing_of_growing_grows():
     class Squared(nn.Module):
         def __init__(self, width, num_experts, *, power=2.0):

@@ -36,7 +36,7 @@ class Faults:
             (Path, "chmod"),
         ):
             self._watch(owner, name, lambda *args: None)
-        self._watch(adapter_files, "save_file", lambda tensors, path: Path(path).write_bytes(b"half"))
+        self._watch(adapter_files, "write_tensor_file", lambda path, tensors: path.write_bytes(b"half"))
         self._watch(Path, "write_text", lambda path, text: path.write_bytes(text.encode()[: len(text) // 2]))
 
     def _watch(self, owner, name, half) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 from huggingface_hub import ModelCard
@@ -81,7 +80,7 @@ def test_what_its_owner_wrote_stays(handle, tmp_path):
 
 def test_the_check_bites_when_a_card_is_written_anew(handle, tmp_path, monkeypatch):
     whole = save.updated_card
-    monkeypatch.setattr(save, "updated_card", lambda text, snapshot: whole(None, snapshot))
+    monkeypatch.setattr(save, "updated_card", lambda text, snapshot, facts: whole(None, snapshot))
     with pytest.raises(AssertionError, match="the body changed"):
         check_owner_is_kept(handle, tmp_path / "adapter")
 
@@ -170,35 +169,3 @@ def test_a_derived_adapter_keeps_the_owners_words(handle, tmp_path):
     assert "## Words after" in text
     assert "- by: freeze-routing" in part(text)
     assert "| frozen | swiglu | 1 |" in part(text)
-
-
-class OneRepository:
-    """The part of ``huggingface_hub.HfApi`` that an upload uses, with one folder as the only repository."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def create_repo(self, repo_id, *, exist_ok):
-        self.folder.mkdir(exist_ok=exist_ok)
-
-    def file_exists(self, repo_id, name, *, revision):
-        return (self.folder / name).is_file()
-
-    def hf_hub_download(self, repo_id, name, *, revision):
-        return self.folder / name
-
-    def upload_folder(self, *, repo_id, folder_path):
-        shutil.copytree(folder_path, self.folder, dirs_exist_ok=True)
-        return "uploaded"
-
-
-def test_the_card_on_the_hub_keeps_its_owners_words(handle, host, tmp_path, monkeypatch):
-    there = OneRepository(tmp_path / "hub")
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: there)
-    assert handle.push_to_hub("somebody/adapter") == "uploaded"
-    text = card(there.folder)
-    (there.folder / "README.md").write_text(f"{text}\nMy evaluation.\n", "utf-8")
-    handle.push_to_hub("somebody/adapter")
-    assert card(there.folder) == f"{text}\nMy evaluation.\n"
-    handle.detach()
-    pa.load_adapter(host, there.folder, strict=True)

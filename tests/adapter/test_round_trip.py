@@ -59,7 +59,7 @@ def test_the_check_bites_when_a_weight_is_lost(kit, host, make_host, inputs, tmp
     whole = save.save_tensors
 
     def rounded(tensors, path):
-        whole({name: value.bfloat16().float() for name, value in tensors.items()}, path)
+        return whole({name: value.bfloat16().float() for name, value in tensors.items()}, path)
 
     monkeypatch.setattr(save, "save_tensors", rounded)
     with pytest.raises(AssertionError, match="changed"):

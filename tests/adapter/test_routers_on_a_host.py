@@ -57,6 +57,22 @@ def test_experts_attached_saved_loaded(host, inputs, tmp_path, expert):
         assert torch.equal(logits(host, inputs), adapted)
 
 
+def test_noise_is_for_training_alone(host, inputs):
+    """An adapter takes the host's mode as it is attached, and goes with it: no noise in what a user is answered."""
+    noisy = config_of("top-k", router_options={"k": 1, "noise": 50.0})
+    with pa.attach(host.eval(), noisy) as handle:
+        assert not any(part.training for part in handle.module.modules())
+        awake(handle)
+        assert torch.equal(logits(host, inputs), logits(host, inputs))
+        host.train()
+        assert handle.module.router.training
+        assert any(not torch.equal(logits(host, inputs), logits(host, inputs)) for _ in range(5))
+        host.eval()
+        assert torch.equal(logits(host, inputs), logits(host, inputs))
+    with pa.attach(host.train(), noisy) as handle:
+        assert handle.module.router.training
+
+
 def test_balancing_state_is_saved(host, inputs, tmp_path):
     with pa.attach(host, config_of("top-k", router_options={"k": 1})) as handle:
         awake(handle)

@@ -201,14 +201,14 @@ def test_sizes_are_compared_with_the_file_before_memory_is_taken(kit, host, sour
     made: list[int] = []
 
     def watched(build: Any, *rest: Any) -> Any:
-        def counted() -> Any:
-            layer = build()
+        def counted(**options: Any) -> Any:
+            layer = build(**options)
             made.extend(p.numel() for p in layer.parameters() if p.device == real)
             return layer
 
         return fitting_layer.fitting_layer(counted, *rest)
 
-    monkeypatch.setattr("parrot_adapters.adapter.load.fitting_layer", watched)
+    monkeypatch.setattr("parrot_adapters.adapter.prepare_stored.fitting_layer", watched)
     with kit.Untouched(host), pytest.raises(CheckpointError, match="does not fit the adapter its config describes"):
         pa.load_adapter(host, where)
     assert made == []
@@ -237,14 +237,14 @@ def test_a_router_swapped_for_another_of_the_same_shape_is_noticed(kit, host, sa
 
 def saving_in_between(monkeypatch: pytest.MonkeyPatch, save: Any) -> None:
     """Save another adapter in the middle of the next read."""
-    check, left = stored.check_file, [save]
+    read, left = stored.read_tensors, [save]
 
-    def interrupted(path: Path, digest: str) -> None:
+    def interrupted(path: Path, digest: str) -> Any:
         if left:
             left.pop()()
-        check(path, digest)
+        return read(path, digest)
 
-    monkeypatch.setattr(stored, "check_file", interrupted)
+    monkeypatch.setattr(stored, "read_tensors", interrupted)
 
 
 def test_a_reader_during_a_save_gets_the_new_adapter(kit, make_host, small, saved, monkeypatch):

@@ -122,6 +122,19 @@ def test_single_expert_collapse_and_dead_experts_are_flagged():
     assert below.collapse is None
 
 
+@pytest.mark.parametrize(("share", "dead"), [(0.99, [3]), (1.01, []), (3.0, [])])
+def test_an_expert_is_dead_below_its_part_of_the_even_share(share, dead):
+    """Of E experts the even share is 1 / E, and a DEAD part of that is the line."""
+    little = share * DEAD / 4
+    rest = (1 - little) / 3
+    assert RoutingStatistics.of([record([[rest, rest, rest, little]] * 5)]).dead == dead
+
+
+@pytest.mark.parametrize(("most", "collapse"), [(SINGLE - 0.001, None), (SINGLE + 0.001, "single expert")])
+def test_one_expert_has_it_all_from_its_line_on(most, collapse):
+    assert RoutingStatistics.of([record([[most, *[(1 - most) / 3] * 3]] * 5)]).collapse == collapse
+
+
 def test_one_expert_alone_cannot_collapse():
     found = RoutingStatistics.of([record(torch.ones(3, 1))])
     assert (found.collapse, found.entropy, found.information) == (None, 0.0, 0.0)

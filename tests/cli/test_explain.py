@@ -78,3 +78,10 @@ def test_unreadable_picture(saved, tmp_path, capsys):
     argv[1] = str(tmp_path / "not.png")
     assert main(argv) == 2
     assert "picture cannot be read" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_is_named(saved, tmp_path, capsys):
+    pytest.importorskip("jinja2")
+    (tmp_path / "file").write_text("no folder")
+    assert main(arguments(saved, "--html", str(tmp_path / "file" / "e.html"))) == 2
+    assert f"cannot write {tmp_path / 'file' / 'e.html'}" in capsys.readouterr().err

@@ -10,10 +10,10 @@ import pytest
 
 from parrot_adapters.cli import main
 
-KINDS = ("router", "expert", "host")
+KINDS = ("router", "expert", "layer-expert", "host")
 LOOK = """
 from parrot_adapters.plugins import manager
-for kind in ("router", "expert", "host"):
+for kind in ("router", "expert", "layer-expert", "host"):
     component = manager.find(kind, f"my-own-{kind}")
     print(component.plugin.distribution, component.plugin.version)
 """
@@ -27,7 +27,7 @@ def run(*command, **environment):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """All three, with names of several words."""
+    """All kinds, with names of several words."""
     folder = tmp_path_factory.mktemp("new")
     for kind in KINDS:
         assert main(["new", kind, f"my-own-{kind}", "--out", str(folder / kind)]) == 0
@@ -39,12 +39,12 @@ def test_installed_they_are_found(written, tmp_path):
     pip = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index")
     run(*pip, "--target", str(site), *(str(written / kind) for kind in KINDS))
     found = run(sys.executable, "-c", LOOK, PYTHONPATH=str(site)).split("\n")
-    assert found[:3] == [f"parrot-{kind}-my-own-{kind} 0.1.0" for kind in KINDS]
+    assert found[: len(KINDS)] == [f"parrot-{kind}-my-own-{kind} 0.1.0" for kind in KINDS]
 
 
 def test_they_pass_their_own_tests(written):
     """The router's pyproject.toml, in charge here, puts its own module on the path; the others get help."""
-    helped = os.pathsep.join(str(written / kind) for kind in ("expert", "host"))
+    helped = os.pathsep.join(str(written / kind) for kind in KINDS[1:])
     arguments = ("-q", "-W", "error", "-p", "no:cacheprovider", "-c", str(written / "router" / "pyproject.toml"))
     tests = (str(written / kind / "tests") for kind in KINDS)
     told = run(sys.executable, "-m", "pytest", *arguments, *tests, PYTHONPATH=helped)

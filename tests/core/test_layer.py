@@ -388,6 +388,14 @@ def test_impossible_top_k(k):
         make_layer(top_k=k)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_means_are_taken_in_float32(dtype):
+    """A sum of a thousand ones stops at 256 in bfloat16, and of a hundred thousands at infinity in float16."""
+    tokens, offsets = torch.ones(1100, 2, dtype=dtype), torch.tensor([0, 1000, 1100])
+    tokens[1000:] = 1000
+    assert MeanSummary(2)(tokens, offsets).tolist() == [[1, 1], [1000, 1000]]
+
+
 def test_spread_gives_each_token_its_items_value():
     per_item = torch.tensor([[1.0], [2.0], [3.0]])
     assert spread(per_item, torch.tensor([0, 2, 2, 3]), 3).flatten().tolist() == [1, 1, 3]

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from parrot_adapters.core import (
     AlignmentLayer,
+    GatedLayerExpert,
     LayerExperts,
     MeanSummary,
     Routing,
@@ -167,3 +168,61 @@ def test_a_layer_without_experts_at_the_projector_hands_tokens_on() -> None:
     assert aligned.routing.weights.shape == (2, E)
     with pytest.raises(ConfigError, match="needs experts"):
         AlignmentLayer(summary=MeanSummary(4), router=UniformRouter(4, E), experts=None, num_experts=E)
+
+
+@pytest.mark.parametrize("shared_rank", [0, 2])
+def test_a_gate_that_reads_the_context(shared_rank: int) -> None:
+    """Against the formula, token by token; with the gate at its start it is the plain kind."""
+    experts = LayerExperts(
+        {"layer": (6, 4)}, E, 2, make=GatedLayerExpert, width=5, shared_rank=shared_rank, layer_scale=1.5
+    ).double()
+    own, offsets = experts.at("layer"), torch.tensor([0, 2, 5])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in own.named_parameters():
+            if "gate" not in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    tokens = torch.randn(5, 6, generator=generator).double()
+    chosen = routing(2, 0)._replace(context=torch.randn(2, 5, generator=generator).double())
+    plain = LayerExperts({"layer": (6, 4)}, E, 2, shared_rank=shared_rank, layer_scale=1.5).double()
+    plain.load_state_dict({k: v for k, v in experts.state_dict().items() if "gate" not in k})
+    units = plain.units(plain.of_tokens(chosen, offsets, 5))
+    assert_close(own(tokens, experts.units(experts.of_tokens(chosen, offsets, 5))), plain.call("layer")(tokens, units))
+
+    with torch.no_grad():
+        for name, parameter in own.named_parameters():
+            if "gate" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    found = own(tokens, experts.units(experts.of_tokens(chosen, offsets, 5)))
+    for n, item in enumerate([0, 0, 1, 1, 1]):
+        x, c = tokens[n], chosen.context[item]
+        wanted = torch.zeros(4).double()
+        for e in range(E):
+            opened = 2 * (own.gate[e] @ c).sigmoid()
+            wanted += chosen.weights[item, e] * (opened * (own.compress[e] @ x)) @ own.down[e]
+        if shared_rank:
+            wanted += (2 * (own.shared_gate @ c).sigmoid() * (own.shared_compress @ x)) @ own.shared_down
+        assert_close(found[n], 1.5 * wanted)
+    with pytest.raises(ConfigError, match="this one returns none"):
+        experts.of_tokens(routing(2, 0), offsets, 5)
+    with pytest.raises(ConfigError, match="cannot be folded"):
+        experts.folded(torch.ones(E) / E)
+
+
+def test_dropout_is_for_training_only() -> None:
+    experts = LayerExperts({"layer": (64, 4)}, E, 2, layer_dropout=0.5)
+    own = experts.at("layer")
+    with torch.no_grad():
+        own.down.copy_(torch.randn(own.down.shape))
+    tokens = torch.randn(300, 64)
+    units = experts.units(
+        token_weights(routing(1, 0)._replace(weights=torch.ones(1, E) / E), torch.tensor([0, 300]), 300)
+    )
+    assert torch.equal(own.eval()(tokens, units), own(tokens, units))
+    torch.manual_seed(0)
+    one, two = own.train()(tokens, units), own(tokens, units)
+    assert not torch.equal(one, two)
+    mean = torch.stack([own(tokens[:1].expand(4000, -1), units[:1].expand(4000, -1)).mean(0)]).mean(0)
+    assert_close(mean, own.eval()(tokens[:1], units[:1])[0], rtol=0.2, atol=0.2)
+    with pytest.raises(ConfigError, match="layer_dropout=1"):
+        LayerExperts({"layer": (4, 4)}, E, 2, layer_dropout=1)

@@ -108,11 +108,14 @@ def test_with_noise_it_conforms_as_a_stochastic_router():
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own, while it traces
-def test_compiled_training_balances_too(batch):
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiled_training_balances_too(batch, backend):
+    torch._dynamo.reset()
     plain, compiled = router(k=1).train(), router(k=1).train()
     for seed in range(2):
         step(plain, batch(seed=seed))
-        step(torch.compile(compiled, backend="eager"), batch(seed=seed))
+        step(torch.compile(compiled, backend=backend, fullgraph=True), batch(seed=seed))
     torch._dynamo.reset()
     assert plain.balance_steps.any()
     assert torch.equal(compiled.balance_steps, plain.balance_steps)

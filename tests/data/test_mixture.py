@@ -103,6 +103,13 @@ def test_a_cap_fits_its_language_however_it_is_written() -> None:
     assert len(mixture([FakeSource(["tr"] * 5)], language_caps={"TUR": 3})) == 3
 
 
+@pytest.mark.parametrize(("temperature", "english"), [(1.0, 900), (2.0, 750)])
+def test_temperature_draws_by_its_root(temperature: float, english: int) -> None:
+    """Of 900 and 100 samples, at 2: in proportion to 30 and 10."""
+    made = mixture([FakeSource(["en"] * 900 + ["tr"] * 100)], language_temperature=temperature)
+    assert by_language(made, made.epoch(0).tolist()) == {"en": english, "tr": 1000 - english}
+
+
 def test_an_epoch_without_samples_is_refused() -> None:
     with pytest.raises(ConfigError, match="an epoch would hold no sample"):
         mixture([FakeSource(["tr"] * 5, weight=0.0)])

@@ -11,6 +11,7 @@ from support.evaluation_runs import ScriptedHost, run
 
 from parrot_adapters.cli import main
 from parrot_adapters.evaluation import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.rows import PASS
 from parrot_adapters.evaluation.scores.compare_results import compare_runs, read_run
 
 CONTENT = {
@@ -46,6 +47,22 @@ def test_differences_are_counted(tmp_path: Path) -> None:
     assert found.overall.units == 20
     assert found.overall.interval.estimate == pytest.approx(0.3)
     assert found.flipped == {"MMMB_en": (), "MMMB_ar": (0, 1, 2, 3, 4, 5)}
+
+
+def test_the_passes_of_a_circular_question_are_one_cluster(tmp_path: Path) -> None:
+    """A question asked four times, its options turned, says what one question says."""
+    units = [question + turn * PASS for question in (1, 2, 3) for turn in range(4)]
+
+    def asked(name: str, hit: int) -> Path:
+        path = result(tmp_path / name, {"MMMB_en": ""})
+        content = json.loads(path.read_text("utf-8"))
+        content["subsets"]["MMMB_en"]["hits"] = {str(unit): hit for unit in units}
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    found = compare_runs(read_run(asked("a.json", 0)), read_run(asked("b.json", 1))).by_subset["MMMB_en"]
+    assert found.permutation == pytest.approx(2 / 2**3), "three questions, not twelve"
+    assert found.mcnemar is None
 
 
 def test_the_same_question_in_two_languages_is_one_cluster(tmp_path: Path) -> None:

@@ -70,8 +70,8 @@ class HalfSeam(NativeSeam):
 class DeafSeam(NativeSeam):
     """Computes everything and hands the host its features unaligned."""
 
-    def align_outputs(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
-        super().align_outputs(outputs, *args, **kwargs)
+    def run_adapter(self, outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        super().run_adapter(outputs, *args, **kwargs)
         return dict(outputs)
 
 

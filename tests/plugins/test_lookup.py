@@ -103,6 +103,7 @@ def test_the_table_has_every_kind_that_the_library_offers():
     assert {
         "router",
         "expert",
+        "layer-expert",
         "summary",
         "loss",
         "host",

@@ -103,6 +103,37 @@ def qwen2_5_vl_7b() -> Any:
     return qwen2_5_vl(3584, 18944, 28, 28, 4, 152064, tied=False)
 
 
+def gemma3_4b() -> Any:
+    """google/gemma-3-4b-it"""
+    return transformers.Gemma3Config(
+        text_config={
+            "model_type": "gemma3_text",
+            "hidden_size": 2560,
+            "intermediate_size": 10240,
+            "num_hidden_layers": 34,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "head_dim": 256,
+            "vocab_size": 262208,
+            "sliding_window": 1024,
+        },
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "hidden_size": 1152,
+            "intermediate_size": 4304,
+            "num_hidden_layers": 27,
+            "num_attention_heads": 16,
+            "image_size": 896,
+            "patch_size": 14,
+            "vision_use_head": False,
+        },
+        mm_tokens_per_image=256,
+        image_token_index=262144,
+        boi_token_index=255999,
+        eoi_token_index=256000,
+    )
+
+
 # preset -> (its host, billions of parameters as published or as the parts add up, processes its first line starts)
 ARCHITECTURES = {
     "llava-1.5-7b": (llava_1_5_7b, 7.06, 1),

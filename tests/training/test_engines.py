@@ -199,6 +199,33 @@ def test_a_process_without_pictures_keeps_nobody_waiting(tmp_path, engine, famil
     same(tmp_path / "one", tmp_path / "two")
 
 
+LAYERS = {"num_experts": 3, "expert_hidden_size": 16, "layer_rank": 2}
+
+
+@SLOW
+@pytest.mark.parametrize("engine", ["ddp", "fsdp2"])
+@pytest.mark.parametrize(
+    ("placement", "recomputed"), [("layers", False), ("both", True)], ids=["layers", "both, recomputed"]
+)
+def test_experts_inside_the_layers(tmp_path, engine, placement, recomputed):
+    """Most micro-batches without pictures, so that a process often has no visual token where the other has some."""
+    changes = {
+        "adapter": {**LAYERS, "placement": placement},
+        "text_only": [n for n in range(24) if n % 3 != 1],
+        "batch": {"size": 4, "per_device": 1},
+        "engine__gradient_checkpointing": recomputed,
+        "steps": 4,
+    }
+    alone(tmp_path / "one", **changes)
+    together(tmp_path / "two", engine__kind=engine, **changes)
+    same(tmp_path / "one", tmp_path / "two")
+    learned = load_file(tmp_path / "two" / "adapter" / "adapter_model.safetensors")
+    # Of the last layer only keys and values at visual tokens reach an answer.
+    assert all(
+        value.any() for name, value in learned.items() if name.endswith(("k_proj_experts.down", "v_proj_experts.down"))
+    )
+
+
 @SLOW
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(

@@ -291,6 +291,14 @@ def test_recipes_say_what_trains(recipe: str, given: Any, expected: tuple[Any, .
     assert with_recipe_defaults(config) == config
 
 
+@pytest.mark.parametrize(("recipe", "rate"), [("stage1", 1e-3), ("stage2", 2e-5), ("retrofit", 1e-4)])
+def test_recipes_say_the_learning_rate_that_nobody_gave(recipe: str, rate: float, write: Any) -> None:
+    content = {**(STAGE1 if recipe == "stage1" else RETROFIT), "recipe": recipe}
+    content.pop("optim", None)
+    assert load_config(write(content)).optim.learning_rate == rate
+    assert load_config(write(content), ["optim.learning_rate=3e-5"]).optim.learning_rate == 3e-5
+
+
 def test_accumulation(write: Any) -> None:
     config = load_config(write(RETROFIT), ["batch.size=48", "batch.per_device=4"])
     assert accumulation_steps(config, 3) == 4

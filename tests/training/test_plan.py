@@ -35,6 +35,7 @@ CASES = [
     ("qwen2_5_vl", LORA),
     ("qwen2_5_vl", {"engine__gradient_checkpointing": True}),
     ("gemma3", {}),
+    ("llava", {"adapter": {"num_experts": 6, "expert_hidden_size": 256, "top_k": 1}}),
     ("llava", {"data__packing": True, "data__max_length": 48}),
     ("qwen2_5_vl", {"data__packing": True, "data__max_length": 40}),
     ("gemma3", {"engine__gradient_checkpointing": True, **FULL}),
@@ -75,7 +76,7 @@ def planned(config: Any, family: str) -> MemoryOfStep:
     return step_without_weights(config, handle, batch, accumulation=2)
 
 
-@pytest.mark.parametrize(("family", "changes"), late_unless([CASES[1], CASES[2], CASES[4], CASES[7]], CASES))
+@pytest.mark.parametrize(("family", "changes"), late_unless([CASES[1], CASES[2], CASES[4], CASES[7], CASES[8]], CASES))
 def test_memory_is_within_a_tenth_of_a_real_run(family: str, changes: dict[str, Any], tmp_path: Path) -> None:
     config = toy_config(tmp_path / "run", steps=3, checkpoint__every=100, **changes)
     truth, plan = really(config, family), planned(config, family)
@@ -161,6 +162,27 @@ def test_engines_share_what_they_share() -> None:
     assert shared_among(step, "zero2", 4, layers=(0, 0), compute="bfloat16")["frozen weights"] == 16_000
 
 
+def test_what_two_processes_hold_to_the_byte() -> None:
+    """Worked out by hand from what each engine says of itself: half the weights are bfloat16 copies under ZeRO."""
+    step = MemoryOfStep(frozen=16_000, trained=800, gradients=800, optimizer=1600, activations=100)
+    held = {
+        "ddp": (16_000, 800, 800, 1600, 800),  # buckets as large as the gradients
+        "zero2": (16_000, 400 + 400, 200, 800, 400),
+        "zero3": (8000, 200 + 400, 200, 800, 400 + 1000 * 2 + 16_400),
+        "fsdp2": (8000, 400, 400, 800, (1000 + 2 * 500) * 2),
+    }
+    for engine, (frozen, trained, gradients, optimizer, communication) in held.items():
+        assert shared_among(step, engine, 2, layers=(1000, 500), compute="bfloat16") == {
+            "frozen weights": frozen,
+            "trained weights": trained,
+            "gradients": gradients,
+            "optimizer state": optimizer,
+            "activations": 100,
+            "communication": communication,
+        }, engine
+    assert "communication" not in shared_among(step, "ddp", 1, layers=(1000, 500), compute="bfloat16")
+
+
 # --- the whole plan --------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +248,9 @@ def test_it_lists_the_layers_that_get_experts(written: Path, capfd: pytest.Captu
     shown = capfd.readouterr().out
     assert "1 of 32 -> 16" in shown
     assert "decoder layers without experts: 0 of 2" in shown
+    assert "LoRA's rates" not in shown
+    assert main(["plan", str(written), LAYERS, "optim.learning_rates.adapter=2e-5"]) == 2
+    assert "the adapter learns at 2e-05; experts inside layers are low-rank maps" in capfd.readouterr().out
 
 
 def test_names_that_fit_nothing_are_refused_with_those_that_exist(

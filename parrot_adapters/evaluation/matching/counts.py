@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from parrot_adapters.evaluation.matching.languages import known_as
-from parrot_adapters.evaluation.matching.text_forms import clean, fold
+from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold, script
 
 __all__ = ["NUMBER_WORDS", "counted_choice", "counts_of"]
 
 NUMBER_WORDS = {
-    "en": "zero one two three four five six seven eight nine ten eleven twelve",
-    "zh": "零 一/一个 二/两/两个 三/三个 四/四个 五/五个 六/六个 七/七个 八/八个 九/九个 十/十个",
-    "pt": "zero um/uma dois/duas três quatro cinco seis sete oito nove dez onze doze",
-    "ar": "صفر واحد/واحدة اثنان/اثنين ثلاثة/ثلاث أربعة/أربع خمسة/خمس ستة/ست سبعة/سبع ثمانية/ثمان تسعة/تسع عشرة/عشر",
-    "tr": "sıfır bir iki üç dört beş altı yedi sekiz dokuz on",
-    "ru": "ноль один/одна/одно два/две три четыре пять шесть семь восемь девять десять одиннадцать двенадцать",
+    "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty",
+    "zh": "零 一/一个 二/两/两个 三/三个 四/四个 五/五个 六/六个 七/七个 八/八个 九/九个 十/十个 "
+    "十一/十一个 十二/十二个 十三/十三个 十四/十四个 十五/十五个 "
+    "十六/十六个 十七/十七个 十八/十八个 十九/十九个 二十/二十个",
+    "pt": "zero um/uma dois/duas três quatro cinco seis sete oito nove dez onze doze treze catorze/quatorze quinze "
+    "dezesseis dezessete dezoito dezenove vinte",
+    "ar": "صفر واحد/واحدة اثنان/اثنين ثلاثة/ثلاث أربعة/أربع خمسة/خمس ستة/ست سبعة/سبع ثمانية/ثمان تسعة/تسع عشرة/عشر "
+    "أحد_عشر/إحدى_عشرة اثنا_عشر/اثنتا_عشرة/اثني_عشر ثلاثة_عشر/ثلاث_عشرة أربعة_عشر/أربع_عشرة خمسة_عشر/خمس_عشرة "
+    "ستة_عشر/ست_عشرة سبعة_عشر/سبع_عشرة ثمانية_عشر/ثماني_عشرة تسعة_عشر/تسع_عشرة عشرون/عشرين",
+    "tr": "sıfır bir iki üç dört beş altı yedi sekiz dokuz on on_bir on_iki on_üç on_dört on_beş on_altı on_yedi "
+    "on_sekiz on_dokuz yirmi",
+    "ru": "ноль один/одна/одно два/две/двое/двух три/трое/трёх четыре/четверо/четырёх пять/пятеро/пяти "
+    "шесть/шестеро/шести семь/семеро/семи восемь/восьми девять/девяти десять/десяти одиннадцать двенадцать "
+    "тринадцать четырнадцать пятнадцать шестнадцать семнадцать восемнадцать девятнадцать двадцать",
     "es": "cero uno/una dos tres cuatro cinco seis siete ocho nueve diez once doce",
     "fr": "zéro un/une deux trois quatre cinq six sept huit neuf dix onze douze",
     "de": "null eins/ein/eine zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
@@ -25,14 +35,18 @@ NUMBER_WORDS = {
     "ja": "零/ゼロ 一/一つ 二/二つ 三/三つ 四/四つ 五/五つ 六/六つ 七/七つ 八/八つ 九/九つ 十/とお",
     "ko": "영 하나/한 둘/두 셋/세 넷/네 다섯 여섯 일곱 여덟 아홉 열",
 }
-"""Words for 0, 1, 2, ... by language; other forms of one number behind a slash."""
+"""Words for 0, 1, 2, ... by language; other forms of one number behind a slash, ``_`` for a space."""
 
 VALUES = {
-    language: {fold(form): value for value, forms in enumerate(words.split()) for form in forms.split("/")}
+    language: {
+        fold(form.replace("_", " ")): value for value, forms in enumerate(words.split()) for form in forms.split("/")
+    }
     for language, words in NUMBER_WORDS.items()
 }
 DIGITS = re.compile(r"(?<![\w.,-])[0-9]{1,9}(?![\w]|[.,][0-9])", re.ASCII)
 WORD = re.compile(r"[^\W\d_]+")
+MEASURE = "个只条张人位头匹辆本块片瓶杯朵棵件双把支名座种岁"
+"""Signs that Chinese puts between a number and what is counted."""
 
 
 def counts_of(options: Mapping[str, str], tag: str | None) -> dict[int, str] | None:
@@ -66,9 +80,21 @@ def counted_choice(reply: str, options: Mapping[str, str], tag: str | None) -> s
     words, text = _words(tag), clean(reply)
     said = {int(number) for number in DIGITS.findall(text)}
     # "One of them is ..." counts nothing; a word for one is taken only where nothing else is said.
-    named = {words[fold(word)] for word in WORD.findall(text) if fold(word) in words}
+    named = {words[word] for word in _pattern((tag and known_as(tag)) or "en").findall(fold(text))}
     said |= named if named == {1} and len(WORD.findall(text)) == 1 else named - {1}
     return letters.get(said.pop()) if len(said) == 1 else None
+
+
+@lru_cache(maxsize=64)
+def _pattern(language: str) -> re.Pattern[str]:
+    """Any number word, the longest that stands in a place; in an unspaced script only before what counts, or alone."""
+    parts = []
+    for word in sorted(VALUES.get(language, {}), key=len, reverse=True):
+        if script(word[0]).startswith(UNSPACED):
+            parts.append(rf"(?<![零一二两三四五六七八九十百千第几]){word}(?=[{MEASURE}]|\W|$)")
+        else:
+            parts.append(rf"(?<!\w){re.escape(word)}(?!\w)")
+    return re.compile("|".join(parts) or "(?!)")
 
 
 def _words(tag: str | None) -> dict[str, int]:

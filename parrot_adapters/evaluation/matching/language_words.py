@@ -24,8 +24,20 @@ class Language:
     """Words before a letter that strike it out: "not" in "not A, but B"."""
     denials: tuple[str, ...] = ()
     """Words behind a letter or an option that strike it out: "is wrong", "değil"."""
+    exclusions: tuple[str, ...] = ()
+    """Words before all the letters that are struck out together: "ruling out" in "ruling out A, C and D"."""
+    affirmations: tuple[str, ...] = ()
+    """Words behind a letter that choose it: "is correct", "is the right answer"."""
     conclusions: tuple[str, ...] = ()
-    """Words before what a reply comes to in the end: "therefore"."""
+    """Words before what a reply comes to in the end: "therefore", "which leaves", "no, wait"."""
+    impressions: tuple[str, ...] = ()
+    """Words before what was thought at first, and is not any more: "at first glance"."""
+    turns: tuple[str, ...] = ()
+    """Words with which a reply turns away from that: "but"."""
+    yes: tuple[str, ...] = ()
+    """Words that say of an option that it is right, as in "B: cat - yes"."""
+    no: tuple[str, ...] = ()
+    """Words that say of an option that it is wrong."""
     joiners: tuple[str, ...] = ()
     """Words that put two letters side by side: "or" in "A or B"."""
     articles: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ __all__ = ["find_option", "is_option"]
 
 EDGES = string.punctuation.replace("%", "") + string.whitespace + "。，、！？：；،؛؟।…«»“”‘’"
 LONGEST_ENDING = 7
+ARTICLE = "ال"
 VOWELS = "aeiouаеиоуыэюяйь"
 SHORTEST_INFLECTED = 4
 LONGEST_INFLECTION = 2
@@ -73,18 +74,28 @@ def inflected_options(reply: str, options: Mapping[str, str]) -> set[str]:
     told = {letter: stem for letter, stem in stems.items() if stem}
     if any(a != b and told[a].startswith(told[b]) for a in told for b in told):
         return set()
+    # "blue" beside "dark blue": which of them a turned word belongs to is not told by it.
+    shared = {word for text in options.values() if len(parts := fold(text).split()) > 1 for word in parts}
     words = [word.strip(EDGES) for word in fold(reply).split()]
+    words += [word.removeprefix(ARTICLE) for word in words if word.startswith(ARTICLE)]
     return {
         letter
         for letter, stem in told.items()
-        if any(word.startswith(stem) and len(word) - len(stem) <= LONGEST_INFLECTION for word in words)
+        if _stripped(fold(options[letter])) not in shared
+        and any(word.startswith(stem) and len(word) - len(stem) <= LONGEST_INFLECTION for word in words)
     }
 
 
 def _stem(word: str) -> str:
     """A word without its last vowel; nothing where it is short, or several words."""
+    if len(word) == SHORTEST_INFLECTED and word.startswith("ا"):  # Arabic colours: "أزرق", and "زرقاء" of a car
+        return word[1:]
     bare = word.rstrip(VOWELS)
-    return bare if len(word) >= SHORTEST_INFLECTED and len(bare) >= SHORTEST_INFLECTED - 1 and bare.isalpha() else ""
+    return (
+        bare
+        if len(word) >= SHORTEST_INFLECTED and len(bare) >= SHORTEST_INFLECTED - 1 and bare.replace("-", "").isalpha()
+        else ""
+    )
 
 
 def _forms(options: Mapping[str, str], language: str | None, bold: bool) -> dict[str, str]:

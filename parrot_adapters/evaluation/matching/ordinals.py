@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from parrot_adapters.evaluation.matching.languages import known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, fold, script
@@ -12,7 +13,7 @@ from parrot_adapters.evaluation.matching.text_forms import UNSPACED, fold, scrip
 __all__ = ["ORDINALS", "place_named"]
 
 ORDINALS = {
-    "en": "first second third fourth fifth sixth",
+    "en": "first/1st second/2nd third/3rd fourth/4th fifth/5th sixth/6th",
     "zh": "第一个/第一 第二个/第二 第三个/第三 第四个/第四 第五个/第五",
     "pt": "primeira/primeiro segunda/segundo terceira/terceiro quarta/quarto quinta/quinto",
     "ar": "الأول/الأولى الثاني/الثانية الثالث/الثالثة الرابع/الرابعة الخامس/الخامسة",
@@ -27,6 +28,28 @@ ORDINALS = {
     "id": "pertama kedua ketiga keempat kelima",
 }
 """Words for the first, second, ... by language; other forms of one place behind a slash."""
+LAST = {
+    "en": "last/final",
+    "zh": "最后一个/最后",
+    "pt": "última/último",
+    "ar": "الأخير/الأخيرة",
+    "tr": "sonuncu/son",
+    "ru": "последний/последняя",
+    "es": "última/último",
+    "fr": "dernière/dernier",
+    "de": "letzte/letzten",
+    "it": "ultima/ultimo",
+    "ja": "最後",
+    "ko": "마지막",
+    "id": "terakhir",
+}
+"""Words for the last one, likewise."""
+
+
+DENIED = 40
+"""Characters before a place in which it may be denied."""
+ONE = ("one",)
+"""What may stand for "option" in a reply that is nothing else: "the second one"."""
 
 
 def place_named(reply: str, letters: Sequence[str], tag: str | None) -> str | None:
@@ -38,24 +61,46 @@ def place_named(reply: str, letters: Sequence[str], tag: str | None) -> str | No
         tag: Language of the question.
     """
     language = (tag and known_as(tag)) or "en"
-    named, bare, places = _patterns(language, revision())
+    denied, beside, alone, bare, places = _patterns(language, revision())
     said = fold(reply)
-    found = {places[next(word for word in match.groups() if word)] for match in named.finditer(said)}
+    whole = alone.fullmatch(said)
+    affirmed = [match for match in beside.finditer(said) if not denied.search(said[: match.start()][-DENIED:])]
+    found = {places[next(word for word in match.groups() if word)] for match in affirmed}
     if len({places[word] for word in bare.findall(said)}) > 1:  # "the second or the third option"
         return None
+    if whole is not None:
+        found.add(places[whole[1]])
     return letters[found.pop()] if len(found) == 1 and max(found) < len(letters) else None
 
 
+class _Places(NamedTuple):
+    """A "not" that ends in front of a place; a place beside "option"; a reply that is one; any; which a word is."""
+
+    denied: re.Pattern[str]
+    beside: re.Pattern[str]
+    alone: re.Pattern[str]
+    anywhere: re.Pattern[str]
+    places: dict[str, int]
+
+
 @lru_cache(maxsize=64)
-def _patterns(language: str, revision: int) -> tuple[re.Pattern[str], re.Pattern[str], dict[str, int]]:
-    """Places beside a word for "option", places anywhere, and which place each word is."""
+def _patterns(language: str, revision: int) -> _Places:
     forms = [entry.split("/") for entry in re.split(r"(?<!첫|두|세|네) ", ORDINALS.get(language, ""))]
     places = {fold(form): place for place, several in enumerate(forms) for form in several if form}
-    options = [fold(word) for word in known_languages()[language].option] if language in known_languages() else []
-    if not places or not options:
-        return re.compile("(?!)"), re.compile("(?!)"), places
-    ordinal, option = _any(places), _any(options)
-    return re.compile(rf"({ordinal})\s*{option}|{option}\s*({ordinal})"), re.compile(ordinal), places
+    places |= {fold(form): -1 for form in LAST.get(language, "").split("/") if form}
+    entry = known_languages().get(language)
+    options = [fold(word) for word in (*entry.option, *ONE)] if entry is not None else []
+    if entry is None or not places or not options:
+        never = re.compile("(?!)")
+        return _Places(never, never, never, never, places)
+    ordinal, option = _any(places), _any([fold(word) for word in entry.option])
+    answer = _any([fold(word) for word in entry.answer])
+    filler = _any([fold(word) for word in (*entry.fillers, *entry.articles, *options)])
+    between = rf"[\s:,.\-—*\"']*(?:{filler}[\s:,.\-—*\"']*){{0,3}}"
+    beside = rf"({ordinal})\s*{option}|{option}\s*({ordinal})|{answer}{between}({ordinal})(?!\s*(?!{filler})\w)"
+    negation = _any([fold(word) for word in entry.negations] or ["\0"])
+    denied, alone = rf"{negation}\s*(?:{filler}\s*){{0,3}}$", rf"{between}({ordinal}){between}"
+    return _Places(re.compile(denied), re.compile(beside), re.compile(alone), re.compile(ordinal), places)
 
 
 def _any(words: Sequence[str] | dict[str, int]) -> str:

@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of
 from parrot_adapters.evaluation.matching.denials import without_denied
@@ -29,8 +30,26 @@ AFTER_LABEL = frozenset(".):]}>,-(、،*|")
 BESIDE_LABEL = frozenset("/&+,、،")
 REACH = 14
 """A letter is looked for among so many words and signs after "answer"."""
+READ_WHOLE = 60_000
+"""A longer reply, in characters, is read in parts: models that go round in circles write megabytes."""
+END = 10_000
+"""Characters of its beginning, and of its end, that are read."""
+AROUND = 100
+"""Characters before a word for "answer" that are read with it."""
 LAST_CUES = 32
 """Of a reply that says "answer" over and over, so many mentions are asked, from the end."""
+BEFORE = 6
+"""A letter is looked for among so many words and signs before "is correct"."""
+LISTED = 64
+"""Sentences of a list of verdicts, at most."""
+VERDICT_REACH = 8000
+"""Longest reply that is looked through for such a list, in characters."""
+VERDICTS = re.compile(r"[\n.;!。；！]+")
+MARKS = frozenset("✓✔✅✗✘❌×")
+JOINER = 4
+"""Words and signs that put two letters side by side, at most: ", as well as"."""
+SHORT = 3
+"""Words of a reply that names a letter and nothing else."""
 SENTENCE = 400
 """A sentence after "answer" is read up to so many characters."""
 
@@ -54,11 +73,30 @@ def _without_thoughts(prediction: str) -> str:
     return next((said for said in (after, before) if said.strip()), prediction)
 
 
+def _excerpt(said: str, known: Vocabulary) -> str:
+    """What is read of a very long reply: its beginning, its end, and what stands around the last words for "answer"."""
+    if len(said) <= READ_WHOLE:
+        return said
+    wanted = [(0, END), (len(said) - END, len(said))]
+    lower = said.replace("İ", "I").lower()  # every character in its place
+    for pattern, text in ((known.lower_cue, lower), (BOX, said)):
+        last = deque(pattern.finditer(text), maxlen=LAST_CUES)
+        wanted += [(max(found.start() - AROUND, 0), found.end() + SENTENCE) for found in last]
+    parts: list[list[int]] = []
+    for start, end in sorted(wanted):
+        if parts and start <= parts[-1][1]:
+            parts[-1][1] = max(parts[-1][1], end)
+        else:
+            parts.append([start, end])
+    return "\n\n".join(said[start:end] for start, end in parts)
+
+
 class _Reading:
     """One reply, its words, and the questions asked of it."""
 
     def __init__(self, prediction: str, options: dict[str, str], language: str | None) -> None:
-        said = _without_thoughts(prediction)
+        self.known: Vocabulary = vocabulary(language)
+        said = _excerpt(_without_thoughts(prediction), self.known)
         self.said = said
         cleaned = clean(said)
         self.text = without_denied(cleaned, options, language)
@@ -68,7 +106,6 @@ class _Reading:
         self.words = [t for t in self.tokens if t.is_word]
         self.options = options
         self.language = language
-        self.known: Vocabulary = vocabulary(language)
         # Digits name options ("2" is B) only where no option is about numbers.
         self.counts = counts_of(options, language) is None and not any(
             c.isdigit() for text in options.values() for c in clean(text)
@@ -82,7 +119,8 @@ class _Reading:
         return (
             self._whole()
             or self._boxed()
-            or self._after_cue()
+            or self._verdicts()
+            or self._named_right()
             or self._concluded()
             or self._leading()
             or self._refused()
@@ -106,10 +144,23 @@ class _Reading:
         boxes = BOX.findall(self.raw)
         return _Reading(boxes[-1], self.options, self.language)._whole_if_any() if boxes else None
 
-    def _after_cue(self) -> str | None:
-        """The letter after the last "answer is ..." that names one."""
-        named = (self._label_from(end) for _, end in self._cues(self.known.answer))
-        return next((label for label in named if label), None)
+    def _verdicts(self) -> str | None:
+        """The one letter that a list calls right where it calls all others wrong: "A: cat - no. B: dog - yes."."""
+        said: dict[str, bool] = {}
+        for sentence in VERDICTS.split(self.text, LISTED) if len(self.text) <= VERDICT_REACH else ():
+            words = [token for token in tokens(sentence) if token.is_word or fold(token.text) in MARKS]
+            places = [i for i, word in enumerate(words[:2]) if self._label(word.text, loose=False)]
+            last = fold(words[-1].text) if len(words) > 1 else ""
+            if places and (last in self.known.yes or last in self.known.no):
+                said[words[places[-1]].text] = last in self.known.yes
+        right = [letter for letter, verdict in said.items() if verdict]
+        return right[0] if len(said) > 1 and len(right) == 1 else None
+
+    def _named_right(self) -> str | None:
+        """The letter after the last "answer is ..." that names one, else that before the last "... is correct"."""
+        behind = (self._label_from(end) for _, end in self._cues(self.known.answer))
+        before = (self._label_before(start) for start, _ in self._cues(self.known.affirmation))
+        return next((label for label in chain(behind, before) if label), None)
 
     def _concluded(self) -> str | None:
         """The letter behind the last "therefore": after a list of options this alone is the answer."""
@@ -145,7 +196,9 @@ class _Reading:
             if label := self._label_from(end):
                 named.add(None if self._struck_out(after) else label)
             elif before >= 0 and self.tokens[before].is_word and not self._contested(before):
-                named.add(self._label(self.tokens[before].text, loose=False))
+                word = self.tokens[before].text
+                short = len(self.words) <= SHORT and word.upper() not in self.known.words
+                named.add(self._label(word, loose=short and not word.isdecimal()))
         named.discard(None)
         return named.pop() if len(named) == 1 else None
 
@@ -200,6 +253,27 @@ class _Reading:
                 return None
         return None
 
+    def _label_before(self, position: int) -> str | None:
+        """The letter that stands before ``position``, fillers between, where no question is asked."""
+        asked = min((end for c in "?？؟" if (end := self.text.find(c, position, position + SENTENCE)) >= 0), default=-1)
+        if asked >= 0 and not any(c in self.text[position:asked] for c in ".!。！\n"):
+            return None
+        first = bisect_left(self.starts, position)
+        for i in range(first - 1, max(first - 1 - BEFORE, -1), -1):
+            token = self.tokens[i]
+            if "\n" in self.text[token.end : position] or token.text in SENTENCE_END | {",", "،"}:
+                return None
+            if token.is_word and (label := self._label(token.text, loose=False) or self._capital_sign(token.text)):
+                return None if self._contested(i, -1) or self._struck_out(i) else label
+            if token.is_word and not self.known.is_filler(token.text):
+                return None
+        return None
+
+    def _capital_sign(self, word: str) -> str | None:
+        """The option that a capital of another alphabet stands for, where it is no word."""
+        alone = len(word) == 1 and word.upper() == word and not word.isdecimal() and word not in self.known.words
+        return self._label(word) if alone else None
+
     def _by_text(self, i: int, label: str) -> str:
         """What a sign that two alphabets share stands for is told by the option's text behind it: "В) слива"."""
         token = self.tokens[i]
@@ -235,7 +309,8 @@ class _Reading:
             if token.text in self.known.words and following is not None and following.is_word:
                 shares_line = "\n" not in self.text[token.end : following.start]
                 is_label_word = fold(following.text) in self.known.option_words | self.known.joiners
-                if shares_line and not is_label_word and following.text not in self.options:
+                contested = is_label_word or self._contested(i)
+                if shares_line and not contested and following.text not in self.options:
                     continue
             found.append(token.text)
         return found
@@ -272,11 +347,25 @@ class _Reading:
 
     def _contested(self, i: int, step: int = 1) -> bool:
         """True where another letter stands beside this one: "A or B", "A/B", "A, B"; ``step`` -1 looks back."""
-        label, between, other = self._label(self.tokens[i].text), self._neighbour(i, step), self._neighbour(i, 2 * step)
-        if between is None or other is None or not other.is_word or other.text.upper() != other.text:
-            return False
-        beside = fold(between.text) in self.known.joiners if between.is_word else between.text in BESIDE_LABEL
-        return beside and self._label(other.text) not in (None, label)
+        label, said = self._label(self.tokens[i].text), list[str]()
+        for distance in range(1, JOINER + 2):
+            token = self._neighbour(i, step * distance)
+            if token is None:
+                return False
+            phrase = " ".join(said if step > 0 else reversed(said))
+            if said and (phrase in self.known.joiners or phrase in BESIDE_LABEL):
+                other = self._label(token.text) if token.is_word and token.text.upper() == token.text else None
+                if other is not None:
+                    return other != label
+            if not token.is_word and token.text not in BESIDE_LABEL:
+                return False
+            glued = token.is_word and script(token.text[0]) == "ARABIC" and token.text[0] in self.known.joiners
+            if glued and (other := self._label(token.text[1:])):  # "وب", "ود"
+                return other != label
+            if said[-1:] == [","]:  # "A, and B"
+                said.clear()
+            said.append(fold(token.text))
+        return False
 
     def _struck_out(self, i: int) -> bool:
         """True after a "not", fillers between: "not A", "não é a letra A"."""

@@ -68,6 +68,10 @@ def joined(left: str, right: str) -> bool:
     return all(_in_word(c) for c in left + right) and not any(script(c).startswith(UNSPACED) for c in left + right)
 
 
+RUNS = re.compile(r"([A-Za-z0-9]+)|\S")
+"""Letters and digits of ASCII at once, since most replies are made of them; every other sign by itself."""
+
+
 class Token(NamedTuple):
     """A run of one script's letters and digits, or one sign that is neither."""
 
@@ -80,21 +84,29 @@ class Token(NamedTuple):
 def tokens(text: str) -> list[Token]:
     """Split cleaned text into words and signs; a change of script ends a word, so "选B" has two."""
     found: list[Token] = []
-    kind = ""
-    for i, c in enumerate(text):
-        if not _in_word(c):
+    kind, start, end = "", 0, 0  # of the word that is being read; no kind between words
+    for run in RUNS.finditer(text):
+        char, place = run[0][0], run.start()
+        own = "LATIN" if run.lastindex else _kind(char)
+        goes_on = kind and place == end and (own == kind or (own and unicodedata.category(char).startswith("M")))
+        if kind and not goes_on:
+            found.append(Token(text[start:end], start, end, True))
             kind = ""
-            if not c.isspace():
-                found.append(Token(c, i, i + 1, False))
+        if not own:
+            found.append(Token(char, place, place + 1, False))
             continue
-        own = "LATIN" if c.isdecimal() else script(c)
-        if kind and (own == kind or unicodedata.category(c).startswith("M")):
-            start = found[-1].start
-            found[-1] = Token(text[start : i + 1], start, i + 1, True)
-        else:
-            found.append(Token(c, i, i + 1, True))
-            kind = own
+        if not goes_on:
+            kind, start = own, place
+        end = run.end()
+    if kind:
+        found.append(Token(text[start:end], start, end, True))
     return found
+
+
+@lru_cache(maxsize=4096)
+def _kind(char: str) -> str:
+    """The script of a letter or mark, that of digits; nothing for other signs."""
+    return ("LATIN" if char.isdecimal() else script(char) or "NONE") if _in_word(char) else ""
 
 
 def _in_word(char: str) -> bool:

@@ -24,6 +24,10 @@ class Vocabulary:
         own = list(every.values()) if language is None else [every[c] for c in (language, "en") if c in every]
         self.answer = _pattern((p for entry in every.values() for p in entry.answer), every.values())
         self.conclusion = _pattern((p for entry in every.values() for p in entry.conclusions), every.values())
+        self.affirmation = _pattern((p for entry in every.values() for p in entry.affirmations), every.values())
+        # Of lower-case text: where a letter has one case only, the alternatives are told apart by their first one.
+        cues = (p for entry in every.values() for p in (*entry.answer, *entry.affirmations, *entry.conclusions))
+        self.lower_cue = _pattern((p.lower() for p in cues), every.values(), flags=0)
         self.option = _pattern((p for entry in every.values() for p in entry.option), every.values())
         self.option_words = _folded(p for entry in every.values() for p in entry.option)
         self.fillers = _folded(p for entry in every.values() for p in (*entry.fillers, *entry.option))
@@ -32,6 +36,7 @@ class Vocabulary:
         self.negations = _folded(p for entry in every.values() for p in entry.negations)
         self.joiners = _folded(p for entry in every.values() for p in entry.joiners)
         self.refusals = _folded(p for entry in every.values() for p in entry.refusals)
+        self.yes, self.no = (_folded(p for entry in own for p in getattr(entry, name)) for name in ("yes", "no"))
         self.articles = _folded(p for entry in own for p in entry.articles)
         self.words = {clean(w).upper() for entry in own for w in entry.words}
         self.prefixes = _folded(p for entry in own for p in entry.prefixes)
@@ -67,17 +72,18 @@ def _folded(phrases: Iterable[str]) -> frozenset[str]:
     return frozenset(fold(p) for p in phrases if p)
 
 
-def _pattern(phrases: Iterable[str], entries: Iterable[Language]) -> re.Pattern[str]:
+def _pattern(phrases: Iterable[str], entries: Iterable[Language], flags: int = re.IGNORECASE) -> re.Pattern[str]:
     """Any of the phrases in cleaned text, as whole words where the script writes spaces, glued prefixes allowed."""
     glued = sorted({clean(p) for entry in entries for p in entry.prefixes}, key=len, reverse=True)
-    before = rf"(?<!{WORD_EDGE})(?:{'|'.join(map(re.escape, glued))})?" if glued else rf"(?<!{WORD_EDGE})"
+    starts = rf"(?<!{WORD_EDGE})(?={WORD_EDGE})"
+    before = rf"{starts}(?:{'|'.join(map(re.escape, glued))})?" if glued else starts
     spaced: list[str] = []
     unspaced: list[str] = []
     for phrase in sorted({clean(p) for p in phrases}, key=len, reverse=True):
         words = r"\s+".join(map(re.escape, phrase.split()))
         (spaced if _is_spaced(phrase) else unspaced).append(words)
     choices = [rf"{before}(?:{'|'.join(spaced)})(?!{WORD_EDGE})", *unspaced]
-    return re.compile("|".join(choices), re.IGNORECASE)
+    return re.compile("|".join(choices), flags)
 
 
 def _is_spaced(phrase: str) -> bool:

@@ -26,136 +26,268 @@ def _labels(alphabet: str) -> dict[str, str]:
 LANGUAGES: dict[str, Language] = {
     "en": Language(
         scripts=_("LATIN"),
-        answer=_("answer | answers | correct option | correct choice | best option | best choice | right option"),
+        answer=_(
+            "answer | answers | correct option | correct choice | best option | best choice | right option | "
+            "I choose | I pick | I select | I'd choose | I would choose | I'd pick | I'll go with | I'd go with | "
+            "I would go with | I go with | I'd say | I would say | my pick | correct one | right one | I'm going with"
+        ),
         option=_("option | choice | letter | alternative"),
         fillers=_(
-            "is | are | was | be | would | will | should | must | the | a | an | my | it | it's | its | that | option |"
-            "choice | letter | correct | best | right | final | clearly | probably | likely | most | therefore | thus |"
-            "definitely | simply | to | this | question | one"
+            "is | are | was | be | would | will | should | must | the | a | an | my | it | it's | its | that | "
+            "option | choice | letter | correct | best | right | final | clearly | probably | likely | most | "
+            "therefore | thus | definitely | simply | to | this | question | one | both | all | looks | like | "
+            "seems | appears | as | for | sure"
         ),
         refusals=_(
-            "Sorry, I can't help with | I can't process this |"
-            "without the image provided | Cannot determine the answer |"
-            "I cannot answer | I can't answer | I'm unable to answer | I am unable to | I'm unable to |"
-            "I cannot determine | I can't determine | I can't help with | I cannot help with | I cannot assist |"
-            "I can't assist | unable to determine | I cannot see the image | I can't see the image |"
-            "I don't see any image | no image was provided | I do not know | I don't know"
+            "Sorry, I can't help with | I can't process this | without the image provided | "
+            "Cannot determine the answer | I cannot answer | I can't answer | I'm unable to answer | "
+            "I am unable to | I'm unable to | I cannot determine | I can't determine | I can't help with | "
+            "I cannot help with | I cannot assist | I can't assist | unable to determine | I cannot see the image | "
+            "I can't see the image | I don't see any image | no image was provided | I do not know | I don't know"
         ),
-        negations=_("not | isn't | aren't | never | neither | nor | no"),
+        negations=_(
+            "not | isn't | aren't | never | neither | nor | no | can't be | cannot be | can not be | couldn't be | "
+            "could not be | rather than | instead of | isn't it | wasn't | won't be"
+        ),
         denials=_(
-            "is wrong | are wrong | is incorrect | are incorrect | is not | isn't | are not | "
-            "aren't | is not correct | is false | is not it"
+            "is wrong | are wrong | is incorrect | are incorrect | is not | isn't | are not | aren't | "
+            "is not correct | is false | is not it | does not match | do not match | doesn't match | don't match | "
+            "does not fit | do not fit | doesn't fit | don't fit | can be ruled out | is ruled out | are ruled out | "
+            "can be excluded | can be eliminated | is out | are out | is not right | are false | isn't right | "
+            "is not the answer | can't be | cannot be | does not apply | do not apply | makes no sense | "
+            "don't make sense | does not work | doesn't work | don't work | is not present | was not it | "
+            "is not visible | is not shown | is not there"
         ),
-        conclusions=_("therefore | thus | hence | in conclusion | in summary"),
-        joiners=_("or | and | nor"),
+        conclusions=_(
+            "therefore | thus | hence | in conclusion | in summary | so | which leaves | that leaves | leaves | "
+            "leaving | actually | no wait | wait | wait no | or rather | correction | scratch that | "
+            "on closer inspection | on second thought | what remains is | then"
+        ),
+        joiners=_("or | and | nor | as well as | and also | and/or"),
         articles=_("the | a | an"),
         words=_("A | I"),
         endings=_("s | es | ish"),
+        exclusions=_(
+            "rule out | ruled out | ruling out | rules out | exclude | excluded | excluding | eliminate | "
+            "eliminated | eliminating | discard | dismiss | except | other than"
+        ),
+        affirmations=_(
+            "is correct | is right | is the correct | is the right | is the answer | is the best | is the one | "
+            "is my answer | fits best | matches best | it is | is true"
+        ),
+        impressions=_(
+            "at first glance | at first sight | at first | initially | originally | one might think | "
+            "one might say | you might think | it may seem | it might seem | I thought | I first thought"
+        ),
+        turns=_("but | however | yet | on closer inspection | actually | in fact | in reality"),
+        yes=_("yes | correct | right | true | ✓ | ✔ | ✅"),
+        no=_("no | incorrect | wrong | false | ✗ | ✘ | ❌ | ×"),
     ),
     "zh": Language(
         scripts=_("CJK"),
-        answer=_("答案 | 正确选项 | 正确的选项 | 正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | 选"),
+        answer=_(
+            "答案 | 正确选项 | 正确的选项 | 正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | "
+            "我认为是 | 我觉得是 | 答"
+        ),
         option=_("选项 | 项 | 字母"),
         fillers=_(
-            "是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 |"
-            "选 | 第 | 个 | 项 | 正确 | 我 | 会 | 字母 | 可能 | 最终"
+            "是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | 个 | 项 | 正确 | 我 | 会 | 字母 | "
+            "可能 | 最终"
         ),
         refusals=_(
-            "无法回答 | 无法确定 | 无法判断 | 不能回答 | 不能确定 |"
-            "无法提供 | 无法识别 | 无法查看 | 看不到图 | 抱歉，我 |"
-            "很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
+            "无法回答 | 无法确定 | 无法判断 | 不能回答 | 不能确定 | 无法提供 | 无法识别 | 无法查看 | 看不到图 | "
+            "抱歉，我 | 很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
         ),
-        negations=_("不是 | 不选 | 并非 | 非 | 不应选 | 没有"),
-        denials=_("不对 | 是错的 | 错误 | 不正确 | 是错误的 | 都不对 | 都错"),
-        conclusions=_("因此 | 所以 | 综上 | 综上所述"),
-        joiners=_("或 | 或者 | 和 | 与 | 还是"),
+        negations=_(
+            "不是 | 不是在 | 并不在 | 不选 | 并非 | 非 | 不应选 | 没有 | 不可能是 | 不会是 | 而不是 | 而非 | "
+            "并不是 | 不应该是 | 不该选 | 不能选"
+        ),
+        denials=_(
+            "不对 | 是错的 | 错误 | 不正确 | 是错误的 | 都不对 | 都错 | 不可能 | 不符合 | 不符 | 与图片不符 | "
+            "与图不符 | 可以排除 | 被排除 | 不合适 | 排除 | 错 | 均不符合 | 都不符合 | 均不正确 | 都不正确 | 不成立"
+        ),
+        conclusions=_(
+            "因此 | 所以 | 综上 | 综上所述 | 只剩 | 剩下 | 那么 | 其实 | 实际上 | 更正 | 不对 | 应该是 | 应为 | "
+            "就是 | 于是"
+        ),
+        joiners=_("或 | 或者 | 和 | 与 | 还是 | 以及 | 及 | 跟"),
         articles=_("一个 | 一只 | 一条 | 一张"),
         labels=_labels("甲 乙 丙 丁 戊 | 一 二 三 四 五"),
+        exclusions=_("排除 | 除了 | 除去"),
+        affirmations=_("是正确的 | 正确 | 是对的 | 是正确答案 | 是答案 | 符合 | 最符合 | 最合适 | 才对 | 才是"),
+        impressions=_("乍一看 | 起初 | 一开始 | 最初 | 刚开始 | 看起来像 | 看似 | 原以为 | 我以为 | 本来以为"),
+        turns=_("但是 | 但 | 不过 | 然而 | 其实 | 实际上 | 仔细"),
+        yes=_("是 | 对 | 正确 | ✓ | ✔ | ✅"),
+        no=_("否 | 错 | 错误 | 不对 | 不正确 | ✗ | ✘ | ❌ | ×"),
     ),
     "pt": Language(
         scripts=_("LATIN"),
-        answer=_("resposta | respostas | opção correta | alternativa correta | letra correta | gabarito"),
+        answer=_(
+            "resposta | respostas | opção correta | alternativa correta | letra correta | gabarito | escolho | "
+            "eu escolheria | fico com | eu diria | o correto é | a correta é | a certa é | o certo é | opto por | "
+            "vou de"
+        ),
         option=_("opção | letra | alternativa"),
         fillers=_(
-            "é | e | será | seria | a | o | as | os | correta | correto | certa | certo | opção | letra | alternativa |"
-            "final | para | minha | sua | esta | essa | pergunta | deve | ser | provavelmente | à"
+            "é | e | será | seria | a | o | as | os | correta | correto | certa | certo | opção | letra | "
+            "alternativa | final | para | minha | sua | esta | essa | pergunta | deve | ser | provavelmente | à"
         ),
         refusals=_(
-            "não posso responder | não consigo responder | não é possível determinar | não posso ajudar |"
-            "não consigo determinar | não consigo ver | não posso ver | desculpe, mas | desculpe, não | lamento, mas |"
-            "sinto muito, mas | não sei"
+            "não posso responder | não consigo responder | não é possível determinar | não posso ajudar | "
+            "não consigo determinar | não consigo ver | não posso ver | desculpe, mas | desculpe, não | "
+            "lamento, mas | sinto muito, mas | não sei"
         ),
-        negations=_("não | nem | nunca"),
+        negations=_(
+            "não | nem | nunca | não é | não está | não estão | não há | não tem | não existe | não vejo | "
+            "não pode ser | não podem ser | em vez de | e não"
+        ),
         denials=_(
-            "está errada | está errado | estão erradas | estão errados | não | é incorreta | "
-            "é falsa | incorreta | errada"
+            "está errada | está errado | estão erradas | estão errados | não | é incorreta | é falsa | incorreta | "
+            "errada | não corresponde | não correspondem | não se encaixa | não se encaixam | não combina | "
+            "não combinam | não pode ser | não podem ser | está descartada | são falsas | são incorretas | "
+            "estão incorretas | está incorreta | não está correta | não serve | não servem"
         ),
-        conclusions=_("portanto | logo | em conclusão"),
+        conclusions=_(
+            "portanto | logo | em conclusão | então | assim | resta | só resta | sobra | restando | na verdade | "
+            "aliás | ou melhor | olhando melhor | correção | por isso"
+        ),
         inflecting=True,
-        joiners=_("ou | e"),
+        joiners=_("ou | e | quanto | como | bem como | e também"),
         articles=_("o | a | os | as | um | uma | uns | umas"),
         words=_("A | E | O | É | À"),
         endings=_("s | es"),
+        exclusions=_("descarto | descartando | descartamos | excluo | excluindo | elimino | eliminando | exceto"),
+        affirmations=_(
+            "está correta | está correto | está certa | está certo | é a correta | é o correto | é a certa | "
+            "é a resposta | é correta | é a alternativa correta | é a opção correta | é a melhor"
+        ),
+        impressions=_(
+            "à primeira vista | no começo | no início | a princípio | inicialmente | pensei que | pensei em | "
+            "achei que | parece ser"
+        ),
+        turns=_("mas | porém | no entanto | contudo | todavia | na verdade"),
+        yes=_("sim | correto | correta | certo | certa | verdadeiro | verdadeira | ✓ | ✔ | ✅"),
+        no=_("não | incorreto | incorreta | errado | errada | falso | falsa | ✗ | ✘ | ❌ | ×"),
     ),
     "ar": Language(
         scripts=_("ARABIC"),
-        answer=_("الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | الخيار الصحيح | إجابتي"),
+        answer=_(
+            "الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | الخيار الصحيح | إجابتي | أختار | اخترت | "
+            "الصحيح هو | الصحيحة هي | الأصح هو"
+        ),
         option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل"),
         fillers=_(
-            "هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | النهائية | الأصح | إن | أن | على |"
-            "هذا | السؤال | كالتالي | التالية | ستكون"
+            "هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | النهائية | الأصح | إن | أن | "
+            "على | هذا | السؤال | كالتالي | التالية | ستكون"
         ),
         refusals=_(
             "لا أستطيع | لا يمكنني | لا يمكن تحديد | لا استطيع | عذرا | آسف | أعتذر | غير قادر على | لا أعرف | تعذر علي"
         ),
-        negations=_("ليس | ليست | لا"),
-        denials=_("خطأ | خاطئ | خاطئة | غير صحيح | غير صحيحة | ليس | ليست"),
-        conclusions=_("لذلك | إذن | بالتالي"),
+        negations=_(
+            "ليس | ليست | لا | وليس | وليست | ولا | فليس | فليست | ولیس | لا يوجد | لا توجد | ليس هناك | لا أرى | "
+            "لا يمكن أن تكون | لا يمكن أن يكون | بدلا من"
+        ),
+        denials=_(
+            "خطأ | خاطئ | خاطئة | غير صحيح | غير صحيحة | ليس | ليست | لا تطابق | لا يطابق | فلا تطابق | لا تتطابق | "
+            "لا يتطابق | لا تناسب | لا يناسب | مستبعد | مستبعدة | غير مناسب | غير مناسبة | خاطئان | غير صحيحين | "
+            "لا يصح"
+        ),
+        inflecting=True,
+        conclusions=_(
+            "لذلك | إذن | بالتالي | إذا | لذا | يبقى | تبقى | وبالتالي | في الواقع | في الحقيقة | بل | وإنما | "
+            "إنما | ومن ثم"
+        ),
         joiners=_("أو | و | أم"),
         labels=_labels("أ ب ج د ه | ا ب ت ث"),
         prefixes=_("ال | و | ب | ل | ك | ف | وال | بال | لل | كال | فال"),
+        exclusions=_("أستبعد | استبعد | باستبعاد | نستبعد | ما عدا | باستثناء"),
+        affirmations=_(
+            "صحيح | صحيحة | هو الصحيح | هي الصحيحة | هي الإجابة | هو الجواب | هي الإجابة الصحيحة | هو الأصح"
+        ),
+        impressions=_("للوهلة الأولى | في البداية | يبدو للوهلة الأولى | ظننت | اعتقدت"),
+        turns=_("لكن | ولكن | إلا أن | غير أن | في الواقع"),
+        yes=_("نعم | صحيح | صحيحة | ✓ | ✔ | ✅"),
+        no=_("لا | خطأ | خاطئ | خاطئة | ✗ | ✘ | ❌ | ×"),
     ),
     "tr": Language(
         scripts=_("LATIN"),
-        answer=_("cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | doğru seçenek | doğru şık"),
+        answer=_(
+            "cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | doğru seçenek | doğru şık | doğrusu | "
+            "doğru olan | tercihim | seçimim | bence"
+        ),
         option=_("seçenek | seçeneği | seçeneğidir | şık | şıkkı | şıkkıdır | harf | harfi"),
         fillers=_(
-            "doğru | olan | olarak | seçenek | seçeneği | şık |"
-            "şıkkı | harfi | harf | bu | sorunun | için | kesinlikle |"
-            "büyük | ihtimalle | ise | olmalı | olur"
+            "doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | için | "
+            "kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
         ),
         refusals=_(
-            "üzgünüm | cevaplayamam | cevap veremem | yanıtlayamam | yanıt veremem | cevaplayamıyorum |"
+            "üzgünüm | cevaplayamam | cevap veremem | yanıtlayamam | yanıt veremem | cevaplayamıyorum | "
             "yanıtlayamıyorum | belirleyemiyorum | maalesef | yardımcı olamam | göremiyorum | bilmiyorum"
         ),
         negations=_("değil"),
-        denials=_("değil | değildir | yanlış | yanlıştır | hatalı"),
-        conclusions=_("bu nedenle | dolayısıyla | sonuç olarak"),
-        joiners=_("veya | ya da | ve | yahut"),
+        denials=_(
+            "yerine | değil | değildir | yanlış | yanlıştır | hatalı | olamaz | uymuyor | uyuşmuyor | eşleşmiyor | "
+            "yok | yoktur | elenir | eleniyor | elendi | doğru değil | doğru değildir | olmaz | resimle uyuşmuyor | "
+            "görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
+        ),
+        conclusions=_(
+            "bu nedenle | dolayısıyla | sonuç olarak | yani | öyleyse | o halde | demek ki | geriye | aslında | "
+            "gerçekte | daha doğrusu | bu yüzden | dolayısı ile | sonuçta"
+        ),
+        joiners=_("veya | ya da | ve | yahut | hem | hem de | ile"),
         articles=_("bir"),
         words=_("O | E"),
         suffixing=True,
+        affirmations=_(
+            "doğru | doğrudur | doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | "
+            "doğru yanıttır"
+        ),
+        impressions=_("ilk bakışta | başta | önce | ilk başta | ilk önce | sandım"),
+        turns=_("ama | ancak | fakat | aslında | oysa | lakin"),
+        yes=_("evet | doğru | ✓ | ✔ | ✅"),
+        no=_("hayır | yanlış | değil | ✗ | ✘ | ❌ | ×"),
     ),
     "ru": Language(
         scripts=_("CYRILLIC"),
-        answer=_("ответ | ответом | правильный вариант | верный вариант | правильная буква | правильный выбор"),
+        answer=_(
+            "ответ | ответом | правильный вариант | верный вариант | правильная буква | правильный выбор | выбираю | "
+            "я выбираю | я бы выбрал | я бы выбрала | верно | правильно | верный ответ"
+        ),
         option=_("вариант | буква | буквой | пункт | варианту"),
         fillers=_(
-            "это | — | является | будет | правильный | верный |"
-            "вариант | варианта | буква | пункт | под | буквой | мой |"
-            "на | вопрос | этот | скорее | всего | окончательный | ответа | номер"
+            "это | — | является | будет | правильный | верный | вариант | варианта | буква | пункт | под | буквой | "
+            "мой | на | вопрос | этот | скорее | всего | окончательный | ответа | номер"
         ),
         refusals=_(
-            "не могу ответить | не могу определить | невозможно определить | не могу помочь | извините, | извините |"
-            "к сожалению, я | не могу дать ответ | не могу увидеть | не вижу изображения | я не знаю | простите, "
+            "не могу ответить | не могу определить | невозможно определить | не могу помочь | извините, | извините | "
+            "к сожалению, я | не могу дать ответ | не могу увидеть | не вижу изображения | я не знаю | простите,"
         ),
-        negations=_("не | ни | неверно"),
-        denials=_("неверно | неверен | неправильно | неправильный | не подходит | не является | ошибочен"),
-        conclusions=_("следовательно | поэтому | итак | таким образом"),
+        negations=_("не | ни | неверно | а не | нет | вместо | не может быть | вряд ли"),
+        denials=_(
+            "неверно | неверен | неправильно | неправильный | не подходит | не является | ошибочен | не подходят | "
+            "не соответствует | не соответствуют | не верен | не верно | не верны | неверны | неправильны | "
+            "отпадает | отпадают | исключается | исключаются | не может быть | не годится | не годятся | ошибочны | "
+            "исключён | исключены | исключен"
+        ),
+        conclusions=_(
+            "следовательно | поэтому | итак | таким образом | значит | остаётся | остается | на самом деле | "
+            "в действительности | точнее | вернее | поправка | а именно | тогда | стало быть"
+        ),
         inflecting=True,
-        joiners=_("или | и | либо"),
+        joiners=_("или | и | либо | так и | а также | да и"),
         words=_("А | В | И | С | К | О | У | Я"),
         labels=_labels("А Б С Д Е | А В С Г Е"),
+        exclusions=_("исключаю | исключаем | исключая | исключив | кроме | отбрасываю | отметаю"),
+        affirmations=_(
+            "верно | верен | верный ответ | правильный ответ | правильно | правильный | верный вариант | "
+            "правильный вариант | подходит | подходит лучше | подходит больше"
+        ),
+        impressions=_(
+            "на первый взгляд | сначала | поначалу | вначале | я думал | я подумал | казалось | кажется сначала"
+        ),
+        turns=_("но | однако | на самом деле | а на деле"),
+        yes=_("да | верно | правильно | ✓ | ✔ | ✅"),
+        no=_("нет | неверно | неправильно | ✗ | ✘ | ❌ | ×"),
     ),
     "ja": Language(
         scripts=_("CJK | HIRAGANA | KATAKANA"),
@@ -163,8 +295,8 @@ LANGUAGES: dict[str, Language] = {
         option=_("選択肢 | 番"),
         fillers=_("は | が | の | 正しい | 選択肢 | 番 | です | 最も | 適切な"),
         refusals=_(
-            "答えられません | お答えできません | わかりません |"
-            "分かりません | 判断できません | 申し訳ありません | すみません"
+            "答えられません | お答えできません | わかりません | 分かりません | 判断できません | 申し訳ありません | "
+            "すみません"
         ),
         negations=_("ではなく"),
         denials=_("ではなく | ではありません | ではない | じゃない | じゃなくて | は間違い | は誤り | は違います"),
@@ -179,9 +311,8 @@ LANGUAGES: dict[str, Language] = {
         fillers=_("은 | 는 | 선택지 | 보기 | 올바른 | 가장"),
         refusals=_("대답할 수 없습니다 | 답변할 수 없습니다 | 알 수 없습니다 | 죄송합니다 | 답할 수 없습니다"),
         denials=_(
-            "가 아니라 | 이 아니라 | 가 아닙니다 | 이 아닙니다 | 가 아니고 | 이 아니고 | 가 아니다 |"
-            "이 아니다 | 는 틀렸습니다 | 은 틀렸습니다 |"
-            "는 아닙니다 | 은 아닙니다"
+            "가 아니라 | 이 아니라 | 가 아닙니다 | 이 아닙니다 | 가 아니고 | 이 아니고 | 가 아니다 | 이 아니다 | "
+            "는 틀렸습니다 | 은 틀렸습니다 | 는 아닙니다 | 은 아닙니다"
         ),
         conclusions=_("따라서 | 그러므로"),
         joiners=_("또는 | 와 | 과"),
@@ -204,6 +335,10 @@ LANGUAGES: dict[str, Language] = {
         articles=_("el | la | los | las | un | una | unos | unas"),
         words=_("A | E | O | Y"),
         endings=_("s | es"),
+        exclusions=_("descarto | excluyo | descartando"),
+        affirmations=_("es correcta | es correcto | es la correcta | es la respuesta"),
+        turns=_("pero | sin embargo"),
+        impressions=_("a primera vista | al principio"),
     ),
     "fr": Language(
         scripts=_("LATIN"),
@@ -217,6 +352,10 @@ LANGUAGES: dict[str, Language] = {
         joiners=_("ou | et"),
         articles=_("le | la | les | un | une | des | l'"),
         words=_("A | À | Y"),
+        exclusions=_("j'exclus | en excluant | j'élimine"),
+        affirmations=_("est correcte | est correct | est la bonne | est juste"),
+        turns=_("mais | cependant"),
+        impressions=_("à première vue | au début"),
     ),
     "de": Language(
         scripts=_("LATIN"),
@@ -233,6 +372,10 @@ LANGUAGES: dict[str, Language] = {
         conclusions=_("daher | deshalb | folglich"),
         joiners=_("oder | und"),
         articles=_("der | die | das | ein | eine | einen | einem"),
+        exclusions=_("schließe aus | ausgeschlossen"),
+        affirmations=_("ist richtig | ist korrekt | ist die richtige | stimmt"),
+        turns=_("aber | jedoch"),
+        impressions=_("auf den ersten blick | zuerst | zunächst"),
     ),
     "it": Language(
         scripts=_("LATIN"),
@@ -247,6 +390,10 @@ LANGUAGES: dict[str, Language] = {
         joiners=_("o | e"),
         articles=_("il | lo | la | i | gli | le | un | uno | una | l'"),
         words=_("A | E | È | I | O"),
+        exclusions=_("escludo | escludendo"),
+        affirmations=_("è corretta | è corretto | è giusta | è la risposta"),
+        turns=_("ma | però | tuttavia"),
+        impressions=_("a prima vista | all'inizio"),
     ),
     "fa": Language(
         scripts=_("ARABIC"),

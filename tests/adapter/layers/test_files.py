@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from miniatures import ADAPTER, FAMILIES, PROMPTS, Family, awake
+from miniatures import ADAPTER, FAMILIES, IMAGE, PROMPTS, Family, awake
 from support.layers_by_hand import adapter, logits, trained
 from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.adapter.fold_experts import freeze_routing
 from parrot_adapters.adapter.grow_experts import grow_adapter
+from parrot_adapters.analysis.diagnose import Sample, diagnose
 from parrot_adapters.analysis.explain import PromptInputs, explain
+from parrot_adapters.analysis.layer_hooks import tokens_left
 from parrot_adapters.core import LayerExperts
 from parrot_adapters.errors import CheckpointError, ConfigError
 
@@ -163,11 +165,27 @@ def test_explained(attached, family) -> None:
 
 
 @pytest.mark.parametrize("family", ["llava"], indirect=True)
-def test_diagnosing_the_projector_is_refused_where_it_is_bare(attached) -> None:
-    from parrot_adapters.analysis.diagnose import Sample, diagnose
-
-    with pytest.raises(ConfigError, match="placement='layers'"):
-        diagnose(attached, [Sample("en", {}, "x")])
+def test_diagnosed_where_the_language_model_leaves_the_tokens(host, family) -> None:
+    """Untrained, nothing moves; trained, something does, and disabled it is what the bare host leaves."""
+    handle = pa.attach(host, adapter(family))
+    samples = [
+        Sample(family.batch([(*PROMPTS[0][:-1], word)]), tag, picture=n % 2, options=((40,), (41,)))
+        for n, (tag, word) in enumerate([("en", 60), ("tr", 61), ("en", 62), ("tr", 63)])
+    ]
+    untrained = diagnose(handle, samples)
+    assert untrained.preservation.where == "language model"
+    assert untrained.preservation.shift.cosine == pytest.approx(1)
+    assert untrained.accuracy == untrained.host_accuracy
+    trained(handle)
+    found = diagnose(handle, samples)
+    assert found.preservation.shift.relative_norm > 1e-2
+    assert found.preservation.tokens == untrained.preservation.tokens == 4 * 2 * 16  # two pictures each
+    assert found.host_accuracy == untrained.host_accuracy
+    assert {len(per_expert) for per_expert in found.ablation.values()} == {3}
+    with handle.disabled(), torch.no_grad():
+        states = host(**samples[0].inputs, output_hidden_states=True).hidden_states[-1]
+        seen = tokens_left(handle, samples[0].inputs)
+    assert torch.equal(seen, states[samples[0].inputs["input_ids"] == IMAGE])
 
 
 @pytest.mark.parametrize("family", ["llava"], indirect=True)

@@ -12,8 +12,8 @@ from support.layers_by_hand import SlowHost, adapter, decode, logits, trained
 from torch.testing import assert_close
 
 import parrot_adapters as pa
-from parrot_adapters.hosts import layer_sites
 from parrot_adapters.hosts.layer_sites import _AddExperts
+from parrot_adapters.hosts.visual_tokens import RunningCalls
 
 TEXT = [PROMPTS[2], (*PROMPTS[2], 40, 41)]
 
@@ -57,17 +57,17 @@ def test_other_forms(host, family, inputs, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("family", ["llava"], indirect=True)
 @pytest.mark.parametrize("broken", ["everywhere", "other image", "no scale"])
 def test_a_wrong_product_is_caught(host, family, inputs, monkeypatch, broken: str) -> None:
-    own = layer_sites.visual_tokens
+    own = RunningCalls.here
 
-    def wrong() -> Any:
-        tokens = own()
+    def wrong(self: RunningCalls) -> Any:
+        tokens = own(self)
         if tokens is None:
             return None
         positions = {"everywhere": lambda t: t.positions.flip(0) // 2}.get(broken, lambda t: t.positions)(tokens)
         units = {"other image": tokens.units.roll(5, 0), "no scale": tokens.units / 2}.get(broken, tokens.units)
         return type(tokens)(positions, units, tokens.total)
 
-    monkeypatch.setattr(layer_sites, "visual_tokens", wrong)
+    monkeypatch.setattr(RunningCalls, "here", wrong)
     with pytest.raises(AssertionError):
         check_layers(family, host, inputs)
 
@@ -204,7 +204,7 @@ def test_a_failed_call_leaves_nothing_behind(attached, inputs, family, monkeypat
 
 @pytest.mark.parametrize("family", ["llava"], indirect=True)
 def test_a_call_that_is_not_left_is_caught(attached, inputs, family, monkeypatch) -> None:
-    monkeypatch.setattr("parrot_adapters.hosts.seam.leave_call", lambda owner: None)
+    monkeypatch.setattr(RunningCalls, "leave", lambda self: None)
     with pytest.raises((AssertionError, pa.ParrotError)):
         # In a context of its own, which takes what the double leaves behind with it.
         contextvars.copy_context().run(test_a_failed_call_leaves_nothing_behind, attached, inputs, family, monkeypatch)

@@ -62,7 +62,7 @@ def test_layers_that_are_bare_in_generate_are_caught(slow_host, inputs, monkeypa
 
     def forget(self: NativeSeam, *args: Any, **kwargs: Any) -> Any:
         with_columns = own(self, *args, **kwargs)
-        monkeypatch.setattr(NativeSeam, "_visual_tokens", lambda self, call: None)
+        monkeypatch.setattr(NativeSeam, "_enter", lambda self, outputs, places: None)
         return with_columns
 
     monkeypatch.setattr(NativeSeam, "before_generation", forget)
@@ -106,6 +106,22 @@ def test_each_beam_is_the_slow_hosts(slow_host, inputs) -> None:
     answer = answers(made, inputs)
     expected = slow_host.continued(inputs, answer).log_softmax(-1).gather(-1, answer[..., None]).squeeze(-1).mean(1)
     assert_close(made.sequences_scores, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["llava"], indirect=True)
+@pytest.mark.parametrize("assistant", ["bare", "adapted", "of the prompt"])
+def test_assisted_decoding_gives_the_same_answer(attached, family, assistant: str) -> None:
+    """Whoever guesses ahead, the answer is the host's own, and its prompt is routed once."""
+    inputs = family.batch([PROMPTS[0]])
+    plain = decode(attached.model, inputs, max_new_tokens=8)
+    helper = family.build()
+    if assistant == "adapted":
+        trained(pa.attach(helper, adapter(family)))
+    options = {"prompt_lookup_num_tokens": 3} if assistant == "of the prompt" else {"assistant_model": helper}
+    with attached.record_routing() as log:
+        assisted = decode(attached.model, inputs, max_new_tokens=8, **options)
+    assert torch.equal(assisted.sequences, plain.sequences)
+    assert len(log) == 1
 
 
 def test_left_padding_does_not_matter(attached, family) -> None:

@@ -310,6 +310,24 @@ class Int8Linear(torch.nn.Module):
 
 
 @pytest.mark.parametrize("family", ["llava"], indirect=True)
+def test_a_layer_that_the_host_does_not_call_is_named(attached, inputs, monkeypatch) -> None:
+    """As fused kernels do, which take a layer's weight: its experts would be silent."""
+    own = attached.model.model.language_model.layers[1].mlp
+    pa.self_test(attached, inputs)  # says nothing
+    attached.detach()
+    handle = pa.attach(attached.model, {"placement": "layers", "layer_modules": ["up_proj", "down_proj"]})
+    weights = own.gate_proj.weight, own.up_proj.weight
+
+    def fused(x: torch.Tensor) -> torch.Tensor:
+        gate, up = (torch.nn.functional.linear(x, weight) for weight in weights)
+        return own.down_proj(own.act_fn(gate) * up)
+
+    monkeypatch.setattr(own, "forward", fused)
+    with pytest.warns(pa.errors.ParrotWarning, match="the experts of 1 linear layers do nothing.*layers.1.mlp.up_proj"):
+        pa.self_test(handle, inputs)
+
+
+@pytest.mark.parametrize("family", ["llava"], indirect=True)
 def test_quantised_layers(host, family, inputs) -> None:
     """The base layer stays as it is; gradients reach the experts through it."""
     for attention in (layer.self_attn for layer in host.model.language_model.layers):

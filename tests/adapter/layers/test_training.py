@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import pytest
@@ -120,6 +121,56 @@ def test_checkpointing_is_given_back(host, family, inputs) -> None:
     loss_of(host, inputs).backward()
     handle.detach()
     assert {name: m.__dict__.get(CHECKPOINT) for name, m in host.named_modules()} == before
+
+
+def wrapped(handle: pa.Attachment, wrap: Any) -> Any:
+    """The host with every decoder layer in a wrapper."""
+    layers = handle.parts.module(handle.parts.language_model).layers
+    for number, layer in enumerate(layers):
+        layers[number] = wrap(layer)
+    return handle.model
+
+
+@pytest.mark.parametrize("family", ["llava"], indirect=True)
+@pytest.mark.parametrize("kind", ["NO_REENTRANT", "REENTRANT"])
+def test_layers_in_torchs_own_wrapper_have_the_same_gradients(attached, family, inputs, kind: str) -> None:
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import CheckpointImpl, checkpoint_wrapper
+
+    batches = [inputs, family.batch([PROMPTS[2], PROMPTS[2]]), family.batch([PROMPTS[1]])]
+    batches = [batch | {"use_cache": False} for batch in batches]  # which would remember the layers' second run
+    attached.model.train().enable_input_require_grads()  # re-entrant checkpointing needs it, for text alone
+    expected = gradients(attached, *batches)
+    wrapped(attached, lambda layer: checkpoint_wrapper(layer, CheckpointImpl[kind]))
+    found = gradients(attached, *batches)
+    assert found.keys() == expected.keys() != set()
+    assert expected["router.gate"].abs().sum() > 0
+    for name, value in expected.items():
+        assert_close(found[name], value, rtol=1e-4, atol=1e-5 * float(value.abs().max() + 1))
+
+
+class Stranger(torch.nn.Module):
+    """Computes a layer again in the backward pass, in a way that nobody knows."""
+
+    def __init__(self, layer: torch.nn.Module, *, reentrant: bool) -> None:
+        super().__init__()
+        self.layer, self.reentrant = layer, reentrant
+
+    def forward(self, hidden: torch.Tensor, **kwargs: Any) -> Any:
+        run = functools.partial(self.layer, **kwargs)
+        return torch.utils.checkpoint.checkpoint(run, hidden, use_reentrant=self.reentrant)
+
+    def __getattr__(self, name: str) -> Any:
+        found = self._modules.get(name)
+        return getattr(self._modules["layer"], name) if found is None else found
+
+
+@pytest.mark.parametrize("family", ["llava"], indirect=True)
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_layers_computed_again_by_a_stranger_are_refused(attached, family, inputs, reentrant: bool) -> None:
+    attached.model.train().enable_input_require_grads()
+    wrapped(attached, lambda layer: Stranger(layer, reentrant=reentrant))
+    with pytest.raises(pa.ParrotError, match="computed again in the backward pass"):
+        gradients(attached, inputs | {"use_cache": False})
 
 
 # --- a few steps -----------------------------------------------------------------------------------------------------

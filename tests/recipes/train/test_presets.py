@@ -23,6 +23,7 @@ FOLDER = ROOT / "recipes" / "train"
 PRESETS = {path.stem: path for path in sorted(FOLDER.rglob("*.yaml"))}
 TRAINED = {
     "tiny_cpu": {"adapter", "projector"},
+    "tiny_cpu-layers": {"adapter"},
     "tiny_cpu-stage1": {"projector"},
     "llava-1.5-7b": {"adapter", "projector"},
     "qwen2.5-vl-3b": {"adapter"},
@@ -54,7 +55,7 @@ def load(preset: str, *more: str) -> Any:
 
 
 def test_every_preset_is_looked_at() -> None:
-    assert PRESETS.keys() == TRAINED.keys() == {*ARCHITECTURES, "tiny_cpu", "tiny_cpu-stage1"}
+    assert PRESETS.keys() == TRAINED.keys() == {*ARCHITECTURES, "tiny_cpu", "tiny_cpu-layers", "tiny_cpu-stage1"}
 
 
 @pytest.mark.parametrize("preset", PRESETS)

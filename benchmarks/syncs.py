@@ -1,0 +1,112 @@
+"""How often a call with pictures waits for the device, the bare host's own waits apart.  python benchmarks/syncs.py
+
+On a CPU the device is imagined (`device_waits.py`): what would wait on a GPU is counted. `--device cuda` counts what
+torch reports. A router's answers are looked at in the first passes on an accelerator only; those looks have a column of
+their own. The host is the one of `host.py`, smaller.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from device_waits import OWN, counted_waits
+from harness import arguments, report
+
+import parrot_adapters as pa
+from parrot_adapters.testing import small_llava
+
+IMAGE = 299
+KINDS: dict[str, dict[str, Any]] = {
+    "dense": {},
+    "top_k=2": {"top_k": 2},
+    "router top-k": {"router": "top-k", "router_options": {"k": 2}},
+    "per token": {"router": "per-token"},
+    "merged": {"expert": "merged"},
+    "layers": {"placement": "layers", "layer_rank": 4},
+    "both": {"placement": "both", "layer_rank": 4},
+}
+FIRST_PASSES = "check_values"  # the one function that looks at a router's answers
+
+
+def batch(device: str) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    words = torch.randint(3, 290, (3, 24), generator=generator)
+    ids = torch.cat([words[:, :4], torch.full((3, 16), IMAGE), words[:, 4:]], 1)
+    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(3, 3, 32, 32)}
+    return {name: value.to(device) for name, value in given.items()}
+
+
+def phases(model: Any, device: str) -> dict[str, Callable[[], object]]:
+    given = batch(device)
+    text = {name: value[:, 20:] for name, value in given.items() if name != "pixel_values"}
+    embeds = model.get_input_embeddings()(given["input_ids"].clamp(max=IMAGE)).detach()
+    embedded = {name: value for name, value in given.items() if name != "input_ids"} | {"inputs_embeds": embeds}
+
+    def training_step() -> None:
+        model.train()
+        model(**given, labels=given["input_ids"]).loss.backward()
+        model.eval()
+
+    def generate(steps: int) -> Callable[[], object]:
+        return lambda: model.generate(**given, max_new_tokens=steps, min_new_tokens=steps, do_sample=False)
+
+    return {
+        "forward": lambda: model(**given),
+        "forward of embeddings": lambda: model(**embedded),
+        "text only": lambda: model(**text),
+        "training step": training_step,
+        "prefill in generate": generate(1),
+        "prefill and 7 decode steps": generate(8),
+    }
+
+
+def waits(model: Any, device: str) -> dict[str, Counter[tuple[str, str]]]:
+    found = {}
+    for phase, run in phases(model, device).items():
+        for _ in range(1 if device == "cpu" else 6):
+            run()
+        with counted_waits(device) as counted:
+            run()
+        found[phase] = Counter(counted)
+    return found
+
+
+def build(device: str) -> Any:
+    text = {"model_type": "qwen2", "vocab_size": 300, "hidden_size": 64, "intermediate_size": 128}
+    return small_llava(
+        text=text | {"num_hidden_layers": 2, "num_attention_heads": 4},
+        vision={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+        | {"image_size": 32, "patch_size": 8},
+        image=IMAGE,
+    ).to(device)
+
+
+def main() -> None:
+    options = arguments(__doc__ or "")
+    model = build(options.device)
+    bare = waits(model, options.device)
+    rows = []
+    for kind, settings in KINDS.items():
+        handle = pa.attach(model, pa.AdapterConfig(num_experts=4, expert_hidden_size=32, **settings))
+        for phase, counted in waits(model, options.device).items():
+            own = {place: n for (whose, place), n in counted.items() if whose == OWN}
+            looks = sum(n for place, n in own.items() if FIRST_PASSES in place)
+            rows.append(
+                {
+                    "adapter": kind,
+                    "phase": phase,
+                    "adapter's": sum(own.values()) - looks,
+                    "first passes": looks,
+                    "bare host's": sum(bare[phase].values()),
+                    "where": ", ".join(f"{p} x{n}" for p, n in sorted(own.items()) if FIRST_PASSES not in p) or "-",
+                }
+            )
+        handle.detach()
+    report("syncs", {"rows": 3, "visual tokens": 48, "experts": 4}, rows, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Where the items of a call are: what has to be read off the device, in one transfer.
+
+N  visual tokens    R  rows    S  positions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from parrot_adapters.errors import PlaceholderError, explain
+from parrot_adapters.hosts.routing_units import RoutingUnits, find_units, tokens_by_element
+from parrot_adapters.hosts.visual_tokens import VisualTokens
+
+__all__ = ["ItemPlaces", "find_places"]
+
+
+@dataclass(frozen=True, eq=False)
+class ItemPlaces:
+    """Placeholders of a batch, on the CPU, so that nothing asked of them waits for the device.
+
+    Attributes:
+        placeholders: modality -> (R, S) bool.
+        device: where they came from.
+    """
+
+    placeholders: Mapping[str, Tensor]
+    device: torch.device
+
+    def units(self, modality: str, features: Any, unit: str, seen: int = 0) -> RoutingUnits:
+        """The routing units of an output, on the device of its features.
+
+        Args:
+            modality: Whose.
+            features: A host's image features, at least one element.
+            unit: As :func:`find_units` takes it.
+            seen: Leading positions whose images are not among the features.
+
+        Raises:
+            PlaceholderError: There are more or fewer placeholders than visual tokens.
+        """
+        elements = tokens_by_element(features)
+        found = find_units([len(e) for e in elements], self.placeholders[modality][:, seen:], unit)
+        return found.to(elements[0].device)
+
+    def visual_tokens(self, counts: Mapping[str, int]) -> VisualTokens:
+        """Where the visual tokens of a running call are, not routed yet.
+
+        Args:
+            counts: Modality -> visual tokens of its output, in the order of the outputs.
+
+        Raises:
+            PlaceholderError: There are more or fewer placeholders than visual tokens.
+        """
+        found = {m: self.placeholders[m].flatten().nonzero().squeeze(-1) for m in counts}
+        if wrong := {m: (len(found[m]), tokens) for m, tokens in counts.items() if len(found[m]) != tokens}:
+            raise PlaceholderError(
+                explain(
+                    "the placeholders of a call do not match its visual tokens.",
+                    **{m: f"{places} placeholders, {tokens} tokens" for m, (places, tokens) in wrong.items()},
+                    to_do="let the host's own processor write the prompt and the pixels together, and do not truncate",
+                )
+            )
+        positions = torch.cat(list(found.values())).to(self.device, non_blocking=True)
+        return VisualTokens(positions, None, next(iter(self.placeholders.values())).numel())
+
+
+def find_places(placeholders: Mapping[str, Tensor]) -> ItemPlaces:
+    """Bring the placeholders of all modalities here, in one transfer.
+
+    Args:
+        placeholders: Modality -> (R, S) bool, at least one.
+    """
+    together = torch.stack(list(placeholders.values()))
+    return ItemPlaces(dict(zip(placeholders, together.cpu(), strict=True)), together.device)
