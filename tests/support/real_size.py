@@ -58,8 +58,9 @@ def draw(model: torch.nn.Module) -> None:
         repeated = (drawn * scale).to(parameter.dtype)
         for start in range(0, len(flat) if scale else 0, len(repeated)):
             flat[start : start + len(repeated)] = repeated[: len(flat) - start]
-        if not scale:
-            flat.fill_(1.0 if name.endswith("weight") and "gemma" not in type(model).__name__.lower() else 0.0)
+        if not scale:  # Gemma's own norms multiply by one more than their weight; its vision tower's do not
+            from_one = "gemma" in type(model).__name__.lower() and "vision_tower" not in name
+            flat.fill_(1.0 if name.endswith("weight") and not from_one else 0.0)
 
 
 def build(config: Any, architecture: str) -> Any:
