@@ -79,6 +79,7 @@ class CallSeam(NativeSeam):
                 self._methods.append(_Called(self, owner, name))
         for method in self._methods:
             method.put()
+        self._is_installed = True
 
     def remove(self) -> None:
         """Take every trace of the seam off the host, however far :meth:`install` came."""
@@ -86,7 +87,7 @@ class CallSeam(NativeSeam):
             hook.remove()
         for method in reversed(self._methods):
             method.remove()
-        self._hooks, self._methods = [], []
+        self._hooks, self._methods, self._is_installed = [], [], False
 
     # --- what the host calls -----------------------------------------------------------------------------------
 

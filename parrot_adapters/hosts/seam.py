@@ -124,6 +124,7 @@ class NativeSeam:
         self.observers: OrderedDict[int, Callable[[RoutingRecord], object]] = OrderedDict()  # in the order added
         self._has_cls = parts.has_cls
         self._hooks: list[Any] = []
+        self._is_installed = False  # beside the hooks themselves: torch.compile cannot ask those
         self._displaced: dict[str, Any] = {}  # what the host's instance had in place of its class's helper
         self._pixels = tuple(e.pixels for e in parts.encoders.values())
         self._visual = (*self._pixels, "mm_encoder_outputs")
@@ -131,7 +132,7 @@ class NativeSeam:
     @property
     def layer(self) -> Any:
         """What is called: the adapter's module, or what peft has put in its place (``modules_to_save``)."""
-        return self.parts.base._modules.get(MODULE_NAME, self._layer) if self._hooks else self._layer
+        return self.parts.base._modules.get(MODULE_NAME, self._layer) if self._is_installed else self._layer
 
     @layer.setter
     def layer(self, layer: Any) -> None:
@@ -144,6 +145,7 @@ class NativeSeam:
 
     def install(self) -> None:
         """Put the hooks in place."""
+        self._is_installed = True
         base, outer = self.parts.base, self.parts.outer
         # transformers sets it on every module that has the attribute; what was switched on before is looked up.
         self._layer.gradient_checkpointing = any(getattr(m, "gradient_checkpointing", False) for m in base.modules())
@@ -164,7 +166,7 @@ class NativeSeam:
         """Take every trace of the seam off the host, however far :meth:`install` came."""
         for hook in self._hooks:
             hook.remove()
-        self._hooks = []
+        self._hooks, self._is_installed = [], False
         if self.sites is not None:
             self.sites.remove()
         own = self.parts.outer.__dict__
