@@ -106,7 +106,7 @@ def test_bad_usage_is_2(argv, capsys):
 @pytest.mark.parametrize(
     ("component", "message"),
     [
-        ("text-guided", "must look like router:NAME or expert:NAME"),
+        ("text-guided", "must look like router:NAME, expert:NAME or layer-expert:NAME"),
         ("rooter:text-guided", "Did you mean 'router'?"),
         ("router:text-guide", "Did you mean 'text-guided'?"),
     ],
