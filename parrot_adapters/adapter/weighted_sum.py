@@ -301,10 +301,11 @@ def _one_weight_anyway(terms: Sequence[Term]) -> bool:
 
 
 def _require_same_routing(first: Term, other: Term) -> None:
-    by_rows = first.config.placement == "projector"
+    inside = first.config.placement != "projector"
+    apart = "run each by handle.set_adapter(...)" if inside else "handle.adapter_names([...]) gives each row its own"
     way = (
-        f"{'handle.adapter_names([...]) gives each row one of them' if by_rows else 'run each by handle.set_adapter(...)'}"
-        "; or train one adapter on the data of both. Routers stay alike that have no weights ('uniform', 'language-id') or do not train; with num_experts=1 they may differ"
+        f"{apart}; or train one adapter on the data of both. Routers stay alike that have no weights ('uniform', "
+        "'language-id') or do not train; with num_experts=1 they may differ"
     )
     for name in ROUTING:
         here, there = getattr(first.config, name), getattr(other.config, name)
