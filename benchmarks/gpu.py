@@ -88,15 +88,17 @@ def run_part(part: str, device: str, out: Path) -> int:
 
 def install(bundle: Path, site: Path) -> None:
     """Install the wheels of packages that are missing here, or older than the wheel, into a folder."""
-    wanted = [wheel for wheel in sorted((bundle / "wheels").glob("*.whl")) if is_missing(wheel)]
+    wanted = [wheel for wheel in sorted((bundle / "wheels").glob("*.whl")) if is_missing(wheel, site)]
     print(f"installing {len(wanted)} wheels: {', '.join(wheel.name.split('-')[0] for wheel in wanted)}", flush=True)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", str(site)]
     if wanted:
         subprocess.run([*pip, *map(str, wanted)], check=True)
 
 
-def is_missing(wheel: Path) -> bool:
+def is_missing(wheel: Path, site: Path) -> bool:
     name, number = wheel.name.split("-")[:2]
+    if (site / f"{name}-{number}.dist-info").exists():
+        return False
     try:
         have = version(name)
     except PackageNotFoundError:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,13 +26,14 @@ WHEELS = [  # in order of worth
     "safetensors>=0.5",
     "typer",
     "shellingham",
-    "httpx",
-    "httpcore",
+    "httpx2",
+    "httpcore2",
+    "truststore",
+    "annotated-doc",
     "h11",
     "anyio",
     "idna",
     "certifi",
-    "sniffio",
     "click>=8.5",
     "regex",
     "pluggy",
@@ -96,7 +99,8 @@ def main(argv: list[str] | None = None) -> int:
                 room -= path.stat().st_size
                 taken.append(path.name)
                 shutil.copy(path, wheels)
-    listing = {"wheels": taken, "left_out": left_out, "megabytes": round(size_of(given.out) / 1e6, 1)}
+    absent = sorted(asked_for(wheels) - {plain(path.name.split("-")[0]) for path in wheels.iterdir()})
+    listing = {"wheels": taken, "left_out": left_out, "absent": absent, "megabytes": round(size_of(given.out) / 1e6, 1)}
     (given.out / "bundle.json").write_text(json.dumps(listing, indent=2) + "\n")
     print(json.dumps(listing, indent=2))
     return 0
@@ -104,6 +108,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def pip(command: str) -> list[str]:
     return [sys.executable, "-m", "pip", command, "-q", "--disable-pip-version-check"]
+
+
+def asked_for(wheels: Path) -> set[str]:
+    """What the wheels need, extras left out; what is not among them must be on the machine already."""
+    found = set()
+    for path in wheels.glob("*.whl"):
+        with zipfile.ZipFile(path) as wheel:
+            name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            lines = wheel.read(name).decode().splitlines()
+        needs = (
+            line.partition(": ")[2] for line in lines if line.startswith("Requires-Dist: ") and "extra ==" not in line
+        )
+        found |= {plain(re.split(r"[^\w.-]", need, maxsplit=1)[0]) for need in needs}
+    return found
 
 
 def plain(name: str) -> str:

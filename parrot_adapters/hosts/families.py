@@ -120,7 +120,7 @@ GRANITE4_VISION = HostSpec(
 )
 NO_PROMPT = HostSpec(
     ("pix2struct", "vision-encoder-decoder", "pp_formulanet"),
-    unsupported="it reads pictures alone: there is no prompt beside them whose text could steer",
+    unsupported="it reads pictures alone: there is no prompt beside them that a router could read",
 )
 UDOP = HostSpec(
     ("udop",),

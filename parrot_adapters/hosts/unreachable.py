@@ -13,7 +13,7 @@ __all__ = ["refuse_unreachable"]
 PICTURES = ("pixel", "image", "patches", "vision", "visual", "video")
 DECLARE = (
     "declare how it is reached: HostSpec(encoder_calls=..., prompt_calls=...) names the calls that make visual tokens "
-    "and those that are given the prompt "
+    "and those that are given the prompt"
 )
 
 
