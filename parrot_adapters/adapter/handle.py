@@ -6,7 +6,8 @@ the host as it was.
 
 A handle does many things, each in a file of its own: ``handle_views.py`` shows what is there, ``handle_switches.py``
 switches and observes, ``handle_weights.py`` replaces weights, ``handle_adapters.py`` keeps several adapters,
-``handle_files.py`` stores. What is put on the host as one is in ``carried_adapter.py``.
+``handle_weighted_sums.py`` sums them, ``handle_files.py`` stores. What is put on the host as one is in
+``carried_adapter.py``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.encode import encode
 from parrot_adapters.adapter.frozen_by_peft import FrozenByPeft
 from parrot_adapters.adapter.handle_adapters import FIRST_NAME
-from parrot_adapters.adapter.handle_files import HandleFiles
 from parrot_adapters.adapter.handle_switches import HandleSwitches
+from parrot_adapters.adapter.handle_weighted_sums import HandleWeightedSums
 from parrot_adapters.adapter.host_changes import HostWeights
 from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.adapter.peft_wrapper import PeftWrapper
@@ -54,7 +55,7 @@ def attachment_of(model: Any) -> Attachment | None:
     return inner.__dict__.get(HANDLE_NAME)
 
 
-class Attachment(HandleSwitches, HandleFiles):
+class Attachment(HandleSwitches, HandleWeightedSums):
     """The handle of an adapter on a host: observe it, switch it, save it, take it off.
 
     ``attach``, ``attach_projector`` and ``load_adapter`` make handles.

@@ -15,7 +15,6 @@ from typing import Any, Self
 
 import torch
 
-from parrot_adapters.adapter.adapter_files import PROJECTOR
 from parrot_adapters.adapter.carried_adapter import CarriedAdapter
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.handle_weights import HandleWeights
@@ -24,7 +23,7 @@ from parrot_adapters.adapter.hub_transfer import local_directory
 from parrot_adapters.adapter.peft_wrapper import PeftWrapper
 from parrot_adapters.adapter.prepare_adapter import PreparedAdapter, as_adapter_config, prepare_adapter
 from parrot_adapters.adapter.prepare_stored import prepare_stored
-from parrot_adapters.adapter.read_adapter_files import StoredAdapter, read_adapter
+from parrot_adapters.adapter.read_adapter_files import read_adapter
 from parrot_adapters.adapter.row_adapters import RowAdapters
 from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, UnknownNameError, explain, suggest
 from parrot_adapters.hosts.host_parts import HostParts, find_parts
@@ -94,7 +93,7 @@ class HandleAdapters(HandleWeights):
                 parts, settings, processor=processor, chat=chat, owns_projector=train_projector, lora=lora
             )
 
-        self._bring(name, settings, make)
+        self.bring(name, settings, make)
 
     def load_adapter(
         self,
@@ -124,13 +123,13 @@ class HandleAdapters(HandleWeights):
             HostMismatchError: The adapter was made for another architecture (or other weights, with ``strict``).
             PluginError: A plugin that it needs is missing.
         """
-        self._require_free(name)
+        self.require_free(name)
         stored = read_adapter(local_directory(directory, revision=revision, subfolder=subfolder, token=token))
 
         def make(parts: HostParts) -> PreparedAdapter:
             return prepare_stored(parts, stored, processor=processor, strict=strict, stacklevel=5)
 
-        self._bring(name, stored.config, make, stored)
+        self.bring(name, stored.config, make)
 
     def set_adapter(self, name: str) -> None:
         """Make another adapter the active one, bit for bit the one it was when it was active before.
@@ -295,15 +294,20 @@ class HandleAdapters(HandleWeights):
         adapter = {f"{prefix}{name}" for name in ([] if self.module is None else self.module.state_dict())}
         return adapter | set(self.overrides.before("_keys_to_ignore_on_save", type(self.model)) or ())
 
-    def _bring(
-        self,
-        name: str,
-        config: AdapterConfig,
-        make: Callable[[HostParts], PreparedAdapter],
-        stored: StoredAdapter | None = None,
-    ) -> None:
+    def bring(self, name: str, config: AdapterConfig, make: Callable[[HostParts], PreparedAdapter]) -> None:
+        """Put a new adapter on the shelf; where any of it fails, the host and the active one are as before.
+
+        Args:
+            name: Name that it gets.
+            config: Its settings.
+            make: Makes it, from the host without any adapter.
+
+        Raises:
+            ConfigError: The name is taken.
+            HostError: The handle was detached, or a block of :meth:`adapter_names` is open.
+        """
         self.require_no_rows()
-        self._require_free(name)
+        self.require_free(name)
         with self._without_adapter():
             made = make(find_parts(self.model, config.host_options))
             if made.layer is not None:
@@ -317,8 +321,7 @@ class HandleAdapters(HandleWeights):
                 new.put_on(owns_projector=made.owns_projector, lora=made.lora, beside_others=True)
                 for parameter in new.parameters():
                     parameter.requires_grad_(True)
-                if stored is not None:
-                    self.take_over(projector=stored.projector, lora=stored.lora, source=stored.directory / PROJECTOR)
+                self.take_over(projector=made.projector_weights, lora=made.lora_weights, source=made.source)
             except BaseException:
                 new.take_off()
                 raise
@@ -336,7 +339,15 @@ class HandleAdapters(HandleWeights):
             self.carried = before
             before.come_back()
 
-    def _require_free(self, name: str) -> None:
+    def require_free(self, name: str) -> None:
+        """Refuse a name that an adapter of this host has, or that is none.
+
+        Args:
+            name: Name for a new adapter.
+
+        Raises:
+            ConfigError: It is taken, or no text.
+        """
         if not isinstance(name, str) or not name.strip():
             raise ConfigError(f"an adapter's name must be text, not {name!r}")
         if name in self.shelf:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from parrot_adapters.adapter.adapter_files import PROJECTOR
 from parrot_adapters.adapter.attach import (
     attach_layer,
     detached_on_failure,
@@ -68,5 +67,5 @@ def load_adapter(
         wrapper=model,
     )
     with detached_on_failure(handle):
-        handle.take_over(projector=stored.projector, lora=stored.lora, source=stored.directory / PROJECTOR)
+        handle.take_over(projector=made.projector_weights, lora=made.lora_weights, source=made.source)
     return handle

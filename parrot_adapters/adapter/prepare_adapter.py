@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -36,6 +37,9 @@ class PreparedAdapter:
         detector: Asked for languages when none were declared; None for nobody.
         owns_projector: Whether the projector's weights are the adapter's.
         lora: A ``peft.LoraConfig`` or its arguments; None for none.
+        projector_weights: What the projector that it owns is to hold; None leaves the host's, or there is none.
+        lora_weights: What its LoRA is to hold; None leaves it as it begins, or there is none.
+        source: The file that the projector's weights are from, for messages; None where they are from no file.
     """
 
     parts: HostParts
@@ -45,6 +49,9 @@ class PreparedAdapter:
     detector: Detector | None
     owns_projector: bool
     lora: Any
+    projector_weights: Mapping[str, Tensor] | None = None
+    lora_weights: Mapping[str, Tensor] | None = None
+    source: Path | None = None
 
 
 def prepare_adapter(

@@ -33,7 +33,7 @@ __all__ = ["prepare_stored"]
 def prepare_stored(
     parts: HostParts, stored: StoredAdapter, *, processor: Any, strict: bool, stacklevel: int = 3
 ) -> PreparedAdapter:
-    """A stored adapter; its projector's and LoRA's weights are still to be taken over.
+    """A stored adapter; its projector and LoRA take their weights over when they are on the host.
 
     Args:
         parts: The host, as it is without any adapter.
@@ -72,6 +72,9 @@ def prepare_stored(
         detector=make_detector(stored.config, processor),
         owns_projector=stored.projector is not None,
         lora=lora,
+        projector_weights=stored.projector,
+        lora_weights=stored.lora,
+        source=stored.directory / PROJECTOR,
     )
 
 
