@@ -137,6 +137,7 @@ def gemma3_4b() -> Any:
 # preset -> (its host, billions of parameters as published or as the parts add up, processes its first line starts)
 ARCHITECTURES = {
     "llava-1.5-7b": (llava_1_5_7b, 7.06, 1),
+    "llava-1.5-7b-layers": (llava_1_5_7b, 7.06, 1),
     "qwen2.5-vl-3b": (qwen2_5_vl_3b, 3.75, 1),
     "qwen2.5-vl-7b": (qwen2_5_vl_7b, 8.29, 2),
     "parrot-7b-stage1": (parrot_7b, 8.05, 16),

@@ -26,6 +26,7 @@ TRAINED = {
     "tiny_cpu-layers": {"adapter"},
     "tiny_cpu-stage1": {"projector"},
     "llava-1.5-7b": {"adapter", "projector"},
+    "llava-1.5-7b-layers": {"adapter", "projector"},
     "qwen2.5-vl-3b": {"adapter"},
     "qwen2.5-vl-7b": {"adapter", "projector", "lora"},
     "parrot-7b-stage1": {"projector"},
