@@ -42,6 +42,7 @@ def test_installed_they_are_found(written, tmp_path):
     assert found[: len(KINDS)] == [f"parrot-{kind}-my-own-{kind} 0.1.0" for kind in KINDS]
 
 
+@pytest.mark.slow
 def test_they_pass_their_own_tests(written):
     """The router's pyproject.toml, in charge here, puts its own module on the path; the others get help."""
     helped = os.pathsep.join(str(written / kind) for kind in KINDS[1:])

@@ -191,6 +191,7 @@ def test_a_host_that_runs_inside_another(attached, family, inputs) -> None:
     assert torch.equal(seen[0], alone)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a .functools.lru_cache")
 @pytest.mark.parametrize("family", ["llava", "qwen2_5_vl"], indirect=True)
 def test_compiled(attached, family, inputs) -> None:
