@@ -107,8 +107,9 @@ def _frontier(figure: Figure, arms: Mapping[str, Any]) -> Figure:
         height = min([value, *(one - gap for one in near)])  # below the label before it
         labels.append((cost == 0, height))
         axes.annotate(
-            arm["title"], (cost, value), (100 if cost == 0 else 8, height), xycoords=where,
+            arm["title"], (cost, value), (48 if cost == 0 else 8, height), xycoords=where,
             textcoords=("offset points", "data"), fontsize=7.5, va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6},
         )  # fmt: skip
     axes.axvline(100 * COST, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
