@@ -196,7 +196,7 @@ def _measured(
     _process(
         [
             *(sys.executable, "-m", "parrot_adapters", "evaluate", "--model", base.host.path),
-            *(*there, *asked, "--out", str(answers)),
+            *(*there, *_as_trained(base), *asked, "--out", str(answers)),
         ]
     )
     if not text.exists():
@@ -213,6 +213,12 @@ def _measured(
         "hits": {name: score["hits"] for name, score in result["subsets"].items()},
         "reading": json.loads(text.read_text(encoding="utf-8")),
     }
+
+
+def _as_trained(base: TrainingConfig) -> list[str]:
+    """Words of `parrot evaluate` for what training changes of the host: how precise it is, what its processor shows."""
+    settings = [f"{key}={json.dumps(value)}" for key, value in base.host.processor.items()]
+    return ["--dtype", base.host.dtype, *(word for setting in settings for word in ("--processor", setting))]
 
 
 def _process(words: Sequence[str]) -> None:

@@ -132,6 +132,18 @@ def test_gains_and_costs_are_told_arm_by_arm(file, tmp_path, answers):
     assert trained[0][0] == sys.executable
 
 
+def test_arms_are_asked_with_the_host_as_it_was_trained(file, tmp_path, answers):
+    file.write_text(YAML.replace("dtype: float32", "dtype: float32, processor: {max_pixels: 501760}"))
+    answers["untouched"] = answers["yours"] = ({"en": {"1": 1}, "tr": {"1": 1}}, 1.0)
+    run_rivals(file, tmp_path / "out", ["--limit", "1", "--dtype", "bfloat16"], arms=[])
+    asked = [words for words in answers["ran"] if "evaluate" in words]
+    assert len(asked) == 2
+    for words in asked:
+        assert words[words.index("--processor") + 1] == "max_pixels=501760"
+        assert words[words.index("--dtype") + 1] == "float32"
+        assert words.index("--limit") > words.index("--processor")  # the user's own words come last, and win
+
+
 def test_training_is_started_as_asked(file, tmp_path, answers):
     answers["untouched"] = answers["yours"] = ({"en": {"1": 1}, "tr": {"1": 1}}, 1.0)
     run_rivals(file, tmp_path / "out", ["--limit", "1"], arms=[], launcher="torchrun --nproc-per-node 8")
