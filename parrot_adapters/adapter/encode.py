@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from parrot_adapters.adapter.row_adapters import rows_here
-from parrot_adapters.errors import ConfigError, HostError, PlaceholderError, explain
+from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, PlaceholderError, explain
 from parrot_adapters.hosts.host_parts import MODALITIES
 from parrot_adapters.hosts.item_places import find_places
 from parrot_adapters.hosts.read_prompt import find_placeholders
@@ -45,6 +46,18 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
                 given=", ".join(given) or "nothing",
                 to_do="handle.encode(**processor(text=..., images=..., return_tensors='pt'))",
             )
+        )
+    if handle.active and handle.config.placement != "projector":
+        warnings.warn(
+            explain(
+                "these tokens carry nothing of the experts inside the language model's layers: what is handed them in "
+                "place of pictures, as a server that takes embeddings is, does without those experts.",
+                given=f"placement={handle.config.placement!r}",
+                to_do="answer with this model, in transformers; or train an adapter with placement='projector' for "
+                "such a server",
+            ),
+            ParrotWarning,
+            stacklevel=3,
         )
     found: dict[str, list[Tensor]] = {modality: [] for modality in MODALITIES}
     handed = {m: output for m, output in dict(given.pop("mm_encoder_outputs", {})).items() if output is not None}

@@ -103,8 +103,8 @@ class Attachment(HandleSwitches, HandleWeightedSums):
 
         They are the very vectors that the host's forward puts in the place of its placeholders: with the adapter that
         is active, or the bare host's own inside :meth:`disabled`. Gradients flow as the caller has it
-        (``torch.no_grad``). With ``placement="layers"`` the adapter leaves visual tokens as they are and acts further
-        inside, so that these are the bare host's.
+        (``torch.no_grad``). Experts inside the language model's layers act further inside and have no part in these
+        tokens, of which a warning tells: with ``placement="layers"`` they are the bare host's.
 
         Args:
             inputs: What the host's processor returns: ``input_ids`` (or ``inputs_embeds``), ``attention_mask``,

@@ -116,14 +116,16 @@ class TestOnOne:
         with pytest.raises(HostError, match="detached"):
             handle.encode(**inputs)
 
-    def test_experts_inside_the_layers_leave_them_as_they_are(self, host, inputs) -> None:
-        handle = pa.attach(host, {**ADAPTER, "placement": "layers"})
+    @pytest.mark.parametrize("placement", ["layers", "both"])
+    def test_that_experts_inside_the_layers_have_no_part_in_them_is_told(self, host, inputs, placement: str) -> None:
+        handle = pa.attach(host, {**ADAPTER, "placement": placement})
         with torch.no_grad():
             for parameter in handle.parameters():
                 parameter.add_(0.3)
-            found = handle.encode(**inputs)["image"]
-            with handle.disabled():
-                assert same(handle.encode(**inputs)["image"], torch.cat(found))
+            with pytest.warns(pa.ParrotWarning, match="nothing of the experts inside"):
+                found = torch.cat(handle.encode(**inputs)["image"])
+            with handle.disabled():  # nothing to tell: a warning would be an error here
+                assert same(handle.encode(**inputs)["image"], found) == (placement == "layers")
 
     def test_embeddings_labels_and_encoded_images_are_taken_as_forward_takes_them(self, attached, inputs) -> None:
         with torch.no_grad():
