@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-import time
+import sys
+import threading
 
 import pytest
 from rich.console import Console
@@ -103,14 +104,26 @@ def test_what_is_quick_says_nothing(capsys: pytest.CaptureFixture) -> None:
     assert (captured.out, captured.err) == ("", "")
 
 
-def test_waiting_is_said_after_a_while(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_waiting_is_said_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Said()  # capsys loses what another thread writes while it reads
+    monkeypatch.setattr(sys, "stderr", said)
     monkeypatch.setattr(console, "FIRST_LINE", 0.01)
     with waiting("loading the host"):
-        deadline = time.monotonic() + 20
-        said = ""
-        while not said and time.monotonic() < deadline:
-            said = capsys.readouterr().err
-    assert said == "loading the host ...\n"
+        assert said.a_line.wait(20)
+    assert said.getvalue() == "loading the host ...\n"
+
+
+class Said(io.StringIO):
+    """A stream that tells when a whole line stands in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a_line = threading.Event()
+
+    def flush(self) -> None:
+        super().flush()
+        if self.getvalue().endswith("\n"):
+            self.a_line.set()
 
 
 def test_a_terminal_gets_bars_with_their_own_names() -> None:
