@@ -11,6 +11,7 @@ from torch import Tensor
 
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import LAYER_DEFAULTS, AdapterConfig
+from parrot_adapters.adapter.router_fits import require_fitting_router
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
@@ -72,10 +73,12 @@ def prepare_adapter(
         ConfigError: Unknown names or impossible settings.
     """
     resolved = _resolved(config, parts)
+    layer = build_layer(resolved, parts.width, layer_features(parts, resolved))
+    require_fitting_router(layer, resolved, parts.width)
     return PreparedAdapter(
         parts=parts,
         config=resolved,
-        layer=build_layer(resolved, parts.width, layer_features(parts, resolved)),
+        layer=layer,
         chat=chat if processor is None else ChatFormat.from_processor(processor),
         detector=make_detector(config, processor),
         owns_projector=owns_projector,
