@@ -1,4 +1,4 @@
-"""A conversation that goes on upon the cache of its earlier turns: only the new picture is encoded, and reads as ever."""
+"""A conversation goes on upon the cache of its earlier turns: only the new picture is encoded, and reads as ever."""
 
 from __future__ import annotations
 
