@@ -41,6 +41,7 @@ class PreparedAdapter:
         projector_weights: What the projector that it owns is to hold; None leaves the host's, or there is none.
         lora_weights: What its LoRA is to hold; None leaves it as it begins, or there is none.
         source: The file that the projector's weights are from, for messages; None where they are from no file.
+        host_seen: What the host is recognised by, where that was asked already; None where it was not.
     """
 
     parts: HostParts
@@ -53,6 +54,7 @@ class PreparedAdapter:
     projector_weights: Mapping[str, Tensor] | None = None
     lora_weights: Mapping[str, Tensor] | None = None
     source: Path | None = None
+    host_seen: Mapping[str, Any] | None = None
 
 
 def prepare_adapter(
