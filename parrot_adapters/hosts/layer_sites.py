@@ -31,7 +31,7 @@ class _AddExperts:
     """
 
     path: str
-    experts: Callable[[Tensor, Tensor], Tensor]
+    experts: Callable[..., Tensor]
     calls: RunningCalls
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
@@ -49,7 +49,7 @@ class _AddExperts:
                 )
             )
         positions = tokens.positions.to(given.device)
-        added = self.experts(given.flatten(0, -2).index_select(0, positions), tokens.units.to(given.device))
+        added = self.experts(given.flatten(0, -2), tokens.units.to(given.device), positions)
         return output.flatten(0, -2).index_add(0, positions, added.to(output.dtype)).view_as(output)
 
 
