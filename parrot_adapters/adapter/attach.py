@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.handle import Attachment, attachment_of
-from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.adapter.prepare_adapter import Detector, as_adapter_config, prepare_adapter
 from parrot_adapters.errors import AlreadyAttachedError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
-from parrot_adapters.hosts.host_parts import HostParts, find_parts
+from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.plugins import manager, shielded
 

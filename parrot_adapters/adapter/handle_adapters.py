@@ -26,9 +26,8 @@ from parrot_adapters.adapter.prepare_stored import prepare_stored
 from parrot_adapters.adapter.read_adapter_files import read_adapter
 from parrot_adapters.adapter.row_adapters import RowAdapters
 from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, UnknownNameError, explain, suggest
-from parrot_adapters.hosts.host_parts import HostParts, find_parts
+from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
-from parrot_adapters.hosts.seam import MODULE_NAME
 
 __all__ = ["FIRST_NAME", "HandleAdapters"]
 

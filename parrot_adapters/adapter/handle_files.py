@@ -16,8 +16,8 @@ from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
 from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.errors import HostMismatchError, explain
 from parrot_adapters.hosts.fingerprint import fingerprint
+from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.hub_name import hub_name
-from parrot_adapters.hosts.seam import MODULE_NAME
 
 __all__ = ["HandleFiles"]
 

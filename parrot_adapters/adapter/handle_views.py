@@ -18,8 +18,8 @@ from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.native_seam import NativeSeam
 from parrot_adapters.hosts.read_prompt import TextScope
-from parrot_adapters.hosts.seam import NativeSeam
 
 if TYPE_CHECKING:
     from parrot_adapters.core import AlignmentLayer

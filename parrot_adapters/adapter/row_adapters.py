@@ -26,11 +26,12 @@ from parrot_adapters.adapter.carried_adapter import CarriedAdapter
 from parrot_adapters.core.routing_record import counted_rows
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy
+from parrot_adapters.hosts.call_arguments import LABELS, named_arguments
+from parrot_adapters.hosts.generation_override import GENERATION_HELPER
 from parrot_adapters.hosts.generation_prompt import generation_prompt
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.read_prompt import find_placeholders
 from parrot_adapters.hosts.routing_units import find_units, flat_tokens, in_shape_of, tokens_by_element
-from parrot_adapters.hosts.seam import GENERATION_HELPER, LABELS, named_arguments
 
 __all__ = ["RowAdapters", "rows_here"]
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.lora import NAME as LORA_NAME
 from parrot_adapters.hosts.peft_layers import PeftLayers
-from parrot_adapters.hosts.seam import MODULE_NAME
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment

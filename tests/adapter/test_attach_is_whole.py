@@ -19,8 +19,9 @@ from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.core import AlignmentLayer
 from parrot_adapters.errors import HostError
+from parrot_adapters.hosts.generation_override import GENERATION_HELPER, GenerationOverride
 from parrot_adapters.hosts.lora import LanguageModelLora
-from parrot_adapters.hosts.seam import GENERATION_HELPER, NativeSeam, _Override
+from parrot_adapters.hosts.native_seam import NativeSeam
 from parrot_adapters.hosts.switched_weights import SwitchedWeights
 
 STEPS = (
@@ -30,7 +31,7 @@ STEPS = (
     LanguageModelLora.__init__,
     NativeSeam.__init__,
     NativeSeam.install,
-    _Override.__init__,
+    GenerationOverride.__init__,
     BareHostSave.__init__,
     HostOverrides.put,
 )
