@@ -32,7 +32,7 @@ def write(path: Path, said: list[Any], space: str, ascii_only: bool, layout: str
     return str(path)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=records, space=spaces, ascii_only=st.booleans(), piece=st.integers(1, 40), at=st.integers(0, 8))
 @pytest.mark.parametrize("layout", ["list", "lines"])
 def test_streamed_indexed_and_resumed_are_the_file(
