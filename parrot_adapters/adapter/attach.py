@@ -159,6 +159,7 @@ def attach_layer(
     lora: Any = None,
     freeze_host: bool = False,
     wrapper: Any = None,
+    host_seen: Mapping[str, Any] | None = None,
 ) -> Attachment:
     """Put a finished layer, or none, on a host that was checked to be free. Where it fails, the host stays bare."""
     if layer is not None:
@@ -174,6 +175,7 @@ def attach_layer(
         lora=lora,
         freeze_host=freeze_host,
         wrapper=wrapper,
+        host_seen=host_seen,
     )
     with detached_on_failure(handle):
         if layer is not None:
