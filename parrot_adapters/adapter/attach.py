@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.expert_sizes import default_hidden_size
 from parrot_adapters.adapter.handle import Attachment, attachment_of
-from parrot_adapters.adapter.host_overrides import MODULE_NAME
 from parrot_adapters.adapter.prepare_adapter import Detector, as_adapter_config, prepare_adapter
 from parrot_adapters.errors import AlreadyAttachedError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
-from parrot_adapters.hosts.host_parts import HostParts, find_parts
+from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.hosts.restored_on_failure import restored_on_failure
 from parrot_adapters.plugins import manager, shielded
@@ -168,6 +167,7 @@ def attach_layer(
     lora: Any = None,
     freeze_host: bool = False,
     wrapper: Any = None,
+    host_seen: Mapping[str, Any] | None = None,
 ) -> Attachment:
     """Put a finished layer, or none, on a host that was checked to be free, inside :func:`bare_on_failure`."""
     if layer is not None:
@@ -183,6 +183,7 @@ def attach_layer(
         lora=lora,
         freeze_host=freeze_host,
         wrapper=wrapper,
+        host_seen=host_seen,
     )
     if layer is not None:
         _add_observers(handle)

@@ -74,7 +74,12 @@ def build_layer(
             make = partial(_make_with, inside, layer_options)
             with _meta(empty_experts and inside.built_in):
                 layer_experts = LayerExperts(
-                    _given(features), config.num_experts, config.layer_rank, make=make, width=width
+                    _given(features),
+                    config.num_experts,
+                    config.layer_rank,
+                    make=make,
+                    width=width,
+                    groups=config.layer_groups,
                 )
         return AlignmentLayer(
             **parts,

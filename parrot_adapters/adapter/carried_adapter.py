@@ -14,14 +14,14 @@ from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.call_seam import CallSeam
 from parrot_adapters.hosts.chat_format import ChatFormat
-from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts
 from parrot_adapters.hosts.layer_sites import LayerSites
 from parrot_adapters.hosts.linear_layers import find_linear_layers
+from parrot_adapters.hosts.native_seam import NativeSeam
 from parrot_adapters.hosts.offloaded_weights import loaded_state, running_device
 from parrot_adapters.hosts.peft_layers import PeftLayers, live_module
 from parrot_adapters.hosts.quantised_weights import is_quantised
 from parrot_adapters.hosts.read_prompt import TextScope
-from parrot_adapters.hosts.seam import MODULE_NAME, NativeSeam
 from parrot_adapters.hosts.switched_weights import SwitchedWeights
 
 if TYPE_CHECKING:

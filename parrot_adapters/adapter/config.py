@@ -33,6 +33,7 @@ LAYER_DEFAULTS: Mapping[str, Any] = {
     "layer_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
     "layers": "all",
     "layer_expert": "low-rank",
+    "layer_groups": 1,
 }
 
 TEXT_SCOPES = {
@@ -89,6 +90,9 @@ class AdapterConfig:
         layers: Numbers of the decoder layers that get experts, counted from 0, or ``"all"`` (default).
         layer_expert: Name of a registered kind of experts inside the layers: ``"low-rank"`` (default), ``"gated"``
             (low-rank, with units that the router's reading of the prompt opens and closes), or a plugin's.
+        layer_groups: Number of groups of decoder layers, first to last and as even as can be, that weigh the experts
+            each in its own way; at least 1 (default, one weight vector for all layers). The router answers once, and
+            every group learns to lean that answer: it starts as the router's, and an expert without weight keeps none.
 
     Raises:
         ConfigError: Unknown names, wrong types or impossible values, all reported together.
@@ -113,6 +117,7 @@ class AdapterConfig:
     layer_modules: Annotated[list[str], Names()] = field(default_factory=lambda: list(LAYER_DEFAULTS["layer_modules"]))
     layers: Annotated[str | list[int], AllOrNumbers()] = "all"
     layer_expert: Annotated[str, Text()] = "low-rank"
+    layer_groups: Annotated[int, WholeNumber(1)] = 1
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         # Before the generated __init__ sees them, so that a misspelt key is our error rather than a TypeError.
@@ -120,7 +125,7 @@ class AdapterConfig:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        if faults := [*field_faults(self), *_scale_faults(self)]:
+        if faults := [*field_faults(self), *_scale_faults(self), *_group_faults(self)]:
             raise ConfigError("AdapterConfig cannot be built:\n  " + "\n  ".join(faults))
         # Copies of its own, in the form JSON gives back (tuples become lists), so that a round trip is exact.
         for name in ("router_options", "expert_options", "host_options"):
@@ -170,6 +175,13 @@ def _scale_faults(config: AdapterConfig) -> list[str]:
         for name in ("residual_scale", "moe_scale")
         if getattr(config, name) != 1
     ]
+
+
+def _group_faults(config: AdapterConfig) -> list[str]:
+    if config.placement == "projector" or config.layer_groups == 1 or 1 not in (config.num_experts, config.top_k):
+        return []
+    why = "num_experts=1" if config.num_experts == 1 else "top_k=1"
+    return [f"layer_groups={config.layer_groups!r} has nothing to weigh: with {why} the only weight is always one"]
 
 
 def _reject_unknown(values: Mapping[str, object]) -> None:

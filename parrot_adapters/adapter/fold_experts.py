@@ -192,6 +192,7 @@ def freeze_config(config: AdapterConfig, folded: nn.Module | None, inside: Layer
         expert_options={} if inside is None else {"layer_scale": inside.layer_scale},
         num_experts=1,
         layer_rank=config.layer_rank if inside is None else inside.rank,
+        layer_groups=1,
         top_k=None,
         summary="mean",
         detector=None,
@@ -295,7 +296,7 @@ def verify_inside(experts: LayerExperts, folded: LayerExperts, weights: Tensor) 
     generator, worst = torch.Generator().manual_seed(0), (0.0, 0.0)
     for path, own in mixture.each():
         tokens = torch.randn(SAMPLES, own.in_features, generator=generator).double()
-        wanted, found = own(tokens, shares[0]), fold.at(path)(tokens, shares[1])
+        wanted, found = mixture.call(path)(tokens, shares[0]), fold.call(path)(tokens, shares[1])
         difference = float((wanted - found).abs().max())
         bound = TOLERANCE.get(dtype, HALF_TOLERANCE) * float(wanted.abs().max())
         if not difference <= bound:

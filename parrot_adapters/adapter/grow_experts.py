@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from parrot_adapters.adapter.build_layer import build_layer, stored_features
 from parrot_adapters.adapter.grow_families import with_families
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from parrot_adapters.core import Aligned, AlignmentLayer
 
 __all__ = ["Grown", "grow", "grow_adapter", "grow_state"]
+
+TILTS = "layer_experts.group_weights.tilts"  # (G, E, E), where groups of layers weigh experts in their own ways
 
 
 @dataclass(frozen=True)
@@ -289,6 +292,8 @@ def grow_state(
         grown, routed = with_families(config, state, split.owner, split.shares, width or _width(state, config))
     new = {n: v[list(split.owner)] if n in per_expert else v.clone() for n, v in state.items() if not _is_router(n)}
     new |= routed
+    if (tilts := new.get(TILTS)) is not None:  # twins lean together, and lean others as their parent did
+        new[TILTS] = tilts[:, list(split.owner)][:, :, list(split.owner)]
     for number, name in enumerate(per_expert):
         if name.endswith(".down"):
             new[name] = _parted(new[name], split, noise, seed + number if _is_inside(name) else seed)
@@ -336,11 +341,15 @@ def _grow_languages(
         if name in state:
             added = fresh[name][old:] if parents is None else state[name][list(parents)]
             new[name] = torch.cat([state[name], added.to(state[name])])
+    if (tilts := state.get(TILTS)) is not None:  # a new language leans nothing, and nothing leans to it
+        new[TILTS] = pad(tilts, (0, num_new, 0, num_new))
     if (table := state.get("router.table")) is not None:  # (languages, E)
         wider = torch.cat([table, table.new_full((table.shape[0], num_new), LOGIT_FLOOR)], 1)
         added = table.new_full((num_new, old + num_new), LOGIT_FLOOR)
         added[:, old:].fill_diagonal_(0.0)
-        new["router.table"] = torch.cat([wider, added])
+        tags = [*known, *languages]
+        rows = [tags.index(tag) for tag in known_languages(options["languages"], old + num_new)]
+        new["router.table"] = torch.cat([wider, added])[rows]
     return grown, new
 
 

@@ -29,8 +29,10 @@ from parrot_adapters.adapter.host_changes import HostWeights
 from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.adapter.peft_wrapper import PeftWrapper
 from parrot_adapters.adapter.training_saves import TrainingSaves
+from parrot_adapters.adapter.wrapped_host import WrappedHost
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.text_only_batches import TextOnlyBatches
 
@@ -79,15 +81,18 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         lora: Any,
         freeze_host: bool = False,
         wrapper: Any = None,
+        host_seen: Mapping[str, Any] | None = None,
     ) -> None:
         self.switch, self.observers = AdapterSwitch(), OrderedDict()
         self.carried = CarriedAdapter(parts, config, layer, chat, detector, self.switch, self.observers)
         self.shelf, self.open_rows = {FIRST_NAME: self.carried}, []
         self._added_losses: AddedLosses | None = None
         self.overrides = HostOverrides(self.model)
+        weight = parts.base.get_input_embeddings().weight
+        self.host_seen = host_seen or (None if weight.is_meta else fingerprint(parts))
         self.training_saves = TrainingSaves(self)
         self._text_only = TextOnlyBatches(parts, self._seen_by_images, self.switch)
-        self._frozen_by_peft = FrozenByPeft(self)
+        self._frozen_by_peft, self._wrapped_host = FrozenByPeft(self), WrappedHost(self)
         self.peft_wrapper = PeftWrapper(self, wrapper) if callable(getattr(wrapper, "get_base_model", None)) else None
         self._put_on(owns_projector=owns_projector, lora=lora)
         self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
@@ -176,6 +181,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.training_saves.install()
         self._text_only.install()
         self._frozen_by_peft.install()
+        self._wrapped_host.install()
         if self.peft_wrapper is not None:
             self.peft_wrapper.install()
         stand_ins = {
@@ -197,6 +203,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.training_saves.remove()
         self._text_only.remove()
         self._frozen_by_peft.remove()
+        self._wrapped_host.remove()
         if self.peft_wrapper is not None:
             self.peft_wrapper.remove()
         self.overrides.remove()

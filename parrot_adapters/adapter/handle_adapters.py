@@ -26,10 +26,9 @@ from parrot_adapters.adapter.prepare_stored import prepare_stored
 from parrot_adapters.adapter.read_adapter_files import read_adapter
 from parrot_adapters.adapter.row_adapters import RowAdapters
 from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, UnknownNameError, explain, suggest
-from parrot_adapters.hosts.host_parts import HostParts, find_parts
+from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.hosts.restored_on_failure import restored_on_failure
-from parrot_adapters.hosts.seam import MODULE_NAME
 
 __all__ = ["FIRST_NAME", "HandleAdapters"]
 
@@ -188,9 +187,8 @@ class HandleAdapters(HandleWeights):
 
         A row's logits are those of the row alone with its adapter, up to the rounding of a larger batch; for forward
         and for ``generate``, beams and several returned sequences among it. Each adapter has its own projector and
-        LoRA; it costs one encoding for each projector and one alignment for each adapter. Adapters with experts
-        inside the language model's layers cannot be among them. Run ``backward()`` inside the block where the host
-        recomputes activations.
+        LoRA, and experts inside the layers at the visual tokens of its rows; it costs one encoding for each projector
+        and one alignment for each adapter. Run ``backward()`` inside the block where the host recomputes activations.
 
         Args:
             names: Name of an adapter for each row, or None for the bare host.
@@ -198,14 +196,13 @@ class HandleAdapters(HandleWeights):
         Raises:
             UnknownNameError: There is no adapter of that name.
             ConfigError: Not one name or None for each row (in the call: another number of rows).
-            HostError: An adapter with experts inside the layers, a host that is not handed encoded images, an adapter
-                that was switched off or detached.
+            HostError: A host that is not handed encoded images, an adapter that was switched off or detached.
         """
         self.require_attached()
         if isinstance(names, str) or not names or not all(name is None or isinstance(name, str) for name in names):
             raise ConfigError(f"adapter_names({names!r}) needs one name or None for each row, for example ['tr', None]")
         chosen = {name: self.named(name) for name in names if name is not None}
-        self._require_rows(chosen)
+        self._require_rows()
         block = RowAdapters(self.parts, names, chosen)
         self.open_rows.append(block)
         try:
@@ -216,18 +213,8 @@ class HandleAdapters(HandleWeights):
             self.open_rows.remove(block)
             self._forget_compiled()
 
-    def _require_rows(self, chosen: Mapping[str, CarriedAdapter]) -> None:
+    def _require_rows(self) -> None:
         """Refuse what rows cannot have each for itself."""
-        inside = [name for name, one in chosen.items() if one.module is not None and one.module.layer_experts]
-        if inside:
-            raise HostError(
-                explain(
-                    f"adapter {inside[0]!r} has experts inside the layers, which act on a whole batch: they and "
-                    "adapter_names() do not go together.",
-                    given=f"placement={chosen[inside[0]].config.placement!r}",
-                    to_do=f"run those rows in a call of their own, after handle.set_adapter({inside[0]!r})",
-                )
-            )
         if self.parts.spec.encoder_calls:
             raise HostError(
                 explain(

@@ -62,6 +62,7 @@ def load_adapter(
             lora=made.lora,
             freeze_host=freeze_host,
             wrapper=model,
+            host_seen=made.host_seen,
         )
         handle.take_over(projector=made.projector_weights, lora=made.lora_weights, source=made.source)
         return handle

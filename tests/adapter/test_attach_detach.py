@@ -78,7 +78,7 @@ def test_attributes_of_the_instance_come_back(host, small, attribute):
 
 
 def test_detach_bites_when_a_hook_is_forgotten(kit, host, inputs, monkeypatch):
-    from parrot_adapters.hosts.seam import NativeSeam
+    from parrot_adapters.hosts.native_seam import NativeSeam
 
     monkeypatch.setattr(NativeSeam, "remove", lambda self: None)
     with pytest.raises(AssertionError):

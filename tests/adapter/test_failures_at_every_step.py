@@ -21,7 +21,7 @@ from parrot_adapters.adapter.handle_adapters import HandleAdapters
 from parrot_adapters.adapter.host_overrides import HostOverrides
 from parrot_adapters.errors import ParrotError
 from parrot_adapters.hosts import restored_on_failure as restoring
-from parrot_adapters.hosts.seam import GENERATION_HELPER
+from parrot_adapters.hosts.generation_override import GENERATION_HELPER
 from parrot_adapters.hosts.switched_weights import SwitchedWeights
 
 SMALL = pa.AdapterConfig(num_experts=2, expert_hidden_size=4, summary="mean")

@@ -13,7 +13,7 @@ from miniatures import ADAPTER, FAMILIES, PROMPTS, awake
 import parrot_adapters as pa
 from parrot_adapters.analysis import RoutingObserver
 from parrot_adapters.core import RoutingStatistics
-from parrot_adapters.hosts import seam as native
+from parrot_adapters.hosts import adapter_pass
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_no_record_is_made_when_nobody_listens(handle, inputs, monkeypatch):
     def forbidden(**fields):
         raise AssertionError("a record was made for nobody")
 
-    monkeypatch.setattr(native, "RoutingRecord", forbidden)
+    monkeypatch.setattr(adapter_pass, "RoutingRecord", forbidden)
     run(handle, inputs)
     with handle.add_observer(lambda record: None), pytest.raises(AssertionError, match="for nobody"):
         run(handle, inputs)  # the double bites

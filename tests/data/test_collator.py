@@ -174,8 +174,9 @@ def test_a_border_that_the_tokenizer_would_merge_is_kept() -> None:
 
 def test_values_per_position_follow_a_border_that_was_kept() -> None:
     made = qwen2_vl(TIGHT.replace("<image>", "<|image_pad|>"))
-    special = (*CHATML_TOKENS, "<|video_pad|>", "<s>", "</s>")
+    special = (*CHATML_TOKENS, "<|video_pad|>", "<s>", "</s>", "<filler>")
     made.tokenizer = byte_tokenizer(special, MERGES, bos_token="<s>", eos_token="</s>")
+    made.tokenizer.pad_token = "<filler>"  # whose id is not that of all other fillers, 0
     asked = Turn("user", (picture(16, 16), "ok?"))
     again = (Turn("user", (picture(40, 40), "b")), Turn("assistant", (":)",)))
     rest = {"long": again, "short": ()}
