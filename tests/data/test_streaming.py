@@ -117,6 +117,13 @@ def test_epochs_and_seeds_differ(folder: Path) -> None:
     assert len(orders) == 4
 
 
+def test_each_block_is_shuffled_in_its_own_way(folder: Path) -> None:
+    order = [int(name[1:]) for name in flat(names(opened(folder, names="a").batches(1, 0)))]
+    first, second = order[:64], [number - 64 for number in order[64:128]]
+    assert sorted(first) == sorted(second) == list(range(64))
+    assert first != second
+
+
 def test_caps_and_limits(folder: Path) -> None:
     capped = flat(names(opened(folder, language_caps={"tr": 20}).batches(4, 0)))
     assert sum(name.startswith("a") for name in capped) == 20
