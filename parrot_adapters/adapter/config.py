@@ -54,8 +54,9 @@ class AdapterConfig:
             paper's text), ``"conditioned-swiglu"``, ``"shared-swiglu"``, ``"merged"`` (SMEAR), ``"low-rank"``, or a
             plugin's.
         num_experts: Number of experts E, at least 1 (default 6).
-        expert_hidden_size: Hidden width F of one expert, at least 1. The paper's 4096 (default) suits hosts of width
-            4096; an expert has three matrices of F x width.
+        expert_hidden_size: Hidden width F of one expert, at least 1; an expert has three matrices of F x width. None
+            (default) takes what suits the host: its width D, as in the paper (4096 and 4096), or what the expert bank
+            declares (``"low-rank"``: D / 64, from 8 to 64). The handle's config, and files, have the number.
         top_k: Number of experts kept for each item, 1 to E, their weights renormalised; None (default) keeps all. With
             1 the only weight is always one, so the task's loss gives the router no gradient: add a loss on its logits,
             or use more.
@@ -100,7 +101,7 @@ class AdapterConfig:
     router: Annotated[str, Text()] = "text-guided"
     expert: Annotated[str, Text()] = "swiglu"
     num_experts: Annotated[int, WholeNumber(1)] = 6
-    expert_hidden_size: Annotated[int, WholeNumber(1)] = 4096
+    expert_hidden_size: Annotated[int | None, WholeNumber(1)] = None
     top_k: Annotated[int | None, WholeNumber(1, "num_experts")] = None
     residual_scale: Annotated[float, Number(LARGEST)] = 1.0
     moe_scale: Annotated[float, Number(LARGEST)] = 1.0

@@ -43,6 +43,7 @@ from parrot_adapters.core.control_routers import LOGIT_FLOOR, FrozenRouter, Unif
 from parrot_adapters.core.language_router import LanguageIdRouter, known_languages
 from parrot_adapters.core.layer_experts import SUFFIX
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
+from parrot_adapters.hosts.restored_on_failure import restored_on_failure
 from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
@@ -130,13 +131,14 @@ def grow(
         parameter.requires_grad_(old[name].requires_grad if name in old else True)
     new.load_state_dict(state)
     new.train(layer.training)
-    layer.router, layer.experts = new.router, new.experts
-    if layer.layer_experts is not None and new.layer_experts is not None:
-        layer.layer_experts.become(new.layer_experts)  # in place: the host's layers know its parts
-    layer.num_experts, layer.top_k = new.num_experts, new.top_k
-    if not isinstance(target, AlignmentLayer):
-        target.config = grown
-    return grown
+    with restored_on_failure((layer,)) if isinstance(target, AlignmentLayer) else target.unchanged_on_failure():
+        layer.router, layer.experts = new.router, new.experts
+        if layer.layer_experts is not None and new.layer_experts is not None:
+            layer.layer_experts.become(new.layer_experts)  # in place: the host's layers know its parts
+        layer.num_experts, layer.top_k = new.num_experts, new.top_k
+        if not isinstance(target, AlignmentLayer):
+            target.config = grown
+        return grown
 
 
 def grow_adapter(

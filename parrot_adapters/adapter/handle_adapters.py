@@ -28,6 +28,7 @@ from parrot_adapters.adapter.row_adapters import RowAdapters
 from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, UnknownNameError, explain, suggest
 from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
+from parrot_adapters.hosts.restored_on_failure import restored_on_failure
 
 __all__ = ["FIRST_NAME", "HandleAdapters"]
 
@@ -147,16 +148,11 @@ class HandleAdapters(HandleWeights):
         chosen = self.named(name)
         if chosen is self.carried:
             return
-        self.carried.set_aside()
-        before, self.carried = self.carried, chosen
-        try:
-            self.carried.come_back()
-        except BaseException:
+        with self.unchanged_on_failure():
             self.carried.set_aside()
-            self.carried = before
+            self.carried = chosen
             self.carried.come_back()
-            raise
-        self._show_active()
+            self._show_active()
 
     def delete_adapter(self, name: str) -> None:
         """Forget an adapter that is not active. Its parameters are gone unless they were saved.
@@ -179,9 +175,11 @@ class HandleAdapters(HandleWeights):
                     to_do=f"handle.set_adapter({others[0]!r}) first" if others else "handle.detach() takes it off",
                 )
             )
-        with self._without_adapter():
+        with self.unchanged_on_failure():
+            self.carried.set_aside()
             chosen.take_off()
-        del self.shelf[name]
+            del self.shelf[name]
+            self.carried.come_back()
 
     @contextmanager
     def adapter_names(self, names: Sequence[str | None]) -> Iterator[None]:
@@ -295,7 +293,9 @@ class HandleAdapters(HandleWeights):
         """
         self.require_no_rows()
         self.require_free(name)
-        with self._without_adapter():
+        with self.unchanged_on_failure():
+            active = self.carried
+            active.set_aside()
             made = make(find_parts(self.model, config.host_options))
             if made.layer is not None:
                 embeddings = made.parts.base.get_input_embeddings()
@@ -304,27 +304,38 @@ class HandleAdapters(HandleWeights):
                 made.parts, made.config, made.layer, made.chat, made.detector, self.switch, self.observers
             )
             self.carried = new
-            try:
-                new.put_on(owns_projector=made.owns_projector, lora=made.lora, beside_others=True)
-                for parameter in new.parameters():
-                    parameter.requires_grad_(True)
-                self.take_over(projector=made.projector_weights, lora=made.lora_weights, source=made.source)
-            except BaseException:
-                new.take_off()
-                raise
+            new.put_on(owns_projector=made.owns_projector, lora=made.lora, beside_others=True)
+            for parameter in new.parameters():
+                parameter.requires_grad_(True)
+            self.take_over(projector=made.projector_weights, lora=made.lora_weights, source=made.source)
             new.set_aside()
+            self.carried = active
+            active.come_back()
             self.shelf[name] = new
 
     @contextmanager
-    def _without_adapter(self) -> Iterator[None]:
-        """The host carries none inside the block."""
-        before = self.carried
-        before.set_aside()
+    def unchanged_on_failure(self) -> Iterator[None]:
+        """When the block fails, the host, its wrapper and all adapters are what they were before."""
+        around = () if self.peft_wrapper is None else (self.peft_wrapper.model,)
+        carried = {id(one): one for one in (self.carried, *self.shelf.values())}.values()
+        modules = (*around, self.model, *(module for one in carried for module in one.own_modules()))
+        wanted = self.switch.wanted
         try:
-            yield
-        finally:
-            self.carried = before
-            before.come_back()
+            with restored_on_failure(
+                modules,
+                objects=(*self._own_objects(), *(part for one in carried for part in one.own_objects())),
+                tensors=[tensor for one in carried for tensor in one.written_tensors()],
+            ):
+                yield
+        except BaseException:
+            self.switch.wanted = wanted
+            raise
+
+    def _own_objects(self) -> Iterator[object]:
+        """What the handle keeps of the host's state, apart from its adapters."""
+        yield from (self, self.overrides)
+        if self.peft_wrapper is not None:
+            yield self.peft_wrapper
 
     def require_free(self, name: str) -> None:
         """Refuse a name that an adapter of this host has, or that is none.

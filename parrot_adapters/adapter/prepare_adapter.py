@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import LAYER_DEFAULTS, AdapterConfig
+from parrot_adapters.adapter.expert_sizes import default_hidden_size
 from parrot_adapters.adapter.router_fits import require_fitting_router
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
@@ -139,6 +140,9 @@ def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
         by_default = set(config.layer_modules) == set(LAYER_DEFAULTS["layer_modules"])
         names = meant_names(parts, config.layer_modules, config.layers, by_default=by_default)
         config = AdapterConfig.from_dict({**config.to_dict(), "layer_modules": names})
+    if config.expert_hidden_size is None:
+        kind = None if config.placement == "layers" else config.expert
+        config = replace(config, expert_hidden_size=default_hidden_size(kind, parts.width))
     if config.summary == "auto":
         summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary
         config = AdapterConfig.from_dict({**config.to_dict(), "summary": summary})

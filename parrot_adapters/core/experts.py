@@ -56,6 +56,11 @@ class ExpertBank(nn.Module):
         super().__init__()
         self.width, self.hidden_size, self.num_experts = width, hidden_size, num_experts
 
+    @classmethod
+    def default_hidden_size(cls, width: int) -> int:
+        """F where a config leaves it open, for a host of width D: as wide, as in the paper (4096 and 4096)."""
+        return width
+
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
         """(n, D) tokens, (n, D) or None context -> (n, e, F) hidden units of the experts in the slice."""
         return self.units({name: getattr(self, name)[experts] for name in self.per_expert}, tokens, context)
