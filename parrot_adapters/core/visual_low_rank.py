@@ -16,7 +16,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
-__all__ = ["can_take_again", "low_rank_at"]
+__all__ = ["add_at", "can_take_again", "low_rank_at"]
 
 
 def can_take_again(given: Tensor, compress: Tensor) -> bool:
@@ -46,6 +46,32 @@ def low_rank_at(given: Tensor, positions: Tensor, units: Tensor, compress: list[
     """
     result: Tensor = _LowRankAt.apply(given, positions, units.to(compress[0].dtype), len(compress), *compress, *down)
     return result
+
+
+def add_at(output: Tensor, positions: Tensor, added: Tensor) -> Tensor:
+    """``output.index_add(0, positions, added)``, which keeps ``added`` for its backward pass; this one does not.
+
+    Args:
+        output: Float tensor (M, out).
+        positions: Int64 tensor (N,), each row at most once.
+        added: Float tensor (N, out).
+    """
+    if torch.compiler.is_compiling() or type(output) is not Tensor:
+        return output.index_add(0, positions, added)
+    result: Tensor = _AddAt.apply(output, positions, added)
+    return result
+
+
+class _AddAt(Function):
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, positions: Tensor, added: Tensor) -> Tensor:
+        ctx.save_for_backward(positions)
+        return output.index_add(0, positions, added)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor | None]:
+        (positions,) = ctx.saved_tensors
+        return grad, None, grad.index_select(0, positions) if ctx.needs_input_grad[2] else None
 
 
 class _LowRankAt(Function):

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from parrot_adapters.core import LayerExperts
+from parrot_adapters.core.visual_low_rank import add_at
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.visual_tokens import RunningCalls, recomputed_with_visual_tokens
@@ -50,7 +51,7 @@ class _AddExperts:
             )
         positions = tokens.positions.to(given.device)
         added = self.experts(given.flatten(0, -2), tokens.units.to(given.device), positions)
-        return output.flatten(0, -2).index_add(0, positions, added.to(output.dtype)).view_as(output)
+        return add_at(output.flatten(0, -2), positions, added.to(output.dtype)).view_as(output)
 
 
 class LayerSites:
