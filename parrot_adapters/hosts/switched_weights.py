@@ -137,11 +137,10 @@ class SwitchedWeights:
         """Make the adapter's weights live, or the host's own, for the whole process."""
         if adapter == self.adapter_live:
             return
+        leaving = {name: live.detach().clone() for name, live in self._live().items()}
         for name, live in self._live().items():
-            leaving = live.detach().clone()
             live.copy_(cut_like(self._resting[name], live))
-            self._resting[name] = leaving
-        self.adapter_live = adapter
+        self._resting, self.adapter_live = leaving, adapter
 
     def adapter_weights(self) -> dict[str, Tensor]:
         """The adapter's set, whichever is live."""
@@ -155,6 +154,11 @@ class SwitchedWeights:
                 live.copy_(cut_like(weights[name], live))
         else:
             self._resting = {name: weights[name].to(value) for name, value in self._resting.items()}
+
+    def written_tensors(self) -> Iterator[Tensor]:
+        """Those whose values may change when weights are switched, set aside or given back."""
+        kept = (self._aside or {}, self._displaced or {})
+        yield from _once((*(value for _, value in _tensors(self.module)), *(v for each in kept for v in each.values())))
 
     def host_weights(self) -> dict[str, Tensor]:
         """The host's own set, whichever is live."""
