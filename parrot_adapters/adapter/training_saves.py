@@ -98,8 +98,9 @@ class TrainingSaves:
     # --- hooks ---------------------------------------------------------------------------------------------------
 
     def shorten(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-        """Say whose the adapter is; leave out what is frozen, where a library writes a checkpoint, or reads one of shards
-        into what it holds.
+        """Say whose the adapter is.
+
+        Leave out what is frozen, where a library writes a checkpoint, or reads one of shards into what it holds.
         """
         metadata[ADAPTER] = self.handle.active_adapter
         if self._looking:
@@ -136,8 +137,8 @@ class TrainingSaves:
                 explain(
                     f"the state dict holds the adapter {name!r}, and {active!r} is the active one.",
                     adapters=", ".join(self.handle.adapters),
-                    to_do=f"handle.set_adapter({name!r}) first; or, where {active!r} is to have the weights of {name!r}, "
-                    "load_state_dict(dict(state))",
+                    to_do=f"handle.set_adapter({name!r}) first; or, where {active!r} is to have the weights of "
+                    f"{name!r}, load_state_dict(dict(state))",
                 )
             )
         missing = sorted(own - given)
