@@ -280,10 +280,10 @@ def test_hostile_white_space_takes_no_time() -> None:
 
     for name in ("llava", "qwen2_vl"):
         words = "a" + " \n" * 50_000 + "b"
-        begun = time.perf_counter()
+        begun = time.process_time()
         written = ChatText(collator(name).processor).write((Turn("user", (words,)), Turn("assistant", (words,))))
         assert words in written.text[slice(*written.answers[0])]
-        assert time.perf_counter() - begun < 2
+        assert time.process_time() - begun < 2
 
 
 def test_length_is_the_number_of_tokens() -> None:

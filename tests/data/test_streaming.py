@@ -71,7 +71,7 @@ def test_the_first_block_is_mixed_by_weight(folder: Path) -> None:
     assert 0.5 < share < 0.7
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(
     world=st.sampled_from([1, 2, 4]),
     size=st.integers(1, 5),

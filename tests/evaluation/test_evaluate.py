@@ -230,6 +230,7 @@ evaluate(EvaluationConfig(**{config!r}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_run_goes_on(config: EvaluationConfig, host: EvaluationHost) -> None:
     call = 1 + 4 + 1 + 2  # four rows one by one, the same together, one batch done, killed in the second
