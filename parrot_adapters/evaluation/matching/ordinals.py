@@ -109,4 +109,5 @@ def _patterns(language: str, revision: int) -> _Places:
     negation = any_of(entry.negations)
     denied, alone = rf"{negation}\s*(?:{filler}\s*){{0,3}}$", rf"{between}({ordinal}){between}"
     behind = rf"\s*(?:{option}\s*)?{any_of(entry.denials)}"
-    return _Places(*map(re.compile, (denied, behind, beside, alone, ordinal)), places)
+    found = [re.compile(pattern) for pattern in (denied, behind, beside, alone, ordinal)]
+    return _Places(found[0], found[1], found[2], found[3], found[4], places)
