@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from miniatures.prompts import IMAGE
+
 from support.every_host.shrink import DROP
 
 MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
@@ -75,6 +77,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         },
     },
     "ernie4_5_vl_moe": {"text_config.moe_intermediate_size": [16, 16], "text_config.rope_parameters": MROPE},
+    "fast_vlm": {"vision_config.hidden_size": 3072},
     "gemma4": {
         "vision_config": {
             "model_type": "gemma4_vision",
@@ -113,7 +116,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
     },
     "hunyuan_vl": {"text_config.head_dim": 8, "text_config.rope_parameters": MROPE},
     "mistral_large4": {**LATENT_ATTENTION, "text_config.index_n_heads": 2},
-    "molmo2": {"adapter_config.vision_feature_layer": [1, 0]},
+    "molmo2": {"adapter_config.vision_feature_layer": [1, 0], "image_patch_id": IMAGE},
     "nemotron_h_omni": {"text_config.layers_block_type": ["mamba", "full_attention"], "text_config.n_groups": 2},
     "perception_lm": {
         "vision_config": {
