@@ -151,7 +151,8 @@ def _ask(
     answered = {answer.key for answer in checked}
     left = [i for i, (_, key) in enumerate(pending) if key not in answered]
     kinds = [len(pending[i][0].picture_hashes) for i in left]
-    planned = batches([pending[i] for i in left], [lengths[i] for i in left], size, kinds)
+    shared = [pending[i][0].picture_hashes for i in left] if config.scoring == "loglik" else None
+    planned = batches([pending[i] for i in left], [lengths[i] for i in left], size, kinds, shared)
     if progress:
         progress(done, total)
     for batch, encoded in prefetched(planned, lambda batch: asker.encode([q for q, _ in batch])):
@@ -165,7 +166,7 @@ def _ask(
 def _checked_size(asker: Asker, pending: Sequence[tuple[Question, str]], size: int) -> tuple[int, list[Answer]]:
     """The batch size to use, and the answers made on the way, which were asked one by one."""
     kind = len(pending[0][0].picture_hashes)
-    sample = spread([pair for pair in pending if len(pair[0].picture_hashes) == kind], min(CHECKED, size))
+    sample = _sample([pair for pair in pending if len(pair[0].picture_hashes) == kind], min(CHECKED, size))
     alone = [_answer(asker, [pair])[0] for pair in sample]
     try:
         together = _answer(asker, sample)
@@ -187,24 +188,35 @@ def _checked_size(asker: Asker, pending: Sequence[tuple[Question, str]], size: i
     return 1, alone
 
 
+def _sample(pending: Sequence[tuple[Question, str]], count: int) -> list[tuple[Question, str]]:
+    """Questions from the longest to the shortest, half of them with another one about the same picture, if any is."""
+    sample = spread(pending, count)
+    for pair in sample[: count // 2]:
+        others = [one for one in pending if one[0].picture_hashes == pair[0].picture_hashes and one not in sample]
+        alone = [one for one in sample[1:-1] if one[0].picture_hashes != pair[0].picture_hashes]
+        if pair[0].picture_hashes and others and alone:
+            sample[sample.index(alone[-1])] = others[0]
+    return sample
+
+
 def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionAsker:
-    """With the prompt's cache shared by the options, if that gives what whole prompts give; else as ``generate`` says.
+    """With options packed, or a prompt's cache shared by them, if that gives what whole prompts give; else as
+    ``generate`` says.
 
     Raises:
-        HostError: neither way gives what ``generate`` gives.
+        HostError: no way gives what ``generate`` gives.
     """
     from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
 
-    whole, shared = (OptionAsker(host, OptionScorer(host, shared=shared)) for shared in (False, True))
+    whole = OptionAsker(host, OptionScorer(host, shared=False))
+    packed, shared = (OptionAsker(host, OptionScorer(host, packed=packed)) for packed in (True, False))
     sample = [pair for pair in spread(pending, 2) if pair[0].options]
-    try:
-        agree = all(whole.same(_answer(whole, [pair])[0], _answer(shared, [pair])[0]) for pair in sample)
-        reason = "its log-likelihoods differ from those of whole prompts"
-    except ParrotError:
-        raise
-    except Exception as error:  # a cache we cannot take rows of, a forward without positions, ...
-        agree, reason = False, f"{type(error).__name__}: {error}"
-    if agree:
+    expected = [_answer(whole, [pair])[0] for pair in sample]
+    if (unpacked := _differs(packed, sample, expected)) is None:
+        return packed
+    if (reason := _differs(shared, sample, expected)) is None:
+        message = f"this host cannot have its options packed into one row, so each has its own: {unpacked}"
+        warnings.warn(message, ParrotWarning, stacklevel=4)
         return shared
     if all(_as_generated(whole, pair) for pair in sample):
         message = f"this host cannot share a prompt among its options, so each is computed whole: {reason}"
@@ -221,6 +233,17 @@ def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionA
             to_do="evaluate it with --scoring generate",
         )
     )
+
+
+def _differs(asker: OptionAsker, sample: Sequence[tuple[Question, str]], expected: Sequence[Answer]) -> str | None:
+    """Why a way to score options cannot be taken; None if it gives what is expected."""
+    try:
+        agree = all(asker.same(one, _answer(asker, [pair])[0]) for one, pair in zip(expected, sample, strict=True))
+    except ParrotError:
+        raise
+    except Exception as error:  # a cache we cannot take rows of, a forward without positions, ...
+        return f"{type(error).__name__}: {error}"
+    return None if agree else "its log-likelihoods differ from those of whole prompts"
 
 
 def _as_generated(asker: OptionAsker, pair: tuple[Question, str]) -> bool:
