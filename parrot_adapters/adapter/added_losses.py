@@ -98,7 +98,7 @@ class AddedLosses:
             total = total + value.to(loss)
         if isinstance(nothing, Tensor):
             total = total + nothing.to(loss)
-        elif total.requires_grad and not torch.compiler.is_compiling():
+        elif total.requires_grad and not _processes_share() and not torch.compiler.is_compiling():
             total = _ThenFill.apply(total, self._fill_gradients)
         return _with_loss(output, total)
 

@@ -43,10 +43,14 @@ class OptionScorer:
         shared: compute a prompt once for all its options.
         packed: pack all options of a batch, and share what its prompts share; only where ``shared``. Hosts whose
             prompts cannot be cut are scored without.
+        texts: most texts of a question that are scored, the longest and then the last; None for all. For a look: what
+            is left out is in no score.
     """
 
-    def __init__(self, host: EvaluationHost, *, shared: bool = True, packed: bool = True) -> None:
-        self.host, self.shared = host, shared
+    def __init__(
+        self, host: EvaluationHost, *, shared: bool = True, packed: bool = True, texts: int | None = None
+    ) -> None:
+        self.host, self.shared, self.texts = host, shared, texts
         packs = shared and packed and host.model.config.model_type not in PREFIX_HOSTS
         self.packed = PackedOptions(host) if packs else None
         self._known: dict[str, Ids] = {}
@@ -68,7 +72,7 @@ class OptionScorer:
             HostError: the host gives no finite numbers, or an option has no tokens.
         """
         letters = [{letter: self.ids(letter) for letter in question.options} for question in asked]
-        texts = [{letter: self.ids(text, question) for letter, text in question.options.items()} for question in asked]
+        texts = [self._chosen({k: self.ids(v, question) for k, v in question.options.items()}) for question in asked]
         wanted = [
             list(dict.fromkeys([*by_letter.values(), *by_text.values()]))
             for by_letter, by_text in zip(letters, texts, strict=True)
@@ -143,6 +147,13 @@ class OptionScorer:
                 raise HostError(explain(f"the tokenizer has no tokens for the option {text!r}.", row=where))
             self._known[text] = tuple(ids)
         return self._known[text]
+
+    def _chosen(self, texts: dict[str, Ids]) -> dict[str, Ids]:
+        if self.texts is None:
+            return texts
+        order = sorted(texts, key=lambda letter: len(texts[letter]), reverse=True)
+        kept = dict.fromkeys([*order[:1], *reversed(texts)])
+        return {letter: texts[letter] for letter in list(kept)[: self.texts]}
 
     # --- fast ---------------------------------------------------------------------------------------------------
 
