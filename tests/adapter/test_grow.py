@@ -63,7 +63,7 @@ def answer(layer, seed=0, languages=None):
 
 
 @pytest.mark.parametrize("router", ROUTERS)
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     expert=st.sampled_from(EXPERTS),
     steps=st.lists(st.integers(1, 3), min_size=1, max_size=2),

@@ -199,6 +199,12 @@ def test_long_options_are_scored_as_short_ones_are(family):
     one_by_one = [_likelihoods(handle, given, [option], "tr")[0] for option in longer]
     if family == "llava":
         assert _likelihoods(handle, given, longer, "tr") == pytest.approx(one_by_one, abs=1e-4)
+        said = torch.tensor([longer[2]])
+        ids = torch.cat([given["input_ids"], said], 1)
+        labels = torch.cat([torch.full_like(given["input_ids"], -100), said], 1)  # an answer is no routing text
+        whole = given | {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+        each = handle.model(**whole).logits[0, -4:-1].log_softmax(-1)[range(3), longer[2]]
+        assert one_by_one[2] == pytest.approx(float(each.mean()), abs=1e-4)
     best = one_by_one.index(max(one_by_one))
     for answer in range(4):
         assert answers_rightly(handle, given, Sample(given, "tr", 0, tuple(longer), answer)) == (answer == best)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
+from miniatures import ADAPTER, awake
 from support.option_hosts import OPTIONS, PROMPTS, MiniatureHost, naive, question
 from support.tiers import late_unless
 
+import parrot_adapters as pa
 from parrot_adapters.errors import HostError, ParrotWarning
 from parrot_adapters.evaluation.answers.askers import OptionAsker, choose, option_values
 from parrot_adapters.evaluation.answers.batching import batches, prefetched, spread
 from parrot_adapters.evaluation.answers.evaluate import _option_asker
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
+from parrot_adapters.evaluation.scores.calibration import calibration, calibration_of
 
 HOSTS = late_unless(
     ["llava", "qwen3_vl", "idefics3", "gemma3"],
@@ -87,6 +94,19 @@ def test_generate_made_to_write_an_option_finds_it_as_likely(family: str) -> Non
         assert value == pytest.approx(naive(host, question(index), OPTIONS["C"]), abs=2e-4)
 
 
+@pytest.mark.parametrize("shared", [True, False], ids=["one prompt", "whole prompts"])
+def test_no_router_reads_an_option(shared: bool) -> None:
+    """With an adapter, too, ``generate`` is the judge: it routes before there is an answer."""
+    host, asked = MiniatureHost("llava"), question(0)
+    host.adapter = awake(pa.attach(host.model, ADAPTER))
+    letter, expected = OptionScorer(host).as_generated(asked)
+    [found] = OptionScorer(host, shared=shared).score([asked], host.encode([asked]))
+    assert found.scores["text"][letter] == pytest.approx(expected, abs=2e-4)
+    with host.adapter.record_routing() as log, torch.no_grad():
+        host.model(**host.encode([asked]).tensors)
+    assert found.routing == pytest.approx(log[0].weights[0].tolist(), abs=1e-4)
+
+
 def pairs() -> list:
     return [(question(index), str(index)) for index in PROMPTS]
 
@@ -148,6 +168,19 @@ def test_length_normalisation() -> None:
     assert option_values(scores, "text-per-token", options) == {"A": -2.0, "B": -4.0}
     assert option_values(scores, "text-per-byte", options) == {"A": -1.0, "B": -0.5}
     assert choose({"B": -1.0, "A": -1.0, "C": -2.0}) == "A"
+
+
+def test_confidence_is_the_softmax_of_the_letters() -> None:
+    """Of the letters alone: what the model would rather have written is no part of it."""
+    asked = [SimpleNamespace(subset="MMMB_en", row=SimpleNamespace(answer=answer)) for answer in ("A", "B", None)]
+    letters = {"A": math.log(0.6) - 5, "B": math.log(0.2) - 5}
+    run = SimpleNamespace(questions=asked, answers=[Answer(None, scores={"letter": letters})] * 3)
+    (found,) = calibration_of(run).values()
+    assert [(b.rows, b.confidence, b.accuracy) for b in found.bins] == [(2, pytest.approx(0.75), 0.5)]
+    assert found.error == pytest.approx(0.25)
+    sure = calibration([(1.0, True), (0.95, False), (0.0, False)])
+    assert [(b.low, b.high, b.rows) for b in sure.bins] == [(0.0, 0.1, 1), (0.9, 1.0, 2)]
+    assert sure.error == pytest.approx(2 * (0.975 - 0.5) / 3)
 
 
 def test_batches_are_ordered_by_length_and_kind() -> None:

@@ -29,7 +29,7 @@ from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.data.packing import SEGMENTS, pack
-from parrot_adapters.hosts import seam as native
+from parrot_adapters.hosts import align_outputs
 from parrot_adapters.hosts.packed_rows import packed_arguments
 from parrot_adapters.training.packing_check import compare_packed
 
@@ -114,7 +114,7 @@ def test_an_image_is_routed_by_its_own_sample(attached, family, routed) -> None:
 
 def test_text_of_a_neighbour_is_noticed(attached, family, routed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The double reads packed rows as rows."""
-    monkeypatch.setattr(native, "read_apart", lambda call, labels: (call, labels))
+    monkeypatch.setattr(align_outputs, "read_apart", lambda call, labels: (call, labels))
     with pytest.raises(AssertionError):
         same_routing(family, attached, routed)
 

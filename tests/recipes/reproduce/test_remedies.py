@@ -37,6 +37,7 @@ from parrot_recipes.reproduce.registration_2 import DECIDING, PLANNED, TODAY
 from parrot_recipes.reproduce.results import run
 from parrot_recipes.reproduce.study import Study, restricted
 from rich.console import Console
+from support.tiers import late_unless
 from torch.testing import assert_close
 
 import parrot_adapters as pa
@@ -100,7 +101,9 @@ def shaken(host, arm, vocabulary):
     return handle
 
 
-@pytest.mark.parametrize("arm", ["none", "single", "mixture", "language-id", "language-vector"])
+@pytest.mark.parametrize(
+    "arm", late_unless(["none", "single"], ["none", "single", "mixture", "language-id", "language-vector"])
+)
 def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm):
     host = new_host()
     shaken(host, arm, vocabulary)
@@ -110,7 +113,7 @@ def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm
         assert found["agreement"] == 1
 
 
-@pytest.mark.parametrize("arm", ["lora-4", "single-lora-24", "whole"])
+@pytest.mark.parametrize("arm", late_unless(["lora-4"], ["lora-4", "single-lora-24", "whole"]))
 def test_what_acts_on_the_language_model_is_caught(new_host, vocabulary, arm):
     host = new_host()
     shaken(host, arm, vocabulary)
