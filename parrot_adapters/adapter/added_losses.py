@@ -141,7 +141,7 @@ class _ThenFill(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        Variable._execution_engine.queue_callback(ctx.then)  # type: ignore[no-untyped-call]
+        Variable._execution_engine.queue_callback(ctx.then)
         return gradients[0], None
 
 
