@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from miniatures import ADAPTER, awake
+from support.chat_processors import llava, qwen2_vl
 from support.option_hosts import OPTIONS, PROMPTS, MiniatureHost, naive, question
 from support.tiers import late_unless
 
@@ -64,6 +66,16 @@ def test_options_score_as_in_a_plain_loop(family: str) -> None:
                     expected, abs=2e-4
                 )
         assert found.scores["tokens"] == {"A": 3, "B": 1, "C": 5, "D": 2}
+
+
+def test_many_options_are_scored_in_several_passes_of_one_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    from parrot_adapters.evaluation.answers import option_scorer as option_scores
+
+    host, asked = MiniatureHost("llava"), [question(index) for index in PROMPTS]
+    together = OptionScorer(host).score(asked, host.encode(asked))
+    monkeypatch.setattr(option_scores, "PAIRS_PER_ROW", 1)  # three passes instead of one
+    for one, other in zip(OptionScorer(host).score(asked, host.encode(asked)), together, strict=True):
+        assert one.scores["text"] == pytest.approx(other.scores["text"], abs=2e-4)
 
 
 def test_an_answer_taken_for_a_part_of_the_prompt_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +166,16 @@ def test_an_option_without_tokens_is_an_error() -> None:
     host = MiniatureHost("llava")
     with pytest.raises(HostError, match="no tokens for the option '  '"):
         OptionScorer(host).score([question(0, {"A": "  "})], host.encode([question(0)]))
+
+
+@pytest.mark.parametrize(("made", "before"), [(llava, " "), (qwen2_vl, "")], ids=["a colon", "a line end"])
+def test_an_option_is_written_as_an_answer_behind_its_prompt(made: Any, before: str) -> None:
+    processor = made()
+    asked, told = ({"role": role, "content": [{"type": "text", "text": "cat"}]} for role in ("user", "assistant"))
+    prompt = processor.apply_chat_template([asked], add_generation_prompt=True)
+    assert processor.apply_chat_template([asked, told]).startswith(f"{prompt}{before}cat")
+    ids = processor.tokenizer(f"{before}cat", add_special_tokens=False)["input_ids"]
+    assert OptionScorer(EvaluationHost(torch.nn.Identity(), processor)).ids("cat") == tuple(ids)
 
 
 def test_length_normalisation() -> None:

@@ -30,7 +30,7 @@ from torch.testing import assert_close
 import parrot_adapters as pa
 from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.hosts import align_outputs
-from parrot_adapters.hosts.packed_rows import packed_arguments
+from parrot_adapters.hosts.packed_rows import packed_arguments, sequence_languages
 from parrot_adapters.training.packing_check import compare_packed
 
 PAGE = (ROOT / "recipes" / "train" / "DATA.md").read_text("utf-8").split("\n## Packing\n")[1].split("\n## ")[0]
@@ -216,6 +216,11 @@ def test_records_count_samples_as_prompts(attached, family, routed) -> None:
     assert record.item_languages() == ["en", "en", "tr", "ar"]
     with attached.languages(["en", "tr"]), pytest.raises(pa.ParrotError, match="2 languages"):
         attached.model(**arguments)
+
+
+def test_padding_is_a_sequence_in_no_language() -> None:
+    segments = torch.tensor([[0, 0, 1, -1], [2, 2, 2, 2], [3, -1, -1, -1]])
+    assert sequence_languages(["en", "tr", None, "ar"], segments) == ["en", "tr", None, None, "ar", None]
 
 
 def test_a_batch_of_another_library(routed) -> None:
