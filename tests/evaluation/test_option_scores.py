@@ -20,6 +20,7 @@ from parrot_adapters.evaluation.answers.batching import batches, prefetched, spr
 from parrot_adapters.evaluation.answers.evaluate import _option_asker
 from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
+from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.evaluation.scores.calibration import calibration, calibration_of
 
 HOSTS = late_unless(

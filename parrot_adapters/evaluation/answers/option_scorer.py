@@ -51,8 +51,8 @@ class OptionScorer:
         self, host: EvaluationHost, *, shared: bool = True, packed: bool = True, texts: int | None = None
     ) -> None:
         self.host, self.shared, self.texts = host, shared, texts
-        packs = shared and packed and host.model.config.model_type not in PREFIX_HOSTS
-        self.packed = PackedOptions(host) if packs else None
+        kind = getattr(getattr(host.model, "config", None), "model_type", None)
+        self.packed = PackedOptions(host) if shared and packed and kind not in PREFIX_HOSTS else None
         self._known: dict[str, Ids] = {}
         self._tail: str | None = None
 
