@@ -43,7 +43,7 @@ Ids = tuple[int, ...]
 def measure(options: Options) -> Iterator[Row]:
     """Rows of a miniature and of something larger, without an adapter and with two kinds."""
     small = {"text": {"hidden_size": 128, "intermediate_size": 344, "num_hidden_layers": 4}, "side": 8, "pictures": 6}
-    large = {"text": {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8}, "side": 16, "pictures": 4}
+    large = {"text": {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6}, "side": 16, "pictures": 2}
     for size in (small,) if options.tiny else (small, large):
         yield from rows(size["text"], size["side"], 2 if options.tiny else size["pictures"], options)
 

@@ -75,9 +75,9 @@ class Micro:
 
 def measure(options: Options) -> Iterator[Row]:
     """One row, of a host at which the loop's own work shows, and one of a larger host."""
-    sizes = ((64, 2, 4),) if options.tiny else ((128, 4, 8), (384, 6, 16))
+    sizes = ((64, 2, 4),) if options.tiny else ((128, 4, 8), (256, 6, 12))
     for width, layers, side in sizes:
-        yield from rows(width, layers, side, 6 if options.tiny else 24, options)
+        yield from rows(width, layers, side, 6 if options.tiny else 16, options)
 
 
 def rows(width: int, layers: int, side: int, steps: int, options: Options) -> Iterator[Row]:
