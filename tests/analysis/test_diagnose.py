@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from miniatures import ADAPTER, BOS, FAMILIES, Image, awake
 
 import parrot_adapters as pa
-from parrot_adapters.analysis.diagnose import Sample, _likelihoods, answers_rightly, diagnose
+from parrot_adapters.analysis.diagnose import (
+    Diagnosis,
+    Preservation,
+    Sample,
+    _likelihoods,
+    answers_rightly,
+    diagnose,
+)
 from parrot_adapters.analysis.linear_probe import category_probe, linear_probe
+from parrot_adapters.analysis.token_similarity import Shift
+from parrot_adapters.core import RoutingStatistics
 from parrot_adapters.errors import ConfigError, HostError
 
 LLAVA = FAMILIES["llava"]
@@ -119,6 +129,24 @@ def test_planted_all_kinds_of_things_look_alike():
     found = diagnose(handle, given)
     assert found.preservation.category_after == pytest.approx(0.5, abs=0.2)
     assert any("the category is told" in flag and "100% without adapter" in flag for flag in found.flags())
+
+
+@pytest.mark.parametrize(
+    ("kept", "lost"),
+    [
+        ({"cka": 0.51}, False),
+        ({"cka": 0.49}, True),
+        ({"retrieval_before": 0.8, "retrieval_after": 0.41}, False),
+        ({"retrieval_before": 0.8, "retrieval_after": 0.39}, True),
+        ({"category_before": 0.8, "category_after": 0.51, "category_chance": 0.2}, False),  # 0.31 of 0.6 above chance
+        ({"category_before": 0.8, "category_after": 0.49, "category_chance": 0.2}, True),
+    ],
+)
+def test_content_is_lost_below_half(kept, lost):
+    whole = Preservation(Shift(1.0, 0.0), 1.0, 9, None, None)
+    routing = RoutingStatistics.of_rows(torch.eye(3), list(WORDS))
+    found = Diagnosis(routing, None, replace(whole, **kept), {}, {}, {}, {})
+    assert [flag.startswith("visual content lost") for flag in found.flags()] == [True] * lost
 
 
 def test_a_category_needs_pictures_to_be_fitted_to_and_tested_on():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from miniatures import ADAPTER, ASSISTANT, BOS, END_TURN, FAMILIES, TURN, USER, Image, awake, tokenizer
@@ -14,12 +16,21 @@ ASKED = [BOS, TURN, USER, 20, Image(0), 21, END_TURN, TURN, ASSISTANT, 50, 51, E
 AGAIN = [TURN, USER, 30, Image(1), 31, END_TURN, TURN, ASSISTANT]
 
 
-@pytest.mark.parametrize("name", ["llava", "gemma3"])
-def test_a_second_turn_with_a_picture_of_its_own(name: str, decode) -> None:
+@pytest.mark.parametrize(
+    ("name", "placement", "named"),
+    [
+        ("llava", "projector", False),
+        ("gemma3", "projector", False),
+        ("llava", "both", False),
+        ("llava", "projector", True),
+    ],
+)
+def test_a_second_turn_with_a_picture_of_its_own(name: str, placement: str, named: bool, decode) -> None:
     family = FAMILIES[name]
-    handle = awake(pa.attach(family.build(), ADAPTER, processor=tokenizer()))
+    handle = awake(pa.attach(family.build(), {**ADAPTER, "placement": placement}, processor=tokenizer()))
     whole, earlier = family.batch([[*ASKED, *AGAIN]]), family.batch([ASKED])
-    with handle.record_routing() as log:
+    by_row = handle.adapter_names(["default"]) if named else nullcontext()
+    with by_row, handle.record_routing() as log:
         expected = decode(handle.model, whole)
         with torch.no_grad():
             cache = made_cache(handle.model(**earlier, use_cache=True))

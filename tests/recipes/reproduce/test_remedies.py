@@ -389,11 +389,14 @@ def test_the_recommendation_follows_the_rule(seen):
 
     assert of(single=(0.6, 0), lora_24=(0.9, 0.1)) == {
         "form": TODAY, "because": "it gains most of all that repair and do not cost", "beside": ["lora-24"],
+        "not_asked": [],
     }  # fmt: skip
     assert of(single=(0.5, 0), lora_24=(0.9, 0))["form"] == "lora-24"
     assert of(single=(0.6, 0), lora_24=(0.61, 0))["form"] == TODAY  # not told apart
     assert of(single=(0.3, 0), lora_24=(0.9, 0.1))["form"] is None
     assert of(runs=2, single=(0.6, 0))["form"] is None
+    beside_others = of(single=(0.5, 0), deep_declared=(0.8, 0), deep_both=(0.9, 0))
+    assert (beside_others["form"], beside_others["not_asked"]) == ("deep-declared", ["deep-both"])
 
 
 def test_runs_hold_what_they_promise(seen):
