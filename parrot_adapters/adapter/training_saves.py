@@ -34,6 +34,7 @@ TRAINER = "transformers.trainer"
 TRAINER_SAVES = frozenset((TRAINER, name) for name in ("_save", "save_model", "_save_checkpoint"))
 TRAINER_LOADS = frozenset((TRAINER, name) for name in ("_load_from_checkpoint", "_load_best_model"))
 SHARDS = "accelerate.utils.fsdp_utils"  # what a checkpoint of shards is read into has to be what was written
+ADAPTER = "parrot_adapter"  # in the metadata of a state dict: the name of the adapter that it holds
 ACCELERATE = "accelerate.accelerator"
 STATES_OF_WHAT_TRAINS = {(ACCELERATE, "save_state"), (SHARDS, "save_fsdp_model"), (SHARDS, "load_fsdp_model")}
 GATHERED = {(ACCELERATE, "get_state_dict")}  # what a Trainer of several processes hands to save_pretrained
@@ -97,7 +98,11 @@ class TrainingSaves:
     # --- hooks ---------------------------------------------------------------------------------------------------
 
     def shorten(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-        """Leave out what is frozen, where a library writes a checkpoint, or reads one of shards into what it holds."""
+        """Say whose the adapter is.
+
+        Leave out what is frozen, where a library writes a checkpoint, or reads one of shards into what it holds.
+        """
+        metadata[ADAPTER] = self.handle.active_adapter
         if self._looking:
             return
         if _asked_by(STATES_OF_WHAT_TRAINS) or (_asked_by(GATHERED) and saved_by_trainer()):
@@ -106,8 +111,10 @@ class TrainingSaves:
             for name in self._frozen(mine):
                 del state[mine[name]]
 
-    def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, *ignored: Any) -> None:
+    def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, metadata: Any, *_: Any) -> None:
         """Refuse a state dict that would leave the adapter as it is, or that holds one that has no place here.
+
+        Metadata say which of several adapters a state dict is of, where it is as torch made it.
 
         Raises:
             CheckpointError: It is one.
@@ -122,6 +129,16 @@ class TrainingSaves:
                     "the state dict holds an adapter of another kind than the host carries.",
                     without_a_place=", ".join(foreign[:3]) + (" ..." if len(foreign) > 3 else ""),
                     to_do="attach with the config, and the lora=, that the checkpoint was made with, then load it",
+                )
+            )
+        name, active = metadata.get(ADAPTER), self.handle.active_adapter
+        if name not in (None, active) and own & given:
+            raise CheckpointError(
+                explain(
+                    f"the state dict holds the adapter {name!r}, and {active!r} is the active one.",
+                    adapters=", ".join(self.handle.adapters),
+                    to_do=f"handle.set_adapter({name!r}) first; or, where {active!r} is to have the weights of "
+                    f"{name!r}, load_state_dict(dict(state))",
                 )
             )
         missing = sorted(own - given)

@@ -196,6 +196,25 @@ def test_a_state_dict_is_whole_for_anyone_else(attached, make_host):
     }
 
 
+def test_a_state_dict_of_one_adapter_is_not_anothers(make_host, small):
+    handle = pa.attach(make_host(), small)
+    handle.add_adapter("tr", small)
+    handle.set_adapter("tr")
+    with torch.no_grad():
+        for parameter in handle.parameters():
+            parameter.add_(1.0)
+    state, theirs = handle.model.state_dict(), weights(handle)
+    handle.set_adapter("default")
+    before = weights(handle)
+    with pytest.raises(CheckpointError, match=r"'tr', and 'default' is the active one(.|\n)*set_adapter\('tr'\)"):
+        handle.model.load_state_dict(state)
+    assert same(weights(handle), before)
+    handle.model.load_state_dict(dict(state))  # meant
+    assert same(weights(handle), theirs)
+    handle.set_adapter("tr")
+    handle.model.load_state_dict(state)
+
+
 def test_detaching_leaves_no_hook(attached, make_host):
     handle = attached()
     host = handle.model
@@ -245,6 +264,32 @@ def test_an_adapter_beside_a_changed_host_is_not_saved_in_silence(make_host, sma
     assert not (tmp_path / "adapter").exists()
     handle.save_pretrained(tmp_path / "adapter", allow_changed_host=True)
     pa.load_adapter(make_host(), tmp_path / "adapter")
+
+
+class Normed(torch.nn.Module):
+    """A part of a host with statistics of its own, as timm's towers and the VQ-VAE of Emu 3 have them."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(width)
+
+    def forward(self, hidden):
+        return self.norm(hidden.flatten(0, -2)).view_as(hidden)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_statistics_of_a_frozen_host_that_moved_are_told(make_host, small, inputs, tmp_path, mode):
+    host = make_host()
+    projector = host.model.multi_modal_projector
+    projector.linear_2 = torch.nn.Sequential(projector.linear_2, Normed(projector.linear_2.out_features))
+    handle = pa.attach(host, small)
+    getattr(host, mode)()
+    step(host, inputs)
+    if mode == "eval":
+        handle.save_pretrained(tmp_path / "adapter")
+    else:
+        with pytest.raises(HostMismatchError, match=r"2: .*running_mean, .*running_var\n.*eval\(\)"):
+            handle.save_pretrained(tmp_path / "adapter")
 
 
 @pytest.mark.parametrize("how", ["cast", "own projector", "merged"])

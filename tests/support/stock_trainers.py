@@ -132,16 +132,17 @@ def train(
 
 def train_sft(rank: int, out: Path, steps: int, *, resume: bool = False, final: Path | None = None) -> dict[str, Any]:
     """The same with TRL's ``SFTTrainer``."""
+    import datasets
     import trl
 
     from support import chat_processors
 
-    handle = attached()
+    handle, rows = attached(), Rows()
     trainer = trl.SFTTrainer(
         handle.model,
         arguments(trl.SFTConfig, out, steps, "ddp", max_length=None, dataset_kwargs={"skip_prepare_dataset": True}),
-        train_dataset=Rows(),
-        data_collator=collate,
+        train_dataset=datasets.Dataset.from_dict({"number": list(range(ROWS))}),
+        data_collator=lambda made: collate([rows[one["number"]] for one in made]),
         processing_class=chat_processors.llava(),
     )
     trainer.train(resume_from_checkpoint=resume)
