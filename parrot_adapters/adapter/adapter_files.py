@@ -8,10 +8,10 @@
                                  names: what trained, the adapter among it; the config's ``weights_in`` says where
     README.md                    a model card that says how to load it; what its owner adds to it stays
 
-The config holds each file's checksum and a digest of itself, so damage is recognised before anything is touched. Replacing an
-adapter is one atomic step, the config's: new files first arrive under pending names that contain their checksum, the new
-config makes them the adapter, and only then do they take their final names. Whenever a save is cut short, loading finds
-the old adapter or the new one, whole. No pickle, in either direction.
+The config holds each file's checksum and a digest of itself, so damage is recognised before anything is touched.
+Replacing an adapter is one atomic step, the config's: new files first arrive under pending names that contain their
+checksum, the new config makes them the adapter, and only then do they take their final names. Whenever a save is cut
+short, loading finds the old adapter or the new one, whole. No pickle, in either direction.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@
 
 ``parrot train`` stores it with every adapter it finishes whose samples say their language.
 
-``routing.json`` names the weights it was measured with by their checksum. When the adapter is trained on and saved again
-it no longer counts; the other files know nothing of it.
+``routing.json`` names the weights it was measured with by their checksum. When the adapter is trained on and saved
+again it no longer counts; the other files know nothing of it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def read_language_routing(adapter: str | Path) -> dict[str, LanguageRouting]:
     if not path.is_file():
         return {}
     described = read_json_object(path)
-    if described.get("weights_checksum", described.get("weights_sha256")) != checksum:  # the latter in earlier versions
+    measured_with = described.get("weights_checksum", described.get("weights_sha256"))  # the latter before version 3
+    if measured_with != checksum:
         return {}
     try:
         found = {

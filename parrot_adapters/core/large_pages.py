@@ -1,8 +1,8 @@
 """New memory in large pages, where the operating system has them.
 
 Linux hands out memory in pages of 4 KiB, and clears each when it is first written to: for a gradient of some hundred
-megabytes that takes as long as to compute it. Asked for large pages (2 MiB), it takes a quarter of that. It is advice: where
-a system has none, or does not want to, nothing changes. Where all programs get them unasked, nothing changes either.
+megabytes that can take as long as to compute it. Asked for large pages (2 MiB), it takes a quarter of that. It is
+advice: where a system has none, or does not want to, nothing changes, nor where all programs get them unasked.
 """
 
 from __future__ import annotations
