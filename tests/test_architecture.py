@@ -392,8 +392,8 @@ def test_each_rule_bites():
     assert core_violations("import math, torch.nn\nfrom parrot_adapters.errors import ConfigError") == []
     assert library_violations("import hypothesis", TEST_LIBRARIES) == ["hypothesis"]
     assert recipe_violations("from parrot_recipes.emoji import host") == ["parrot_recipes.emoji"]
-    assert public_violations("from parrot_adapters.hosts.seam import NativeSeam") == [
-        "parrot_adapters.hosts.seam.NativeSeam"
+    assert public_violations("from parrot_adapters.hosts.native_seam import NativeSeam") == [
+        "parrot_adapters.hosts.native_seam.NativeSeam"
     ]
     assert public_violations("from parrot_adapters.core import projection_that_is_private") == [
         "parrot_adapters.core.projection_that_is_private"

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from parrot_adapters.errors import HostError, ParrotWarning, explain
+from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.peft_layers import PeftLayers
-from parrot_adapters.hosts.seam import MODULE_NAME
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment

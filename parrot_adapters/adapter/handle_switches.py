@@ -11,8 +11,8 @@ from torch.utils.hooks import RemovableHandle
 from parrot_adapters.adapter.handle_views import HandleViews
 from parrot_adapters.core.routing_record import RoutingRecord, recording
 from parrot_adapters.errors import ConfigError
+from parrot_adapters.hosts.declared_languages import declare_languages, undeclare_languages
 from parrot_adapters.hosts.peft_layers import PeftLayers
-from parrot_adapters.hosts.seam import declare_languages, undeclare_languages
 
 __all__ = ["HandleSwitches"]
 

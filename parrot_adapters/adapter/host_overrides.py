@@ -11,12 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.adapter.training_saves import saved_by_trainer
-from parrot_adapters.hosts.seam import MODULE_NAME
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
 
-__all__ = ["MODULE_NAME", "BareHostSave", "HostOverrides"]
+__all__ = ["BareHostSave", "HostOverrides"]
 
 
 class HostOverrides:

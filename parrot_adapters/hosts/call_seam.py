@@ -28,9 +28,9 @@ from parrot_adapters.core.routing_record import recordings_for
 from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.called_prompts import UNASKED, PromptCall, picture_sizes
+from parrot_adapters.hosts.native_seam import NativeSeam
 from parrot_adapters.hosts.read_prompt import Prompt
 from parrot_adapters.hosts.routing_units import RoutingUnits, in_shape_of, tokens_by_element
-from parrot_adapters.hosts.seam import NativeSeam
 
 __all__ = ["CallSeam"]
 
@@ -40,7 +40,7 @@ _OPEN: ContextVar[tuple[PromptCall, ...]] = ContextVar("parrot_prompt_calls", de
 
 
 class CallSeam(NativeSeam):
-    """Connects an :class:`AlignmentLayer` to a host through calls of its own; arguments as for :class:`NativeSeam`.
+    """Connects an :class:`AlignmentLayer` to a host through calls of its own; arguments as for :class:`AdapterPass`.
 
     Experts inside the layers have to know where visual tokens end up in the prompt, which such a host does not say.
     """

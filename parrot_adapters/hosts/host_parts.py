@@ -16,8 +16,9 @@ from parrot_adapters.hosts.private_api import require_for_hosts
 from parrot_adapters.hosts.unreachable import refuse_unreachable
 from parrot_adapters.plugins import Component, PluginInfo, manager
 
-__all__ = ["MODALITIES", "HostParts", "find_parts", "resolve_spec"]
+__all__ = ["MODALITIES", "MODULE_NAME", "HostParts", "find_parts", "resolve_spec"]
 
+MODULE_NAME = "parrot_adapter"  # of the adapter's module on the host's base model
 NO_TOKEN = -1  # stands for a placeholder that is no token of the vocabulary
 MODALITIES = ("image", "video")
 PIXEL_NAMES = {

@@ -4,8 +4,8 @@
 
 Every candidate is trained on one text model and judged on *validation views* of the training art; test art is not
 looked at. What wins is confirmed on text models it was not chosen on, with test art and held-out concepts
-(`--confirm KEY`, by the rules of `registration.py`). Candidates are data: add a line. Cells are kept and found again as
-in the study.
+(`--confirm KEY`, by the rules of `registration.py`). Candidates are data (`candidates.py`): add a line. Cells are kept
+and found again as in the study.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parrot_recipes.emoji.errors import RecipeError
-from parrot_recipes.emoji.presets import Arm
 
-from .arms import EXPERT_OF, arm_named
+from .arms import arm_named
+from .candidates import Candidate, candidates_of
 from .presets import PRESETS, REGIMES, StudyConfig, preset
 from .registration import METRIC, REFERENCE, SPLIT, verdict
 from .study import Study
@@ -29,69 +29,7 @@ from .study import Study
 if TYPE_CHECKING:
     from .cells import Cell
 
-__all__ = ["CANDIDATES", "Candidate", "command", "confirm", "search"]
-
-TAUGHT = {"language-supervision": {"experts": EXPERT_OF}}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A setting to try.
-
-    Attributes:
-        arm: what is trained.
-        group: whose learning rate it starts from.
-        rate: factor of that rate.
-        changes: fields of `QuickstartConfig`.
-        equal: whether it is as large as the study's arms.
-    """
-
-    arm: Arm
-    group: str
-    rate: float = 1.0
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    equal: bool = True
-
-    @property
-    def key(self) -> str:
-        return self.arm.key
-
-
-def _like(key: str, new: str, losses: Mapping[str, float] | None = None, **settings: Any) -> Arm:
-    """A study's arm with some settings of its adapter changed."""
-    arm = arm_named(key).arm
-    taught = {"losses": losses, "loss_options": TAUGHT} if losses else {}
-    return replace(arm, key=new, title=new, adapter={**(arm.adapter or {}), **settings}, **taught)
-
-
-SUPERVISED = {"language-supervision": 1.0}
-CANDIDATES: tuple[Candidate, ...] = (
-    Candidate(_like("single", "single"), "conditioned"),
-    Candidate(_like("mixture", "mixture"), "routed"),
-    Candidate(_like("single", "single, adapter rate x 2"), "conditioned", changes={"adapter_rate": 8.0}),
-    Candidate(_like("single", "single, adapter rate / 2"), "conditioned", changes={"adapter_rate": 2.0}),
-    Candidate(_like("conditioned-mixture", "conditioned mixture, taught", SUPERVISED), "conditioned"),
-    Candidate(_like("mixture", "mixture, taught hard", SUPERVISED), "routed"),
-    Candidate(
-        _like("mixture", "mixture, sharp router", router="text-guided-sharp", router_options={"sharpness": 8.0}),
-        "routed",
-    ),
-    Candidate(
-        _like(
-            "conditioned-mixture",
-            "conditioned mixture, sharp router",
-            router="text-guided-sharp",
-            router_options={"sharpness": 8.0},
-        ),
-        "conditioned",
-    ),
-    Candidate(_like("single", "single, summary first-token", summary="first-token"), "conditioned"),
-    Candidate(_like("single", "single, twice as wide", expert_hidden_size=792), "conditioned", equal=False),
-    Candidate(
-        _like("single", "single, learned attention", router="text-guided-qkv", expert_hidden_size=300), "conditioned"
-    ),
-)
-BY_KEY = {candidate.key: candidate for candidate in CANDIDATES}
+__all__ = ["command", "confirm", "search"]
 
 
 def search(
@@ -100,7 +38,8 @@ def search(
     """Validation accuracy (primary metric, tuning seed) of no adapter and of every candidate, best first."""
     found = {}
     cells = {REFERENCE: _cell(study, Candidate(arm_named(REFERENCE).arm, "no adapter"), rates, regime)}
-    cells |= {key: _cell(study, BY_KEY[key], rates, regime) for key in keys or BY_KEY}
+    known = candidates_of(study.config.rules)
+    cells |= {key: _cell(study, known[key], rates, regime) for key in keys or known}
     for key, cell in cells.items():
         found[key] = _score(study, cell)
     return dict(sorted(found.items(), key=lambda item: -item[1]))
@@ -118,13 +57,14 @@ def confirm(study: Study, rates: Mapping[str, float], regime: str, key: str, see
 
     if study.config.tuning_seed in seeds:
         raise RecipeError(f"seed {study.config.tuning_seed} chose the candidate, so it cannot confirm it")
-    if key not in BY_KEY:
-        raise RecipeError(f"no candidate named {key!r}.\n  known  {', '.join(BY_KEY)}")
+    known = candidates_of(study.config.rules)
+    if key not in known:
+        raise RecipeError(f"no candidate named {key!r}.\n  known  {'; '.join(known)}")
     ours, theirs = [], []
     for seed in seeds:
         cells = [
             _cell(study, candidate, rates, regime, seed)
-            for candidate in (BY_KEY[key], Candidate(arm_named(REFERENCE).arm, "no adapter"))
+            for candidate in (known[key], Candidate(arm_named(REFERENCE).arm, "no adapter"))
         ]
         found = study.run(cells)
         same_data(found)
@@ -134,7 +74,7 @@ def confirm(study: Study, rates: Mapping[str, float], regime: str, key: str, see
         others(ours), values(ours, METRIC, SPLIT, "en"), others(theirs), values(theirs, METRIC, SPLIT, "en")
     )
     return {
-        "candidate": asdict(BY_KEY[key]),
+        "candidate": asdict(known[key]),
         "regime": regime,
         "seeds": list(seeds),
         "gain": judged.gain.to_dict(),
@@ -165,7 +105,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("parrot-reproduce"), help="the study's (%(default)s)")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="study", help="of the study (%(default)s)")
     parser.add_argument("--regime", choices=sorted(REGIMES), help="where (the preset's main one)")
-    parser.add_argument("--only", action="append", choices=sorted(BY_KEY), metavar="KEY", help="some candidates")
+    parser.add_argument("--only", action="append", metavar="KEY", help="some candidates")
     parser.add_argument("--confirm", metavar="KEY", help="confirm this candidate instead of searching")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="to confirm on (1 2)")
     asked = parser.parse_args(argv)
@@ -178,6 +118,9 @@ def command(argv: list[str]) -> int:
     require_packages()
     config: StudyConfig = preset(asked.preset)
     regime = asked.regime or config.main
+    known = candidates_of(config.rules)
+    if unknown := [key for key in asked.only or () if key not in known]:
+        parser.error(f"no candidate named {unknown[0]!r}; known are: {'; '.join(known)}")
     asked.out.mkdir(parents=True, exist_ok=True)
     with Workers(config.workers) as workers, one_thread():
         study = Study(config, asked.out, Display(), workers)

@@ -13,7 +13,7 @@ from miniatures import ADAPTER, FAMILIES, PROMPTS, awake
 import parrot_adapters as pa
 from parrot_adapters.analysis import RoutingObserver
 from parrot_adapters.core import RoutingStatistics
-from parrot_adapters.hosts import seam as native
+from parrot_adapters.hosts import adapter_pass
 
 
 @pytest.fixture
@@ -47,6 +47,18 @@ def test_observers_change_no_answer_and_see_no_graph(handle, inputs):
     assert torch.equal(logits, expected)
     assert logits.requires_grad
     assert not seen[0].weights.requires_grad
+
+
+def test_records_have_a_graph_where_it_is_asked_for_and_nowhere_else(inputs):
+    """Its losses too: whoever keeps records would else keep the activations of every pass."""
+    table = {"router": "language-id", "router_options": {"languages": ["en", "tr"], "mode": "table"}}
+    handle, seen = awake(pa.attach(FAMILIES["llava"].build().train(), {**ADAPTER, **table})), []
+    logs = handle.record_routing(), handle.record_routing(graph=True)
+    with handle.add_observer(seen.append), handle.languages(["en", "tr", None]), logs[0] as plain, logs[1] as kept:
+        handle.model(**inputs)
+    for (record,), graph in ((seen, False), (plain, False), (kept, True)):
+        held = [record.weights, record.logits, record.losses["language"]]
+        assert [tensor.requires_grad for tensor in held] == [graph] * 3
 
 
 def test_an_observer_is_taken_off_once(handle, inputs):
@@ -85,7 +97,7 @@ def test_no_record_is_made_when_nobody_listens(handle, inputs, monkeypatch):
     def forbidden(**fields):
         raise AssertionError("a record was made for nobody")
 
-    monkeypatch.setattr(native, "RoutingRecord", forbidden)
+    monkeypatch.setattr(adapter_pass, "RoutingRecord", forbidden)
     run(handle, inputs)
     with handle.add_observer(lambda record: None), pytest.raises(AssertionError, match="for nobody"):
         run(handle, inputs)  # the double bites

@@ -47,6 +47,13 @@ def test_router_z_is_the_squared_logsumexp(level):
 
 
 @quick
+@given(tensors((5, 4)))
+def test_router_z_is_the_mean_of_squares(logits):
+    each = [math.log(sum(map(math.exp, row))) ** 2 for row in logits.tolist()]
+    assert_close(router_z_loss(logits), torch.tensor(sum(each) / 5), rtol=1e-4, atol=1e-5)
+
+
+@quick
 @given(tensors((5, 4)), st.lists(st.integers(-1, 3), min_size=5, max_size=5))
 def test_language_supervision_is_the_mean_of_known_languages(logits, experts):
     found = language_supervision_loss(logits, torch.tensor(experts))

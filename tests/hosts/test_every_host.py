@@ -15,7 +15,7 @@ from support.every_host.matrix import CHECKS, run
 from support.every_host.table import HEADING, table
 from support.folders import ROOT
 
-from parrot_adapters.hosts.seam import NativeSeam
+from parrot_adapters.hosts.native_seam import NativeSeam
 
 PAGE = (ROOT / "docs" / "hosts.md").read_text("utf-8")
 SAMPLE = {  # by rules alone, by hand, at its own calls; one that is refused

@@ -11,7 +11,8 @@ from miniatures import ADAPTER, BOS, Family, Image, awake
 
 import parrot_adapters as pa
 from parrot_adapters.errors import HostError
-from parrot_adapters.hosts.seam import LABELS, NativeSeam
+from parrot_adapters.hosts.call_arguments import LABELS
+from parrot_adapters.hosts.native_seam import NativeSeam
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from miniatures import ADAPTER, Family, awake
 
 import parrot_adapters as pa
-from parrot_adapters.hosts.seam import NativeSeam
+from parrot_adapters.hosts.native_seam import NativeSeam
 
 
 def logits(model: Any, inputs: dict[str, Any]) -> torch.Tensor:

@@ -29,8 +29,8 @@ from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.data.packing import SEGMENTS, pack
-from parrot_adapters.hosts import seam as native
-from parrot_adapters.hosts.packed_rows import packed_arguments
+from parrot_adapters.hosts import align_outputs
+from parrot_adapters.hosts.packed_rows import packed_arguments, sequence_languages
 from parrot_adapters.training.packing_check import compare_packed
 
 PAGE = (ROOT / "recipes" / "train" / "DATA.md").read_text("utf-8").split("\n## Packing\n")[1].split("\n## ")[0]
@@ -114,7 +114,7 @@ def test_an_image_is_routed_by_its_own_sample(attached, family, routed) -> None:
 
 def test_text_of_a_neighbour_is_noticed(attached, family, routed, monkeypatch: pytest.MonkeyPatch) -> None:
     """The double reads packed rows as rows."""
-    monkeypatch.setattr(native, "read_apart", lambda call, labels: (call, labels))
+    monkeypatch.setattr(align_outputs, "read_apart", lambda call, labels: (call, labels))
     with pytest.raises(AssertionError):
         same_routing(family, attached, routed)
 
@@ -216,6 +216,11 @@ def test_records_count_samples_as_prompts(attached, family, routed) -> None:
     assert record.item_languages() == ["en", "en", "tr", "ar"]
     with attached.languages(["en", "tr"]), pytest.raises(pa.ParrotError, match="2 languages"):
         attached.model(**arguments)
+
+
+def test_padding_is_a_sequence_in_no_language() -> None:
+    segments = torch.tensor([[0, 0, 1, -1], [2, 2, 2, 2], [3, -1, -1, -1]])
+    assert sequence_languages(["en", "tr", None, "ar"], segments) == ["en", "tr", None, None, "ar", None]
 
 
 def test_a_batch_of_another_library(routed) -> None:

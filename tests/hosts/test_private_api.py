@@ -19,7 +19,7 @@ from miniatures import ADAPTER, FAMILIES
 import parrot_adapters as pa
 from parrot_adapters.errors import HostError, TrainingError
 from parrot_adapters.hosts import private_api
-from parrot_adapters.hosts import seam as native
+from parrot_adapters.hosts.generation_override import GENERATION_HELPER
 from parrot_adapters.hosts.private_api import PRIVATE_API, PrivateName, missing_names, require_for_training
 
 NAMES = pytest.mark.parametrize("entry", PRIVATE_API, ids=lambda entry: entry.name)
@@ -81,7 +81,7 @@ def test_the_seam_and_the_trainer_use_nothing_else() -> None:
         overridden = {name for name in re.findall(r"def (_\w+)\(self", file.read()) if hasattr(Trainer, name)}
     listed = {entry.name for entry in PRIVATE_API}
     assert len(overridden) >= 5
-    assert overridden | {native.GENERATION_HELPER} <= listed
+    assert overridden | {GENERATION_HELPER} <= listed
 
 
 def test_a_run_does_not_start_without_them(monkeypatch) -> None:

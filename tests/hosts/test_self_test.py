@@ -16,8 +16,9 @@ from transformers.generation import GenerationMixin, utils
 
 import parrot_adapters as pa
 from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, PlaceholderError, SelfTestError
+from parrot_adapters.hosts.generation_override import GENERATION_HELPER
+from parrot_adapters.hosts.native_seam import NativeSeam
 from parrot_adapters.hosts.read_prompt import TextScope
-from parrot_adapters.hosts.seam import GENERATION_HELPER, NativeSeam
 from parrot_adapters.testing import lively_weights
 
 ONLY = ["llava", "qwen3_vl", "gemma3"]

@@ -12,7 +12,7 @@ import torch
 from miniatures import ADAPTER, FAMILIES, PROMPTS, awake
 
 import parrot_adapters as pa
-from parrot_adapters.hosts.seam import NativeSeam
+from parrot_adapters.hosts.native_seam import NativeSeam
 
 PLACEMENTS: list[dict[str, Any]] = [{}, {"placement": "layers", "layer_rank": 2}]
 

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.core import LayerExpert
-from parrot_adapters.hosts.seam import NativeSeam
+from parrot_adapters.hosts.native_seam import NativeSeam
 
 # M-RoPE positions of what follows a prompt are kept by the host between calls: a pass over all of it has others.
 BY_HAND = ["llava", "gemma3", "idefics3", "llava_next", "internvl", "mistral3"]
@@ -50,7 +50,7 @@ def test_greedy(slow_host, inputs, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("family", ["llava"], indirect=True)
 def test_routing_that_is_lost_in_chunks_is_caught(slow_host, inputs, monkeypatch) -> None:
-    monkeypatch.setattr("parrot_adapters.hosts.seam.with_columns", lambda output, field: output)
+    monkeypatch.setattr("parrot_adapters.hosts.native_seam.with_columns", lambda output, field: output)
     with pytest.raises(pa.ParrotError, match="routing, which layers need, is lost"):
         check_greedy(slow_host, inputs, prefill_chunk_size=5)
 

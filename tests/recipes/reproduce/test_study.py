@@ -24,7 +24,7 @@ from parrot_recipes.emoji.languages import CODES, OTHERS
 from parrot_recipes.emoji.tokenizer import Vocabulary, load_tokenizer
 from parrot_recipes.emoji.training import TrainingSet
 from parrot_recipes.emoji.workers import Workers
-from parrot_recipes.reproduce import cells, report, results, search
+from parrot_recipes.reproduce import candidates, cells, report, results, search
 from parrot_recipes.reproduce.arms import ARMS, BY_KEY, GROUPS, REMEDIES, arm_named
 from parrot_recipes.reproduce.cells import Cell, CellResult, FingerprintedSet, same_data
 from parrot_recipes.reproduce.command import command
@@ -57,7 +57,7 @@ def test_all_adapters_are_of_equal_size():
 
 def test_candidates_say_when_they_are_larger():
     cells.register()
-    for candidate in search.CANDIDATES:
+    for candidate in candidates.CANDIDATES:
         same_size = abs(size_of(candidate.arm) / size_of(arm_named("single").arm) - 1) < 0.01
         assert same_size == candidate.equal, candidate.key
 

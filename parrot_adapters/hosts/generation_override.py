@@ -1,0 +1,51 @@
+"""The override of the one private helper by which ``generate`` encodes images, on a host's instance."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parrot_adapters.hosts.native_seam import NativeSeam
+
+__all__ = ["GENERATION_HELPER", "GenerationOverride"]
+
+GENERATION_HELPER = "_maybe_prepare_encoder_kwargs_for_generation"
+
+
+class GenerationOverride:
+    """Answers in place of the host's helper: no closure, so deepcopy and pickle follow it.
+
+    Args:
+        seam: Its owner.
+    """
+
+    def __init__(self, seam: NativeSeam) -> None:
+        self.seam = seam
+        own = seam.parts.outer.__dict__
+        # What the host's instance had in place of its class's helper.
+        self._displaced: Mapping[str, Any] = {name: own[name] for name in (GENERATION_HELPER,) if name in own}
+        self.__signature__ = inspect.signature(self.original)
+
+    def put(self) -> None:
+        """From now on answer in place of the helper."""
+        self.seam.parts.outer.__dict__[GENERATION_HELPER] = self
+
+    def remove(self) -> None:
+        """Give the host its own helper back, if this stands there."""
+        own = self.seam.parts.outer.__dict__
+        if own.get(GENERATION_HELPER) is self:
+            del own[GENERATION_HELPER]
+            own.update(self._displaced)
+
+    @property
+    def original(self) -> Callable[..., Any]:
+        """What answers otherwise."""
+        outer = self.seam.parts.outer
+        if GENERATION_HELPER in self._displaced:
+            return self._displaced[GENERATION_HELPER]
+        return getattr(type(outer), GENERATION_HELPER).__get__(outer)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.seam.before_generation(self.original, *args, **kwargs)
