@@ -266,22 +266,9 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
 
     per_expert: ClassVar[tuple[str, ...]] = ("gate", "up", "down", "context_gate")
 
-<<<<<<< HEAD
-    def __init__(
-        self,
-        width: int,
-        hidden_size: int,
-        num_experts: int,
-        *,
-        recompute: bool | float | None = None,
-        by_hand: bool | None = None,
-    ) -> None:
-        super().__init__(width, hidden_size, num_experts, recompute=recompute, by_hand=by_hand)
-=======
     needs_context: ClassVar[bool] = True
 
     def make_context_gate(self, width: int, hidden_size: int, num_experts: int) -> None:
->>>>>>> main
         self.context_gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
 
     def item_context(self, routing: Routing) -> Tensor | None:
