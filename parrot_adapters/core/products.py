@@ -45,7 +45,7 @@ def _suit_onednn(left: Tensor, right: Tensor) -> bool:
         and not isinstance(left, FakeTensor)
         and not isinstance(right, FakeTensor)
         and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
