@@ -318,6 +318,7 @@ def test_the_heaviest_micro_batch() -> None:
 
     assert chosen() == chosen(packing=True) == [1, 3, 2, 0]
     assert chosen(token_budget=100) == [1, 3]
+    assert chosen(token_budget=40) == [1], "longer than there is room for: alone"
     assert chosen(token_budget=110, packing=True) == [1, 3, 2]
     assert chosen(token_budget=60, packing=True) == [1]
 
