@@ -33,7 +33,7 @@ class Checksum:
     """What tells whether bytes are those that were written: XXH3 of 128 bits, ``xxh3-`` and 32 hexadecimal letters.
 
     It recognises damage, and is no protection from somebody who means to change a file and writes its checksum anew.
-    SHA-256 promises no more than that where it stands beside the file, and takes ten times as long.
+    SHA-256 beside the file does no more than that, and takes ten times as long.
 
     Args:
         like: A checksum that this one is to be compared with: it is made in the same way, which is SHA-256 for those of
