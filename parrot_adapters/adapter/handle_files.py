@@ -219,11 +219,16 @@ class HandleFiles(HandleAdapters):
     def _require_unchanged_host(self) -> None:
         changed = self.host_weights.changed(self.model, self.carried.own_prefixes())
         if changed:
+            statistics = any("running_" in name for name in changed)
             raise HostMismatchError(
                 explain(
                     "host weights that are not the adapter's have changed since it was attached, and are not saved "
                     "with it: on the host it was made for it would be another one.",
                     changed=f"{len(changed)}: {', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}",
+                    because="batch norms move their statistics at every forward in training mode, frozen or not: "
+                    "keep those modules in eval()"
+                    if statistics
+                    else None,
                     to_do="attach(..., train_projector=True) or lora= for what is to train with it, and leave the host "
                     "frozen; or allow_changed_host=True, and save the host as well: host.save_pretrained(...)",
                 )

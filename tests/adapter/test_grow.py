@@ -194,11 +194,13 @@ def test_a_family_is_shared_by_what_its_router_read():
     with torch.no_grad():
         layer.router.members.normal_(generator=torch.Generator().manual_seed(0))
     layer.router.inner.register_forward_hook(lambda module, args, routing: read.append(routing))
-    found = answer(layer).routing.weights
+    found, logits, *_ = answer(layer).routing
     family, (chosen,) = torch.tensor(layer.router.families), read
     asked = (torch.nn.functional.rms_norm(chosen.context, (D,)) @ layer.router.members.float().T).exp()
     together = torch.zeros(len(asked), 3).index_add(1, family, asked)
     assert_close(found, chosen.weights[:, family] * asked / together[:, family], rtol=1e-4, atol=1e-6)
+    for number in range(3):  # and auxiliary losses see the families that the router sees
+        assert_close(logits[:, family == number].logsumexp(-1), chosen.logits[:, number], rtol=1e-4, atol=1e-4)
 
 
 def test_a_plugin_router_that_knows_nothing_of_growing_grows():

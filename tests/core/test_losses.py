@@ -70,3 +70,11 @@ def test_losses_are_float32_and_zero_for_an_empty_batch(dtype):
         language_supervision_loss(nothing, torch.zeros(0, dtype=torch.int64)),
     ]
     assert all(loss.dtype == torch.float32 and loss.item() == 0 and loss.requires_grad for loss in losses)
+
+
+def test_losses_of_half_precision_are_taken_in_float32():
+    half = torch.randn(7, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    languages = torch.tensor([0, 1, 2, 3, -1, 0, 1])
+    for loss in (load_balancing_loss, router_z_loss, lambda logits: language_supervision_loss(logits, languages)):
+        assert torch.equal(loss(half), loss(half.float()))
+        assert loss(half).dtype == torch.float32

@@ -141,6 +141,14 @@ def test_the_oracle_bites(name: str) -> None:
         check_row(name, processor, TWICE, [*ids[:3], 200, *ids[4:]], labels)
 
 
+@pytest.mark.parametrize("name", ["llava_next", "qwen2_vl", "gemma3"])
+def test_the_same_words_between_many_pictures(name: str) -> None:
+    """Pictures are wider than what is said between them: one turn's words may stand where another's are sought."""
+    turns = (Turn("user", (picture(40, 40), "?")), Turn("assistant", ("a",))) * 4
+    ((ids, labels),) = rows(collator(name)([Dialogue("t", "f", None, turns)]))
+    check_row(name, collator(name).processor, Dialogue("t", "f", None, turns), ids, labels)
+
+
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_left_and_right_differ_in_nothing_else(name: str) -> None:
     short = Dialogue("s", "f", None, (Turn("user", ("hi",)), Turn("assistant", ("ho",))))
@@ -206,6 +214,20 @@ def test_a_template_that_forgets_thoughts_leaves_the_last_answer() -> None:
     learned = collator("qwen thinking").tokenizer.decode([i for i in labels if i != -100])
     assert learned == "\n</think>\n\na cat<|im_end|>"
     assert ids[: len(prompt := inference_ids(collator("qwen thinking").processor, TWICE.turns[:-1]))] == prompt
+
+
+def test_an_answer_that_the_template_cuts_short_later_is_not_learned_there() -> None:
+    """What is shown of it then is not what was answered."""
+    text = "{{ p['text'] if whole else p['text'].split('|')[-1] }}"
+    template = TIGHT.replace(
+        "{{ '<image>' if p['type'] == 'image' else p['text'] }}",
+        f"{{% if p['type'] == 'image' %}}<image>{{% else %}}{text}{{% endif %}}",
+    ).replace("{% for m in messages %}", "{% for m in messages %}{% set whole = loop.last or m['role'] == 'user' %}")
+    made = llava(template)
+    turns = (ASKED, Turn("assistant", ("hm|cat",)), Turn("user", ("sure?",)), Turn("assistant", ("so|yes",)))
+    ((ids, labels),) = rows(Collator(made)([Dialogue("m", "f", None, turns)]))
+    assert "assistant:cat</s>" in made.tokenizer.decode(ids)
+    assert made.tokenizer.decode([i for i in labels if i != -100]) == "so|yes</s>"
 
 
 def test_without_a_template_prompts_are_the_evaluations() -> None:

@@ -343,8 +343,10 @@ def test_the_command(config: EvaluationConfig, capsys: pytest.CaptureFixture) ->
         assert part in shown.out
     assert "is not the published file" in shown.err
     assert "replies were cut off at 6 tokens" in shown.err
-    assert main(arguments(config, scoring="loglik", batch_size=3)) == 0
+    assert main([*arguments(config, scoring="loglik", batch_size=3), "--profile"]) == 0
     shown = capsys.readouterr()
+    assert "time on the cpu" in shown.err
+    assert (Path(config.out) / "profile" / "trace.json").stat().st_size > 1000
     for part in ("options by log-likelihood", "text-per-byte", "calibration", "letter decides above"):
         assert part in shown.out
 
