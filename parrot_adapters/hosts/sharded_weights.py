@@ -56,7 +56,7 @@ def gathered(tensor: Tensor) -> Tensor:
     """A tensor whole; where it is cut up, all processes call this."""
     if not hasattr(tensor, "full_tensor"):
         return tensor
-    found: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]
+    found: Tensor = tensor.full_tensor()
     return found
 
 
