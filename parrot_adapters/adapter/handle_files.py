@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,13 @@ from parrot_adapters.errors import HostMismatchError, explain
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.hub_name import hub_name
-from parrot_adapters.hosts.sharded_weights import any_sharded, first_process_alone, gathered_all
+from parrot_adapters.hosts.sharded_weights import (
+    any_sharded,
+    first_process_alone,
+    gathered_all,
+    is_partitioned_by_zero,
+    whole_parameters,
+)
 
 __all__ = ["HandleFiles"]
 
@@ -119,6 +126,9 @@ class HandleFiles(HandleAdapters):
         """
         self.require_attached()
         config, parts, switch, lora = self.config, self.parts, self.carried.projector_weights, self.carried.lora
+        if whole and any(map(is_partitioned_by_zero, self.parameters())):
+            with whole_parameters(self.parameters()):
+                return copy.deepcopy(self.snapshot(whole=False))  # the values go with the block
         gather = gathered_all if whole else dict
         return AdapterSnapshot(
             config=config,

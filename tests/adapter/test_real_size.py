@@ -29,7 +29,7 @@ def lived(name: str) -> list[dict[str, Any]]:
     return steps
 
 
-@pytest.mark.parametrize("name", ["qwen"])
+@pytest.mark.parametrize("name", ["llava", "qwen", "gemma"])
 def test_the_whole_life(name: str) -> None:
     steps = lived(name)
     assert steps[-1]["step"].endswith(": self-test"), "a life has ended early"

@@ -463,6 +463,7 @@ def test_an_adapter_answers_and_its_routing_is_kept(config: EvaluationConfig, mo
     assert all(sum(answer.routing) == pytest.approx(1, abs=1e-3) for answer in run.answers)
     content = score_run(run, resamples=50).as_json()
     assert {len(weights) for weights in content["routing"]["subsets"].values()} == {3}
+    assert set(content["routing"]["categories"]) == {question.row.label("category") for question in run.questions}
     assert content["routing"]["statistics"]["decisions"] == len(run.answers)
     assert len(content["adapter"]["digest"]) == 64
     alone = evaluate(replace(config, adapter=str(tmp_path / "adapter"), batch_size=1, out=str(tmp_path / "alone")))

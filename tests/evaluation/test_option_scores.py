@@ -20,6 +20,7 @@ from parrot_adapters.evaluation.answers.batching import batches, prefetched, spr
 from parrot_adapters.evaluation.answers.evaluate import _option_asker
 from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
+from parrot_adapters.evaluation.answers.reply_text import reply
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.evaluation.scores.calibration import calibration, calibration_of
 
@@ -204,6 +205,12 @@ def test_confidence_is_the_softmax_of_the_letters() -> None:
     sure = calibration([(1.0, True), (0.95, False), (0.0, False)])
     assert [(b.low, b.high, b.rows) for b in sure.bins] == [(0.0, 0.1, 1), (0.9, 1.0, 2)]
     assert sure.error == pytest.approx(2 * (0.975 - 0.5) / 3)
+
+
+def test_thoughts_are_part_of_a_reply_where_they_are_kept() -> None:
+    said = Answer("<think>A or B?</think> B")
+    assert reply(question(0), said, think="keep", option_score="letter") == "<think>A or B?</think> B"
+    assert reply(question(0), said, think="strip", option_score="letter") == "B"
 
 
 def test_batches_are_ordered_by_length_and_kind() -> None:
