@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from parrot_adapters.errors import HostError, explain
-from parrot_adapters.hosts.sharded_weights import any_sharded
+from parrot_adapters.hosts.sharded_weights import left_out_by_fsdp
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -92,7 +92,7 @@ class WrappedHost:
             taken = {id(parameter) for parameter in ddp._module_parameters}
             shares = all(id(parameter) in taken for parameter in mine)
         else:
-            shares = not mine or any_sharded(mine)
+            shares = not left_out_by_fsdp(self.handle.model, mine)
         if not shares:
             raise HostError(
                 explain(
