@@ -64,9 +64,10 @@ def left_out_by_fsdp(model: nn.Module, parameters: Iterable[Tensor]) -> list[Ten
     """
     taken: set[int] = set()
     for module in model.modules():
-        if not hasattr(module, "_get_fsdp_state"):
+        state_of: Any = getattr(module, "_get_fsdp_state", None)
+        if state_of is None:
             continue
-        state = module._get_fsdp_state()
+        state = state_of()
         groups = getattr(state, "_fsdp_param_groups", None)  # one alone, and by another name, before torch 2.12
         for group in groups if groups is not None else filter(None, [state._fsdp_param_group]):
             for shared in group.fsdp_params:
