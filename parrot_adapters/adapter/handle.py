@@ -30,6 +30,7 @@ from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.adapter.peft_wrapper import PeftWrapper
 from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
+from parrot_adapters.hosts.base_call import BaseCall
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.text_only_batches import TextOnlyBatches
@@ -81,13 +82,13 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         wrapper: Any = None,
     ) -> None:
         self.switch, self.observers = AdapterSwitch(), OrderedDict()
-        self.carried = CarriedAdapter(parts, config, layer, chat, detector, self.switch, self.observers)
+        self.base_call = BaseCall(parts.base)
+        self.carried = CarriedAdapter(parts, config, layer, chat, detector, self.switch, self.observers, self.base_call)
         self.shelf, self.open_rows = {FIRST_NAME: self.carried}, []
         self._added_losses: AddedLosses | None = None
         self.overrides = HostOverrides(self.model)
         self.training_saves = TrainingSaves(self)
         self._text_only = TextOnlyBatches(parts, self._seen_by_images, self.switch)
-        self._frozen_by_peft = FrozenByPeft(self)
         self.peft_wrapper = PeftWrapper(self, wrapper) if callable(getattr(wrapper, "get_base_model", None)) else None
         try:
             self._put_on(owns_projector=owns_projector, lora=lora)
@@ -174,8 +175,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         """Put the adapter on the host; where any of it fails, :meth:`_take_off` undoes it."""
         self.carried.put_on(owns_projector=owns_projector, lora=lora)
         self.training_saves.install()
-        self._text_only.install()
-        self._frozen_by_peft.install()
+        self.base_call.around_learning(FrozenByPeft(self).look, self._text_only.tied)
         if self.peft_wrapper is not None:
             self.peft_wrapper.install()
         stand_ins = {
@@ -195,8 +195,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         if self._added_losses is not None:
             self._added_losses.remove()
         self.training_saves.remove()
-        self._text_only.remove()
-        self._frozen_by_peft.remove()
+        self.base_call.around_learning(None, None)
         if self.peft_wrapper is not None:
             self.peft_wrapper.remove()
         self.overrides.remove()
