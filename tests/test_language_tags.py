@@ -18,6 +18,8 @@ from parrot_adapters.language_tags import ALIASES, TAG, base_language, canonical
         ("fre", "fr"), ("fra", "fr"), ("gre", "el"), ("per", "fa"), ("ara", "ar"), ("rus", "ru"), ("jpn", "ja"),
         ("kor", "ko"), ("ji", "yi"), ("pt-PT", "pt"), ("chi", "zh"), ("cmn", "zh"),
         ("iw", "he"), ("in", "id"), ("tr", "tr"), ("tur", "tr"), ("sr-Latn-RS", "sr-latn-rs"),
+        ("ben", "bn"), ("ell", "el"), ("spa", "es"), ("fas", "fa"), ("hin", "hi"), ("ind", "id"), ("ita", "it"),
+        ("por", "pt"), ("swa", "sw"), ("tha", "th"), ("zh-Hans-CN", "zh"), ("zh-Hans-SG", "zh"),
     ],
 )  # fmt: skip
 def test_one_name_for_every_spelling(given, canonical):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.expert_sizes import default_hidden_size
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.adapter.prepare_adapter import Detector, as_adapter_config, prepare_adapter
 from parrot_adapters.errors import AlreadyAttachedError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
+from parrot_adapters.hosts.restored_on_failure import restored_on_failure
 from parrot_adapters.plugins import manager, shielded
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ __all__ = [
     "attach",
     "attach_layer",
     "attach_projector",
-    "detached_on_failure",
+    "bare_on_failure",
     "find_unattached_parts",
 ]
 
@@ -73,25 +76,25 @@ def attach(
     made = prepare_adapter(
         parts, config, processor=processor, chat=ChatFormat(), owns_projector=train_projector, lora=lora
     )
-    handle = attach_layer(
-        parts,
-        made.config,
-        made.layer,
-        chat=made.chat,
-        detector=made.detector,
-        owns_projector=train_projector,
-        lora=lora,
-        freeze_host=freeze_host,
-        wrapper=model,
-    )
-    with detached_on_failure(handle):
+    with bare_on_failure(model, parts, owns_projector=train_projector):
+        handle = attach_layer(
+            parts,
+            made.config,
+            made.layer,
+            chat=made.chat,
+            detector=made.detector,
+            owns_projector=train_projector,
+            lora=lora,
+            freeze_host=freeze_host,
+            wrapper=model,
+        )
         if train_projector and handle.projector is not None:
             handle.projector.requires_grad_(True)
         if self_test is not None:
             from parrot_adapters.adapter.self_test import self_test as run_self_test
 
             run_self_test(handle, self_test)
-    return handle
+        return handle
 
 
 def attach_projector(
@@ -122,30 +125,35 @@ def attach_projector(
     """
     config = AdapterConfig(host_options=dict(host_options or {}))
     parts = find_unattached_parts(model, config)
-    handle = attach_layer(
-        parts,
-        config,
-        None,
-        chat=ChatFormat() if processor is None else ChatFormat.from_processor(processor),
-        owns_projector=True,
-        lora=lora,
-        freeze_host=freeze_host,
-        wrapper=model,
-    )
-    with detached_on_failure(handle):
+    config = replace(config, expert_hidden_size=default_hidden_size(None, parts.width))
+    chat = ChatFormat() if processor is None else ChatFormat.from_processor(processor)
+    with bare_on_failure(model, parts, owns_projector=True):
+        handle = attach_layer(
+            parts,
+            config,
+            None,
+            chat=chat,
+            owns_projector=True,
+            lora=lora,
+            freeze_host=freeze_host,
+            wrapper=model,
+        )
         if handle.projector is not None:
             handle.projector.requires_grad_(True)
-    return handle
+        return handle
 
 
-@contextmanager
-def detached_on_failure(handle: Attachment) -> Iterator[None]:
-    """Leave nothing on the host when the block fails, whatever it was."""
-    try:
-        yield
-    except BaseException:
-        handle.detach()
-        raise
+def bare_on_failure(model: Any, parts: HostParts, *, owns_projector: bool) -> AbstractContextManager[None]:
+    """Leave nothing on a host that carries no adapter when the block fails, whatever it was.
+
+    Args:
+        model: Host, or what is around it.
+        parts: The host, taken apart.
+        owns_projector: Whether the block gives its projector other weights.
+    """
+    projector = parts.module(parts.projector) if owns_projector else None
+    written = () if projector is None else (*projector.parameters(), *projector.buffers())
+    return restored_on_failure((model, parts.outer), tensors=written)
 
 
 def attach_layer(
@@ -159,8 +167,9 @@ def attach_layer(
     lora: Any = None,
     freeze_host: bool = False,
     wrapper: Any = None,
+    host_seen: Mapping[str, Any] | None = None,
 ) -> Attachment:
-    """Put a finished layer, or none, on a host that was checked to be free. Where it fails, the host stays bare."""
+    """Put a finished layer, or none, on a host that was checked to be free, inside :func:`bare_on_failure`."""
     if layer is not None:
         embeddings = parts.base.get_input_embeddings()
         layer.to(device=running_device(embeddings, embeddings.weight))
@@ -174,10 +183,10 @@ def attach_layer(
         lora=lora,
         freeze_host=freeze_host,
         wrapper=wrapper,
+        host_seen=host_seen,
     )
-    with detached_on_failure(handle):
-        if layer is not None:
-            _add_observers(handle)
+    if layer is not None:
+        _add_observers(handle)
     return handle
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.config import AdapterConfig
+from parrot_adapters.adapter.expert_sizes import default_hidden_size
 from parrot_adapters.core import AlignmentLayer, LayerExperts
 from parrot_adapters.core.layer_experts import SUFFIX
 from parrot_adapters.errors import ConfigError, PluginError, explain, suggest
@@ -67,12 +68,18 @@ def build_layer(
         if expert is not None:
             # A plugin's experts inside the layers draw their weights after these.
             with _meta(empty_experts and expert.built_in and (inside is None or inside.built_in)):
-                experts = _make(expert, options, width, config.expert_hidden_size, config.num_experts)
+                size = config.expert_hidden_size or default_hidden_size(config.expert, width)
+                experts = _make(expert, options, width, size, config.num_experts)
         if inside is not None:
             make = partial(_make_with, inside, layer_options)
             with _meta(empty_experts and inside.built_in):
                 layer_experts = LayerExperts(
-                    _given(features), config.num_experts, config.layer_rank, make=make, width=width
+                    _given(features),
+                    config.num_experts,
+                    config.layer_rank,
+                    make=make,
+                    width=width,
+                    groups=config.layer_groups,
                 )
         return AlignmentLayer(
             **parts,

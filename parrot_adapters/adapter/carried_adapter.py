@@ -97,7 +97,7 @@ class CarriedAdapter:
             yield from self.lora.parameters()
 
     def put_on(self, *, owns_projector: bool, lora: Any, beside_others: bool = False) -> None:
-        """Put the adapter on the host; where any of it fails, :meth:`take_off` undoes it.
+        """Put the adapter on the host.
 
         Args:
             owns_projector: Whether the projector's weights are the adapter's.
@@ -128,7 +128,7 @@ class CarriedAdapter:
         self._is_on = True
 
     def take_off(self) -> None:
-        """Undo :meth:`put_on`, however far it came; the host's own weights are live afterwards."""
+        """Undo :meth:`put_on`, on the host or set aside; the host's own weights are live afterwards."""
         if self.seam is not None:
             self.seam.remove()
         if self.projector_weights is not None:
@@ -194,6 +194,23 @@ class CarriedAdapter:
             self.projector_weights.use(adapter=adapter)
         if self.lora is not None:
             self.lora.enable(on=adapter)
+
+    def own_modules(self) -> Iterator[nn.Module]:
+        """Its module and the layers of its LoRA, on the host or set aside."""
+        if self._given is not None:
+            yield self._given
+        if self.lora is not None:
+            yield from self.lora.layers.values()
+
+    def own_objects(self) -> Iterator[object]:
+        """Itself, and what keeps for it what is on the host."""
+        sites = None if self.seam is None else self.seam.sites
+        yield from (one for one in (self, self.seam, sites, self.projector_weights, self.lora) if one is not None)
+
+    def written_tensors(self) -> Iterator[Tensor]:
+        """Those whose values change when it is switched, set aside or taken off."""
+        if self.projector_weights is not None:
+            yield from self.projector_weights.written_tensors()
 
     def module_weights(self) -> dict[str, Tensor] | None:
         """The module's own weights, without what peft put on it, read from where accelerate has offloaded them."""

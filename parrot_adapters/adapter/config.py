@@ -33,6 +33,7 @@ LAYER_DEFAULTS: Mapping[str, Any] = {
     "layer_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
     "layers": "all",
     "layer_expert": "low-rank",
+    "layer_groups": 1,
 }
 
 TEXT_SCOPES = {
@@ -53,8 +54,9 @@ class AdapterConfig:
             paper's text), ``"conditioned-swiglu"``, ``"shared-swiglu"``, ``"merged"`` (SMEAR), ``"low-rank"``, or a
             plugin's.
         num_experts: Number of experts E, at least 1 (default 6).
-        expert_hidden_size: Hidden width F of one expert, at least 1. The paper's 4096 (default) suits hosts of width
-            4096; an expert has three matrices of F x width.
+        expert_hidden_size: Hidden width F of one expert, at least 1; an expert has three matrices of F x width. None
+            (default) takes what suits the host: its width D, as in the paper (4096 and 4096), or what the expert bank
+            declares (``"low-rank"``: D / 64, from 8 to 64). The handle's config, and files, have the number.
         top_k: Number of experts kept for each item, 1 to E, their weights renormalised; None (default) keeps all. With
             1 the only weight is always one, so the task's loss gives the router no gradient: add a loss on its logits,
             or use more.
@@ -88,6 +90,9 @@ class AdapterConfig:
         layers: Numbers of the decoder layers that get experts, counted from 0, or ``"all"`` (default).
         layer_expert: Name of a registered kind of experts inside the layers: ``"low-rank"`` (default), ``"gated"``
             (low-rank, with units that the router's reading of the prompt opens and closes), or a plugin's.
+        layer_groups: Number of groups of decoder layers, first to last and as even as can be, that weigh the experts
+            each in its own way; at least 1 (default, one weight vector for all layers). The router answers once, and
+            every group learns to lean that answer: it starts as the router's, and an expert without weight keeps none.
 
     Raises:
         ConfigError: Unknown names, wrong types or impossible values, all reported together.
@@ -96,7 +101,7 @@ class AdapterConfig:
     router: Annotated[str, Text()] = "text-guided"
     expert: Annotated[str, Text()] = "swiglu"
     num_experts: Annotated[int, WholeNumber(1)] = 6
-    expert_hidden_size: Annotated[int, WholeNumber(1)] = 4096
+    expert_hidden_size: Annotated[int | None, WholeNumber(1)] = None
     top_k: Annotated[int | None, WholeNumber(1, "num_experts")] = None
     residual_scale: Annotated[float, Number(LARGEST)] = 1.0
     moe_scale: Annotated[float, Number(LARGEST)] = 1.0
@@ -112,6 +117,7 @@ class AdapterConfig:
     layer_modules: Annotated[list[str], Names()] = field(default_factory=lambda: list(LAYER_DEFAULTS["layer_modules"]))
     layers: Annotated[str | list[int], AllOrNumbers()] = "all"
     layer_expert: Annotated[str, Text()] = "low-rank"
+    layer_groups: Annotated[int, WholeNumber(1)] = 1
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         # Before the generated __init__ sees them, so that a misspelt key is our error rather than a TypeError.
@@ -119,7 +125,7 @@ class AdapterConfig:
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
-        if faults := [*field_faults(self), *_scale_faults(self)]:
+        if faults := [*field_faults(self), *_scale_faults(self), *_group_faults(self)]:
             raise ConfigError("AdapterConfig cannot be built:\n  " + "\n  ".join(faults))
         # Copies of its own, in the form JSON gives back (tuples become lists), so that a round trip is exact.
         for name in ("router_options", "expert_options", "host_options"):
@@ -169,6 +175,13 @@ def _scale_faults(config: AdapterConfig) -> list[str]:
         for name in ("residual_scale", "moe_scale")
         if getattr(config, name) != 1
     ]
+
+
+def _group_faults(config: AdapterConfig) -> list[str]:
+    if config.placement == "projector" or config.layer_groups == 1 or 1 not in (config.num_experts, config.top_k):
+        return []
+    why = "num_experts=1" if config.num_experts == 1 else "top_k=1"
+    return [f"layer_groups={config.layer_groups!r} has nothing to weigh: with {why} the only weight is always one"]
 
 
 def _reject_unknown(values: Mapping[str, object]) -> None:

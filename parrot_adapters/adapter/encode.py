@@ -47,12 +47,13 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
                 to_do="handle.encode(**processor(text=..., images=..., return_tensors='pt'))",
             )
         )
-    if handle.active and handle.config.placement != "projector":
+    block = rows_here(parts)
+    inside = handle.active and handle.config.placement != "projector"
+    if inside or (block is not None and block.layers.each):
         warnings.warn(
             explain(
                 "these tokens carry nothing of the experts inside the language model's layers: what is handed them in "
                 "place of pictures, as a server that takes embeddings is, does without those experts.",
-                given=f"placement={handle.config.placement!r}",
                 to_do="answer with this model, in transformers; or train an adapter with placement='projector' for "
                 "such a server",
             ),
@@ -75,7 +76,7 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
                 to_do=f"hand on all that the processor made: {', '.join(e.pixels for e in parts.encoders.values())}",
             )
         )
-    if (block := rows_here(parts)) is not None:
+    if block is not None:
         outputs = block.outputs({**given, "mm_encoder_outputs": handed}, given.get("labels"))
     elif outputs and handle.native_seam is not None and handle.active:
         outputs = handle.native_seam.align_outputs(outputs, given, given.get("labels"))

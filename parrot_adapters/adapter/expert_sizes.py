@@ -9,7 +9,22 @@ import torch
 from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.plugins import manager
 
-__all__ = ["equal_hidden_size", "expert_parameters"]
+__all__ = ["default_hidden_size", "equal_hidden_size", "expert_parameters"]
+
+
+def default_hidden_size(kind: str | None, width: int) -> int:
+    """The hidden size F of an expert where a config leaves it open.
+
+    Args:
+        kind: Name of a registered expert bank; None where the adapter has none at the projector.
+        width: Hidden size D of the language model.
+
+    Returns:
+        What the bank's ``default_hidden_size(width)`` says, or D where it says nothing, as of a plugin's function.
+    """
+    factory = None if kind is None else manager.find("expert", kind, asked_by="AdapterConfig.expert").factory
+    says = getattr(factory, "default_hidden_size", None)
+    return width if says is None else int(says(width))
 
 
 def expert_parameters(kind: str, width: int, num_experts: int, hidden_size: int, **options: Any) -> int:

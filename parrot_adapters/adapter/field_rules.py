@@ -85,10 +85,10 @@ class WholeNumber:
         bounded = most is not None
         if _is_whole(value) and value >= self.least and (not bounded or (_is_whole(most) and value <= most)):
             return None
-        if not bounded:
-            return f"{name}={value!r} must be a whole number of at least {self.least}"
-        limit = f"{self.most}={most!r}" if isinstance(self.most, str) else self.in_words or str(most)
         none = "None or " if _allows_none(_hints(type(owner))[name]) else ""
+        if not bounded:
+            return f"{name}={value!r} must be {none}a whole number of at least {self.least}"
+        limit = f"{self.most}={most!r}" if isinstance(self.most, str) else self.in_words or str(most)
         return f"{name}={value!r} must be {none}a whole number between {self.least} and {limit}"
 
 

@@ -61,7 +61,8 @@ def fitting_layer(
 def _require_plausible(config: AdapterConfig, weights: Mapping[str, Tensor], path: Path) -> None:
     """Every expert, and every unit of one, has a weight of its own; even a sketch of a thousand million takes hours."""
     held = max(SMALL, sum(value.numel() for value in weights.values()))
-    beyond = [name for name in ("num_experts", "expert_hidden_size") if getattr(config, name) > held]
+    sizes = ("num_experts",) if config.placement == "layers" else ("num_experts", "expert_hidden_size")
+    beyond = [name for name in sizes if (getattr(config, name) or 0) > held]
     if beyond:
         asked = ", ".join(f"{name}={getattr(config, name)!r}" for name in beyond)
         raise CheckpointError(

@@ -101,7 +101,7 @@ def freeze_routing(
     done = Frozen(
         weights=tuple(shares.tolist()),
         expert=config.expert_kind,
-        hidden_size=config.expert_hidden_size if folded is not None else config.layer_rank,
+        hidden_size=config.layer_rank if folded is None else _hidden_size(folded, config),
         parameters=(_count(layer.experts) + _count(layer.layer_experts), _count(folded) + _count(inside)),
         difference=difference,
         bound=bound,
@@ -192,6 +192,7 @@ def freeze_config(config: AdapterConfig, folded: nn.Module | None, inside: Layer
         expert_options={} if inside is None else {"layer_scale": inside.layer_scale},
         num_experts=1,
         layer_rank=config.layer_rank if inside is None else inside.rank,
+        layer_groups=1,
         top_k=None,
         summary="mean",
         detector=None,
@@ -202,8 +203,12 @@ def freeze_config(config: AdapterConfig, folded: nn.Module | None, inside: Layer
     names = [component.name for component, bank in banks if bank is type(folded)]
     if not names:
         raise ConfigError(f"{type(folded).__name__}, which the fold gave, is not a registered expert")
-    size = int(getattr(folded, "hidden_size", config.expert_hidden_size))
-    return replace(frozen, expert=names[0], expert_hidden_size=size)
+    return replace(frozen, expert=names[0], expert_hidden_size=_hidden_size(folded, config))
+
+
+def _hidden_size(experts: nn.Module, config: AdapterConfig) -> int:
+    """A bank's own, or what its config says where it does not tell."""
+    return int(getattr(experts, "hidden_size", None) or config.expert_hidden_size or 0)
 
 
 def language_weights(
@@ -291,7 +296,7 @@ def verify_inside(experts: LayerExperts, folded: LayerExperts, weights: Tensor) 
     generator, worst = torch.Generator().manual_seed(0), (0.0, 0.0)
     for path, own in mixture.each():
         tokens = torch.randn(SAMPLES, own.in_features, generator=generator).double()
-        wanted, found = own(tokens, shares[0]), fold.at(path)(tokens, shares[1])
+        wanted, found = mixture.call(path)(tokens, shares[0]), fold.call(path)(tokens, shares[1])
         difference = float((wanted - found).abs().max())
         bound = TOLERANCE.get(dtype, HALF_TOLERANCE) * float(wanted.abs().max())
         if not difference <= bound:

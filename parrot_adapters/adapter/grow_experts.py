@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from parrot_adapters.adapter.build_layer import build_layer, stored_features
 from parrot_adapters.adapter.grow_families import with_families
@@ -42,6 +43,7 @@ from parrot_adapters.core.control_routers import LOGIT_FLOOR, FrozenRouter, Unif
 from parrot_adapters.core.language_router import LanguageIdRouter, known_languages
 from parrot_adapters.core.layer_experts import SUFFIX
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
+from parrot_adapters.hosts.restored_on_failure import restored_on_failure
 from parrot_adapters.plugins import manager
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from parrot_adapters.core import Aligned, AlignmentLayer
 
 __all__ = ["Grown", "grow", "grow_adapter", "grow_state"]
+
+TILTS = "layer_experts.group_weights.tilts"  # (G, E, E), where groups of layers weigh experts in their own ways
 
 
 @dataclass(frozen=True)
@@ -127,13 +131,14 @@ def grow(
         parameter.requires_grad_(old[name].requires_grad if name in old else True)
     new.load_state_dict(state)
     new.train(layer.training)
-    layer.router, layer.experts = new.router, new.experts
-    if layer.layer_experts is not None and new.layer_experts is not None:
-        layer.layer_experts.become(new.layer_experts)  # in place: the host's layers know its parts
-    layer.num_experts, layer.top_k = new.num_experts, new.top_k
-    if not isinstance(target, AlignmentLayer):
-        target.config = grown
-    return grown
+    with restored_on_failure((layer,)) if isinstance(target, AlignmentLayer) else target.unchanged_on_failure():
+        layer.router, layer.experts = new.router, new.experts
+        if layer.layer_experts is not None and new.layer_experts is not None:
+            layer.layer_experts.become(new.layer_experts)  # in place: the host's layers know its parts
+        layer.num_experts, layer.top_k = new.num_experts, new.top_k
+        if not isinstance(target, AlignmentLayer):
+            target.config = grown
+        return grown
 
 
 def grow_adapter(
@@ -287,6 +292,8 @@ def grow_state(
         grown, routed = with_families(config, state, split.owner, split.shares, width or _width(state, config))
     new = {n: v[list(split.owner)] if n in per_expert else v.clone() for n, v in state.items() if not _is_router(n)}
     new |= routed
+    if (tilts := new.get(TILTS)) is not None:  # twins lean together, and lean others as their parent did
+        new[TILTS] = tilts[:, list(split.owner)][:, :, list(split.owner)]
     for number, name in enumerate(per_expert):
         if name.endswith(".down"):
             new[name] = _parted(new[name], split, noise, seed + number if _is_inside(name) else seed)
@@ -334,11 +341,15 @@ def _grow_languages(
         if name in state:
             added = fresh[name][old:] if parents is None else state[name][list(parents)]
             new[name] = torch.cat([state[name], added.to(state[name])])
+    if (tilts := state.get(TILTS)) is not None:  # a new language leans nothing, and nothing leans to it
+        new[TILTS] = pad(tilts, (0, num_new, 0, num_new))
     if (table := state.get("router.table")) is not None:  # (languages, E)
         wider = torch.cat([table, table.new_full((table.shape[0], num_new), LOGIT_FLOOR)], 1)
         added = table.new_full((num_new, old + num_new), LOGIT_FLOOR)
         added[:, old:].fill_diagonal_(0.0)
-        new["router.table"] = torch.cat([wider, added])
+        tags = [*known, *languages]
+        rows = [tags.index(tag) for tag in known_languages(options["languages"], old + num_new)]
+        new["router.table"] = torch.cat([wider, added])[rows]
     return grown, new
 
 

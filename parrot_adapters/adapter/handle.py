@@ -13,7 +13,7 @@ switches and observes, ``handle_weights.py`` replaces weights, ``handle_adapters
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -29,9 +29,11 @@ from parrot_adapters.adapter.host_changes import HostWeights
 from parrot_adapters.adapter.host_overrides import BareHostSave, HostOverrides
 from parrot_adapters.adapter.peft_wrapper import PeftWrapper
 from parrot_adapters.adapter.training_saves import TrainingSaves
+from parrot_adapters.adapter.wrapped_host import WrappedHost
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.base_call import BaseCall
 from parrot_adapters.hosts.chat_format import ChatFormat
+from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.text_only_batches import TextOnlyBatches
 
@@ -80,6 +82,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         lora: Any,
         freeze_host: bool = False,
         wrapper: Any = None,
+        host_seen: Mapping[str, Any] | None = None,
     ) -> None:
         self.switch, self.observers = AdapterSwitch(), OrderedDict()
         self.base_call = BaseCall(parts.base)
@@ -87,17 +90,16 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.shelf, self.open_rows = {FIRST_NAME: self.carried}, []
         self._added_losses: AddedLosses | None = None
         self.overrides = HostOverrides(self.model)
+        weight = parts.base.get_input_embeddings().weight
+        self.host_seen = host_seen or (None if weight.is_meta else fingerprint(parts))
         self.training_saves = TrainingSaves(self)
         self._text_only = TextOnlyBatches(parts, self._seen_by_images, self.switch)
+        self._wrapped_host = WrappedHost(self)
         self.peft_wrapper = PeftWrapper(self, wrapper) if callable(getattr(wrapper, "get_base_model", None)) else None
-        try:
-            self._put_on(owns_projector=owns_projector, lora=lora)
-            self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
-            if freeze_host:
-                self.freeze_host()
-        except BaseException:
-            self._take_off()
-            raise
+        self._put_on(owns_projector=owns_projector, lora=lora)
+        self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
+        if freeze_host:
+            self.freeze_host()
 
     def encode(self, **inputs: Any) -> dict[str, list[Tensor]]:
         """The aligned visual tokens of every picture of a batch, without a pass through the language model.
@@ -158,12 +160,16 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         return {} if self._added_losses is None else dict(self._added_losses.terms)
 
     def detach(self) -> None:
-        """Give the host back as it was, bit for bit. Detaching twice does nothing."""
+        """Give the host back as it was, bit for bit. Detaching twice does nothing.
+
+        Where that fails, the adapter is on the host as before, and can be detached again.
+        """
         if not self.attached:
             return
         self.require_no_rows()
-        self.set_active(False)
-        self._take_off()
+        with self.unchanged_on_failure():
+            self.set_active(False)
+            self._take_off()
 
     def __enter__(self) -> Attachment:
         return self
@@ -172,9 +178,10 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.detach()
 
     def _put_on(self, *, owns_projector: bool, lora: Any) -> None:
-        """Put the adapter on the host; where any of it fails, :meth:`_take_off` undoes it."""
+        """Put the adapter on the host."""
         self.carried.put_on(owns_projector=owns_projector, lora=lora)
         self.training_saves.install()
+        self.base_call.look_first(self._wrapped_host.look)
         self.base_call.around_learning(FrozenByPeft(self).look, self._text_only.tied)
         if self.peft_wrapper is not None:
             self.peft_wrapper.install()
@@ -188,18 +195,26 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.attached = True
 
     def _take_off(self) -> None:
-        """Undo :meth:`_put_on`, however far it came; the host's own weights are live afterwards."""
+        """Undo :meth:`_put_on`; the host's own weights are live afterwards."""
         self.carried.take_off()
         for carried in self.shelf.values():
             carried.take_off()
         if self._added_losses is not None:
             self._added_losses.remove()
         self.training_saves.remove()
+        self.base_call.look_first(None)
         self.base_call.around_learning(None, None)
+        self._wrapped_host.remove()
         if self.peft_wrapper is not None:
             self.peft_wrapper.remove()
         self.overrides.remove()
         self.attached = False
+
+    def _own_objects(self) -> Iterator[object]:
+        yield from super()._own_objects()
+        yield from (self.training_saves, self.base_call, self._wrapped_host)
+        if self._added_losses is not None:
+            yield self._added_losses
 
     def _seen_by_images(self) -> list[nn.Module]:
         return self.carried.seen_by_images()

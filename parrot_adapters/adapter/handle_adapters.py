@@ -29,6 +29,7 @@ from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, Unknow
 from parrot_adapters.hosts.base_call import BaseCall
 from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
+from parrot_adapters.hosts.restored_on_failure import restored_on_failure
 
 __all__ = ["FIRST_NAME", "HandleAdapters"]
 
@@ -150,16 +151,11 @@ class HandleAdapters(HandleWeights):
         chosen = self.named(name)
         if chosen is self.carried:
             return
-        self.carried.set_aside()
-        before, self.carried = self.carried, chosen
-        try:
-            self.carried.come_back()
-        except BaseException:
+        with self.unchanged_on_failure():
             self.carried.set_aside()
-            self.carried = before
+            self.carried = chosen
             self.carried.come_back()
-            raise
-        self._show_active()
+            self._show_active()
 
     def delete_adapter(self, name: str) -> None:
         """Forget an adapter that is not active. Its parameters are gone unless they were saved.
@@ -182,9 +178,11 @@ class HandleAdapters(HandleWeights):
                     to_do=f"handle.set_adapter({others[0]!r}) first" if others else "handle.detach() takes it off",
                 )
             )
-        with self._without_adapter():
+        with self.unchanged_on_failure():
+            self.carried.set_aside()
             chosen.take_off()
-        del self.shelf[name]
+            del self.shelf[name]
+            self.carried.come_back()
 
     @contextmanager
     def adapter_names(self, names: Sequence[str | None]) -> Iterator[None]:
@@ -192,9 +190,8 @@ class HandleAdapters(HandleWeights):
 
         A row's logits are those of the row alone with its adapter, up to the rounding of a larger batch; for forward
         and for ``generate``, beams and several returned sequences among it. Each adapter has its own projector and
-        LoRA; it costs one encoding for each projector and one alignment for each adapter. Adapters with experts
-        inside the language model's layers cannot be among them. Run ``backward()`` inside the block where the host
-        recomputes activations.
+        LoRA, and experts inside the layers at the visual tokens of its rows; it costs one encoding for each projector
+        and one alignment for each adapter. Run ``backward()`` inside the block where the host recomputes activations.
 
         Args:
             names: Name of an adapter for each row, or None for the bare host.
@@ -202,14 +199,13 @@ class HandleAdapters(HandleWeights):
         Raises:
             UnknownNameError: There is no adapter of that name.
             ConfigError: Not one name or None for each row (in the call: another number of rows).
-            HostError: An adapter with experts inside the layers, a host that is not handed encoded images, an adapter
-                that was switched off or detached.
+            HostError: A host that is not handed encoded images, an adapter that was switched off or detached.
         """
         self.require_attached()
         if isinstance(names, str) or not names or not all(name is None or isinstance(name, str) for name in names):
             raise ConfigError(f"adapter_names({names!r}) needs one name or None for each row, for example ['tr', None]")
         chosen = {name: self.named(name) for name in names if name is not None}
-        self._require_rows(chosen)
+        self._require_rows()
         block = RowAdapters(self.parts, names, chosen)
         self.open_rows.append(block)
         try:
@@ -220,18 +216,8 @@ class HandleAdapters(HandleWeights):
             self.open_rows.remove(block)
             self._forget_compiled()
 
-    def _require_rows(self, chosen: Mapping[str, CarriedAdapter]) -> None:
+    def _require_rows(self) -> None:
         """Refuse what rows cannot have each for itself."""
-        inside = [name for name, one in chosen.items() if one.module is not None and one.module.layer_experts]
-        if inside:
-            raise HostError(
-                explain(
-                    f"adapter {inside[0]!r} has experts inside the layers, which act on a whole batch: they and "
-                    "adapter_names() do not go together.",
-                    given=f"placement={chosen[inside[0]].config.placement!r}",
-                    to_do=f"run those rows in a call of their own, after handle.set_adapter({inside[0]!r})",
-                )
-            )
         if self.parts.spec.encoder_calls:
             raise HostError(
                 explain(
@@ -310,7 +296,9 @@ class HandleAdapters(HandleWeights):
         """
         self.require_no_rows()
         self.require_free(name)
-        with self._without_adapter():
+        with self.unchanged_on_failure():
+            active = self.carried
+            active.set_aside()
             made = make(find_parts(self.model, config.host_options))
             if made.layer is not None:
                 embeddings = made.parts.base.get_input_embeddings()
@@ -326,27 +314,38 @@ class HandleAdapters(HandleWeights):
                 self.base_call,
             )
             self.carried = new
-            try:
-                new.put_on(owns_projector=made.owns_projector, lora=made.lora, beside_others=True)
-                for parameter in new.parameters():
-                    parameter.requires_grad_(True)
-                self.take_over(projector=made.projector_weights, lora=made.lora_weights, source=made.source)
-            except BaseException:
-                new.take_off()
-                raise
+            new.put_on(owns_projector=made.owns_projector, lora=made.lora, beside_others=True)
+            for parameter in new.parameters():
+                parameter.requires_grad_(True)
+            self.take_over(projector=made.projector_weights, lora=made.lora_weights, source=made.source)
             new.set_aside()
+            self.carried = active
+            active.come_back()
             self.shelf[name] = new
 
     @contextmanager
-    def _without_adapter(self) -> Iterator[None]:
-        """The host carries none inside the block."""
-        before = self.carried
-        before.set_aside()
+    def unchanged_on_failure(self) -> Iterator[None]:
+        """When the block fails, the host, its wrapper and all adapters are what they were before."""
+        around = () if self.peft_wrapper is None else (self.peft_wrapper.model,)
+        carried = {id(one): one for one in (self.carried, *self.shelf.values())}.values()
+        modules = (*around, self.model, *(module for one in carried for module in one.own_modules()))
+        wanted = self.switch.wanted
         try:
-            yield
-        finally:
-            self.carried = before
-            before.come_back()
+            with restored_on_failure(
+                modules,
+                objects=(*self._own_objects(), *(part for one in carried for part in one.own_objects())),
+                tensors=[tensor for one in carried for tensor in one.written_tensors()],
+            ):
+                yield
+        except BaseException:
+            self.switch.wanted = wanted
+            raise
+
+    def _own_objects(self) -> Iterator[object]:
+        """What the handle keeps of the host's state, apart from its adapters."""
+        yield from (self, self.overrides)
+        if self.peft_wrapper is not None:
+            yield self.peft_wrapper
 
     def require_free(self, name: str) -> None:
         """Refuse a name that an adapter of this host has, or that is none.

@@ -18,6 +18,7 @@ from parrot_adapters.errors import HostMismatchError, explain
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.hub_name import hub_name
+from parrot_adapters.hosts.sharded_weights import any_sharded, first_process_alone, gathered_all
 
 __all__ = ["HandleFiles"]
 
@@ -49,6 +50,8 @@ class HandleFiles(HandleAdapters):
     ) -> None:
         """Save the adapter alone: config, weights, and projector and LoRA where it owns them.
 
+        Where the host is cut up among processes (FSDP2), all of them call this, and the first one writes.
+
         Args:
             directory: Directory to write, made if needed. An adapter that is there is replaced; other files stay, and
                 so does what its owner wrote in its model card. At any moment the directory holds the old adapter or
@@ -66,7 +69,13 @@ class HandleFiles(HandleAdapters):
         with self.switched_to(name):
             if not allow_changed_host:
                 self._require_unchanged_host()
-            write_adapter(self.snapshot(), Path(directory))
+            snapshot = self.snapshot()
+            if not any_sharded(self.model.parameters()):
+                write_adapter(snapshot, Path(directory))
+                return
+            with first_process_alone() as is_first:
+                if is_first:
+                    write_adapter(snapshot, Path(directory))
 
     def write_checkpoint(self, directory: str | Path, state: Mapping[str, Tensor] | None = None) -> None:
         """Write what trains, in the form that a stock ``Trainer`` reads back into the attached host.
@@ -93,30 +102,42 @@ class HandleFiles(HandleAdapters):
             "module": None if self.carried.module is None else f"{self.parts.base_prefix}{MODULE_NAME}.",
             "projector": None if switch is None else prefix,
         }
-        write_checkpoint(self.snapshot(), trained, prefixes, Path(directory))
+        write_checkpoint(self.snapshot(whole=False), trained, prefixes, Path(directory))
 
-    def snapshot(self) -> AdapterSnapshot:
+    def snapshot(self, *, whole: bool = True) -> AdapterSnapshot:
         """Everything of the adapter that files hold, as plain values.
 
+        Args:
+            whole: Whether weights that are cut up among processes (FSDP2) are gathered (default: yes), for which all
+                processes call this.
+
         Returns:
-            The snapshot; its tensors are the live ones, not copies.
+            The snapshot; its tensors are the live ones, not copies, where they are not gathered.
 
         Raises:
             HostError: The adapter was detached.
         """
         self.require_attached()
         config, parts, switch, lora = self.config, self.parts, self.carried.projector_weights, self.carried.lora
+        gather = gathered_all if whole else dict
         return AdapterSnapshot(
             config=config,
             chat=self.chat,
-            host=fingerprint(parts, None if switch is None else switch.host_weights()),
+            host=self._host_as_it_is(),
             base_model=hub_name(self.model.config),
             plugins=plugins_used(config, parts.model_type, parts.plugin, has_layer=self.carried.module is not None),
-            weights=None if self.carried.module is None else self.carried.module_weights(),
-            projector=None if switch is None else switch.adapter_weights(),
+            weights=None if (weights := self.carried.module_weights()) is None else gather(weights),
+            projector=None if switch is None else gather(switch.adapter_weights()),
             lora_config=None if lora is None else lora.stored_config(),
-            lora=None if lora is None else lora.state_dict(),
+            lora=None if lora is None else gather(lora.state_dict()),
         )
+
+    def _host_as_it_is(self) -> Mapping[str, Any]:
+        """What the host is recognised by; where it is cut up among processes, as it was when the adapter came."""
+        if self.host_seen is not None and any_sharded(self.model.parameters()):
+            return self.host_seen
+        switch = self.carried.projector_weights
+        return fingerprint(self.parts, None if switch is None else switch.host_weights())
 
     def bare_state_dict(self, given: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """The host's state dict without any trace of the adapter: no layer, its own projector, no LoRA.

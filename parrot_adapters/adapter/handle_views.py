@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -39,6 +39,7 @@ class HandleViews:
         observers: Called after every pass through the adapter.
         attached: Whether it is on the host.
         host_weights: The host's own weights, as they were when the adapter came.
+        host_seen: What the host was recognised by then; None where its weights were not at hand.
     """
 
     carried: CarriedAdapter
@@ -47,6 +48,7 @@ class HandleViews:
     observers: OrderedDict[int, Callable[[RoutingRecord], object]]
     attached: bool = False
     host_weights: HostWeights
+    host_seen: Mapping[str, Any] | None
 
     def require_attached(self) -> None:
         """Refuse to go on without an adapter on the host.

@@ -121,7 +121,7 @@ class HandleWeights(HandleViews):
         self._require_alone()
         self._require_lora().merge()
         self.carried.lora = None
-        self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
+        self._look_at_host()
 
     def merge_projector(self) -> None:
         """Make the adapter's projector the host's own, for good: the adapter no longer owns or saves one.
@@ -134,7 +134,13 @@ class HandleWeights(HandleViews):
         projector.use(adapter=True)
         projector.remove()
         self.carried.projector_weights = None
+        self._look_at_host()
+
+    def _look_at_host(self) -> None:
+        """Remember the host's own weights as they are from now on."""
         self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
+        switch = self.carried.projector_weights
+        self.host_seen = fingerprint(self.parts, None if switch is None else switch.host_weights())
 
     def _require_alone(self) -> None:
         others = [name for name, carried in self.shelf.items() if carried is not self.carried]

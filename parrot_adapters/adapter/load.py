@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from parrot_adapters.adapter.attach import (
-    attach_layer,
-    detached_on_failure,
-    find_unattached_parts,
-)
+from parrot_adapters.adapter.attach import attach_layer, bare_on_failure, find_unattached_parts
 from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.adapter.hub_transfer import local_directory
 from parrot_adapters.adapter.prepare_stored import prepare_stored
@@ -55,17 +51,18 @@ def load_adapter(
     stored = read_adapter(local_directory(directory, revision=revision, subfolder=subfolder, token=token))
     parts = find_unattached_parts(model, stored.config)
     made = prepare_stored(parts, stored, processor=processor, strict=strict)
-    handle = attach_layer(
-        parts,
-        made.config,
-        made.layer,
-        chat=made.chat,
-        detector=made.detector,
-        owns_projector=made.owns_projector,
-        lora=made.lora,
-        freeze_host=freeze_host,
-        wrapper=model,
-    )
-    with detached_on_failure(handle):
+    with bare_on_failure(model, parts, owns_projector=made.owns_projector):
+        handle = attach_layer(
+            parts,
+            made.config,
+            made.layer,
+            chat=made.chat,
+            detector=made.detector,
+            owns_projector=made.owns_projector,
+            lora=made.lora,
+            freeze_host=freeze_host,
+            wrapper=model,
+            host_seen=made.host_seen,
+        )
         handle.take_over(projector=made.projector_weights, lora=made.lora_weights, source=made.source)
-    return handle
+        return handle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from parrot_adapters.adapter.build_layer import build_layer
 from parrot_adapters.adapter.config import LAYER_DEFAULTS, AdapterConfig
+from parrot_adapters.adapter.expert_sizes import default_hidden_size
+from parrot_adapters.adapter.router_fits import require_fitting_router
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import HostParts
@@ -40,6 +42,7 @@ class PreparedAdapter:
         projector_weights: What the projector that it owns is to hold; None leaves the host's, or there is none.
         lora_weights: What its LoRA is to hold; None leaves it as it begins, or there is none.
         source: The file that the projector's weights are from, for messages; None where they are from no file.
+        host_seen: What the host is recognised by, where that was asked already; None where it was not.
     """
 
     parts: HostParts
@@ -52,6 +55,7 @@ class PreparedAdapter:
     projector_weights: Mapping[str, Tensor] | None = None
     lora_weights: Mapping[str, Tensor] | None = None
     source: Path | None = None
+    host_seen: Mapping[str, Any] | None = None
 
 
 def prepare_adapter(
@@ -72,10 +76,12 @@ def prepare_adapter(
         ConfigError: Unknown names or impossible settings.
     """
     resolved = _resolved(config, parts)
+    layer = build_layer(resolved, parts.width, layer_features(parts, resolved))
+    require_fitting_router(layer, resolved, parts.width)
     return PreparedAdapter(
         parts=parts,
         config=resolved,
-        layer=build_layer(resolved, parts.width, layer_features(parts, resolved)),
+        layer=layer,
         chat=chat if processor is None else ChatFormat.from_processor(processor),
         detector=make_detector(config, processor),
         owns_projector=owns_projector,
@@ -134,6 +140,9 @@ def _resolved(config: AdapterConfig, parts: HostParts) -> AdapterConfig:
         by_default = set(config.layer_modules) == set(LAYER_DEFAULTS["layer_modules"])
         names = meant_names(parts, config.layer_modules, config.layers, by_default=by_default)
         config = AdapterConfig.from_dict({**config.to_dict(), "layer_modules": names})
+    if config.expert_hidden_size is None:
+        kind = None if config.placement == "layers" else config.expert
+        config = replace(config, expert_hidden_size=default_hidden_size(kind, parts.width))
     if config.summary == "auto":
         summary = "mean" if parts.spec.summary == "cls" and not parts.has_cls else parts.spec.summary
         config = AdapterConfig.from_dict({**config.to_dict(), "summary": summary})

@@ -75,6 +75,7 @@ def prepare_stored(
         projector_weights=stored.projector,
         lora_weights=stored.lora,
         source=stored.directory / PROJECTOR,
+        host_seen=here,
     )
 
 

@@ -43,6 +43,7 @@ __all__ = ["BESIDE_PEFT", "StoredAdapter", "read_adapter", "require_same_tensors
 # Where the adapter is in a directory that a PeftModel wrote; a Trainer takes a folder with weights one level up for
 # another set of peft's.
 BESIDE_PEFT = "parrot/adapter"
+SIZE_UNLESS_SAID = 4096  # the hidden size of an expert in a file that does not say: what the default once was
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +231,7 @@ def _settings(directory: Path, described: Mapping[str, Any]) -> dict[str, Any]:
     """What a config says besides where the weights are."""
     try:
         return {
-            "config": AdapterConfig.from_dict(described["adapter"]),
+            "config": _stored_config(described["adapter"]),
             "chat": ChatFormat.from_dict(described.get("chat_format", {})),
             "host": described["host"],
             "base_model": as_hub_name(described.get("base_model_name_or_path")),
@@ -238,6 +239,14 @@ def _settings(directory: Path, described: Mapping[str, Any]) -> dict[str, Any]:
         }
     except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(explain(f"{directory / CONFIG} cannot be understood.", because=error)) from error
+
+
+def _stored_config(described: Mapping[str, Any]) -> AdapterConfig:
+    """Settings as files have them: with a size of the experts, which scales with no host any more."""
+    config = AdapterConfig.from_dict({"expert_hidden_size": SIZE_UNLESS_SAID} | dict(described))
+    if config.expert_hidden_size is None:
+        raise ConfigError("expert_hidden_size=None is no number; files have the one that their weights were made with")
+    return config
 
 
 def _describes_adapter(directory: Path) -> bool:

@@ -1,7 +1,8 @@
 """A batch whose rows have an adapter each: the bare host runs, and every row gets what its adapter makes of it.
 
 Inside a block each adapter encodes and aligns the whole batch, with its own projector, and each visual token is taken
-from the adapter of its row; a linear layer with LoRA runs a second time on the rows whose adapter has it. So rows share
+from the adapter of its row; a linear layer with LoRA runs a second time on the rows whose adapter has it, and experts
+inside the layers act at the visual tokens of their adapter's rows (``row_layers.py``). So rows share
 one pass through the language model and one cache, and beams may multiply them. It costs one encoding for each projector
 and one alignment for each adapter.
 
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.carried_adapter import CarriedAdapter
+from parrot_adapters.adapter.row_layers import Here, RowLayers
 from parrot_adapters.core.routing_record import counted_rows
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy
@@ -53,7 +55,7 @@ class RowAdapters:
     Args:
         parts: The host.
         names: The adapter of each row, by name; None for the bare host.
-        adapters: Those adapters by name. None of them has experts inside the layers.
+        adapters: Those adapters by name.
     """
 
     def __init__(self, parts: HostParts, names: Sequence[str | None], adapters: Mapping[str, CarriedAdapter]) -> None:
@@ -64,6 +66,8 @@ class RowAdapters:
         self._projectors = [
             None if one.projector_weights is None else one.projector_weights.twin() for one in self.adapters
         ]
+        sites = [None if one.seam is None else one.seam.sites for one in self.adapters]
+        self.layers = RowLayers(parts, sites, Here(lambda: self.here, _IN_LORA.get))
         self._hooks: list[Any] = []
         self._stand_ins: list[_StandIn] = []
 
@@ -80,6 +84,7 @@ class RowAdapters:
                 hook.remove()
             for stand_in in reversed(self._stand_ins):
                 stand_in.remove()
+            self.layers.remove()
 
     @property
     def here(self) -> bool:
@@ -112,6 +117,8 @@ class RowAdapters:
                     layers[id(linear)] = _LoraOfRows(self, path, {})
                     self._hooks.append(linear.register_forward_hook(layers[id(linear)]))
                 layers[id(linear)].layers[number] = layer
+        self.layers.install()  # after LoRA's, which give whole rows anew
+        self._hooks.append(base.register_forward_hook(self.after_forward, always_call=True))
 
     # --- what the host calls -----------------------------------------------------------------------------------
 
@@ -127,13 +134,18 @@ class RowAdapters:
         call = named_arguments(module, args, kwargs)
         labels = call.pop(LABELS, call.get("labels") if self.parts.outer is module else None)
         prompt = call.get("input_ids") if call.get("input_ids") is not None else call.get("inputs_embeds")
-        if prompt is not None:
-            self.owners(prompt.shape[0])
+        owners = None if prompt is None else self.owners(prompt.shape[0])
         outputs = self.outputs(call, labels)
+        self.layers.enter(outputs, call, owners)
         if not outputs:
             return (), call
         pixels = {encoder.pixels: None for encoder in self.parts.encoders.values() if encoder.pixels in call}
         return (), {**call, **pixels, "mm_encoder_outputs": outputs}
+
+    def after_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """What the layers had to know of this call goes."""
+        if self.here:
+            self.layers.leave()
 
     def generate(self, own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The host's ``generate``: rows may be multiplied inside it, by beams or several returned sequences."""
@@ -155,7 +167,8 @@ class RowAdapters:
         made = own(*args, **kwargs)
         if not self.here or not made.get("mm_encoder_outputs"):
             return made
-        return {**made, "mm_encoder_outputs": self.outputs(call, None, seen) or made["mm_encoder_outputs"]}
+        aligned = self.layers.widened(self.outputs(call, None, seen))
+        return {**made, "mm_encoder_outputs": aligned or made["mm_encoder_outputs"]}
 
     # --- aligning ----------------------------------------------------------------------------------------------
 
@@ -189,7 +202,7 @@ class RowAdapters:
         """
         given = {m: o for m, o in dict(call.get("mm_encoder_outputs") or {}).items() if o is not None}
         if given and all(isinstance(output, AlreadyAligned) for output in given.values()):
-            return given
+            return self.layers.narrowed(given)
         pixels = any(call.get(encoder.pixels) is not None for encoder in self.parts.encoders.values())
         if not given and not pixels:
             return {}
@@ -248,7 +261,8 @@ class RowAdapters:
         sizes = [len(feature) for feature in tokens_by_element(getattr(bare, field))]
         find_units(sizes, places, "item")  # refuses what does not match
         owner = self.owners(places.shape[0]).to(places.device)[places.nonzero()[:, 0]]  # (N,)
-        new = aligned_copy(bare, field, _by_owner([getattr(o, field) for o in (bare, *each)], owner), None)
+        features = _by_owner([getattr(o, field) for o in (bare, *each)], owner)
+        new = aligned_copy(bare, field, features, self.layers.together(each))
         deep = [getattr(output, "deepstack_features", None) for output in (bare, *each)]
         if deep[0] is not None:
             new.deepstack_features = [_by_owner(list(layer), owner) for layer in zip(*deep, strict=True)]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -30,24 +30,34 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingSaves", "resumed_by_trainer", "saved_by_trainer"]
 
-TRAINER_SAVES = ("_save", "save_model", "_save_checkpoint")
-TRAINER_LOADS = ("_load_from_checkpoint", "_load_best_model")
+TRAINER = "transformers.trainer"
+TRAINER_SAVES = frozenset((TRAINER, name) for name in ("_save", "save_model", "_save_checkpoint"))
+TRAINER_LOADS = frozenset((TRAINER, name) for name in ("_load_from_checkpoint", "_load_best_model"))
+SHARDS = "accelerate.utils.fsdp_utils"  # what a checkpoint of shards is read into has to be what was written
+ADAPTER = "parrot_adapter"  # in the metadata of a state dict: the name of the adapter that it holds
+ACCELERATE = "accelerate.accelerator"
+STATES_OF_WHAT_TRAINS = {(ACCELERATE, "save_state"), (SHARDS, "save_fsdp_model"), (SHARDS, "load_fsdp_model")}
+GATHERED = {(ACCELERATE, "get_state_dict")}  # what a Trainer of several processes hands to save_pretrained
 
 
 def saved_by_trainer() -> bool:
     """Whether a transformers ``Trainer`` is what called, from its saving of a model."""
-    return _asked_by("transformers.trainer", TRAINER_SAVES)
+    return _asked_by(TRAINER_SAVES)
 
 
 def resumed_by_trainer() -> bool:
     """Whether a transformers ``Trainer`` is what called, from its loading of a checkpoint."""
-    return _asked_by("transformers.trainer", TRAINER_LOADS)
+    return _asked_by(TRAINER_LOADS)
 
 
-def _asked_by(module: str, functions: Iterable[str]) -> bool:
+def _asked_by(functions: Container[tuple[str, str]]) -> bool:
+    """
+    Args:
+        functions: (module, name) of each.
+    """
     frame: Any = sys._getframe(1)
     while frame is not None:
-        if frame.f_code.co_name in functions and frame.f_globals.get("__name__") == module:
+        if (frame.f_globals.get("__name__"), frame.f_code.co_name) in functions:
             return True
         frame = frame.f_back
     return False
@@ -63,7 +73,7 @@ class TrainingSaves:
     def __init__(self, handle: Attachment) -> None:
         self.handle = handle
         self._hooks: list[Any] = []
-        self._prefix, self._complete = "", False
+        self._prefix, self._complete, self._looking = "", False, False
 
     def install(self) -> None:
         """Put the hooks in place."""
@@ -88,21 +98,29 @@ class TrainingSaves:
     # --- hooks ---------------------------------------------------------------------------------------------------
 
     def shorten(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-        """Leave out what is frozen, where accelerate writes a checkpoint."""
-        if _asked_by("accelerate.accelerator", ("save_state",)):
+        """Say whose the adapter is.
+
+        Leave out what is frozen, where a library writes a checkpoint, or reads one of shards into what it holds.
+        """
+        metadata[ADAPTER] = self.handle.active_adapter
+        if self._looking:
+            return
+        if _asked_by(STATES_OF_WHAT_TRAINS) or (_asked_by(GATHERED) and saved_by_trainer()):
             self.handle.warn_of_others()
             mine = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
             for name in self._frozen(mine):
                 del state[mine[name]]
 
-    def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, *ignored: Any) -> None:
+    def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, metadata: Any, *_: Any) -> None:
         """Refuse a state dict that would leave the adapter as it is, or that holds one that has no place here.
+
+        Metadata say which of several adapters a state dict is of, where it is as torch made it.
 
         Raises:
             CheckpointError: It is one.
         """
         given = {name.removeprefix(prefix) for name in state if name.startswith(prefix)}
-        own = {name for name in module.state_dict() if self._is_own(name)}
+        own = {name for name in self._all_names() if self._is_own(name)}
         self._prefix, self._complete = prefix, bool(own) and own <= given
         foreign = sorted(name for name in given - own if self._is_named_as_own(name))
         if foreign:
@@ -111,6 +129,16 @@ class TrainingSaves:
                     "the state dict holds an adapter of another kind than the host carries.",
                     without_a_place=", ".join(foreign[:3]) + (" ..." if len(foreign) > 3 else ""),
                     to_do="attach with the config, and the lora=, that the checkpoint was made with, then load it",
+                )
+            )
+        name, active = metadata.get(ADAPTER), self.handle.active_adapter
+        if name not in (None, active) and own & given:
+            raise CheckpointError(
+                explain(
+                    f"the state dict holds the adapter {name!r}, and {active!r} is the active one.",
+                    adapters=", ".join(self.handle.adapters),
+                    to_do=f"handle.set_adapter({name!r}) first; or, where {active!r} is to have the weights of "
+                    f"{name!r}, load_state_dict(dict(state))",
                 )
             )
         missing = sorted(own - given)
@@ -128,7 +156,7 @@ class TrainingSaves:
         """A state dict with all that is the adapter's is complete: the host's frozen weights are those it has."""
         if not self._complete:
             return
-        frozen = {f"{self._prefix}{name}" for name in self._frozen(module.state_dict())}
+        frozen = {f"{self._prefix}{name}" for name in self._frozen(self._all_names())}
         incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if name not in frozen]
 
     # --- whose is a name? ----------------------------------------------------------------------------------------
@@ -158,12 +186,20 @@ class TrainingSaves:
 
     def _holds_host(self, given: set[str]) -> bool:
         """Most of the host, that is. Counted, since checkpoints of older releases have other names."""
-        host, peft = self.handle.model, PeftLayers(self.handle.model)
+        peft = PeftLayers(self.handle.model)
 
         def count(names: Iterable[str]) -> int:
             return sum(not self._is_own(name) and peft.host_name(name) is not None for name in names)
 
-        return 2 * count(given) > count(host.state_dict())
+        return 2 * count(given) > count(self._all_names())
+
+    def _all_names(self) -> list[str]:
+        """The names of the host's whole state dict, whoever asks."""
+        self._looking = True
+        try:
+            return list(self.handle.model.state_dict())
+        finally:
+            self._looking = False
 
 
 def _owner(name: str, host: nn.Module) -> str:

@@ -31,7 +31,8 @@ from parrot_adapters.hosts.summed_lora import LoraTerm, sum_lora
 
 __all__ = ["Term", "known_factors", "require_summable", "sum_adapters"]
 
-FORM = ("placement", "num_experts", "host_options")
+FORM = ("placement", "num_experts", "host_options", "layer_groups")
+GROUPS = "layer_experts.group_weights"  # a part of the routing, and no experts
 ROUTING = ("router", "router_options", "top_k", "summary", "text_scope", "detector")
 # Of one expert they always give one, and read what they may; language-id abstains, and a plugin's router may.
 NEVER_ABSTAIN = ("text-guided", "text-guided-qkv", "per-token", "top-k", "visual-only", "uniform", "frozen")
@@ -174,7 +175,9 @@ def _summed_module(terms: Sequence[Term]) -> tuple[AdapterConfig, dict[str, Tens
         return config, {}
     options = dict(config.expert_options)
     state = {
-        name: value.detach().cpu().clone() for part in ("router", "summary") for name, value in first.part(part).items()
+        name: value.detach().cpu().clone()
+        for part in ("router", "summary", GROUPS)
+        for name, value in first.part(part).items()
     }
     if first.layer.experts is not None:
         moe_scale, by_moe = _apart([term.config.moe_scale for term in terms])
@@ -208,7 +211,7 @@ def _sum_part(terms: Sequence[Term], part: str, factors: Sequence[float]) -> dic
     states: list[dict[str, Tensor]] = []
     together: list[list[float]] = []
     for term, factor in zip(terms, factors, strict=True):
-        mine = term.part(part)
+        mine = {name: value for name, value in term.part(part).items() if not name.startswith(f"{GROUPS}.")}
         for known, its in zip(states, together, strict=True):
             if _are_equal(mine, known):
                 its.append(factor)
@@ -301,11 +304,9 @@ def _one_weight_anyway(terms: Sequence[Term]) -> bool:
 
 
 def _require_same_routing(first: Term, other: Term) -> None:
-    inside = first.config.placement != "projector"
-    apart = "run each by handle.set_adapter(...)" if inside else "handle.adapter_names([...]) gives each row its own"
     way = (
-        f"{apart}; or train one adapter on the data of both. Routers stay alike that have no weights ('uniform', "
-        "'language-id') or do not train; with num_experts=1 they may differ"
+        "handle.adapter_names([...]) gives each row its own; or train one adapter on the data of both. Routers stay "
+        "alike that have no weights ('uniform', 'language-id') or do not train; with num_experts=1 they may differ"
     )
     for name in ROUTING:
         here, there = getattr(first.config, name), getattr(other.config, name)
@@ -317,6 +318,8 @@ def _require_same_routing(first: Term, other: Term) -> None:
         if not _are_equal(first.part(part), other.part(part)):
             here = getattr(first.config, part)
             raise _refused(first, other, f"{part} {here!r}", f"{part} {here!r} with other weights", way)
+    if not _are_equal(first.part(GROUPS), other.part(GROUPS)):
+        raise _refused(first, other, "groups of layers", "groups of layers that weigh experts otherwise", way)
 
 
 def _refused(first: Term, other: Term, here: str, there: str, way: str) -> ConfigError:

@@ -71,6 +71,7 @@ class PromptSeen:
         ablated: expert -> without that expert.
         swapped: label of another prompt -> with that prompt's routing, the prompt itself unchanged; None where the
             images of both were not the same.
+        by_group: (G, E) mean weights in each group of decoder layers; empty where all layers have the router's.
     """
 
     label: str
@@ -85,6 +86,7 @@ class PromptSeen:
     token: tuple[str, float]
     ablated: list[Counterfactual]
     swapped: dict[str, Counterfactual | None] = field(default_factory=dict)
+    by_group: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,16 @@ def _seen(
         host_token=_likeliest(bare, decode),
         token=_likeliest(actual, decode),
         ablated=without,
+        by_group=_by_group(handle, aligned.routing.weights),
     )
+
+
+def _by_group(handle: Attachment, weights: Tensor) -> list[list[float]]:
+    inside = handle.require_module().layer_experts
+    if inside is None or inside.groups == 1:
+        return []
+    means: list[list[float]] = inside.weights_by_group(weights.float()).double().mean(1).tolist()
+    return means
 
 
 def _swapped(handle: Attachment, prompt: PromptInputs, mine: Run, theirs: Pass) -> Counterfactual | None:

@@ -106,6 +106,11 @@ def ablated(handle: Attachment, expert: int) -> Iterator[None]:
         weights[:, expert] = 0
         return (tokens, offsets, routing._replace(weights=weights), *rest)
 
+    def remove_of_groups(module: object, args: tuple[Any, ...], weights: Tensor) -> Tensor:
+        weights = weights.clone()
+        weights[..., expert] = 0
+        return weights
+
     def remove_inside(module: object, args: tuple[Any, ...], aligned: Aligned) -> Aligned:
         weights = aligned.routing.weights.clone()
         weights[:, expert] = 0
@@ -115,7 +120,9 @@ def ablated(handle: Attachment, expert: int) -> Iterator[None]:
     hooks = []
     if layer.experts is not None:
         hooks.append(layer.experts.register_forward_pre_hook(remove))
-    if layer.layer_experts is not None:  # they get the routing that the layer answers with
+    if layer.layer_experts is not None and layer.layer_experts.group_weights is not None:
+        hooks.append(layer.layer_experts.group_weights.register_forward_hook(remove_of_groups))
+    elif layer.layer_experts is not None:  # they get the routing that the layer answers with
         hooks.append(layer.register_forward_hook(remove_inside))
     try:
         yield

@@ -94,7 +94,7 @@ def _thumbnail(path: Path) -> bytes:
 
 
 def explanation_tables(found: Explanation) -> list[Table]:
-    """Routing; its effect; experts removed; routings swapped."""
+    """Routing, in each group of layers where there are several; its effect; experts removed; routings swapped."""
     names = [f"{n} {p.label}" + (f" [{p.language}]" if p.language else "") for n, p in enumerate(found.prompts, 1)]
     experts = [f"e{e}" for e in range(found.num_experts)]
     kind = f"{found.router} x {found.expert}"
@@ -109,6 +109,10 @@ def explanation_tables(found: Explanation) -> list[Table]:
         _table("Visual tokens and answer", ["cosine", "change", "KL", "host says", "adapter says"], names, effect),
         _table("Without one expert: KL of the next token, nats", experts, names, without),
     ]
+    if groups := len(found.prompts[0].by_group):
+        rows = [[f"{w:.2f}" for w in weights] for p in found.prompts for weights in p.by_group]
+        which = [f"{name}, layers {g} of {groups}" for name in names for g in range(1, groups + 1)]
+        tables.insert(1, _table("Weights in each group of decoder layers", experts, which, rows))
     if len(names) > 1:
         swapped = [[_swap(p, other) for other in found.prompts] for p in found.prompts]
         columns = [f"as {n}" for n in range(1, len(names) + 1)]

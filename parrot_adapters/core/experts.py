@@ -56,6 +56,11 @@ class ExpertBank(nn.Module):
         super().__init__()
         self.width, self.hidden_size, self.num_experts = width, hidden_size, num_experts
 
+    @classmethod
+    def default_hidden_size(cls, width: int) -> int:
+        """F where a config leaves it open, for a host of width D: as wide, as in the paper (4096 and 4096)."""
+        return width
+
     def hidden(self, tokens: Tensor, experts: slice, context: Tensor | None) -> Tensor:
         """(n, D) tokens, (n, D) or None context -> (n, e, F) hidden units of the experts in the slice."""
         return self.units({name: getattr(self, name)[experts] for name in self.per_expert}, tokens, context)
@@ -167,6 +172,10 @@ class SwiGLUExperts(ExpertBank):
         self.gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
         self.up = expert_weight(num_experts, hidden_size, width)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
+        self.make_context_gate(width, hidden_size, num_experts)
+
+    def make_context_gate(self, width: int, hidden_size: int, num_experts: int) -> None:
+        """Make the weights with which the gate reads the routing context; this bank's does not."""
 
     def units(self, of: Mapping[str, Tensor], tokens: Tensor, context: Tensor | None) -> Tensor:
         return silu(project(tokens, of["gate"])) * project(tokens, of["up"])
@@ -240,16 +249,9 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
 
     per_expert: ClassVar[tuple[str, ...]] = ("gate", "up", "down", "context_gate")
 
-    def __init__(
-        self,
-        width: int,
-        hidden_size: int,
-        num_experts: int,
-        *,
-        recompute: bool | float = False,
-        by_hand: bool | None = None,
-    ) -> None:
-        super().__init__(width, hidden_size, num_experts, recompute=recompute, by_hand=by_hand)
+    needs_context: ClassVar[bool] = True
+
+    def make_context_gate(self, width: int, hidden_size: int, num_experts: int) -> None:
         self.context_gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
 
     def item_context(self, routing: Routing) -> Tensor | None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from parrot_adapters.core.layer_experts import LayerExpert
+from parrot_adapters.errors import ConfigError
 
 __all__ = ["GatedLayerExpert"]
 
@@ -33,34 +34,15 @@ class GatedLayerExpert(LayerExpert):
         layer_dropout: Share of the input's values that training leaves out before the experts (default 0).
 
     Raises:
-        ConfigError: As :class:`LayerExpert`.
+        ConfigError: As :class:`LayerExpert`, or no width.
     """
 
     needs_context: ClassVar[bool] = True
     per_expert: ClassVar[tuple[str, ...]] = ("compress", "down", "gate")
 
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        num_experts: int,
-        rank: int,
-        width: int,
-        *,
-        shared_rank: int = 0,
-        layer_scale: float = 2.0,
-        layer_dropout: float = 0.0,
-    ) -> None:
-        super().__init__(
-            in_features,
-            out_features,
-            num_experts,
-            rank,
-            width,
-            shared_rank=shared_rank,
-            layer_scale=layer_scale,
-            layer_dropout=layer_dropout,
-        )
+    def make_gate(self, num_experts: int, rank: int, width: int) -> None:
+        if width < 1:
+            raise ConfigError("experts whose gate reads the routing context need its width D, and it is not known")
         self.gate = nn.Parameter(torch.zeros(num_experts, rank, width))  # (E, r, D)
         if self.shared_rank:
             self.shared_gate = nn.Parameter(torch.zeros(self.shared_rank, width))  # (r_0, D)

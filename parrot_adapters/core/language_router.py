@@ -135,13 +135,14 @@ def find_language(tag: str | None, known: Sequence[str]) -> str | None:
 
 
 def known_languages(languages: Mapping[str, int] | Sequence[str], num_experts: int) -> dict[str, int]:
-    """Expert number by tag.
+    """Expert number by tag; a mapping's in the order of the tags, since files do not keep the order of a mapping.
 
     Raises:
         ConfigError: as :class:`LanguageIdRouter`.
     """
     if isinstance(languages, str) or not languages:
         raise ConfigError(f"languages={languages!r} must be tags such as ['en', 'tr'], or experts by tag")
+    by_tag = isinstance(languages, Mapping)
     if not isinstance(languages, Mapping):
         languages = {tag: number % num_experts for number, tag in enumerate(languages)}
     wrong = {
@@ -153,4 +154,4 @@ def known_languages(languages: Mapping[str, int] | Sequence[str], num_experts: i
         raise ConfigError(
             explain("languages name experts that do not exist.", given=wrong, known=f"0..{num_experts - 1}")
         )
-    return dict(languages)
+    return dict(sorted(languages.items())) if by_tag else dict(languages)

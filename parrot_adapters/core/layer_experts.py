@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, linear
 
 from parrot_adapters.core.experts import beside, fill, used_experts, weighted
+from parrot_adapters.core.layer_groups import GroupWeights, group_of_each
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.types import Routing
 from parrot_adapters.core.weights import expert_weight, linear_weight
@@ -79,6 +80,10 @@ class LayerExpert(nn.Module):
         if shared_rank:
             self.shared_compress = linear_weight(shared_rank, in_features)  # (r_0, in)
             self.shared_down = nn.Parameter(torch.zeros(shared_rank, out_features))  # (r_0, out)
+        self.make_gate(num_experts, rank, width)
+
+    def make_gate(self, num_experts: int, rank: int, width: int) -> None:
+        """Make the weights of a gate over the hidden units; these experts have none."""
 
     def units(self, weights: Tensor, context: Tensor | None) -> Tensor:
         """(N, 1 + E) of :func:`token_weights` -> (N, K), the factor of each hidden unit, the same at every layer."""
@@ -124,13 +129,15 @@ class LayerExperts(nn.Module):
             (N, out)``, ``context`` None unless it has ``needs_context = True``. One with a method ``units(weights
             (N, 1 + E), context) -> (N, K)`` is asked once for all layers, and gets ``(tokens, units)`` instead.
         width: Hidden size D of the language model (default 0: unknown).
+        groups: Number G of groups of decoder layers, each with weights of its own (default 1): ``layer_groups.py``.
         options: Further arguments of ``make``.
 
     Attributes:
         features: As given.
+        group_weights: What makes the weights of each group; None where there is one.
 
     Raises:
-        ConfigError: As ``make`` does.
+        ConfigError: As ``make`` does, or more groups than decoder layers.
     """
 
     def __init__(
@@ -141,10 +148,14 @@ class LayerExperts(nn.Module):
         *,
         make: Callable[..., nn.Module] = LayerExpert,
         width: int = 0,
+        groups: int = 1,
         **options: Any,
     ) -> None:
         super().__init__()
-        self.features, self.num_experts, self.rank = dict(features), num_experts, rank
+        self.features, self.num_experts, self.rank, self.width = dict(features), num_experts, rank, width
+        self.groups = groups
+        self._group_of = group_of_each(features, groups)
+        self.group_weights = GroupWeights(groups, num_experts) if groups > 1 else None
         for path, (inside, out) in features.items():
             self._put(path, make(inside, out, num_experts, rank, width, **options))
 
@@ -157,6 +168,11 @@ class LayerExperts(nn.Module):
     def needs_context(self) -> bool:
         """Whether the experts read the routing context."""
         return bool(getattr(self._first, "needs_context", False))
+
+    @property
+    def columns(self) -> int:
+        """Numbers that :meth:`of_tokens` has for each token."""
+        return 1 + self.num_experts + (self.width if self.needs_context else 0)
 
     @property
     def shared_rank(self) -> int:
@@ -204,18 +220,39 @@ class LayerExperts(nn.Module):
         return torch.cat([weights, spread(routing.context, offsets, num_tokens).to(weights)], 1)
 
     def units(self, of_tokens: Tensor) -> Tensor:
-        """What every layer is handed of a pass, (N, K): made once, from :meth:`of_tokens`."""
-        first = self.at(self.paths[0])
+        """What every layer is handed of a pass, (N, G K), group by group: made once, from :meth:`of_tokens`."""
+        if self.group_weights is None:
+            return self._units(of_tokens)
+        end = 1 + self.num_experts
+        return torch.cat(
+            [
+                self._units(torch.cat([of_tokens[:, :1], weights, of_tokens[:, end:]], 1))
+                for weights in self.group_weights(of_tokens[:, 1:end])
+            ],
+            1,
+        )
+
+    def _units(self, of_tokens: Tensor) -> Tensor:
+        first: Any = self._first
         if not hasattr(first, "units"):
             return of_tokens
         weights = of_tokens[:, : 1 + self.num_experts]
         units: Tensor = first.units(weights, of_tokens[:, weights.shape[1] :] if self.needs_context else None)
         return units
 
+    def weights_by_group(self, weights: Tensor) -> Tensor:
+        """How much of each expert every group of layers takes, (G, I, E).
+
+        Args:
+            weights: Float tensor (I, E), the router's.
+        """
+        return weights[None] if self.group_weights is None else self.group_weights(weights)
+
     def call(self, path: str) -> Callable[[Tensor, Tensor], Tensor]:
         """What is called with ``(tokens (N, in), units)`` at a layer, for what is added to its output, (N, out)."""
         own = self.at(path)
-        return own if hasattr(own, "units") else _Plain(path, own, self.features[path][1], self.num_experts)
+        plain = own if hasattr(own, "units") else _Plain(path, own, self.features[path][1], self.num_experts)
+        return plain if self.groups == 1 else _OfGroup(plain, self._group_of[path], self.groups)
 
     def become(self, other: LayerExperts) -> None:
         """Take over the experts of another set for the same layers, however many; the modules stay the same objects."""
@@ -223,7 +260,7 @@ class LayerExperts(nn.Module):
             theirs = other.at(path)
             own._parameters, own._buffers, own._modules = theirs._parameters, theirs._buffers, theirs._modules
             own.__dict__.update({name: value for name, value in theirs.__dict__.items() if not name.startswith("_")})
-        self.num_experts, self.rank = other.num_experts, other.rank
+        self.num_experts, self.rank, self.group_weights = other.num_experts, other.rank, other.group_weights
 
     def folded(self, weights: Tensor) -> LayerExperts:
         """One expert that is the mixture under constant weights, exactly: rank r_0 + e r for e experts with a weight.
@@ -235,11 +272,11 @@ class LayerExperts(nn.Module):
             ConfigError: The experts are no low-rank maps of the picture alone.
         """
         self.require_foldable()
-        used = used_experts(weights)
+        used, by_group = used_experts(weights), self.weights_by_group(weights[None])[:, 0]  # (G, E)
         rank = self.shared_rank + len(used) * self.rank
         wide = LayerExperts(self.features, 1, rank, layer_scale=self.layer_scale)
         for path, own in self.each():
-            compress, down = beside(own.compress[used]), weighted(own.down, weights, used)
+            compress, down = beside(own.compress[used]), weighted(own.down, by_group[self._group_of[path]], used)
             if own.shared_rank:
                 compress = torch.cat([own.shared_compress[None], compress], 1)
                 down = torch.cat([own.shared_down[None].double(), down], 1)
@@ -268,6 +305,18 @@ class LayerExperts(nn.Module):
                 place.add_module(name, nn.Module())
             place = place.get_submodule(name)
         place.add_module(last + SUFFIX, experts)
+
+
+@dataclass(eq=False)
+class _OfGroup:
+    """Experts of a layer, given what its group of layers has of all that the layers are handed."""
+
+    experts: Callable[[Tensor, Tensor], Tensor]
+    group: int
+    groups: int
+
+    def __call__(self, tokens: Tensor, units: Tensor) -> Tensor:
+        return self.experts(tokens, units.chunk(self.groups, 1)[self.group])
 
 
 @dataclass(eq=False)

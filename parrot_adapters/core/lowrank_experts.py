@@ -17,7 +17,8 @@ __all__ = ["LowRankExperts"]
 class LowRankExperts(ExpertBank):
     """``scale * down(compress x)`` per expert, rank F: LoRA's A is ``compress``, its B ``down``, which starts at zero.
 
-    All experts run as one matmul to E * F and one back. ``expert_hidden_size`` is the rank: 8 to 64 are usual.
+    All experts run as one matmul to E * F and one back. ``expert_hidden_size`` is the rank: 8 to 64 are usual, and
+    D / 64 within these the default.
 
     Args:
         width: Hidden size D of the language model, which visual tokens have too.
@@ -33,6 +34,10 @@ class LowRankExperts(ExpertBank):
         self.scale = scale
         self.compress = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
+
+    @classmethod
+    def default_hidden_size(cls, width: int) -> int:
+        return min(max(width // 64, 8), 64)
 
     def units(self, of: Mapping[str, Tensor], tokens: Tensor, context: Tensor | None) -> Tensor:
         return self.scale * project(tokens, of["compress"])

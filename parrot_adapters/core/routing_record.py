@@ -33,6 +33,8 @@ class RoutingRecord:
         losses: Scalar losses of the router's own by name; None (default) for none.
         abstain: Mask of the rows on which the router abstained and whose weights were not used, (I,) or (N,) bool; None
             (default) for nowhere.
+        by_group: What each group of decoder layers makes of ``weights`` (``AdapterConfig.layer_groups``), (G, I, E) or
+            (G, N, E); None (default) where all layers take the weights as they are.
     """
 
     weights: Tensor
@@ -45,6 +47,7 @@ class RoutingRecord:
     languages: tuple[str | None, ...] | None = None
     losses: dict[str, Tensor] | None = None
     abstain: Tensor | None = None
+    by_group: Tensor | None = None
 
     def item_languages(self) -> list[str | None]:
         """The language of each row of ``weights``; None where unknown."""
@@ -59,7 +62,10 @@ class RoutingRecord:
     def detached(self) -> RoutingRecord:
         """The same numbers without their graph."""
         losses = None if self.losses is None else {k: v.detach() for k, v in self.losses.items()}
-        return replace(self, weights=self.weights.detach(), logits=self.logits.detach(), losses=losses)
+        by_group = None if self.by_group is None else self.by_group.detach()
+        return replace(
+            self, weights=self.weights.detach(), logits=self.logits.detach(), losses=losses, by_group=by_group
+        )
 
 
 _Open = tuple[int, list[RoutingRecord], bool]
@@ -118,4 +124,5 @@ def of_counted_rows(record: RoutingRecord) -> RoutingRecord | None:
         offsets=torch.cat([sizes.new_zeros(1), chosen.cumsum(0)]),
         active=None if record.active is None else record.active[mine.to(record.active.device)],
         abstain=None if record.abstain is None else record.abstain[mine.to(record.abstain.device)],
+        by_group=None if record.by_group is None else record.by_group[:, mine.to(record.by_group.device)],
     )

@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parrot_adapters.data.decode_pictures import picture_size, read_picture
-from parrot_adapters.data.decode_videos import video_shape
-from parrot_adapters.data.dialogue import Dialogue, Picture, Video
+from parrot_adapters.data.dialogue import Dialogue, Video
 from parrot_adapters.data.problems import BadSample
+from parrot_adapters.data.sample_checks import Looked, SampleChecks
 from parrot_adapters.data.samples import IndexedSamples
 from parrot_adapters.data.settings import SourceSettings
 from parrot_adapters.data.sources.data_files import data_files, is_pattern
 from parrot_adapters.data.sources.hub_datasets import is_hub_name
-from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
+from parrot_adapters.errors import ConfigError, explain
 
 __all__ = ["Finding", "Numbers", "Survey", "survey"]
 
@@ -188,37 +187,28 @@ def _look(
     found.records = total + found.problems.total()
     seen: set[tuple[str, str]] = set()
     columns: dict[str, list[float]] = {name: [] for name in ("answers", "lengths", "pictures", "widths", "heights")}
-    examined = _Pictures(headers_only)
-    taken: set[tuple[int, int]] = set()  # sizes of pictures that the processor takes
-    for done, (dialogue, looked) in enumerate(_examined(sources, examined), 1):
+    checks = SampleChecks(collator, headers_only=headers_only)
+    for done, looked in enumerate(_examined(sources, checks), 1):
+        dialogue = looked.dialogue
         found.repeated += (dialogue.source, dialogue.identity) in seen
         seen.add((dialogue.source, dialogue.identity))
         found.declared[dialogue.language] += 1
         if dialogue.language is None and detect is not None:
             found.detected[detect(_first_question(dialogue))] += 1
-        videos = [part for turn in dialogue.turns for part in turn.parts if isinstance(part, Video)]
-        found.videos += len(videos)
+        found.videos += sum(isinstance(part, Video) for turn in dialogue.turns for part in turn.parts)
         columns["answers"].append(sum(turn.role == "assistant" for turn in dialogue.turns))
-        if looked:
-            columns["pictures"].append(len(looked))
+        if looked.pictures:
+            columns["pictures"].append(len(looked.pictures))
+        sizes = [size for size in looked.pictures if not isinstance(size, BadSample)]
+        columns["heights"] += [height for height, _ in sizes]
+        columns["widths"] += [width for _, width in sizes]
         try:
-            for size in looked:
-                if isinstance(size, BadSample):
-                    raise size
-                columns["heights"].append(size[0])
-                columns["widths"].append(size[1])
-            for video in videos:
-                _look_at_video(video)
-            columns["lengths"].append(length := _length(dialogue, collator))
-            if collator is not None and length > collator.max_length:
-                raise BadSample("over-long", f"{length} tokens; at most {collator.max_length} are allowed")
-            sizes = {size for size in looked if not isinstance(size, BadSample)}
-            if collator is not None and not headers_only and not sizes <= taken:
-                collator.check(dialogue)
-                taken |= sizes
+            checks(looked)
             found.usable += 1
         except BadSample as problem:
             found.add(problem, dialogue.source, dialogue.number, dialogue.identity)
+        if looked.length:
+            columns["lengths"].append(looked.length)
         if progress is not None:
             progress("looking at samples", done, total)
     found.answers, found.lengths = Numbers.of(columns["answers"]), Numbers.of(columns["lengths"])
@@ -226,62 +216,12 @@ def _look(
     found.widths, found.heights = Numbers.of(columns["widths"]), Numbers.of(columns["heights"])
 
 
-def _look_at_video(video: Video) -> None:
-    """Refuse a video that is not there or cannot be opened; its frames are not decoded."""
-    try:
-        video_shape(video)
-    except MissingDependencyError:  # without a decoder, what can be said is whether it is there
-        if video.path is not None and not Path(video.path).exists():
-            raise BadSample("bad-video", f"{video.path} is not there") from None
-
-
-class _Pictures:
-    """Sizes of pictures, each file examined once."""
-
-    def __init__(self, headers_only: bool) -> None:
-        self._headers_only = headers_only
-        self._known: dict[str, tuple[int, int] | BadSample] = {}
-
-    def __call__(self, picture: Picture) -> tuple[int, int] | BadSample:
-        """Height and width, or what is wrong with it."""
-        if picture.path is not None and picture.path in self._known:
-            return self._known[picture.path]
-        try:
-            if self._headers_only:
-                size = picture_size(picture)
-            else:
-                width, height = read_picture(picture).size
-                size = (height, width)
-        except BadSample as problem:
-            return self._keep(picture, problem)
-        return self._keep(picture, size)
-
-    def _keep(self, picture: Picture, answer: tuple[int, int] | BadSample) -> tuple[int, int] | BadSample:
-        if picture.path is not None:
-            self._known[picture.path] = answer
-        return answer
-
-
-def _examined(
-    sources: list[IndexedSamples], examine: _Pictures
-) -> Iterator[tuple[Dialogue, list[tuple[int, int] | BadSample]]]:
-    """Every sample with the sizes of its pictures, a few decoded at once."""
+def _examined(sources: list[IndexedSamples], checks: SampleChecks) -> Iterator[Looked]:
+    """Every sample with its pictures examined, a few at once."""
     with ThreadPoolExecutor() as pool:
         for source in sources:
             for start in range(0, len(source), AHEAD):
-                batch = [source[position] for position in range(start, min(start + AHEAD, len(source)))]
-                waiting = [
-                    [pool.submit(examine, part) for turn in d.turns for part in turn.parts if isinstance(part, Picture)]
-                    for d in batch
-                ]
-                for dialogue, futures in zip(batch, waiting, strict=True):
-                    yield dialogue, [future.result() for future in futures]
-
-
-def _length(dialogue: Dialogue, collator: Any) -> int:
-    if collator is None:
-        return sum(len(part) for turn in dialogue.turns for part in turn.parts if isinstance(part, str))
-    return int(collator.length(dialogue))
+                yield from pool.map(checks.look, [source[n] for n in range(start, min(start + AHEAD, len(source)))])
 
 
 def _first_question(dialogue: Dialogue) -> str:

@@ -131,6 +131,7 @@ class AdapterPass:
             languages=languages,
             losses=dict(routing.losses) if routing.losses else None,
             abstain=routing.abstain,
+            by_group=self._by_group(routing.weights),
         )
         if (counted := of_counted_rows(record)) is None:
             return
@@ -139,3 +140,7 @@ class AdapterPass:
             log.append(record if graph else record.detached())
         for observer in tuple(self.observers.values()):  # another thread may add or remove one meanwhile
             observer(record.detached())
+
+    def _by_group(self, weights: Tensor) -> Tensor | None:
+        inside = self.layer.layer_experts
+        return None if inside is None or inside.groups == 1 else inside.weights_by_group(weights.float())

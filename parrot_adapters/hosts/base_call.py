@@ -32,12 +32,22 @@ class BaseCall:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+        self._first: Callable[[nn.Module], None] | None = None
         self._before_forward: BeforeForward | None = None
         self._after_forward: Callable[[], None] | None = None
         self._before_learning: Callable[[nn.Module], None] | None = None
         self._after_learning: Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], Any] | None = None
         self._displaced: Any = None
         self._stands = False
+
+    def look_first(self, look: Callable[[nn.Module], None] | None) -> None:
+        """Ask something before everything else.
+
+        Args:
+            look: Called with the module; None asks nothing any more.
+        """
+        self._first = look
+        self._put_or_remove()
 
     def around_calls(self, before: BeforeForward | None, after: Callable[[], None] | None = None) -> None:
         """Ask something of every call.
@@ -68,6 +78,8 @@ class BaseCall:
         return inspect.signature(self._displaced or type(self.module).forward.__get__(self.module))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._first is not None:
+            self._first(self.module)
         learns = torch.is_grad_enabled()
         if learns and self._before_learning is not None:
             self._before_learning(self.module)
@@ -92,7 +104,8 @@ class BaseCall:
 
     def _put_or_remove(self) -> None:
         """Below something put over it later, it stays and does nothing when nothing is asked."""
-        asked = any(each is not None for each in (self._before_forward, self._before_learning, self._after_learning))
+        steps = (self._first, self._before_forward, self._before_learning, self._after_learning)
+        asked = any(step is not None for step in steps)
         own = self.module.__dict__
         if asked and not self._stands:
             self._displaced = own.get("forward")

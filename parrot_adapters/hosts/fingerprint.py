@@ -15,6 +15,7 @@ from parrot_adapters.hosts.offloaded_weights import loaded_state, loaded_weight
 from parrot_adapters.hosts.peft_layers import PeftLayers
 from parrot_adapters.hosts.quantised_weights import full_state, is_quantised
 from parrot_adapters.hosts.sampled_places import sampled_places
+from parrot_adapters.hosts.sharded_weights import gathered, gathered_all
 
 __all__ = ["fingerprint", "peft_differs", "structure_differences", "weights_differ"]
 
@@ -47,7 +48,8 @@ def fingerprint(parts: HostParts, projector: Mapping[str, Tensor] | None = None)
     inputs = parts.base.get_input_embeddings()
     embedding = loaded_weight(inputs, "weight", inputs.weight.detach())
     rows = sampled_places(embedding.shape[0], SAMPLED_ROWS)
-    embedded = _bytes(embedding[rows.to(embedding.device)])
+    embedded = _bytes(gathered(embedding)[rows.to(embedding.device)])
+    weights = gathered_all(weights)
     pieces = [piece for name in sorted(weights) for piece in (name.encode(), _bytes(weights[name]))]
     pieces.append(embedded)
     return {
@@ -116,7 +118,7 @@ def _language_model(parts: HostParts) -> str | None:
             return None
         pieces.append(name.encode())
         picked = sampled_places(value.numel(), SAMPLED_VALUES)
-        pieces.append(_bytes(value.detach().flatten()[picked.to(value.device)]))
+        pieces.append(_bytes(gathered(value.detach()).flatten()[picked.to(value.device)]))
     return bytes_digest(pieces)
 
 

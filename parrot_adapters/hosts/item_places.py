@@ -38,13 +38,17 @@ class ItemPlaces:
             modality: Whose.
             features: A host's image features, at least one element.
             unit: As :func:`find_units` takes it.
-            seen: Leading positions whose images are not among the features.
+            seen: Leading positions whose images are not among the features; where they are, as in what an assistant
+                of ``generate`` is handed at every round, no position is left out.
 
         Raises:
             PlaceholderError: There are more or fewer placeholders than visual tokens.
         """
         elements = tokens_by_element(features)
-        found = find_units([len(e) for e in elements], self.placeholders[modality][:, seen:], unit)
+        sizes, places = [len(e) for e in elements], self.placeholders[modality]
+        if seen and int(places[:, seen:].sum()) != sum(sizes) == int(places.sum()):
+            seen = 0
+        found = find_units(sizes, places[:, seen:], unit)
         return found.to(elements[0].device)
 
     def visual_tokens(self, counts: Mapping[str, int]) -> VisualTokens:

@@ -63,13 +63,13 @@ class LayerSites:
     """
 
     def __init__(self, parts: HostParts, experts: LayerExperts, linear: Mapping[str, nn.Module]) -> None:
-        self.experts, self._linear, self._base = experts, dict(linear), parts.base
+        self.experts, self.linear, self._base = experts, dict(linear), parts.base
         self.calls = RunningCalls()
         self._hooks: list[Any] = []
 
     def install(self) -> None:
         """Put the hooks on the layers."""
-        for path, module in self._linear.items():
+        for path, module in self.linear.items():
             self._hooks.append(module.register_forward_hook(_AddExperts(path, self.experts.call(path), self.calls)))
 
     def remove(self) -> None:

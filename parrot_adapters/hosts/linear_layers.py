@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from parrot_adapters.core.layer_groups import layer_number
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.host_parts import HostParts
 
@@ -153,7 +154,7 @@ def group_layers(features: Mapping[str, tuple[int, int]]) -> list[LayerGroup]:
     """
     found: dict[tuple[str, int, int], LayerGroup] = {}
     for path, sizes in features.items():
-        number, name = _numbered(path)
+        number, name = layer_number(path)
         group = found.get((name, *sizes), LayerGroup(name, *sizes, (), ()))
         found[name, *sizes] = replace(group, layers=(*group.layers, number), paths=(*group.paths, path))
     return list(found.values())
@@ -257,13 +258,6 @@ def _is_linear(module: Any) -> bool:
         return isinstance(getattr(module, "nx", None), int) and isinstance(getattr(module, "nf", None), int)
     sizes = (getattr(module, "in_features", None), getattr(module, "out_features", None))
     return all(isinstance(size, int) for size in sizes)
-
-
-def _numbered(path: str) -> tuple[int, str]:
-    """Number of the decoder layer and path in it: ``layers.3.self_attn.q_proj`` -> 3, ``self_attn.q_proj``."""
-    parts = path.split(".")
-    at = next(i for i, part in enumerate(parts) if part.isdigit())
-    return int(parts[at]), ".".join(parts[at + 1 :])
 
 
 def _ends(path: str, name: str) -> bool:

@@ -98,20 +98,15 @@ class LanguageModelLora:
         # peft freezes the whole host on injection; what was trainable stays the user's business.
         trainable = [(p, p.requires_grad) for p in parts.outer.parameters()]
         try:
-            try:
-                with torch.random.fork_rng(devices=[]):  # peft draws on the CPU
-                    torch.default_generator.manual_seed(seed)
-                    inject_adapter_in_model(plan.for_peft(), parts.outer, NAME)
-            finally:
-                for parameter, flag in trainable:
-                    parameter.requires_grad_(flag)
-            for _, layer in _lora_layers(parts.outer):  # peft makes dropout that drops, whatever mode the host is in
-                layer.train(layer.get_base_layer().training)
-        except BaseException as error:
-            self.remove()  # whatever was put in before it failed
-            if isinstance(error, ValueError):
-                raise ConfigError(explain("lora found nothing to adapt.", peft_says=error)) from error
-            raise
+            with torch.random.fork_rng(devices=[]):  # peft draws on the CPU
+                torch.default_generator.manual_seed(seed)
+                inject_adapter_in_model(plan.for_peft(), parts.outer, NAME)
+        except ValueError as error:
+            raise ConfigError(explain("lora found nothing to adapt.", peft_says=error)) from error
+        for parameter, flag in trainable:
+            parameter.requires_grad_(flag)
+        for _, layer in _lora_layers(parts.outer):  # peft makes dropout that drops, whatever mode the host is in
+            layer.train(layer.get_base_layer().training)
 
     @staticmethod
     def plan(parts: HostParts, config: Any) -> LoraPlan:

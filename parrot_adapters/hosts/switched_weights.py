@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
+from parrot_adapters.hosts.sharded_weights import cut_like
 
 __all__ = ["SwitchedWeights"]
 
@@ -136,11 +137,10 @@ class SwitchedWeights:
         """Make the adapter's weights live, or the host's own, for the whole process."""
         if adapter == self.adapter_live:
             return
+        leaving = {name: live.detach().clone() for name, live in self._live().items()}
         for name, live in self._live().items():
-            leaving = live.detach().clone()
-            live.copy_(self._resting[name])
-            self._resting[name] = leaving
-        self.adapter_live = adapter
+            live.copy_(cut_like(self._resting[name], live))
+        self._resting, self.adapter_live = leaving, adapter
 
     def adapter_weights(self) -> dict[str, Tensor]:
         """The adapter's set, whichever is live."""
@@ -151,9 +151,14 @@ class SwitchedWeights:
         """Replace the adapter's set, whichever is live; names and shapes must be the module's."""
         if self.adapter_live:
             for name, live in self._live().items():
-                live.copy_(weights[name])
+                live.copy_(cut_like(weights[name], live))
         else:
             self._resting = {name: weights[name].to(value) for name, value in self._resting.items()}
+
+    def written_tensors(self) -> Iterator[Tensor]:
+        """Those whose values may change when weights are switched, set aside or given back."""
+        kept = (self._aside or {}, self._displaced or {})
+        yield from _once((*(value for _, value in _tensors(self.module)), *(v for each in kept for v in each.values())))
 
     def host_weights(self) -> dict[str, Tensor]:
         """The host's own set, whichever is live."""
@@ -162,7 +167,9 @@ class SwitchedWeights:
     def _set(self, *, live: bool) -> dict[str, Tensor]:
         present = {name: value.detach() for name, value in self._live().items()}
         # The host may have been moved or cast meanwhile; its own weights go along.
-        return present if live else {name: value.to(present[name]) for name, value in self._resting.items()}
+        if live:
+            return present
+        return {name: _placed_as(value, present[name]) for name, value in self._resting.items()}
 
     def _live(self) -> dict[str, Tensor]:
         """What the module holds at this moment, inside a block, too; set aside, the adapter's."""
@@ -184,7 +191,7 @@ class SwitchedWeights:
             self._twin.train(self.module.training)
         live = dict(_tensors(self.module))
         for name, mine in _tensors(self._twin):
-            value = self._resting.get(name, mine).to(live[name])
+            value = _placed_as(self._resting.get(name, mine), live[name])
             if mine.data_ptr() != value.data_ptr():
                 mine.data = value
 
@@ -225,6 +232,11 @@ def follow(tensors: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> None:
     for name, value in tensors.items():
         if value.dtype != others[name].dtype or value.device != others[name].device:
             value.data = value.data.to(others[name])
+
+
+def _placed_as(value: Tensor, like: Tensor) -> Tensor:
+    """A value in the dtype and on the device of a tensor, which may be cut up among processes where it is not."""
+    return value.to(device=like.device, dtype=like.dtype)
 
 
 def _once(tensors: Iterable[Tensor]) -> Iterator[Tensor]:

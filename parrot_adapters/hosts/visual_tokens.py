@@ -192,7 +192,24 @@ def recomputed_with_visual_tokens(base: nn.Module, calls: RunningCalls, *, on: b
     for module in base.modules():
         name = CHECKPOINT_OF_WRAPPER if "_checkpoint_wrapped_module" in module._modules else CHECKPOINT
         own = module.__dict__.get(name)
-        if on and own is not None and not isinstance(own, CarriesVisualTokens):
-            module.__dict__[name] = CarriesVisualTokens(own, calls)
-        elif not on and isinstance(own, CarriesVisualTokens):
-            module.__dict__[name] = own.original
+        if own is not None:
+            module.__dict__[name] = _carrying(own, calls) if on else _not_carrying(own, calls)
+
+
+def _carrying(function: Callable[..., Any], calls: RunningCalls) -> Callable[..., Any]:
+    """A function that takes these calls along, beside others' that it may take along already."""
+    below = function
+    while isinstance(below, CarriesVisualTokens):
+        if below.calls is calls:
+            return function
+        below = below.original
+    return CarriesVisualTokens(function, calls)
+
+
+def _not_carrying(function: Callable[..., Any], calls: RunningCalls) -> Callable[..., Any]:
+    if not isinstance(function, CarriesVisualTokens):
+        return function
+    if function.calls is calls:
+        return function.original
+    function.original = _not_carrying(function.original, calls)
+    return function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def blaming(what: object, **facts: object) -> Iterator[None]:
 def named_when_slow(who: object, seconds: float = SLOW_AFTER) -> Iterator[None]:
     """Warn, naming a plugin, as soon as its import takes longer than so many seconds; it may never end."""
     message = f"importing the plugin {who} takes more than {seconds:g} s; PARROT_PLUGINS_BLOCK leaves it out"
-    timer = threading.Timer(seconds, warnings.warn, (ParrotWarning(message),), {"stacklevel": 2})
+    timer = threading.Timer(seconds, _warn, (ParrotWarning(message),))
     timer.daemon = True
     timer.start()
     try:
@@ -63,3 +64,11 @@ def named_when_slow(who: object, seconds: float = SLOW_AFTER) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
+
+
+def _warn(warning: ParrotWarning) -> None:
+    """Warn from a thread that waits beside the import; an error raised here, as filters may ask, would stop nothing."""
+    try:
+        warnings.warn(warning, stacklevel=2)
+    except ParrotWarning:
+        print(f"{type(warning).__name__}: {warning}", file=sys.stderr, flush=True)

@@ -267,9 +267,11 @@ def _look_at_data(
     """The mixture, and its heaviest micro-batch (of the samples looked at) as the host takes it."""
     from parrot_adapters.data import Collator, open_data
     from parrot_adapters.data.packing import SEGMENTS, pack
+    from parrot_adapters.data.rejects import Rejects
 
+    rejects = Rejects()
     try:
-        mixture = open_data(run.data, seed=run.seed)
+        mixture = open_data(run.data, seed=run.seed, rejects=rejects)
     except ParrotError as error:
         if not isinstance(error, DataError):
             raise
@@ -281,13 +283,13 @@ def _look_at_data(
         return DataPlan(streamed), None
     sources = tuple(SourcePlan(str(s.path), s.format, len(s), s.settings.weight) for s in mixture.sources)
     languages = {tag or "?": count for tag, count in mixture.languages().items()}
-    plan = DataPlan(sources, languages, len(mixture))
+    plan = DataPlan(sources, languages, len(mixture), unusable=rejects.counts())
     if processor is None:
         return plan, None
     collator = Collator(processor, model_config=host_config, max_length=run.data.max_length, bad_samples="skip")
     chosen = mixture.epoch(0)[:SAMPLED].tolist()
-    lengths, unusable = _lengths(collator, mixture, chosen, run.data.max_length)
-    plan = replace(plan, unusable=unusable)
+    lengths, unusable = _lengths(collator, mixture, chosen)
+    plan = replace(plan, unusable=dict(Counter(plan.unusable) + Counter(unusable)))
     if not lengths:
         notes.append("tokens cannot be counted: none of the samples looked at can be read")
         return plan, None
@@ -311,22 +313,23 @@ def _look_at_data(
     return counted, {key: value for key, value in batch.items() if key == SEGMENTS or not key.startswith("parrot_")}
 
 
-def _lengths(
-    collator: Collator, mixture: Mixture, chosen: Sequence[int], most: int
-) -> tuple[dict[int, int], dict[str, int]]:
-    """Tokens of samples by index, and how many of them are of no use, by kind of problem."""
+def _lengths(collator: Collator, mixture: Mixture, chosen: Sequence[int]) -> tuple[dict[int, int], dict[str, int]]:
+    """Tokens of samples by index, and how many of them are of no use, by kind of problem: as parrot data check says."""
     from parrot_adapters.data.problems import BadSample
+    from parrot_adapters.data.sample_checks import SampleChecks
 
+    checks = SampleChecks(collator)
     lengths: dict[int, int] = {}
     unusable: Counter[str] = Counter()
     for index in dict.fromkeys(chosen):
+        looked = checks.look(mixture[index])
         try:
-            lengths[index] = collator.length(mixture[index])
+            checks(looked)
         except BadSample as error:
             unusable[error.kind] += 1
-        else:
-            unusable["over-long"] += lengths[index] > most
-    return lengths, dict(+unusable)
+        if looked.length:
+            lengths[index] = looked.length
+    return lengths, dict(unusable)
 
 
 def _piece(run: TrainingConfig, samples: int) -> int:

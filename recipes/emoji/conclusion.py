@@ -12,8 +12,10 @@ from .scores import Estimate, compare, mean_of_others, per_language
 
 if TYPE_CHECKING:
     from .arms import ArmResult
+    from .concepts import Split
 
-__all__ = ["conclusions", "language_information"]
+
+__all__ = ["conclusions", "decided_winner", "language_information"]
 
 CHANCE = 0.25
 COLLAPSED = 0.9  # of the weight, in every language, on one expert
@@ -69,6 +71,16 @@ def _against(ours: ArmResult, theirs: ArmResult, name: str) -> str:
     choice = compare(ours.answers, theirs.answers, "choice", "seen")
     naming = compare(ours.answers, theirs.answers, "naming", "seen")
     return f"{_capital(ours.title)}, against {name}: choice {_change(choice)}, exact naming {_change(naming)}."
+
+
+def decided_winner(arms: Sequence[ArmResult], split: Split) -> ArmResult | None:
+    """The arm that picks the right name more often than every other, each 95% interval of the difference above zero.
+
+    None where two are not told apart, or where the best is not above chance.
+    """
+    best = max(arms, key=lambda arm: mean_of_others(arm.answers, "choice", split).value)
+    ahead = all(compare(best.answers, arm.answers, "choice", split).low > 0 for arm in arms if arm is not best)
+    return best if ahead and mean_of_others(best.answers, "choice", split).low > CHANCE else None
 
 
 def _mixture_or_guidance(mixture: ArmResult, single: ArmResult, none: ArmResult | None) -> str:

@@ -12,7 +12,7 @@ from parrot_adapters.pages import data_url, render_page
 from .art import TEST_ART, TRAIN_ART, load_pictures, png_bytes
 from .attribution import CREDITS
 from .concepts import stable_fraction
-from .conclusion import CHANCE, conclusions
+from .conclusion import conclusions, decided_winner
 from .figures import draw_figures
 from .languages import BY_CODE, CODES, LANGUAGES
 from .scores import SPLITS, mean_of_others, per_language
@@ -67,9 +67,9 @@ def _rows(result: QuickstartResult, split: str) -> list[dict[str, Any]]:
                 "in_english": mean_of_others(arm.answers, "in_english", split),
             }
         )
-    best = max(rows, key=lambda row: row["choice_others"].value)
-    for row in rows:  # nothing stands out where everything is chance
-        row["best"] = row is best and row["choice_others"].low > CHANCE
+    winner = decided_winner(result.arms, split)
+    for row, arm in zip(rows, result.arms, strict=True):
+        row["best"] = arm is winner
     return rows
 
 

@@ -47,7 +47,7 @@ def draw_figures(described: Mapping[str, Any]) -> dict[str, bytes]:
             if any(arm["looked"]["routing"] for arm in arms.values()):
                 figures[f"routing-{regime}"] = _routing(new(8.6, 2.3), arms)
             if "remedies" in found:
-                figures[f"frontier-{regime}"] = _frontier(new(8.6, 5.2), found["remedies"]["arms"])
+                figures[f"frontier-{regime}"] = _frontier(new(8.6, 1.3 + 0.36 * len(arms)), found["remedies"]["arms"])
         if len(described["regimes"]) > 1:
             figures["regimes"] = _regimes(new(8.6, 3.2), described["regimes"])
         return {name: _png(figure) for name, figure in figures.items()}
@@ -76,52 +76,30 @@ def _gains(figure: Figure, arms: Mapping[str, Any]) -> Figure:
 
 
 def _frontier(figure: Figure, arms: Mapping[str, Any]) -> Figure:
-    """What an arm gains against what it costs: up is better, and left is. Who costs nothing stands side by side."""
-    from matplotlib.transforms import ScaledTranslation
-
-    axes = figure.subplots()
-    none = {"value": 0, "low": 0, "high": 0}
-    ordered = sorted(arms.values(), key=lambda arm: arm.get("gain", none)["value"], reverse=True)
-    values = [100 * arm.get("gain", none)["value"] for arm in ordered]
-    gap = 1.15 * (max(values) - min(values) + 10) / 18  # height of a label, in points of the axis
-    side_by_side = 0
-    labels: list[tuple[bool, float]] = []
-    for arm, value in zip(ordered, values, strict=True):
-        gain = arm.get("gain", none)
-        cost, colour = 100 * max(0.0, *arm["drift"].values()), WORSE if arm["costs"] else BETTER
-        aside = ScaledTranslation(7 * side_by_side / 72, 0, figure.dpi_scale_trans) if cost == 0 else None
-        where = axes.transData if aside is None else axes.transData + aside
-        axes.plot(
-            [cost, cost],
-            [100 * gain["low"], 100 * gain["high"]],
-            color=colour,
-            linewidth=3,
-            alpha=0.35,
-            transform=where,
-        )
-        face = colour if arm["leaves_text_alone"] else "white"
-        axes.plot(cost, value, "o", color=colour, markerfacecolor=face, markersize=5, transform=where)
-        if cost == 0:
-            side_by_side += 1
-        near = [height for other, height in labels if other == (cost == 0)]
-        height = min([value, *(one - gap for one in near)])  # below the label before it
-        labels.append((cost == 0, height))
-        axes.annotate(
-            arm["title"], (cost, value), (48 if cost == 0 else 8, height), xycoords=where,
-            textcoords=("offset points", "data"), fontsize=7.5, va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5, "alpha": 0.6},
-        )  # fmt: skip
-    axes.axvline(100 * COST, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_xscale("symlog", linthresh=100 * COST)
-    axes.set_xlim(-0.1, 100)
-    axes.set_xticks([0, 1, 2, 5, 10, 20, 50], ["0", "1", "2", "5", "10", "20", "50"])
-    axes.set_xlabel(
-        "rise of text-only perplexity, worst of six languages, % (dashed: what counts as costing)\n"
-        "filled: text-only answers are the untouched model's, bit for bit"
-    )
-    axes.set_ylabel("points over no adapter, five others")
+    """What each arm gains and, in the same row, what it costs; who gains most comes first."""
+    gained, cost = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": [3, 2], "wspace": 0.08})
+    rows = sorted((arm for arm in arms.values() if "gain" in arm), key=lambda arm: arm["gain"]["value"])
+    for place, arm in enumerate(rows):
+        gain, colour = arm["gain"], WORSE if arm["costs"] else BETTER
+        gained.plot([100 * gain["low"], 100 * gain["high"]], [place, place], color=colour, linewidth=6, alpha=0.35)
+        gained.plot([100 * seed for seed in gain["seeds"]], [place] * len(gain["seeds"]), "o", color=colour, ms=3.5)
+        gained.plot(100 * gain["value"], place, "|", color=INK, markersize=13, markeredgewidth=2)
+        rise = 100 * max(0.0, *arm["drift"].values())
+        same = arm["leaves_text_alone"]
+        cost.plot(rise, place, "o", color=colour, markerfacecolor=colour if same else "white", markersize=6)
+        said = "none" if same else f"{rise:.1f}%"
+        cost.annotate(said, (rise, place), (8, 0), textcoords="offset points", fontsize=8, va="center", color=INK)
+    cost.axvline(100 * COST, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+    cost.set_xscale("symlog", linthresh=100 * COST)
+    cost.set_xlim(-0.15, 100)
+    cost.set_xticks([0, 1, 5, 20, 50], ["0", "1", "5", "20", "50"])
+    gained.axvline(0, color=INK, linewidth=0.8)
+    gained.set_yticks(range(len(rows)), [arm["title"] for arm in rows])
+    gained.set_xlabel("gain: points of choice accuracy over\nno adapter, mean of zh pt ar tr ru")
+    cost.set_xlabel("cost: rise of text-only perplexity, %, worst of\nsix languages (dashed: limit; filled: same bits)")
+    for axes in (gained, cost):
+        axes.grid(visible=True, axis="x")
+        axes.grid(visible=False, axis="y")
     return figure
 
 

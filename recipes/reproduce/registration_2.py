@@ -54,6 +54,14 @@ router that is taught or left to itself there was never seen. They learn at LoRA
 LoRA r = 24. Three of them are deciding arms, and the full adapter at the projector, whose run 0 said nothing for it, is
 one no longer. With more pairs planned, Holm's adjustment is over more. The first rounds are of runs 0 to 2.
 
+AMENDED on 2026-11-28, after runs 0 to 2 of the forms one per language, routed and at both places were seen. As
+registered, the candidate with the largest gain takes today's place if its planned comparison with it is decided. The
+form at both places gains a tenth of a point more than the shared and declared one (+15.24 against +15.15), and was
+never planned to be compared with today's: its question is what the projector adds. By the letter today's form would
+have stayed, for want of a question. So candidates are the arms that have a planned comparison with today's form;
+others that gain more and cost nothing are named (`not_asked`). The recommendation is the one that stood before those
+arms were run.
+
 ORDER. The deciding arms (no adapter, single conditioned expert, LoRA r = 24, the three in the layers) come first, run
 by run; the other arms follow. So a study stopped at any time holds whole comparisons.
 """

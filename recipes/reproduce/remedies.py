@@ -112,19 +112,28 @@ def recommended(judged: Mapping[str, Mapping[str, Any]], pairs: Sequence[Mapping
     """What the rule about defaults gives.
 
     Returns:
-        ``form``, the key of the recommended arm, or None; ``because``; and ``beside``, the arms that cost and gain
-        more than it, decidedly.
+        ``form``, the key of the recommended arm, or None; ``because``; ``beside``, the arms that cost and gain more
+        than it, decidedly; and ``not_asked``, the arms that gain more and cost nothing, but have no planned comparison
+        with today's form, so that they cannot take its place.
     """
     ready = {key: arm for key, arm in judged.items() if "gain" in arm and arm["runs"] >= FEWEST_RUNS}
     if TODAY not in ready:
-        return {"form": None, "because": f"fewer than {FEWEST_RUNS} runs: nothing is decided", "beside": []}
-    candidates = [key for key, arm in ready.items() if arm["repairs"] and not arm["costs"]]
+        return {
+            "form": None,
+            "because": f"fewer than {FEWEST_RUNS} runs: nothing is decided",
+            "beside": [],
+            "not_asked": [],
+        }
+    good = [key for key, arm in ready.items() if arm["repairs"] and not arm["costs"]]
+    asked = {TODAY, *(ours for ours, theirs, _ in PLANNED if theirs == TODAY)}
+    candidates = [key for key in good if key in asked]
     if not candidates:
-        return {"form": None, "because": "no arm repairs without costing", "beside": []}
+        return {"form": None, "because": "no arm repairs without costing", "beside": [], "not_asked": good}
     best = max(candidates, key=lambda key: ready[key]["gain"]["value"])
     ahead = {pair["ours"] for pair in pairs if pair["theirs"] == TODAY and pair["decided"] and pair["value"] > 0}
     form = best if best in ahead else TODAY
     because = "it gains most of all that repair and do not cost" if form == best else f"{best} is not decidedly ahead"
+    gain_of_form = ready[form]["gain"]["value"]
     dearer = {
         pair["ours"] for pair in pairs if pair["theirs"] == form and pair["decided"] and pair["value"] > 0
     }  # fmt: skip
@@ -132,6 +141,7 @@ def recommended(judged: Mapping[str, Mapping[str, Any]], pairs: Sequence[Mapping
         "form": form,
         "because": because,
         "beside": sorted(key for key in dearer if key in judged and judged[key]["costs"]),
+        "not_asked": [key for key in good if key not in asked and ready[key]["gain"]["value"] > gain_of_form],
     }
 
 

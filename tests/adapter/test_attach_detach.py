@@ -279,14 +279,6 @@ def test_lora_that_fails_halfway_leaves_no_trace(kit, host, small, third_layer_f
         pa.attach(host, small, train_projector=True, lora=kit.LORA)
 
 
-def test_the_trace_check_bites_without_that_care(kit, host, small, third_layer_fails, monkeypatch):
-    from parrot_adapters.hosts.lora import LanguageModelLora
-
-    monkeypatch.setattr(LanguageModelLora, "remove", lambda self: None)
-    with pytest.raises(AssertionError), kit.Untouched(host), pytest.raises(RuntimeError):
-        pa.attach(host, small, lora=kit.LORA)
-
-
 @PEFT_ITSELF_WARNS
 @pytest.mark.parametrize("second", ["the model", "its base model", "a peft model around it"])
 def test_attaching_twice(kit, host, small, second):

@@ -86,7 +86,7 @@ def test_the_defaults_are_the_contract():
         "router": "text-guided",
         "expert": "swiglu",
         "num_experts": 6,
-        "expert_hidden_size": 4096,
+        "expert_hidden_size": None,
         "top_k": None,
         "residual_scale": 1.0,
         "moe_scale": 1.0,

@@ -63,7 +63,7 @@ def answer(layer, seed=0, languages=None):
 
 
 @pytest.mark.parametrize("router", ROUTERS)
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     expert=st.sampled_from(EXPERTS),
     steps=st.lists(st.integers(1, 3), min_size=1, max_size=2),
@@ -185,6 +185,22 @@ def test_logits_of_a_grown_router_say_what_its_weights_are():
     assert routing.active.shape[-1] == 4  # of families of two, two
     rest = torch.ones_like(routing.weights, dtype=torch.bool).scatter(-1, routing.active, False)
     assert not routing.weights[rest].any()
+
+
+def test_a_family_is_shared_by_what_its_router_read():
+    config = config_of("top-k", "swiglu")
+    layer, read = trained(config), []
+    pa.grow(layer, 3, config=config)
+    with torch.no_grad():
+        layer.router.members.normal_(generator=torch.Generator().manual_seed(0))
+    layer.router.inner.register_forward_hook(lambda module, args, routing: read.append(routing))
+    found, logits, *_ = answer(layer).routing
+    family, (chosen,) = torch.tensor(layer.router.families), read
+    asked = (torch.nn.functional.rms_norm(chosen.context, (D,)) @ layer.router.members.float().T).exp()
+    together = torch.zeros(len(asked), 3).index_add(1, family, asked)
+    assert_close(found, chosen.weights[:, family] * asked / together[:, family], rtol=1e-4, atol=1e-6)
+    for number in range(3):  # and auxiliary losses see the families that the router sees
+        assert_close(logits[:, family == number].logsumexp(-1), chosen.logits[:, number], rtol=1e-4, atol=1e-4)
 
 
 def test_a_plugin_router_that_knows_nothing_of_growing_grows():

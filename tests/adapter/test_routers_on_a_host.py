@@ -7,6 +7,7 @@ import torch
 from miniatures import FAMILIES, Image, awake, tokenizer
 
 import parrot_adapters as pa
+from parrot_adapters.errors import HostError
 
 FAMILY = FAMILIES["llava"]
 PROMPTS = [[30, 31, Image(1), 32, 33], [40, 41, 42, Image(2), 43], [50, Image(3), 51, 52]]
@@ -93,6 +94,23 @@ def test_unknown_languages_are_the_bare_host_bit_for_bit(host, inputs):
         with handle.languages(["tr", None, "xx"]):
             changed = (logits(host, inputs) != bare).flatten(1).any(1)
         assert changed.tolist() == [True, False, False]
+
+
+def test_languages_are_declared_to_one_host_and_leave_anothers_alone(host, inputs):
+    one, other = (pa.attach(model, config_of("language-id")) for model in (host, FAMILY.build()))
+    with one.languages(["en", "zh", "pt"]), other.languages(["ar", "tr", None]):
+        for handle, told in ((one, ("en", "zh", "pt")), (other, ("ar", "tr", None))):
+            with handle.record_routing() as log:
+                logits(handle.model, inputs)
+            assert log[0].languages == told
+
+
+@pytest.mark.parametrize("declared", [["en", "tr"], ["en", "tr", "zh", "pt"]], ids=["too few", "too many"])
+def test_a_language_is_declared_for_each_prompt(host, inputs, declared):
+    handle = pa.attach(host, config_of("language-id"))
+    said = f"{len(declared)} languages were declared for a batch of 3 prompts"
+    with handle.languages(declared), pytest.raises(HostError, match=said):
+        logits(host, inputs)
 
 
 def test_in_generate_too(host, inputs):

@@ -136,6 +136,8 @@ def test_only_the_active_one_trains(host) -> None:
         assert {id(p) for p in handle.parameters()} == {id(p) for p in host.parameters() if p.requires_grad}
     first = {id(p) for group in optimizers["default"].param_groups for p in group["params"]}
     assert not first & {id(p) for p in handle.parameters()}
+    waiting = [p for group in optimizers["default"].param_groups for p in group["params"]]
+    assert not any(p.requires_grad for p in waiting), "what waits does not train"
     step(handle, optimizers["both"])
     trained = logits(host, INPUTS)
     assert not torch.equal(trained, wanted["both"])

@@ -196,6 +196,25 @@ def test_a_state_dict_is_whole_for_anyone_else(attached, make_host):
     }
 
 
+def test_a_state_dict_of_one_adapter_is_not_anothers(make_host, small):
+    handle = pa.attach(make_host(), small)
+    handle.add_adapter("tr", small)
+    handle.set_adapter("tr")
+    with torch.no_grad():
+        for parameter in handle.parameters():
+            parameter.add_(1.0)
+    state, theirs = handle.model.state_dict(), weights(handle)
+    handle.set_adapter("default")
+    before = weights(handle)
+    with pytest.raises(CheckpointError, match=r"'tr', and 'default' is the active one(.|\n)*set_adapter\('tr'\)"):
+        handle.model.load_state_dict(state)
+    assert same(weights(handle), before)
+    handle.model.load_state_dict(dict(state))  # meant
+    assert same(weights(handle), theirs)
+    handle.set_adapter("tr")
+    handle.model.load_state_dict(state)
+
+
 def test_detaching_leaves_no_hook(attached, make_host):
     handle = attached()
     host = handle.model

@@ -229,8 +229,9 @@ def test_half_precision_keeps_its_dtype() -> None:
     handle.add_weighted_adapter(["a", "b"], [0.5, 0.5], "sum")
     module = handle.shelf["sum"].module
     assert {p.dtype for p in module.parameters()} == {torch.bfloat16}
-    handle.add_weighted_adapter(["a", "default"], [1, 1], "mixed")
-    assert {p.dtype for p in handle.shelf["mixed"].module.parameters()} == {torch.float32}
+    for names in (["a", "default"], ["default", "a"]):
+        handle.add_weighted_adapter(names, [1, 1], names[0] + " mixed")
+        assert {p.dtype for p in handle.shelf[names[0] + " mixed"].module.parameters()} == {torch.float32}
 
 
 def other(**changed: Any) -> dict[str, Any]:

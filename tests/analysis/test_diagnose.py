@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from miniatures import ADAPTER, BOS, FAMILIES, Image, awake
 
 import parrot_adapters as pa
-from parrot_adapters.analysis.diagnose import Sample, _likelihoods, answers_rightly, diagnose
+from parrot_adapters.analysis.diagnose import (
+    Diagnosis,
+    Preservation,
+    Sample,
+    _likelihoods,
+    answers_rightly,
+    diagnose,
+)
 from parrot_adapters.analysis.linear_probe import category_probe, linear_probe
+from parrot_adapters.analysis.token_similarity import Shift
+from parrot_adapters.core import RoutingStatistics
 from parrot_adapters.errors import ConfigError, HostError
 
 LLAVA = FAMILIES["llava"]
@@ -121,6 +131,24 @@ def test_planted_all_kinds_of_things_look_alike():
     assert any("the category is told" in flag and "100% without adapter" in flag for flag in found.flags())
 
 
+@pytest.mark.parametrize(
+    ("kept", "lost"),
+    [
+        ({"cka": 0.51}, False),
+        ({"cka": 0.49}, True),
+        ({"retrieval_before": 0.8, "retrieval_after": 0.41}, False),
+        ({"retrieval_before": 0.8, "retrieval_after": 0.39}, True),
+        ({"category_before": 0.8, "category_after": 0.51, "category_chance": 0.2}, False),  # 0.31 of 0.6 above chance
+        ({"category_before": 0.8, "category_after": 0.49, "category_chance": 0.2}, True),
+    ],
+)
+def test_content_is_lost_below_half(kept, lost):
+    whole = Preservation(Shift(1.0, 0.0), 1.0, 9, None, None)
+    routing = RoutingStatistics.of_rows(torch.eye(3), list(WORDS))
+    found = Diagnosis(routing, None, replace(whole, **kept), {}, {}, {}, {})
+    assert [flag.startswith("visual content lost") for flag in found.flags()] == [True] * lost
+
+
 def test_a_category_needs_pictures_to_be_fitted_to_and_tested_on():
     tokens = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     assert category_probe(tokens, ["a", "b", "c", "d", "e", "f"]) is None
@@ -199,6 +227,12 @@ def test_long_options_are_scored_as_short_ones_are(family):
     one_by_one = [_likelihoods(handle, given, [option], "tr")[0] for option in longer]
     if family == "llava":
         assert _likelihoods(handle, given, longer, "tr") == pytest.approx(one_by_one, abs=1e-4)
+        said = torch.tensor([longer[2]])
+        ids = torch.cat([given["input_ids"], said], 1)
+        labels = torch.cat([torch.full_like(given["input_ids"], -100), said], 1)  # an answer is no routing text
+        whole = given | {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+        each = handle.model(**whole).logits[0, -4:-1].log_softmax(-1)[range(3), longer[2]]
+        assert one_by_one[2] == pytest.approx(float(each.mean()), abs=1e-4)
     best = one_by_one.index(max(one_by_one))
     for answer in range(4):
         assert answers_rightly(handle, given, Sample(given, "tr", 0, tuple(longer), answer)) == (answer == best)

@@ -49,6 +49,18 @@ def test_observers_change_no_answer_and_see_no_graph(handle, inputs):
     assert not seen[0].weights.requires_grad
 
 
+def test_records_have_a_graph_where_it_is_asked_for_and_nowhere_else(inputs):
+    """Its losses too: whoever keeps records would else keep the activations of every pass."""
+    table = {"router": "language-id", "router_options": {"languages": ["en", "tr"], "mode": "table"}}
+    handle, seen = awake(pa.attach(FAMILIES["llava"].build().train(), {**ADAPTER, **table})), []
+    logs = handle.record_routing(), handle.record_routing(graph=True)
+    with handle.add_observer(seen.append), handle.languages(["en", "tr", None]), logs[0] as plain, logs[1] as kept:
+        handle.model(**inputs)
+    for (record,), graph in ((seen, False), (plain, False), (kept, True)):
+        held = [record.weights, record.logits, record.losses["language"]]
+        assert [tensor.requires_grad for tensor in held] == [graph] * 3
+
+
 def test_an_observer_is_taken_off_once(handle, inputs):
     first, second = [], []
     kept, removed = handle.add_observer(first.append), handle.add_observer(second.append)

@@ -135,6 +135,22 @@ def test_one_expert_has_it_all_from_its_line_on(most, collapse):
     assert RoutingStatistics.of([record([[most, *[(1 - most) / 3] * 3]] * 5)]).collapse == collapse
 
 
+@pytest.mark.parametrize(
+    ("weights", "dead", "collapse"),
+    [
+        ([0.33, 0.33, 0.335, 0.005], [], None),  # a fiftieth of the even share
+        ([0.332, 0.333, 0.333, 0.002], [3], None),  # less than a hundredth
+        ([0.94, 0.02, 0.02, 0.02], [], None),
+        ([0.96, 0.02, 0.01, 0.01], [], "single expert"),
+        ([0.4, 0.3, 0.2, 0.1], [], None),  # 0.92 of the largest entropy
+        ([0.26, 0.26, 0.24, 0.24], [], "uniform"),  # 0.999
+    ],
+)
+def test_where_the_lines_are(weights, dead, collapse):
+    found = RoutingStatistics.of([record([weights] * 5)])
+    assert (found.dead, found.collapse) == (dead, collapse)
+
+
 def test_one_expert_alone_cannot_collapse():
     found = RoutingStatistics.of([record(torch.ones(3, 1))])
     assert (found.collapse, found.entropy, found.information) == (None, 0.0, 0.0)

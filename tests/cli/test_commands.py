@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 from torch import nn
@@ -27,16 +26,15 @@ LIGHT = [
 @pytest.mark.parametrize("argv", LIGHT, ids=" ".join)
 def test_help_never_waits_for_torch(argv):
     probe = (
-        f"import sys; from parrot_adapters.cli import main\ntry: status = main({argv!r})\n"
+        f"import sys, time; from parrot_adapters.cli import main\ntry: status = main({argv!r})\n"
         "except SystemExit as done: status = done.code\n"
         f"heavy = {HEAVY | ({'pluggy'} if argv in LIGHT[:3] else set())} & set(sys.modules); assert not heavy, heavy\n"
+        "assert time.process_time() < 3, 'measured 0.1 to 0.2 s'\n"
         "sys.exit(status)"
     )
-    begun = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout
-    assert time.perf_counter() - begun < 5  # measured 0.1 to 0.2 s alone; machines under load are slower
 
 
 def test_help_lists_every_command(capsys):

@@ -34,6 +34,7 @@ def written(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_installed_they_are_found(written, tmp_path):
     site = tmp_path / "site"
     pip = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index")

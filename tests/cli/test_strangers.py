@@ -78,6 +78,7 @@ def register_routers(register):
 """
 
 
+@pytest.mark.slow
 def test_a_plugin_file_runs_where_it_is_asked_for_and_nowhere_else(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN)
     flag = ["--plugin-file", str(tmp_path / "mine.py")]

@@ -99,6 +99,17 @@ def test_language_weights():
     assert fixed.language_weights("xx") is None
 
 
+def test_rows_of_the_table_do_not_depend_on_the_order_of_a_mapping():
+    """Files sort the keys of a mapping, and a table that was learned must find its languages again."""
+    one = LanguageIdRouter(D, E, languages={"tr": 1, "en": 0, "ar": 2}, mode="table")
+    other = LanguageIdRouter(D, E, languages={"ar": 2, "en": 0, "tr": 1}, mode="table")
+    with torch.no_grad():
+        one.table.copy_(torch.arange(3.0 * E).view(3, E).sin())
+    other.load_state_dict(one.state_dict())
+    for tag in ("ar", "en", "tr"):
+        assert torch.equal(one.language_weights(tag), other.language_weights(tag))
+
+
 def test_table_conforms():
     traits = RouterTraits(options={"mode": "table"}, needs_languages=True, uses_text=False, stochastic=False)
     check_router(LanguageIdRouter, traits)

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from parrot_adapters.core import (
     AlignmentLayer,
     ConditionedSwiGLUExperts,
+    FirstTokenSummary,
     MeanSummary,
     MLPExperts,
     Routing,
@@ -394,6 +395,12 @@ def test_means_are_taken_in_float32(dtype):
     tokens, offsets = torch.ones(1100, 2, dtype=dtype), torch.tensor([0, 1000, 1100])
     tokens[1000:] = 1000
     assert MeanSummary(2)(tokens, offsets).tolist() == [[1, 1], [1000, 1000]]
+
+
+@pytest.mark.parametrize("summary", [MeanSummary, FirstTokenSummary])
+def test_an_item_without_tokens_is_summed_up_as_zeros(summary):
+    offsets = torch.tensor([0, 0, 2, 2, 3, 3])
+    assert summary(2)(torch.ones(3, 2), offsets).tolist() == [[0, 0], [1, 1], [0, 0], [1, 1], [0, 0]]
 
 
 def test_spread_gives_each_token_its_items_value():

@@ -47,6 +47,13 @@ def test_router_z_is_the_squared_logsumexp(level):
 
 
 @quick
+@given(tensors((5, 4)))
+def test_router_z_is_the_mean_of_squares(logits):
+    each = [math.log(sum(map(math.exp, row))) ** 2 for row in logits.tolist()]
+    assert_close(router_z_loss(logits), torch.tensor(sum(each) / 5), rtol=1e-4, atol=1e-5)
+
+
+@quick
 @given(tensors((5, 4)), st.lists(st.integers(-1, 3), min_size=5, max_size=5))
 def test_language_supervision_is_the_mean_of_known_languages(logits, experts):
     found = language_supervision_loss(logits, torch.tensor(experts))
@@ -63,3 +70,11 @@ def test_losses_are_float32_and_zero_for_an_empty_batch(dtype):
         language_supervision_loss(nothing, torch.zeros(0, dtype=torch.int64)),
     ]
     assert all(loss.dtype == torch.float32 and loss.item() == 0 and loss.requires_grad for loss in losses)
+
+
+def test_losses_of_half_precision_are_taken_in_float32():
+    half = torch.randn(7, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    languages = torch.tensor([0, 1, 2, 3, -1, 0, 1])
+    for loss in (load_balancing_loss, router_z_loss, lambda logits: language_supervision_loss(logits, languages)):
+        assert torch.equal(loss(half), loss(half.float()))
+        assert loss(half).dtype == torch.float32

@@ -37,6 +37,19 @@ def test_weights_are_those_of_the_plain_logits_over_the_chosen(batch):
     assert_close(routing.weights.gather(-1, top.indices), top.values.softmax(-1))
 
 
+def test_balance_decides_which_on_the_scale_of_probabilities_and_never_how_much(batch):
+    module, steps = router(k=2).eval(), torch.tensor([-300, 250, 0, -100])
+    plain = module(batch()).logits
+    module.balance_steps.copy_(steps)
+    routing = module(batch())
+    assert torch.equal(routing.logits, plain)
+    for row, active, weights in zip(plain, routing.active, routing.weights, strict=True):
+        asked = (row.softmax(-1) + 0.001 * steps).tolist()
+        assert set(active.tolist()) == set(sorted(range(E), key=asked.__getitem__)[-2:])
+        assert_close(weights[active], row[active].softmax(-1))
+    assert any(set(a.topk(2).indices.tolist()) != set(b.tolist()) for a, b in zip(plain, routing.active, strict=True))
+
+
 def step(module, inputs):
     routing = module(inputs)
     (routing.weights * torch.arange(E)).sum().backward()

@@ -75,9 +75,9 @@ def test_scripts_survive_byte_for_byte(file: Any) -> None:
 def test_a_line_of_a_hundred_thousand_characters(file: Any) -> None:
     record = {"conversations": [{"from": "human", "value": "ş" * 100_000}, {"from": "gpt", "value": "x"}]}
     path = file("\n".join([json.dumps(record)] * 20), "data.jsonl")
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert len(opened(path)[19].turns[0].parts[0]) == 100_000
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_a_hundred_thousand_spaces_and_brackets(file: Any) -> None:

@@ -188,11 +188,11 @@ def test_sizes_that_cannot_be(tmp_path: Path, size: str, kind: bytes) -> None:
     """Of members and of extended headers: what came before is read, and nothing takes time or memory."""
     path = tmp_path / "a.tar"
     path.write_bytes(shard(members("0", "1"), forged("2.png", SIZES[size], kind), b"x" * 512, members("3")))
-    begun = time.perf_counter()
+    begun = time.process_time()
     good, told = both(path)
     assert good[:2] == ["0", "1"]
     assert told
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
     with pytest.raises(DataError, match=r"a\.tar"):
         list(opened_strictly(path))
 

@@ -32,7 +32,7 @@ def write(path: Path, said: list[Any], space: str, ascii_only: bool, layout: str
     return str(path)
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=records, space=spaces, ascii_only=st.booleans(), piece=st.integers(1, 40), at=st.integers(0, 8))
 @pytest.mark.parametrize("layout", ["list", "lines"])
 def test_streamed_indexed_and_resumed_are_the_file(
@@ -92,10 +92,10 @@ def test_a_list_is_read_in_linear_time_and_little_memory(tmp_path: Path) -> None
     import tracemalloc
 
     path = write(tmp_path / "a.json", [{"text": "x" * 200}] * 60_000, "", True, "list")
-    begun = time.perf_counter()
+    begun = time.process_time()
     tracemalloc.start()
     assert sum(1 for _ in open_json(path, streaming=True)) == 60_000
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 8 << 20, "the file has 13 MB"
-    assert time.perf_counter() - begun < 20
+    assert time.process_time() - begun < 20

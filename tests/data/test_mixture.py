@@ -83,6 +83,14 @@ def test_weights(sources: list[FakeSource], seed: int, epoch: int) -> None:
             assert max(times) - min(times) <= 1, "no sample comes twice before each came once"
 
 
+def test_a_fraction_is_drawn_anew_in_each_epoch() -> None:
+    """Else the same half would never be seen."""
+    made = mixture([FakeSource(["en"] * 40, weight=0.5)])
+    drawn = [set(made.epoch(epoch).tolist()) for epoch in range(16)]
+    assert {len(each) for each in drawn} == {20}
+    assert set.union(*drawn) == set(range(40))
+
+
 @pytest.mark.filterwarnings("ignore:data.language_caps")
 @given(sources=some, seed=seeds, epoch=epochs, caps=st.dictionaries(st.sampled_from(["en", "tr"]), st.integers(1, 20)))
 @settings(deadline=None)

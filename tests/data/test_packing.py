@@ -24,7 +24,8 @@ limits = st.integers(LONGEST, 4 * LONGEST)
 def padded(counts: list[int], side: str = "right") -> dict[str, Any]:
     """A batch of samples whose tokens are all different, as a collator makes it."""
     size, start = max(counts), 100
-    batch = {name: torch.zeros(len(counts), size, dtype=torch.long) for name in ("input_ids", "attention_mask")}
+    batch = {"input_ids": torch.full((len(counts), size), 5)}
+    batch |= {"attention_mask": torch.zeros(len(counts), size, dtype=torch.long)}
     batch |= {"labels": torch.full((len(counts), size), -100), "token_type_ids": torch.full((len(counts), size), 7)}
     for row, count in enumerate(counts):
         here = slice(size - count, size) if side == "left" else slice(count)
@@ -50,7 +51,8 @@ def test_every_token_is_there_once_and_in_order(counts: list[int], limit: int, s
     assert ids.shape[1] <= limit
     assert ids[segments >= 0].tolist() == list(range(100, 100 + sum(counts))), "samples in order, row by row"
     assert segments[segments >= 0].tolist() == [n for n, count in enumerate(counts) for _ in range(count)]
-    assert (ids[segments < 0] == 0).all(), "filled as the processor fills"
+    assert (ids[segments < 0] == 5).all(), "filled as the processor fills"
+    assert (packed["token_type_ids"][segments < 0] == 7).all(), "whatever has a value for each position"
     assert (packed["labels"][segments < 0] == -100).all()
     assert packed["token_type_ids"][segments >= 0].tolist() == segments[segments >= 0].tolist()
     for row in segments.tolist():

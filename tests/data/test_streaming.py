@@ -71,7 +71,7 @@ def test_the_first_block_is_mixed_by_weight(folder: Path) -> None:
     assert 0.5 < share < 0.7
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(
     world=st.sampled_from([1, 2, 4]),
     size=st.integers(1, 5),
@@ -115,6 +115,13 @@ def test_resuming_reads_no_more_than_a_block_again(folder: Path) -> None:
 def test_epochs_and_seeds_differ(folder: Path) -> None:
     orders = {tuple(names(opened(folder, seed).batches(9, epoch))[0]) for seed in (0, 1) for epoch in (0, 1)}
     assert len(orders) == 4
+
+
+def test_each_block_is_shuffled_in_its_own_way(folder: Path) -> None:
+    order = [int(name[1:]) for name in flat(names(opened(folder, names="a").batches(1, 0)))]
+    first, second = order[:64], [number - 64 for number in order[64:128]]
+    assert sorted(first) == sorted(second) == list(range(64))
+    assert first != second
 
 
 def test_caps_and_limits(folder: Path) -> None:

@@ -182,10 +182,10 @@ def test_every_name_of_the_pictures(tmp_path: Path, field: str, record: Any) -> 
 def test_many_placeholders_take_linear_time(tmp_path: Path) -> None:
     import time
 
-    begun = time.perf_counter()
+    begun = time.process_time()
     made = opened(tmp_path, llava("x<image>" * 20_000, "b", image=["a.png"] * 20_000))
     assert len(made[0].turns[0].parts) == 40_000
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 # -- where pictures are ---------------------------------------------------------------------------------------------

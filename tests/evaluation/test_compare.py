@@ -13,6 +13,7 @@ from parrot_adapters.cli import main
 from parrot_adapters.evaluation import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.rows import PASS
 from parrot_adapters.evaluation.scores.compare_results import compare_runs, read_run
+from parrot_adapters.statistics import Interval
 
 CONTENT = {
     "protocol": "paper-2024",
@@ -63,6 +64,24 @@ def test_the_passes_of_a_circular_question_are_one_cluster(tmp_path: Path) -> No
     found = compare_runs(read_run(asked("a.json", 0)), read_run(asked("b.json", 1))).by_subset["MMMB_en"]
     assert found.permutation == pytest.approx(2 / 2**3), "three questions, not twelve"
     assert found.mcnemar is None
+
+
+def test_passes_that_repeat_each_other_make_no_interval_narrower(tmp_path: Path) -> None:
+    def interval(passes: int) -> Interval:
+        paths = []
+        for name, right in (("a", (0, 1, 1, 0, 0, 1)), ("b", (1, 1, 1, 0, 1, 0))):
+            content = json.loads(result(tmp_path / f"{name}.json", {"MMMB_en": ""}).read_text("utf-8"))
+            hits = {question + turn * PASS: hit for question, hit in enumerate(right) for turn in range(passes)}
+            content["subsets"]["MMMB_en"]["hits"] = hits
+            paths.append(tmp_path / f"{name}.json")
+            paths[-1].write_text(json.dumps(content), encoding="utf-8")
+        found = compare_runs(*map(read_run, paths))
+        assert found.by_subset["MMMB_en"].interval == found.overall.interval
+        return found.overall.interval
+
+    once, repeated = interval(1), interval(4)
+    assert repeated.estimate == once.estimate == pytest.approx(1 / 6)
+    assert (repeated.low, repeated.high) == pytest.approx((once.low, once.high), abs=1e-9)
 
 
 def test_the_same_question_in_two_languages_is_one_cluster(tmp_path: Path) -> None:

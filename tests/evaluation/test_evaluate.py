@@ -8,10 +8,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from support import benchmark_files
+from support.chat_processors import PLAIN, TIGHT, llava
 from support.folders import TESTS
 
 from parrot_adapters.cli import main
@@ -22,6 +24,7 @@ from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfi
 from parrot_adapters.evaluation.answers.reply_text import without_thoughts
 from parrot_adapters.evaluation.answers.store import AnswerStore
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
+from parrot_adapters.evaluation.benchmark.questions import limited
 from parrot_adapters.evaluation.scores.choice_files import write_results
 from parrot_adapters.evaluation.scores.score_choices import score_run
 from parrot_adapters.testing import save_small_host
@@ -122,6 +125,31 @@ def test_limit_takes_the_same_questions_with_all_their_passes(
     assert set(score_run(run).subsets["MMMB_en"].hits) == {0, 1}
 
 
+@pytest.mark.parametrize("template", [PLAIN, TIGHT], ids=["the tokenizer's", "the template's"])
+def test_a_prompt_has_one_first_token(template: str) -> None:
+    processor = llava(template)
+    asked = SimpleNamespace(prompt="What is it?", language="en", pictures=list)
+    encoded = EvaluationHost(torch.nn.Identity(), processor).encode([asked, asked])
+    for ids in encoded.tensors["input_ids"].tolist():
+        assert ids.count(processor.tokenizer.bos_token_id) == 1
+
+
+def test_a_limit_is_of_the_first_questions_by_number_wherever_they_stand() -> None:
+    rows = [SimpleNamespace(question_id=number) for number in (9, 5, 2, 5, 7, 2)]
+    assert [row.question_id for row in limited(rows, 2)] == [5, 2, 5, 2]
+    assert limited(rows, None) is rows
+
+
+def test_the_table_of_confusions_tells_no_choice_from_a_refusal(config: EvaluationConfig, host: EvaluationHost) -> None:
+    run = evaluate(replace(config, limit=3, languages=("en",)), host=host)
+    said = ["A", "Z", "who can tell?"]
+    answers = [replace(answer, prediction=text) for answer, text in zip(run.answers, said, strict=True)]
+    expected: dict[str, dict[str, int]] = {}
+    for question, chosen in zip(run.questions, ["A", "Z", "-"], strict=True):
+        expected.setdefault(question.row.answer, {})[chosen] = 1
+    assert score_run(replace(run, answers=answers), resamples=50).confusion == {"MMMB_en": expected}
+
+
 # --- resuming ---------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +230,7 @@ evaluate(EvaluationConfig(**{config!r}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_run_goes_on(config: EvaluationConfig, host: EvaluationHost) -> None:
     call = 1 + 4 + 1 + 2  # four rows one by one, the same together, one batch done, killed in the second
@@ -439,6 +468,18 @@ def test_an_adapter_answers_and_its_routing_is_kept(config: EvaluationConfig, mo
     by_row = {(a.lang, a.index): a.routing for a in run.answers}
     for answer in alone.answers:
         assert answer.routing == pytest.approx(by_row[answer.lang, answer.index], abs=1e-4)
+
+
+def test_a_rows_routing_is_the_mean_of_whatever_was_routed(config: EvaluationConfig, host: EvaluationHost) -> None:
+    """Per visual token here, sixteen of them: shares all the same."""
+    import parrot_adapters as pa
+
+    with pa.attach(host.model, {"num_experts": 3, "expert_hidden_size": 16, "router": "per-token"}) as handle:
+        watching = EvaluationHost(host.model, host.processor, handle, host.identity)
+        with handle.record_routing() as log:
+            run = evaluate(replace(config, limit=1, languages=("en",)), host=watching)
+    assert log[-1].unit == "token"
+    assert run.answers[0].routing == pytest.approx(log[-1].weights.mean(0).tolist(), abs=1e-4)
 
 
 def test_a_host_without_all_its_weights_is_refused(config: EvaluationConfig, model: Path, tmp_path: Path) -> None:

@@ -299,10 +299,10 @@ def test_a_second_run_that_fails_leaves_the_first_result(tmp_path: Path, rows: l
 
 def refused(call: Callable[[], object], says: str) -> None:
     """Our own error, and at once: each of these took minutes or gigabytes."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(EvaluationDataError, match=says):
         call()
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_pictures_named_in_a_long_chain() -> None:
@@ -325,13 +325,13 @@ def test_odd_lists_of_pictures(cell: str) -> None:
 
 
 def test_many_columns_are_read_in_time(tmp_path: Path, rows: list[dict]) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     status, result = score(
         write_data(tmp_path / "data", [row | {f"c{i}": "" for i in range(20_000)} for row in rows]),
         write_replies(tmp_path / "p.jsonl"),
     )
     assert (status, result["subsets"]["MMMB_en"]["hits"]) == (0, HITS)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     assert max(map(len, result["warnings"])) < 300, "columns are not listed one by one"
 
 

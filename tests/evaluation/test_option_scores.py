@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from miniatures import BOS, FAMILIES, Image
+from miniatures import ADAPTER, BOS, FAMILIES, Image, awake
+from support.chat_processors import llava, qwen2_vl
 from support.tiers import late_unless
 
+import parrot_adapters as pa
 from parrot_adapters.errors import HostError, ParrotWarning
 from parrot_adapters.evaluation.answers.askers import OptionAsker, choose, option_values
 from parrot_adapters.evaluation.answers.batching import batches, prefetched, spread
 from parrot_adapters.evaluation.answers.evaluate import _option_asker
+from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost, Inputs
+from parrot_adapters.evaluation.scores.calibration import calibration, calibration_of
 
 OPTIONS = {"A": "20 21 22", "B": "30", "C": "20 21 22 23 24", "D": "40 41"}
 LETTERS = {letter: 50 + i for i, letter in enumerate("ABCD")}
@@ -112,6 +119,16 @@ def test_options_score_as_in_a_plain_loop(family: str) -> None:
         assert found.scores["tokens"] == {"A": 3, "B": 1, "C": 5, "D": 2}
 
 
+def test_many_options_are_scored_in_several_passes_of_one_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    from parrot_adapters.evaluation.answers import option_scorer as option_scores
+
+    host, asked = MiniatureHost("llava"), [question(index) for index in PROMPTS]
+    together = OptionScorer(host).score(asked, host.encode(asked))
+    monkeypatch.setattr(option_scores, "PAIRS_PER_ROW", 1)  # three passes instead of one
+    for one, other in zip(OptionScorer(host).score(asked, host.encode(asked)), together, strict=True):
+        assert one.scores["text"] == pytest.approx(other.scores["text"], abs=2e-4)
+
+
 def test_an_answer_taken_for_a_part_of_the_prompt_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The double: were a prefix host not known for one, the two paths would differ, and generate would be the judge."""
     from parrot_adapters.evaluation.answers import option_scorer as option_scores
@@ -137,6 +154,19 @@ def test_generate_made_to_write_an_option_finds_it_as_likely(family: str) -> Non
         letter, value = OptionScorer(host).as_generated(question(index))
         assert letter == "C"
         assert value == pytest.approx(naive(host, question(index), OPTIONS["C"]), abs=2e-4)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one prompt", "whole prompts"])
+def test_no_router_reads_an_option(shared: bool) -> None:
+    """With an adapter, too, ``generate`` is the judge: it routes before there is an answer."""
+    host, asked = MiniatureHost("llava"), question(0)
+    host.adapter = awake(pa.attach(host.model, ADAPTER))
+    letter, expected = OptionScorer(host).as_generated(asked)
+    [found] = OptionScorer(host, shared=shared).score([asked], host.encode([asked]))
+    assert found.scores["text"][letter] == pytest.approx(expected, abs=2e-4)
+    with host.adapter.record_routing() as log, torch.no_grad():
+        host.model(**host.encode([asked]).tensors)
+    assert found.routing == pytest.approx(log[0].weights[0].tolist(), abs=1e-4)
 
 
 def pairs() -> list:
@@ -181,6 +211,16 @@ def test_an_option_without_tokens_is_an_error() -> None:
         OptionScorer(host).score([question(0, {"A": "  "})], host.encode([question(0)]))
 
 
+@pytest.mark.parametrize(("made", "before"), [(llava, " "), (qwen2_vl, "")], ids=["a colon", "a line end"])
+def test_an_option_is_written_as_an_answer_behind_its_prompt(made: Any, before: str) -> None:
+    processor = made()
+    asked, told = ({"role": role, "content": [{"type": "text", "text": "cat"}]} for role in ("user", "assistant"))
+    prompt = processor.apply_chat_template([asked], add_generation_prompt=True)
+    assert processor.apply_chat_template([asked, told]).startswith(f"{prompt}{before}cat")
+    ids = processor.tokenizer(f"{before}cat", add_special_tokens=False)["input_ids"]
+    assert OptionScorer(EvaluationHost(torch.nn.Identity(), processor)).ids("cat") == tuple(ids)
+
+
 def test_length_normalisation() -> None:
     scores = {
         "letter": {"A": -1.0, "B": -0.5},
@@ -193,6 +233,19 @@ def test_length_normalisation() -> None:
     assert option_values(scores, "text-per-token", options) == {"A": -2.0, "B": -4.0}
     assert option_values(scores, "text-per-byte", options) == {"A": -1.0, "B": -0.5}
     assert choose({"B": -1.0, "A": -1.0, "C": -2.0}) == "A"
+
+
+def test_confidence_is_the_softmax_of_the_letters() -> None:
+    """Of the letters alone: what the model would rather have written is no part of it."""
+    asked = [SimpleNamespace(subset="MMMB_en", row=SimpleNamespace(answer=answer)) for answer in ("A", "B", None)]
+    letters = {"A": math.log(0.6) - 5, "B": math.log(0.2) - 5}
+    run = SimpleNamespace(questions=asked, answers=[Answer(None, scores={"letter": letters})] * 3)
+    (found,) = calibration_of(run).values()
+    assert [(b.rows, b.confidence, b.accuracy) for b in found.bins] == [(2, pytest.approx(0.75), 0.5)]
+    assert found.error == pytest.approx(0.25)
+    sure = calibration([(1.0, True), (0.95, False), (0.0, False)])
+    assert [(b.low, b.high, b.rows) for b in sure.bins] == [(0.0, 0.1, 1), (0.9, 1.0, 2)]
+    assert sure.error == pytest.approx(2 * (0.975 - 0.5) / 3)
 
 
 def test_batches_are_ordered_by_length_and_kind() -> None:

@@ -104,9 +104,9 @@ def test_what_comes_after_therefore_is_meant() -> None:
 def test_time_grows_with_the_reply() -> None:
     seconds = []
     for size in (20_000, 80_000):
-        start = time.perf_counter()
+        start = time.process_time()
         without_denied("not a the is " * size, FRUIT["en"], "en")
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert seconds[1] < 12 * seconds[0] + 0.5
 
 

@@ -16,7 +16,10 @@ from parrot_adapters.evaluation import (
     score_predictions,
     score_subset,
 )
+from parrot_adapters.evaluation.benchmark.circular import rotated_rows
 from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
+from parrot_adapters.evaluation.benchmark.rows import PASS
+from parrot_adapters.evaluation.benchmark.rows import Row as Question
 from parrot_adapters.evaluation.scores.result import Means
 
 MMMB, MMBENCH = BENCHMARKS["mmmb"], BENCHMARKS["mmbench"]
@@ -69,6 +72,20 @@ def any_pass_will_do(path: Path, replies: Mapping[int, str | None], protocol: st
 def test_the_check_of_circular_units_bites(broken: Score, write_tsv: Write, row: Row) -> None:
     with pytest.raises(AssertionError):
         check_circular(broken, write_tsv, row)
+
+
+def test_a_question_has_as_many_passes_as_options() -> None:
+    """Whatever other questions have; each option stands at each letter once, and the right one is known by its text."""
+    rows = [
+        Question(n, "B", dict(zip("ABCD", texts, strict=False)), {}) for n, texts in enumerate(["wxyz", "pq", "rst"])
+    ]
+    turned = rotated_rows(rows)
+    assert [row.index for row in turned] == [*range(3), *(PASS + n for n in range(3)), 2 * PASS, 2 * PASS + 2, 3 * PASS]
+    for row in rows:
+        passes = [other for other in turned if other.question_id == row.index]
+        assert {other.options[other.answer] for other in passes} == {row.options["B"]}
+        for letter in row.options:
+            assert sorted(other.options[letter] for other in passes) == sorted(row.options.values())
 
 
 def test_mmmb_is_circular_in_the_paper_only(write_tsv: Write, row: Row) -> None:

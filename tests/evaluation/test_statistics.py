@@ -60,6 +60,23 @@ def test_the_check_of_clusters_bites() -> None:
         )
 
 
+def test_the_error_is_that_of_a_sample() -> None:
+    """Of few clusters the plain bootstrap's is too small, by the root of (n - 1) / n."""
+    values = [0.1, 0.9, 0.4, 0.6, 0.3, 0.8, 0.5, 0.2]
+    found = clustered_interval(values, range(8), resamples=40_000)
+    whole = np.array([*values, 0, 0, 1, 1])  # with the imagined ones
+    half = 2.20099 * whole.std(ddof=1) / math.sqrt(12)  # Student's t of eleven degrees
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.015)
+
+
+def test_clusters_make_no_interval_narrower_than_independent_rows() -> None:
+    """Questions of which always one pass in two is right would seem certain."""
+    hits = [1, 0] * 20
+    paired = clustered_interval(hits, [row // 2 for row in range(40)])
+    apart = clustered_interval(hits, range(40))
+    assert paired.high - paired.low > 0.95 * (apart.high - apart.low)
+
+
 def test_a_higher_level_is_wider() -> None:
     narrow, wide = (clustered_interval([1, 0, 1, 1] * 20, range(80), level=level) for level in (0.8, 0.99))
     assert wide.low < narrow.low < narrow.high < wide.high
@@ -278,6 +295,10 @@ def test_few_differences_are_enumerated(pairs: list[tuple[bool, bool]], size: in
     assert paired_permutation(a, b, clusters=clusters) == pytest.approx(slow_permutation(a, b, clusters))
 
 
+def test_sixteen_differences_are_enumerated_too() -> None:
+    assert sign_flip_probability([1.0] * 16) == 2 / 2**16
+
+
 def test_many_differences_are_sampled() -> None:
     random.seed(0)
     a = {i: int(random.random() < 0.60) for i in range(400)}
@@ -327,8 +348,8 @@ def test_erosion_is_paired() -> None:
     assert apart[1].high > apart[0].low
 
 
-def test_flips_are_counted_both_ways() -> None:
-    assert flips({1: 1, 2: 1, 3: 0, 4: 0}, {1: 1, 2: 0, 3: 1, 4: 0, 5: 1}) == Flips(0.5, 1, 1, 4)
+def test_flips_are_counted_both_ways_on_what_both_have() -> None:
+    assert flips({1: 1, 2: 1, 3: 0, 4: 0, 6: 1}, {1: 1, 2: 0, 3: 1, 4: 0, 5: 1}) == Flips(0.5, 1, 1, 4)
 
 
 def test_position_bias() -> None:

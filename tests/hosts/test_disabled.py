@@ -91,6 +91,18 @@ def test_projectors_of_every_family_are_bare_inside(family: Family) -> None:
     assert torch.equal(answers.model.generate(**answers.inputs, max_new_tokens=2, do_sample=False), made)
 
 
+@ONE_KIND
+def test_the_bare_projector_is_in_the_mode_that_the_host_is_in(host) -> None:
+    projector = host.model.multi_modal_projector
+    projector.act = torch.nn.Sequential(projector.act, torch.nn.Dropout(0.5))
+    handle = pa.attach(host, ADAPTER, train_projector=True)
+    features = torch.randn(1, 4, projector.linear_1.in_features)
+    for training in (True, False):
+        host.train(training)
+        with handle.disabled():
+            assert torch.equal(projector(features), projector(features)) is not training
+
+
 def check_other_threads(answers: Answers) -> None:
     with answers.handle.disabled():
         assert answers.seen() == "bare"

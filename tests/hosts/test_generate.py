@@ -88,6 +88,20 @@ def test_disabled_is_the_bare_host(host, inputs, decode) -> None:
         assert torch.equal(decode(host, inputs).sequences, bare)
 
 
+@pytest.mark.parametrize("family", ["llava"], indirect=True)
+@pytest.mark.parametrize("placement", ["projector", "both"])
+def test_an_adapted_host_assists_a_bare_one(host, family, decode, placement) -> None:
+    """In later rounds its cache holds the pictures that it is handed again."""
+    inputs, main = family.batch([PROMPTS[1]]), family.build()
+    config = {**ADAPTER, "placement": placement}
+    made, helper = decode(main, inputs), awake(pa.attach(host, config))
+    for assistant in (helper.model, main):
+        agree(decode(main, inputs, assistant_model=assistant), made)
+    assert torch.equal(
+        decode(helper.model, inputs, assistant_model=main).sequences, decode(helper.model, inputs).sequences
+    )
+
+
 @pytest.mark.slow
 def test_assisted_decoding(attached, family, decode) -> None:
     inputs = family.batch([PROMPTS[1]])

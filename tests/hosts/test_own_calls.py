@@ -12,7 +12,9 @@ from miniatures.own_calls import OWN_CALLS
 from support.tiers import late_unless
 
 import parrot_adapters as pa
-from parrot_adapters.errors import HostError, SelfTestError
+from parrot_adapters.errors import HostError, PlaceholderError, SelfTestError
+from parrot_adapters.hosts.called_prompts import PromptCall
+from parrot_adapters.hosts.read_prompt import Prompt
 
 PROMPTS = [(BOS, 20, 21, Image(0), 22, Image(1), 23), (BOS, 30, Image(2), 31)]
 ONE_EACH = [(BOS, 20, 21, Image(0), 22), (BOS, 30, Image(2), 31)]
@@ -145,3 +147,22 @@ def test_a_prompt_that_is_not_whole_is_refused() -> None:
         handle.model(**inputs)
     seam.close_prompt(whole=False)
     assert len(records(handle, inputs)) == 1
+
+
+def prompt_call(places: list[list[bool]]) -> PromptCall:
+    where = torch.tensor(places)
+    return PromptCall(None, {}, _prompt=Prompt(torch.zeros(*where.shape, 4), ~where, {"image": where}, None))
+
+
+def test_pictures_that_are_encoded_one_by_one_belong_to_one_row_after_the_other() -> None:
+    call = prompt_call([[True, False, True], [False, True, False]])
+    assert [call.owners_of_pictures(1, None) for _ in range(3)] == [[(0, 0)], [(0, 1)], [(1, 2)]]
+    with pytest.raises(PlaceholderError, match="do not match the images"):
+        call.owners_of_pictures(1, None)
+
+
+def test_pictures_without_places_are_shared_out_in_order() -> None:
+    call = prompt_call([[False], [False]])
+    assert call.owners_in_order(4) == [(0, 0), (0, 1), (1, 2), (1, 3)]
+    with pytest.raises(PlaceholderError, match="3 pictures cannot be shared out among 2 prompts"):
+        call.owners_in_order(3)

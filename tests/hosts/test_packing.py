@@ -26,11 +26,12 @@ from miniatures import (
 )
 from support.folders import ROOT
 from torch.testing import assert_close
+from transformers.masking_utils import find_packed_sequence_indices
 
 import parrot_adapters as pa
 from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.hosts import align_outputs
-from parrot_adapters.hosts.packed_rows import packed_arguments
+from parrot_adapters.hosts.packed_rows import Sequences, packed_arguments, sequence_languages
 from parrot_adapters.training.packing_check import compare_packed
 
 PAGE = (ROOT / "recipes" / "train" / "DATA.md").read_text("utf-8").split("\n## Packing\n")[1].split("\n## ")[0]
@@ -216,6 +217,22 @@ def test_records_count_samples_as_prompts(attached, family, routed) -> None:
     assert record.item_languages() == ["en", "en", "tr", "ar"]
     with attached.languages(["en", "tr"]), pytest.raises(pa.ParrotError, match="2 languages"):
         attached.model(**arguments)
+
+
+@given(st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=3))
+def test_sequences_are_those_that_transformers_keeps_apart(rows: list[list[int]]) -> None:
+    positions = torch.tensor(rows)
+    theirs = find_packed_sequence_indices(positions)
+    found = Sequences.seen_by_host({"position_ids": positions, "input_ids": positions})
+    assert (found is None) == (theirs is None)
+    if found is not None:
+        before = torch.cat([torch.zeros(1, dtype=torch.int64), (theirs[:-1, -1] + 1).cumsum(0)])
+        assert torch.equal(found.number, theirs + before[:, None])
+
+
+def test_padding_is_a_sequence_in_no_language() -> None:
+    segments = torch.tensor([[0, 0, 1, -1], [2, 2, 2, 2], [3, -1, -1, -1]])
+    assert sequence_languages(["en", "tr", None, "ar"], segments) == ["en", "tr", None, None, "ar", None]
 
 
 def test_a_batch_of_another_library(routed) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from miniatures import ADAPTER, BOS, FAMILIES, Image
+from miniatures import ADAPTER, BOS, FAMILIES, IMAGE, Image
+from miniatures.prompts import PAD
 from torch import Tensor
 
 import parrot_adapters as pa
@@ -57,6 +58,20 @@ def test_masks_of_any_form_leave_the_same_text(parts, form: str) -> None:
     given_mask = masks(inputs["attention_mask"])[form]
     found = read_prompt(parts, {"input_ids": ids, "attention_mask": given_mask}, SCOPE).routing_text
     assert [row[kept].tolist() for row, kept in zip(ids, found, strict=True)] == wanted
+
+
+def test_of_equal_embeddings_the_placeholders_is_meant() -> None:
+    """Rows of a table that nobody trained may all be alike."""
+    parts = pa.attach(FAMILY.build(), ADAPTER).parts
+    inputs, table = FAMILY.batch(PROMPTS, padding="left"), parts.base.get_input_embeddings()
+    with torch.no_grad():
+        table.weight[[BOS, PAD]] = table.weight[IMAGE].clone()
+    ids = inputs["input_ids"]
+    for special in ((BOS, PAD), (PAD, BOS)):
+        scope = TextScope("reference", ChatFormat(), special)
+        given = {"inputs_embeds": table(ids), "attention_mask": inputs["attention_mask"]}
+        found = read_prompt(parts, given, scope).placeholders["image"]
+        assert torch.equal(found, (ids == IMAGE) | (ids == BOS) | (ids == PAD))
 
 
 def slowly(sizes: list[int], rows: list[list[bool]], unit: str) -> list[tuple[int, int, int]]:

@@ -73,6 +73,13 @@ def test_only_the_first_question_is_routing_text(chatting, family: Family, syste
     assert routing_text(chatting, inputs) == [[20, 21, 22]] * 3
 
 
+def test_a_first_turn_without_a_header_is_read_from_the_start(chatting, family: Family) -> None:
+    """Whatever user turns come behind the first answer."""
+    begun = [BOS, 20, 21, Image(0), 22, *HEADER]
+    inputs = family.batch([begun, [*begun, 50, END_TURN, *turn(USER, 60, 61), *HEADER]])
+    assert words(routing_text(chatting, inputs)) == [[20, 21, 22]] * 2
+
+
 def test_training_and_inference_route_alike(chatting, family: Family, routed) -> None:
     asked = family.batch([[BOS, *QUESTION, *HEADER]])
     told = family.batch([[BOS, *QUESTION, *turn(ASSISTANT, 50, 51), *turn(USER, 60), *turn(ASSISTANT, 52)]])

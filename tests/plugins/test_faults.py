@@ -117,6 +117,14 @@ def test_a_plugin_is_named_while_its_import_takes_long(site):
         site.manager(slow_after=0.1).load()
 
 
+def test_where_warnings_are_errors_a_slow_import_is_said_and_goes_on(site, capsys):
+    site.install("parrot-slow", "1", "slow_module", "import time, parrot_adapters as pa\ntime.sleep(0.5)\n" + NOTHING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        site.manager(slow_after=0.1).load()
+    assert "importing the plugin parrot-slow 1 takes more than 0.1 s" in capsys.readouterr().err
+
+
 def test_a_quick_import_is_not_named_and_leaves_no_thread(site):
     site.install("parrot-quick", "1", "quick_module", "import parrot_adapters as pa\n" + NOTHING)
     before = threading.active_count()

@@ -59,6 +59,7 @@ def test_components_that_entry_points_name_are_listed_and_a_missing_one_has_fail
     assert "AttributeError" in gone["error"]
 
 
+@pytest.mark.slow
 def test_allow_and_block_lists(shop):
     blocked = parrot(shop, "plugins", PARROT_PLUGINS_BLOCK="Parrot_Router.Bad, clash_router, gone")
     assert blocked.returncode == 0
@@ -104,6 +105,7 @@ def test_installed_reads_metadata_without_importing(shop):
     ]
 
 
+@pytest.mark.slow
 def test_a_plugin_file_of_the_command_line(shop, tmp_path):
     (tmp_path / "mine.py").write_text(GOOD.replace("third-party", "of-a-file"))
     told = json.loads(parrot(shop, "--plugin-file", str(tmp_path / "mine.py"), "plugins", "--json").stdout)

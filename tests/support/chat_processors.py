@@ -96,13 +96,13 @@ def llava(template: str = PLAIN, merges: Sequence[tuple[str, str]] = ()) -> Any:
     )
 
 
-def sentencepiece() -> Any:
+def sentencepiece(*merges: tuple[str, str]) -> Any:
     """LLaVA 1.5's kind: spaces are letters, one is put in front of every stretch of text, unknown letters are bytes."""
     from tokenizers import normalizers
     from tokenizers.processors import TemplateProcessing
 
     letters = ["▁", *map(chr, range(33, 127)), "ö", "ن"]
-    pairs = [("▁", "a"), ("▁", "x"), ("e", "s"), ("▁", "▁")]
+    pairs = [("▁", "a"), ("▁", "x"), ("e", "s"), ("▁", "▁"), *merges]
     tokens = [*LLAMA_TOKENS, "<unk>", *(f"<0x{i:02X}>" for i in range(256)), *letters, *(a + b for a, b in pairs)]
     backend = Tokenizer(
         models.BPE({token: i for i, token in enumerate(tokens)}, pairs, byte_fallback=True, unk_token="<unk>")

@@ -15,9 +15,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.training_runs import toy_config
+from transformers import get_scheduler
 
 from parrot_adapters.atomic_files import appearing_directory
+from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.errors import ConfigError, TrainingError
+from parrot_adapters.training.engines import training_arguments
 from parrot_adapters.training.loss_guard import MARGIN, PATIENCE, WARM_UP, LossGuard
 from parrot_adapters.training.metrics import Measured, MetricsFile
 from parrot_adapters.training.run_directory import RunDirectory
@@ -131,6 +134,43 @@ def test_means_are_over_tokens_however_the_sums_are_shared_out(micro_batches):
         assert set(summary.get("languages", {})) - {"unknown"} == {x for *_, x in micro_batches} - {None}
 
 
+def test_processes_add_up_what_routers_did():
+    shared = []
+    for abstained in ([True, False], [False, False], [True, True]):
+        weights = torch.eye(2)
+        routed = RoutingRecord(weights, weights, torch.arange(2), torch.arange(3), "item", languages=("en", "tr"))
+        shared.append(Measured())
+        shared[-1].routing.add(replace(routed, abstain=torch.tensor(abstained)))
+    total = Measured.together(shared).routing.statistics()
+    assert (total.decisions, total.abstained, total.counts) == (3, 3, {"tr": 2, "en": 1})
+
+
+# --- the schedule ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "falls"),
+    [
+        ("constant", lambda step: 1.0),
+        ("linear", lambda step: (10 - step) / 7),
+        ("cosine", lambda step: (1 + math.cos(math.pi * (step - 3) / 7)) / 2),
+    ],
+)
+def test_rates_rise_over_the_warm_up_and_fall_as_the_schedule_says(schedule, falls, tmp_path):
+    config = toy_config("unused", optim__schedule=schedule, optim__warmup_ratio=0.25)
+    told = training_arguments(config, directory=tmp_path, steps=10, accumulation=2, layers=(), deepspeed=None)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    warm_up = told.get_warmup_steps(10)
+    scheduler = get_scheduler(told.lr_scheduler_type, optimizer, num_warmup_steps=warm_up, num_training_steps=10)
+    rates = []
+    for _ in range(10):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    expected = [step / 3 if step < 3 else falls(step) for step in range(10)]  # a quarter of ten, rounded up
+    assert rates == pytest.approx(expected)
+
+
 # --- the guard -------------------------------------------------------------------------------------------------------
 
 
@@ -158,6 +198,13 @@ def test_losses_near_each_other_never_stop(losses):
     """Within a factor of two, or within the margin, nothing is wrong."""
     lowest = min(losses)
     assert not any(verdicts([min(loss, max(2 * lowest, lowest + MARGIN)) for loss in losses]))
+
+
+def test_what_is_high_is_never_usual():
+    """Nine high losses of ten, over and over: they would be the median of all losses, not of the usual ones."""
+    spikes = [*[9.0] * (PATIENCE - 1), 2.0] * 6
+    assert not any(verdicts([*[2.0] * WARM_UP, *spikes]))
+    assert verdicts([*[2.0] * WARM_UP, *spikes, *[9.0] * PATIENCE])[-1] is not None
 
 
 def test_the_beginning_of_a_run_is_not_judged():
@@ -191,6 +238,7 @@ def test_zero_gradients_stop_a_run_that_never_had_another():
     assert unmoved([(0.0, False)] * 4 + [(0.0, True)] * 30) == 4 + STEPS
     assert unmoved([(0.0, False)] * 200) == UNSEEN // 8
     assert unmoved([(0.0, False)] * 200, last=5) == 5
+    assert unmoved([(0.0, True)] * 30, each=UNSEEN) == STEPS
     assert unmoved([(0.0, True)] * (STEPS - 1) + [(1e-12, True)] + [(0.0, True)] * 30) is None
     assert unmoved([(1e-12, False)] + [(0.0, False)] * 30, last=5) is None
     old = ZeroGradients()

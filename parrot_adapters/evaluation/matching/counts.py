@@ -6,10 +6,16 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from parrot_adapters.evaluation.matching.languages import known_as
-from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold, script
+from parrot_adapters.evaluation.matching.languages import Language, known_as, known_languages, revision
+from parrot_adapters.evaluation.matching.text_forms import UNSPACED, any_of, clean, fold, script
 
-__all__ = ["NUMBER_WORDS", "counted_choice", "counts_of"]
+__all__ = ["NUMBER_WORDS", "counted_choice", "counts_of", "reckoned_choice"]
+
+NEAR = 40
+"""Characters beside "equals" in which its number stands."""
+LAST = 4
+"""Reckonings that are looked at, from the end."""
+CLAUSE = re.compile(r"[,;.!?:()、，。；！？：،؛؟\n]+(?![0-9])")
 
 NUMBER_WORDS = {
     "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -44,6 +50,7 @@ VALUES = {
     for language, words in NUMBER_WORDS.items()
 }
 DIGITS = re.compile(r"(?<![\w.,-])[0-9]{1,9}(?![\w]|[.,][0-9])", re.ASCII)
+DIGITS_OR_MEASURED = re.compile(r"(?<![A-Za-z0-9.,-])[0-9]{1,9}(?![A-Za-z0-9]|[.,][0-9])", re.ASCII)
 WORD = re.compile(r"[^\W\d_]+")
 MEASURE = "个只条张人位头匹辆本块片瓶杯朵棵件双把支名座种岁"
 """Signs that Chinese puts between a number and what is counted."""
@@ -81,8 +88,68 @@ def counted_choice(reply: str, options: Mapping[str, str], tag: str | None) -> s
     said = {int(number) for number in DIGITS.findall(text)}
     # "One of them is ..." counts nothing; a word for one is taken only where nothing else is said.
     named = {words[word] for word in _pattern((tag and known_as(tag)) or "en").findall(fold(text))}
-    said |= named if named == {1} and len(WORD.findall(text)) == 1 else named - {1}
+    one = 1 in named and (
+        (named == {1} and len(WORD.findall(text)) == 1) or _only_one(tag, revision()).search(fold(text))
+    )
+    said |= named if one else named - {1}
+    if not said and _single(tag, revision()).search(fold(text)):
+        said = {1}
     return letters.get(said.pop()) if len(said) == 1 else None
+
+
+def reckoned_choice(reply: str, options: Mapping[str, str], tag: str | None) -> str | None:
+    """Return the option whose number a reckoning comes to: the 20 of "12 + 8 = 20", "three in all".
+
+    Args:
+        reply: What was said, without what it rejects.
+        options: Option texts by letter.
+        tag: Language of the question.
+    """
+    letters = counts_of(options, tag)
+    if letters is None:
+        return None
+    text = fold(reply)
+    before, behind = _reckonings(tag, revision())
+    ends = [(found.end(), text[found.end() : found.end() + NEAR], 0) for found in before.finditer(text)]
+    ends += [(found.start(), text[max(0, found.start() - NEAR) : found.start()], -1) for found in behind.finditer(text)]
+    for _, piece, place in sorted(ends, reverse=True)[:LAST]:
+        clause = CLAUSE.split(piece)[place]
+        if numbers := _numbers(clause, tag):
+            return letters.get(numbers[place])
+    return None
+
+
+def _numbers(text: str, tag: str | None) -> list[int]:
+    """The numbers of a folded text, in their order, as digits or in words."""
+    words = _words(tag)
+    found = [(number.start(), int(number[0])) for number in DIGITS_OR_MEASURED.finditer(text)]
+    found += [(word.start(), words[word[0]]) for word in _pattern((tag and known_as(tag)) or "en").finditer(text)]
+    return [value for _, value in sorted(found)]
+
+
+@lru_cache(maxsize=64)
+def _reckonings(tag: str | None, revision: int) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    entry = _entry(tag)
+    before, behind = (any_of(words, entry.prefixes) for words in (entry.results, entry.totals))
+    return re.compile(f"=|{before}"), re.compile(behind)
+
+
+@lru_cache(maxsize=64)
+def _single(tag: str | None, revision: int) -> re.Pattern[str]:
+    return re.compile(any_of(_entry(tag).single))
+
+
+@lru_cache(maxsize=64)
+def _only_one(tag: str | None, revision: int) -> re.Pattern[str]:
+    """ "Only one", "one ... only", with a word or two between."""
+    only = any_of(_entry(tag).only)
+    one = any_of([word for word, value in _words(tag).items() if value == 1])
+    between = r"(?:\s*\w+){0,2}?\s*"
+    return re.compile(f"{only}{between}{one}|{one}{between}{only}")
+
+
+def _entry(tag: str | None) -> Language:
+    return known_languages().get((tag and known_as(tag)) or "en", Language())
 
 
 @lru_cache(maxsize=64)

@@ -12,10 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from parrot_adapters.evaluation.matching.languages import Language, known_as, known_languages, revision
-from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, script
+from parrot_adapters.evaluation.matching.option_text import EDGES, stem
+from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold, script
 
 __all__ = ["without_denied"]
 
+MARK = re.compile("[?؟]")
+QUESTION = re.compile(r"[^.!?;\n。！？؟]*$")
+"""A sentence up to its question mark; with several options in it, it weighs them: "B or C?"."""
+ASKED = 200
+"""Characters of a question, at most."""
+QUESTIONS = 64
+"""Questions that are looked at, from the end."""
 BETWEEN = 4
 """Fillers between a "not" and what it rejects, at most."""
 LISTED = 8
@@ -41,12 +49,28 @@ def without_denied(text: str, options: Mapping[str, str], tag: str | None) -> st
     known, plain = tag and known_as(tag), _plain(text)
     if not _denial(known, revision()).search(plain):  # as in nearly every reply
         return text
-    thing, first_thought, *patterns = _patterns(tuple(options.items()), known, revision())
+    thing, first_thought, granted, *patterns = _patterns(tuple(options.items()), known, revision())
     thoughts = [found for found in first_thought.finditer(plain) if any(c.isalnum() for c in text[found.end() :])]
     plain = _blanked(plain, (span for thought in thoughts for span in _spans(thing, plain, *thought.span())))
     for pattern in patterns:
         plain = _blanked(plain, _spans(pattern, plain))
+    plain = _blanked(plain, _set_aside(thing, granted, plain))
     return "".join(shown if kept != " " else " " for shown, kept in zip(text, plain, strict=True))
+
+
+def _set_aside(thing: re.Pattern[str], granted: re.Pattern[str], plain: str) -> list[tuple[int, int]]:
+    """The letters and options in clauses that only grant something, and in questions that weigh several; none where
+    that is all that was said."""
+    spans = {span for clause in granted.finditer(plain) for span in _spans(thing, plain, *clause.span())}
+    for mark in list(MARK.finditer(plain))[-QUESTIONS:]:
+        asked = QUESTION.search(plain[max(0, mark.start() - ASKED) : mark.start()])
+        weighed = _spans(thing, plain, mark.start() - len(asked[0]) if asked else mark.start(), mark.start())
+        spans |= set(weighed) if len(weighed) > 1 else set()
+    within: list[tuple[int, int]] = []
+    for span in sorted(spans):
+        if not within or span[0] >= within[-1][1]:
+            within.append(span)
+    return within if len(within) < len(_spans(thing, plain)) else []
 
 
 def _plain(text: str) -> str:
@@ -76,33 +100,42 @@ def _spoken(known: str | None) -> list[Language]:
 
 @lru_cache(maxsize=64)
 def _denial(known: str | None, revision: int) -> re.Pattern[str]:
-    spoken = _spoken(known)
-    return re.compile(_any(w for e in spoken for w in (*e.negations, *e.denials, *e.exclusions, *e.impressions)))
+    kinds = ("negations", "denials", "exclusions", "impressions", "seemings", "concessions")
+    words = (word for entry in _spoken(known) for kind in kinds for word in getattr(entry, kind))
+    return re.compile(_any(words) + "|[?؟]")
 
 
 @lru_cache(maxsize=512)
 def _patterns(options: tuple[tuple[str, str], ...], known: str | None, revision: int) -> tuple[re.Pattern[str], ...]:
-    """A letter or option; a first thought up to where it is given up; what is rejected, in three ways."""
+    """A letter or option; a first thought up to where it is given up; a clause that only grants something; what is
+    rejected, in three ways."""
     languages = _spoken(known)
-    before, behind, out, first, turn, joiner = (
+    before, behind, out, first, turn, joiner, grants, seem = (
         _any(word for entry in languages for word in getattr(entry, name))
-        for name in ("negations", "denials", "exclusions", "impressions", "turns", "joiners")
+        for name in ("negations", "denials", "exclusions", "impressions", "turns", "joiners", "concessions", "seemings")
     )
     filler = _any(
         word for entry in languages for word in (*entry.fillers, *entry.articles, *entry.option) if word.isalpha()
     )
     prefixes = sorted((clean(p) for entry in languages for p in entry.prefixes), key=len, reverse=True)
     letters = "".join(letter for letter, _ in options)
-    thing = rf"(?:(?<![{LATIN}])[{letters}](?![{LATIN}])|{_any((text for _, text in options), ENDING, prefixes)})"
+    texts = [text for _, text in options if text]
+    texts += [text.capitalize() for text in texts if text[1:2] == " "]  # "A cat is not there" begins with no letter
+    turned = [bare for text in texts if (bare := stem(fold(text).strip(EDGES)))] if languages[0].inflecting else []
+    thing = rf"(?:{_any([*texts, *turned], ENDING, prefixes)}|(?<![{LATIN}])[{letters}](?![{LATIN}]))"
+    its_text = rf"(?:{GAP}*+(?:[(:]|[)\-]{GAP}){GAP}*+{_any(texts, ENDING, prefixes)})?"  # "not A (dog)"
+    thing_whole = rf"{thing}{its_text}"
     run = rf"(?:{filler}{GAP}*+){{0,{BETWEEN}}}"
     comma = rf"{GAP}*+[,、،]{GAP}*+"
-    listed = rf"(?:{comma}{thing}){{0,{LISTED}}}"
-    last = rf"{GAP}*+[,、،]?{GAP}*+{joiner}{GAP}*+{run}{thing}"
-    several = rf"{thing}(?:{listed}{last})?"
-    rejected = rf"{before}{GAP}*+{run}{thing}(?:{listed}{last})?"
-    excluded = rf"{out}{GAP}*+{run}{thing}{listed}(?:{last})?"
-    thought = rf"{first}[^\n.!?;。！？；]{{0,{THOUGHT}}}?(?:{turn}|[.!?;。！？；])"
-    everything = (thing, thought, excluded, rf"{several}['’]?{GAP}*+{run}{behind}", rejected)
+    listed = rf"(?:{comma}{thing_whole}){{0,{LISTED}}}"
+    last = rf"{GAP}*+[,、،]?{GAP}*+{joiner}{GAP}*+{run}{thing_whole}"
+    several = rf"{thing_whole}(?:{listed}{last})?"
+    rejected = rf"{before}{GAP}*+{run}{thing_whole}(?:{listed}{last})?"
+    excluded = rf"{out}{GAP}*+{run}{thing_whole}{listed}(?:{last})?"
+    aside = rf"[^\n.!?;。！？；]{{0,{THOUGHT}}}?"
+    thought = rf"(?:{first}{aside}(?:{turn}|[.!?;。！？；])|{seem}{aside}{turn})"
+    granted = rf"{grants}[^\n,.!?;，。！？；،؛]{{0,{THOUGHT}}}"
+    everything = (thing, thought, granted, excluded, rf"{several}['’]?{GAP}*+{run}{behind}", rejected)
     return tuple(re.compile(p) for p in everything)
 
 

@@ -32,8 +32,20 @@ class Language:
     """Words before what a reply comes to in the end: "therefore", "which leaves", "no, wait"."""
     impressions: tuple[str, ...] = ()
     """Words before what was thought at first, and is not any more: "at first glance"."""
+    seemings: tuple[str, ...] = ()
+    """Words before what only seems, where a turn follows: "might suggest" in "might suggest A, but it is B"."""
     turns: tuple[str, ...] = ()
     """Words with which a reply turns away from that: "but"."""
+    concessions: tuple[str, ...] = ()
+    """Words that open a clause which only grants or supposes something: "although", "if it were"."""
+    results: tuple[str, ...] = ()
+    """Words before the number that a reckoning comes to: "equals", "a total of"."""
+    totals: tuple[str, ...] = ()
+    """Words behind it: "in all"."""
+    only: tuple[str, ...] = ()
+    """Words that make a "one" beside them a count: "only" in "only one boat"."""
+    single: tuple[str, ...] = ()
+    """Words that count one by themselves: "a single boat"."""
     yes: tuple[str, ...] = ()
     """Words that say of an option that it is right, as in "B: cat - yes"."""
     no: tuple[str, ...] = ()
@@ -50,6 +62,10 @@ class Language:
     """What the language writes glued before a noun: the Arabic article and prepositions."""
     endings: tuple[str, ...] = ()
     """Endings an option's text may take without becoming another word: the plural "s"."""
+    inflections: tuple[str, ...] = ()
+    """Endings of more than two letters that an inflecting language turns its words with."""
+    cases: tuple[str, ...] = ()
+    """Endings that an option may have and a reply may put others in the place of: Turkish "altta", "altında"."""
     inflecting: bool = False
     """True where a word's last letters turn with case, gender or number: "груша" and "грушу", "branco" and "branca"."""
     suffixing: bool = False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Mapping
 
 from parrot_adapters.evaluation.matching.text_forms import fold, joined, light, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 
-__all__ = ["find_option", "is_option"]
+__all__ = ["find_option", "is_option", "scattered_option", "stem"]
 
+ASPECT = re.compile(r"(?<=[\u4e00-\u9fff])[着了过](?=[\u4e00-\u9fff])")
+SENTENCES = re.compile(r"[.!?。！？؟;\n]+")
 EDGES = string.punctuation.replace("%", "") + string.whitespace + "。，、！？：；،؛؟।…«»“”‘’"
 LONGEST_ENDING = 7
 ARTICLE = "ال"
@@ -39,6 +42,11 @@ def _shortened(said: str, options: Mapping[str, str]) -> str | None:
     return longer[0] if len(longer) == 1 else None
 
 
+def _without_aspect(text: str) -> str:
+    """Chinese without the signs that say that something is going on or done: "骑着自行车" is "骑自行车"."""
+    return ASPECT.sub("", text)
+
+
 def find_option(reply: str, options: Mapping[str, str], language: str | None, known: Vocabulary) -> str | None:
     """The one option whose text stands in the reply, or None where there is none or more than one.
 
@@ -57,21 +65,56 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
         spans = {letter: _spans(form, said, known if glued else None) for letter, form in forms.items() if form}
         standing = _outermost(spans)
         if standing and known.inflecting and not any(" " in forms[letter] for letter in standing):
-            standing |= inflected_options(reply, options)
+            standing |= inflected_options(reply, options, known)
         if standing:
             affirmed = {
                 letter for letter in standing if not spans.get(letter) or not _struck_out(said, spans[letter], known)
             }
             chosen = affirmed if len(standing) > 1 and affirmed else standing
             return chosen.pop() if len(chosen) == 1 else None
-    turned = inflected_options(reply, options) if known.inflecting else set()
+    if ASPECT.search(reply):
+        plain = {letter: _without_aspect(text) for letter, text in options.items()}
+        if len(set(plain.values())) == len(plain):
+            return find_option(_without_aspect(reply), plain, language, known)
+    turned = inflected_options(reply, options, known) if known.inflecting else set()
+    if not turned and known.cases:
+        turned = _in_other_cases(fold(reply), options, known)
     return turned.pop() if len(turned) == 1 else None
 
 
-def inflected_options(reply: str, options: Mapping[str, str]) -> set[str]:
+def _in_other_cases(said: str, options: Mapping[str, str], known: Vocabulary) -> set[str]:
+    """The options whose own ending a reply puts another in the place of: "altta", and "altında" in the reply."""
+    stems = {}
+    for letter, text in options.items():
+        form = _stripped(fold(text))
+        ending = next((e for e in known.cases if form.endswith(e) and len(form) - len(e) >= SHORTEST_INFLECTED - 1), "")
+        if " " in form or not ending:
+            return set()
+        stems[letter] = form[: -len(ending)]
+    if len(set(stems.values())) < len(stems):
+        return set()
+    return {letter for letter, form in stems.items() if _spans(form, said, known)}
+
+
+def scattered_option(reply: str, options: Mapping[str, str], known: Vocabulary) -> str | None:
+    """The one option of several words whose words all stand in one sentence, in any order, and no other option's do."""
+    words = {letter: {w for w in fold(text).split() if w not in known.articles} for letter, text in options.items()}
+    every = [word for own in words.values() for word in own]
+    own = {letter: {word for word in mine if every.count(word) == 1} for letter, mine in words.items()}
+    found = set()
+    for sentence in SENTENCES.split(fold(reply)):
+        said = {word.strip(EDGES) for word in sentence.split()}
+        named = {letter for letter, mine in own.items() if mine & said}
+        if len(named) > 1:
+            return None
+        found |= {letter for letter in named if len(own[letter]) > 1 and own[letter] <= said}
+    return found.pop() if len(found) == 1 else None
+
+
+def inflected_options(reply: str, options: Mapping[str, str], known: Vocabulary) -> set[str]:
     """The options of one word that stand in a reply in any of their forms; none where two options share their stem."""
-    stems = {letter: _stem(_stripped(fold(text))) for letter, text in options.items()}
-    told = {letter: stem for letter, stem in stems.items() if stem}
+    stems = {letter: stem(_stripped(fold(text))) for letter, text in options.items()}
+    told = {letter: bare for letter, bare in stems.items() if bare}
     if any(a != b and told[a].startswith(told[b]) for a in told for b in told):
         return set()
     # "blue" beside "dark blue": which of them a turned word belongs to is not told by it.
@@ -80,13 +123,17 @@ def inflected_options(reply: str, options: Mapping[str, str]) -> set[str]:
     words += [word.removeprefix(ARTICLE) for word in words if word.startswith(ARTICLE)]
     return {
         letter
-        for letter, stem in told.items()
+        for letter, bare in told.items()
         if _stripped(fold(options[letter])) not in shared
-        and any(word.startswith(stem) and len(word) - len(stem) <= LONGEST_INFLECTION for word in words)
+        and any(word.startswith(bare) and _turns(word[len(bare) :], known) for word in words)
     }
 
 
-def _stem(word: str) -> str:
+def _turns(ending: str, known: Vocabulary) -> bool:
+    return len(ending) <= LONGEST_INFLECTION or ending in known.inflections
+
+
+def stem(word: str) -> str:
     """A word without its last vowel; nothing where it is short, or several words."""
     if len(word) == SHORTEST_INFLECTED and word.startswith("ا"):  # Arabic colours: "أزرق", and "زرقاء" of a car
         return word[1:]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from parrot_adapters.evaluation.matching.languages import known_as, known_languages, revision
-from parrot_adapters.evaluation.matching.text_forms import UNSPACED, fold, script
+from parrot_adapters.evaluation.matching.text_forms import any_of, fold
 
 __all__ = ["ORDINALS", "place_named"]
 
@@ -61,12 +61,18 @@ def place_named(reply: str, letters: Sequence[str], tag: str | None) -> str | No
         tag: Language of the question.
     """
     language = (tag and known_as(tag)) or "en"
-    denied, beside, alone, bare, places = _patterns(language, revision())
+    denied, behind, beside, alone, bare, places = _patterns(language, revision())
     said = fold(reply)
     whole = alone.fullmatch(said)
-    affirmed = [match for match in beside.finditer(said) if not denied.search(said[: match.start()][-DENIED:])]
-    found = {places[next(word for word in match.groups() if word)] for match in affirmed}
-    if len({places[word] for word in bare.findall(said)}) > 1:  # "the second or the third option"
+
+    def affirmed(pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+        for match in pattern.finditer(said):
+            before = said[max(0, match.start() - DENIED) : match.start()]
+            if not denied.search(before) and not behind.match(said, match.end()):
+                yield match
+
+    found = {places[next(word for word in match.groups() if word)] for match in affirmed(beside)}
+    if len({places[match[0]] for match in affirmed(bare)}) > 1:  # "the second or the third option"
         return None
     if whole is not None:
         found.add(places[whole[1]])
@@ -74,9 +80,11 @@ def place_named(reply: str, letters: Sequence[str], tag: str | None) -> str | No
 
 
 class _Places(NamedTuple):
-    """A "not" that ends in front of a place; a place beside "option"; a reply that is one; any; which a word is."""
+    """A "not" that ends in front of a place; an "is wrong" behind it; a place beside "option"; a reply that is one;
+    any; which a word is."""
 
     denied: re.Pattern[str]
+    behind: re.Pattern[str]
     beside: re.Pattern[str]
     alone: re.Pattern[str]
     anywhere: re.Pattern[str]
@@ -92,18 +100,14 @@ def _patterns(language: str, revision: int) -> _Places:
     options = [fold(word) for word in (*entry.option, *ONE)] if entry is not None else []
     if entry is None or not places or not options:
         never = re.compile("(?!)")
-        return _Places(never, never, never, never, places)
-    ordinal, option = _any(places), _any([fold(word) for word in entry.option])
-    answer = _any([fold(word) for word in entry.answer])
-    filler = _any([fold(word) for word in (*entry.fillers, *entry.articles, *options)])
+        return _Places(never, never, never, never, never, places)
+    ordinal, option = any_of(places), any_of(entry.option)
+    answer = any_of(entry.answer)
+    filler = any_of((*entry.fillers, *entry.articles, *options))
     between = rf"[\s:,.\-—*\"']*(?:{filler}[\s:,.\-—*\"']*){{0,3}}"
     beside = rf"({ordinal})\s*{option}|{option}\s*({ordinal})|{answer}{between}({ordinal})(?!\s*(?!{filler})\w)"
-    negation = _any([fold(word) for word in entry.negations] or ["\0"])
+    negation = any_of(entry.negations)
     denied, alone = rf"{negation}\s*(?:{filler}\s*){{0,3}}$", rf"{between}({ordinal}){between}"
-    return _Places(re.compile(denied), re.compile(beside), re.compile(alone), re.compile(ordinal), places)
-
-
-def _any(words: Sequence[str] | dict[str, int]) -> str:
-    listed = sorted(words, key=len, reverse=True)
-    parts = [re.escape(w) if script(w[0]).startswith(UNSPACED) else rf"(?<!\w){re.escape(w)}(?!\w)" for w in listed]
-    return f"(?:{'|'.join(parts)})"
+    behind = rf"\s*(?:{option}\s*)?{any_of(entry.denials)}"
+    found = [re.compile(pattern) for pattern in (denied, behind, beside, alone, ordinal)]
+    return _Places(found[0], found[1], found[2], found[3], found[4], places)

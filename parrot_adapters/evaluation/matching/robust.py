@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
-from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of
+from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of, reckoned_choice
 from parrot_adapters.evaluation.matching.denials import without_denied
-from parrot_adapters.evaluation.matching.option_text import find_option, is_option
+from parrot_adapters.evaluation.matching.option_text import find_option, is_option, scattered_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, script, tokens
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
@@ -25,6 +25,7 @@ __all__ = ["robust_choice"]
 API_FAILURE = "Failed to obtain answer via API"
 THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
 BOX = re.compile(r"\\boxed\s*\{(?:\\(?:text|mathrm|textbf|mathbf)\s*\{)?([^{}]*)\}")
+SENTENCES = re.compile(r"[.!?。！？؟]+(?=\s|$)|[。！？\n]+")
 SENTENCE_END = frozenset(".!?。！？؟।")
 AFTER_LABEL = frozenset(".):]}>,-(、،*|")
 BESIDE_LABEL = frozenset("/&+,、،")
@@ -45,6 +46,8 @@ LISTED = 64
 VERDICT_REACH = 8000
 """Longest reply that is looked through for such a list, in characters."""
 VERDICTS = re.compile(r"[\n.;!。；！]+")
+LABEL_DOT = re.compile(r"(?m)^([^\w\n]*[A-Z])\.(?=\s)")
+CLAUSE_END = re.compile(r"[,.;:!?，。；：！？،؛؟\n]| - ")
 MARKS = frozenset("✓✔✅✗✘❌×")
 JOINER = 4
 """Words and signs that put two letters side by side, at most: ", as well as"."""
@@ -101,6 +104,7 @@ class _Reading:
         cleaned = clean(said)
         self.text = without_denied(cleaned, options, language)
         self.raw = said if self.text == cleaned else self.text
+        self.denied = "".join(c if kept == " " else " " for c, kept in zip(cleaned, self.text, strict=True))
         self.tokens = tokens(self.text)
         self.starts = [t.start for t in self.tokens]
         self.words = [t for t in self.tokens if t.is_word]
@@ -116,6 +120,9 @@ class _Reading:
             return None
         if not self.words:  # nothing, or nothing but what is rejected: unless that is how an option reads
             return is_option(self.said, self.options, self.language) if self.said.strip() else None
+        return self._said() or self._left_over()
+
+    def _said(self) -> str | None:
         return (
             self._whole()
             or self._boxed()
@@ -123,12 +130,19 @@ class _Reading:
             or self._named_right()
             or self._concluded()
             or self._leading()
+            or self._yes_or_no()
             or self._refused()
-            or self._text_after_cue()
-            or self._called_option()
-            or place_named(self.raw, list(self.options), self.language)
-            or self._anywhere()
-            or counted_choice(self.raw, self.options, self.language)
+            or self._text_after_cue(self.known.answer)
+            or reckoned_choice(self.raw, self.options, self.language)
+            or self._text_after_cue(self.known.conclusion)
+            or self._sentence_alone()
+            or self._unless_overturned(
+                self._called_option()
+                or place_named(self.raw, list(self.options), self.language)
+                or self._anywhere()
+                or counted_choice(self.raw, self.options, self.language)
+                or scattered_option(self.raw, self.options, self.known)
+            )
         )
 
     # -- the questions, in order ------------------------------------------------------------------------------------
@@ -140,6 +154,32 @@ class _Reading:
             return alone
         return is_option(self.said, self.options, self.language) or self._label(alone)
 
+    def _yes_or_no(self) -> str | None:
+        """Where the options are a yes and a no: that with which the reply opens."""
+        answers = {letter: fold(text).strip(" .,!。") for letter, text in self.options.items()}
+        yes = [letter for letter, text in answers.items() if text in self.known.yes]
+        no = [letter for letter, text in answers.items() if text in self.known.no]
+        if len(answers) != 2 or len(yes) != 1 or len(no) != 1 or self.known.turn.search(self.text):
+            return None
+        opening, *rest = CLAUSE_END.split(fold(self.said).lstrip(" *\"'"), maxsplit=1)
+        later = {token.text for said in rest for token in tokens(said)}
+        for letter, mine, other in ((yes[0], self.known.yes, self.known.no), (no[0], self.known.no, self.known.yes)):
+            if opening.strip() in mine:
+                return None if later & other else letter  # "Yes, there is no dog"
+        return None
+
+    def _left_over(self) -> str | None:
+        """The one option that is not rejected where all others are, and nothing else is said."""
+        if not self.denied.strip():
+            return None
+        letters = {token.text for token in tokens(self.denied) if token.is_word}
+        said = fold(self.denied)
+        rejected = {
+            letter for letter, text in self.options.items() if letter in letters or (text and fold(text) in said)
+        }
+        left = sorted(self.options.keys() - rejected)
+        return left[0] if len(left) == 1 and len(self.options) > 2 else None
+
     def _boxed(self) -> str | None:
         boxes = BOX.findall(self.raw)
         return _Reading(boxes[-1], self.options, self.language)._whole_if_any() if boxes else None
@@ -147,7 +187,8 @@ class _Reading:
     def _verdicts(self) -> str | None:
         """The one letter that a list calls right where it calls all others wrong: "A: cat - no. B: dog - yes."."""
         said: dict[str, bool] = {}
-        for sentence in VERDICTS.split(self.text, LISTED) if len(self.text) <= VERDICT_REACH else ():
+        listed = LABEL_DOT.sub(r"\1:", self.text) if len(self.text) <= VERDICT_REACH else ""
+        for sentence in VERDICTS.split(listed, LISTED):
             words = [token for token in tokens(sentence) if token.is_word or fold(token.text) in MARKS]
             places = [i for i, word in enumerate(words[:2]) if self._label(word.text, loose=False)]
             last = fold(words[-1].text) if len(words) > 1 else ""
@@ -178,15 +219,39 @@ class _Reading:
         said = (p for p in self.known.refusals if p in reply and not any(p in text for text in offered))
         return "Z" if next(said, None) else None
 
-    def _text_after_cue(self) -> str | None:
-        """The option's text after the last "answer is ...", up to the end of the sentence."""
-        for _, end in self._cues(self.known.answer):
+    def _text_after_cue(self, cue: re.Pattern[str]) -> str | None:
+        """The option's text after the last "answer is ..." or "therefore ...", up to the end of the sentence."""
+        for _, end in self._cues(cue):
             rest = self.text[end : end + SENTENCE].lstrip(" :\n")
             sentence = re.split(r"[.!?。！？؟](?=\s|$)|\n", rest, maxsplit=1)[0]
             found = find_option(sentence, self.options, self.language, self.known)
             if found:
                 return found
         return None
+
+    def _sentence_alone(self) -> str | None:
+        """The one option that is a whole sentence of the reply, or the end of its last one: "... has one: B"."""
+        sentences = [said for said in SENTENCES.split(self.text)[-LISTED:] if said.strip()]
+        alone = [letter for said in sentences if len(said) <= SENTENCE and (letter := self._is_choice(said))]
+        if not alone and sentences and ":" in sentences[-1]:
+            end = sentences[-1].rpartition(":")[2]
+            alone = [letter] if (letter := self._is_choice(end)) else []
+        return alone[0] if len(alone) == 1 else None
+
+    def _is_choice(self, said: str) -> str | None:
+        words = [token.text for token in tokens(said) if token.is_word]
+        letter = words[0] if len(words) == 1 and words[0] in self.options else None
+        return letter or (is_option(said, self.options, self.language) if words else None)
+
+    def _unless_overturned(self, letter: str | None) -> str | None:
+        """The letter, unless what is said behind the last "but" is another option."""
+        turn = deque(self.known.turn.finditer(self.text), maxlen=1)
+        if letter is None or letter not in self.options or not turn:
+            return letter
+        behind = self.raw[turn[0].end() :]
+        after = find_option(behind, self.options, self.language, self.known)
+        after = after or counted_choice(behind, self.options, self.language)
+        return None if after and after != letter else letter
 
     def _called_option(self) -> str | None:
         """The one letter beside a word for "option", before or after it."""
@@ -309,6 +374,9 @@ class _Reading:
             if token.text in self.known.words and following is not None and following.is_word:
                 shares_line = "\n" not in self.text[token.end : following.start]
                 is_label_word = fold(following.text) in self.known.option_words | self.known.joiners
+                article = fold(token.text) in self.known.articles and script(following.text[0]) == "LATIN"
+                if article and fold(following.text) in self.known.option_words:  # "A opção correta"
+                    continue
                 contested = is_label_word or self._contested(i)
                 if shares_line and not contested and following.text not in self.options:
                     continue

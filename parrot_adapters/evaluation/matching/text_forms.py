@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-__all__ = ["Token", "clean", "fold", "joined", "light", "tokens"]
+__all__ = ["Token", "any_of", "clean", "fold", "joined", "light", "tokens"]
 
 # Arabic vowel signs and Quranic marks, Hebrew points, variation selectors: drawn over letters, often left out.
 OPTIONAL_MARKS = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0591-\u05c7\ufe00-\ufe0f]")
@@ -66,6 +67,20 @@ def script(char: str) -> str:
 def joined(left: str, right: str) -> bool:
     """True when two neighbouring characters belong to one word, so that there is no word boundary between them."""
     return all(_in_word(c) for c in left + right) and not any(script(c).startswith(UNSPACED) for c in left + right)
+
+
+def any_of(phrases: Iterable[str], prefixes: Iterable[str] = ()) -> str:
+    """A pattern of any of some phrases in folded text, as whole words where their script writes spaces.
+
+    Args:
+        phrases: what is looked for.
+        prefixes: what may be glued before them.
+    """
+    glued = "|".join(re.escape(fold(prefix)) for prefix in prefixes)
+    opens = rf"(?<!\w)(?:{glued})?" if glued else r"(?<!\w)"
+    listed = sorted({fold(phrase) for phrase in phrases} - {""}, key=len, reverse=True)
+    parts = [re.escape(w) if script(w[0]).startswith(UNSPACED) else rf"{opens}{re.escape(w)}(?!\w)" for w in listed]
+    return f"(?:{'|'.join(parts)})" if parts else "(?!)"
 
 
 RUNS = re.compile(r"([A-Za-z0-9]+)|\S")

@@ -41,6 +41,9 @@ class Vocabulary:
         self.words = {clean(w).upper() for entry in own for w in entry.words}
         self.prefixes = _folded(p for entry in own for p in entry.prefixes)
         self.endings = _folded(p for entry in own for p in entry.endings)
+        self.inflections = _folded(p for entry in own for p in entry.inflections)
+        self.cases = sorted(_folded(p for entry in own for p in entry.cases), key=len, reverse=True)
+        self.turn = _pattern((p for entry in own for p in entry.turns), every.values())
         self.suffixing = language is None or (language in every and every[language].suffixing)
         self.inflecting = language is not None and language in every and every[language].inflecting
         self.labels: dict[str, str] = {}

@@ -27,13 +27,16 @@ LANGUAGES: dict[str, Language] = {
     "en": Language(
         scripts=_("LATIN"),
         answer=_(
-            "answer | answers | correct option | correct choice | best option | best choice | right option | "
+            "I settle on | I settle for | settle on | settling on | I opt for | opting for | my choice | "
+            "my final choice | my vote | answer | answers | correct option | correct choice | best option | "
+            "best choice | right option | "
             "I choose | I pick | I select | I'd choose | I would choose | I'd pick | I'll go with | I'd go with | "
             "I would go with | I go with | I'd say | I would say | my pick | correct one | right one | I'm going with"
         ),
         option=_("option | choice | letter | alternative"),
         fillers=_(
-            "is | are | was | be | would | will | should | must | the | a | an | my | it | it's | its | that | "
+            "but | of | in | on | at | from | is | are | was | be | would | will | should | must | the | a | an | "
+            "my | it | it's | its | that | "
             "option | choice | letter | correct | best | right | final | clearly | probably | likely | most | "
             "therefore | thus | definitely | simply | to | this | question | one | both | all | looks | like | "
             "seems | appears | as | for | sure"
@@ -50,7 +53,8 @@ LANGUAGES: dict[str, Language] = {
             "could not be | rather than | instead of | isn't it | wasn't | won't be"
         ),
         denials=_(
-            "is wrong | are wrong | is incorrect | are incorrect | is not | isn't | are not | aren't | "
+            "is close | are close | comes close | come close | is tempting | looks tempting | is wrong | "
+            "are wrong | is incorrect | are incorrect | is not | isn't | are not | aren't | "
             "is not correct | is false | is not it | does not match | do not match | doesn't match | don't match | "
             "does not fit | do not fit | doesn't fit | don't fit | can be ruled out | is ruled out | are ruled out | "
             "can be excluded | can be eliminated | is out | are out | is not right | are false | isn't right | "
@@ -76,22 +80,41 @@ LANGUAGES: dict[str, Language] = {
             "is my answer | fits best | matches best | it is | is true"
         ),
         impressions=_(
-            "at first glance | at first sight | at first | initially | originally | one might think | "
+            "my first thought | my first guess | first thought | my initial thought | I was going to say | "
+            "tempted to say | my first instinct | my gut says | at first glance | at first sight | at first | "
+            "initially | originally | one might think | "
             "one might say | you might think | it may seem | it might seem | I thought | I first thought"
         ),
         turns=_("but | however | yet | on closer inspection | actually | in fact | in reality"),
         yes=_("yes | correct | right | true | ✓ | ✔ | ✅"),
         no=_("no | incorrect | wrong | false | ✗ | ✘ | ❌ | ×"),
+        concessions=_(
+            "although | though | even though | even if | despite | if | had it been | while it may | "
+            "while it might | while it looks"
+        ),
+        results=_(
+            "equals | makes | total is | total of | total | adds up to | add up to | sum is | sum of | comes to | "
+            "leaves | exact count is | count is | number is"
+        ),
+        totals=_("in all | in total | altogether | all told | remain | are left | is left"),
+        only=_("only | just | exactly"),
+        single=_("single | sole | lone"),
+        seemings=_(
+            "might suggest | may suggest | suggests | suggest | looks like | seems | seems to be | "
+            "appears to be | could be | might be | may be | resembles | hint at | hints at"
+        ),
     ),
     "zh": Language(
         scripts=_("CJK"),
         answer=_(
-            "答案 | 正确选项 | 正确的选项 | 正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | "
+            "我的选择 | 我的答案 | 最终选择 | 最终答案 | 应当选 | 答案 | 正确选项 | 正确的选项 | 正解 | 应选 | "
+            "应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | "
             "我认为是 | 我觉得是 | 答"
         ),
         option=_("选项 | 项 | 字母"),
         fillers=_(
-            "是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | 个 | 项 | 正确 | 我 | 会 | 字母 | "
+            "而是 | 而 | 在 | 位于 | 属于 | 是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | "
+            "个 | 项 | 正确 | 我 | 会 | 字母 | "
             "可能 | 最终"
         ),
         refusals=_(
@@ -99,7 +122,8 @@ LANGUAGES: dict[str, Language] = {
             "抱歉，我 | 很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
         ),
         negations=_(
-            "不是 | 不是在 | 并不在 | 不选 | 并非 | 非 | 不应选 | 没有 | 不可能是 | 不会是 | 而不是 | 而非 | "
+            "不在 | 不位于 | 没在 | 并没有 | 并不是在 | 不属于 | 没有在 | 不是 | 不是在 | 并不在 | 不选 | 并非 | "
+            "非 | 不应选 | 没有 | 不可能是 | 不会是 | 而不是 | 而非 | "
             "并不是 | 不应该是 | 不该选 | 不能选"
         ),
         denials=_(
@@ -107,7 +131,8 @@ LANGUAGES: dict[str, Language] = {
             "与图不符 | 可以排除 | 被排除 | 不合适 | 排除 | 错 | 均不符合 | 都不符合 | 均不正确 | 都不正确 | 不成立"
         ),
         conclusions=_(
-            "因此 | 所以 | 综上 | 综上所述 | 只剩 | 剩下 | 那么 | 其实 | 实际上 | 更正 | 不对 | 应该是 | 应为 | "
+            "也就是 | 即为 | 故 | 因此 | 所以 | 综上 | 综上所述 | 只剩 | 剩下 | 那么 | 其实 | 实际上 | 更正 | "
+            "不对 | 应该是 | 应为 | "
             "就是 | 于是"
         ),
         joiners=_("或 | 或者 | 和 | 与 | 还是 | 以及 | 及 | 跟"),
@@ -115,21 +140,36 @@ LANGUAGES: dict[str, Language] = {
         labels=_labels("甲 乙 丙 丁 戊 | 一 二 三 四 五"),
         exclusions=_("排除 | 除了 | 除去"),
         affirmations=_("是正确的 | 正确 | 是对的 | 是正确答案 | 是答案 | 符合 | 最符合 | 最合适 | 才对 | 才是"),
-        impressions=_("乍一看 | 起初 | 一开始 | 最初 | 刚开始 | 看起来像 | 看似 | 原以为 | 我以为 | 本来以为"),
+        impressions=_(
+            "第一反应 | 第一眼 | 乍看 | 起先 | 乍一看 | 起初 | 一开始 | 最初 | 刚开始 | 看起来像 | 看似 | "
+            "原以为 | 我以为 | 本来以为"
+        ),
         turns=_("但是 | 但 | 不过 | 然而 | 其实 | 实际上 | 仔细"),
-        yes=_("是 | 对 | 正确 | ✓ | ✔ | ✅"),
-        no=_("否 | 错 | 错误 | 不对 | 不正确 | ✗ | ✘ | ❌ | ×"),
+        yes=_("是的 | 有 | 没错 | 对的 | 有的 | 符合 | 符合题意 | 正确的 | 对的 | 吻合 | 是 | 对 | 正确 | ✓ | ✔ | ✅"),
+        no=_(
+            "不是 | 没有 | 不 | 没 | 并不是 | 并没有 | 不是的 | 排除 | 不符合 | 不符 | 错误的 | 不选 | "
+            "不符合题意 | 否 | 错 | 错误 | 不对 | 不正确 | ✗ | ✘ | ❌ | ×"
+        ),
+        concessions=_("虽然 | 尽管 | 即使 | 即便 | 如果 | 假如 | 要是 | 若是 | 假设 | 虽说"),
+        results=_(
+            "等于 | 总共有 | 总共 | 一共有 | 一共 | 共有 | 共计 | 合计 | 总数是 | 总数为 | 还剩 | 剩下 | 得到 | 得"
+        ),
+        only=_("只有 | 仅有 | 只看到 | 只见 | 仅 | 只"),
+        seemings=_("看起来像 | 看起来 | 看上去 | 好像 | 似乎 | 可能是"),
     ),
     "pt": Language(
         scripts=_("LATIN"),
         answer=_(
-            "resposta | respostas | opção correta | alternativa correta | letra correta | gabarito | escolho | "
+            "minha escolha | minha resposta | decido por | decido-me por | opto pela | opto pelo | fico com a | "
+            "escolho a | resposta | respostas | opção correta | alternativa correta | letra correta | gabarito | "
+            "escolho | "
             "eu escolheria | fico com | eu diria | o correto é | a correta é | a certa é | o certo é | opto por | "
             "vou de"
         ),
         option=_("opção | letra | alternativa"),
         fillers=_(
-            "é | e | será | seria | a | o | as | os | correta | correto | certa | certo | opção | letra | "
+            "mas | de | do | da | em | no | na | é | e | será | seria | a | o | as | os | correta | correto | "
+            "certa | certo | opção | letra | "
             "alternativa | final | para | minha | sua | esta | essa | pergunta | deve | ser | provavelmente | à"
         ),
         refusals=_(
@@ -138,17 +178,19 @@ LANGUAGES: dict[str, Language] = {
             "lamento, mas | sinto muito, mas | não sei"
         ),
         negations=_(
-            "não | nem | nunca | não é | não está | não estão | não há | não tem | não existe | não vejo | "
+            "não se trata de | não se trata do | não se trata da | não corresponde a | não | nem | nunca | "
+            "não é | não está | não estão | não há | não tem | não existe | não vejo | "
             "não pode ser | não podem ser | em vez de | e não"
         ),
         denials=_(
-            "está errada | está errado | estão erradas | estão errados | não | é incorreta | é falsa | incorreta | "
+            "está errada | está errado | estão erradas | estão errados | é incorreta | é falsa | incorreta | "
             "errada | não corresponde | não correspondem | não se encaixa | não se encaixam | não combina | "
             "não combinam | não pode ser | não podem ser | está descartada | são falsas | são incorretas | "
             "estão incorretas | está incorreta | não está correta | não serve | não servem"
         ),
         conclusions=_(
-            "portanto | logo | em conclusão | então | assim | resta | só resta | sobra | restando | na verdade | "
+            "ou seja | isto é | de modo que | trata-se de | portanto | logo | em conclusão | então | assim | "
+            "resta | só resta | sobra | restando | na verdade | "
             "aliás | ou melhor | olhando melhor | correção | por isso"
         ),
         inflecting=True,
@@ -162,22 +204,39 @@ LANGUAGES: dict[str, Language] = {
             "é a resposta | é correta | é a alternativa correta | é a opção correta | é a melhor"
         ),
         impressions=_(
-            "à primeira vista | no começo | no início | a princípio | inicialmente | pensei que | pensei em | "
+            "meu primeiro palpite | minha primeira impressão | meu primeiro pensamento | de início | "
+            "num primeiro momento | à primeira vista | no começo | no início | a princípio | inicialmente | "
+            "pensei que | pensei em | "
             "achei que | parece ser"
         ),
         turns=_("mas | porém | no entanto | contudo | todavia | na verdade"),
         yes=_("sim | correto | correta | certo | certa | verdadeiro | verdadeira | ✓ | ✔ | ✅"),
         no=_("não | incorreto | incorreta | errado | errada | falso | falsa | ✗ | ✘ | ❌ | ×"),
+        concessions=_(
+            "embora | ainda que | mesmo que | apesar de | se bem que | se fosse | se fossem | se estivesse | "
+            "se houvesse | caso fosse"
+        ),
+        results=_(
+            "igual a | dá | dão | dando | totalizando | totaliza | total de | total é | soma é | resulta em | "
+            "sobram | restam | ficam"
+        ),
+        totals=_("ao todo | no total | no todo | ao total"),
+        only=_("só | somente | apenas | exatamente"),
+        single=_("único | única"),
+        inflections=_("inha | inho"),
+        seemings=_("parece | pareceria | parecia | pode parecer | sugere | sugerem | lembra | poderia ser"),
     ),
     "ar": Language(
         scripts=_("ARABIC"),
         answer=_(
-            "الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | الخيار الصحيح | إجابتي | أختار | اخترت | "
+            "الصحيح | الصحيحة | اختياري | خياري | جوابي | الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | "
+            "الخيار الصحيح | إجابتي | أختار | اخترت | "
             "الصحيح هو | الصحيحة هي | الأصح هو"
         ),
         option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل"),
         fillers=_(
-            "هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | النهائية | الأصح | إن | أن | "
+            "بل | إلى | في | من | عن | هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | "
+            "النهائية | الأصح | إن | أن | "
             "على | هذا | السؤال | كالتالي | التالية | ستكون"
         ),
         refusals=_(
@@ -194,7 +253,8 @@ LANGUAGES: dict[str, Language] = {
         ),
         inflecting=True,
         conclusions=_(
-            "لذلك | إذن | بالتالي | إذا | لذا | يبقى | تبقى | وبالتالي | في الواقع | في الحقيقة | بل | وإنما | "
+            "فهو | فهي | أي أنها | أي أنه | وعليه | لذلك | إذن | بالتالي | إذا | لذا | يبقى | تبقى | وبالتالي | "
+            "في الواقع | في الحقيقة | بل | وإنما | "
             "إنما | ومن ثم"
         ),
         joiners=_("أو | و | أم"),
@@ -204,15 +264,30 @@ LANGUAGES: dict[str, Language] = {
         affirmations=_(
             "صحيح | صحيحة | هو الصحيح | هي الصحيحة | هي الإجابة | هو الجواب | هي الإجابة الصحيحة | هو الأصح"
         ),
-        impressions=_("للوهلة الأولى | في البداية | يبدو للوهلة الأولى | ظننت | اعتقدت"),
+        impressions=_(
+            "أول ما خطر | انطباعي الأول | في أول الأمر | بدا لي | للوهلة الأولى | في البداية | "
+            "يبدو للوهلة الأولى | ظننت | اعتقدت"
+        ),
         turns=_("لكن | ولكن | إلا أن | غير أن | في الواقع"),
         yes=_("نعم | صحيح | صحيحة | ✓ | ✔ | ✅"),
         no=_("لا | خطأ | خاطئ | خاطئة | ✗ | ✘ | ❌ | ×"),
+        concessions=_(
+            "لو كان | لو كانت | لو كانوا | لو أن | رغم | برغم | على الرغم | بالرغم | مع أن | وإن كان | وإن كانت | "
+            "حتى لو"
+        ),
+        results=_(
+            "يساوي | تساوي | المجموع | مجموعها | مجموعهم | إجمالي | الإجمالي | الناتج | يبقى | ليصبح | ليكون المجموع"
+        ),
+        totals=_("إجمالا | في المجموع | في المجمل"),
+        only=_("فقط | سوى | إلا"),
+        single=_("وحيد | وحيدة"),
+        seemings=_("يبدو | تبدو | قد يكون | قد تكون | يوحي | توحي | ربما"),
     ),
     "tr": Language(
         scripts=_("LATIN"),
         answer=_(
-            "cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | doğru seçenek | doğru şık | doğrusu | "
+            "kararım | seçiyorum | cevabımız | cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | "
+            "doğru seçenek | doğru şık | doğrusu | "
             "doğru olan | tercihim | seçimim | bence"
         ),
         option=_("seçenek | seçeneği | seçeneğidir | şık | şıkkı | şıkkıdır | harf | harfi"),
@@ -226,12 +301,16 @@ LANGUAGES: dict[str, Language] = {
         ),
         negations=_("değil"),
         denials=_(
+            "gibi görünüyor ama | gibi görünüyor fakat | gibi görünüyor ancak | gibi duruyor ama | "
+            "sanılıyor ama | gibi görünüyordu ama | olsaydı | olsa da | olsa bile | gibi görünse de | "
+            "gibi görünse bile | gibi dursa da | sanılabilir | "
             "yerine | değil | değildir | yanlış | yanlıştır | hatalı | olamaz | uymuyor | uyuşmuyor | eşleşmiyor | "
             "yok | yoktur | elenir | eleniyor | elendi | doğru değil | doğru değildir | olmaz | resimle uyuşmuyor | "
             "görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
         ),
         conclusions=_(
-            "bu nedenle | dolayısıyla | sonuç olarak | yani | öyleyse | o halde | demek ki | geriye | aslında | "
+            "bundan dolayı | bu durumda | buna göre | bu nedenle | dolayısıyla | sonuç olarak | yani | öyleyse | "
+            "o halde | demek ki | geriye | aslında | "
             "gerçekte | daha doğrusu | bu yüzden | dolayısı ile | sonuçta"
         ),
         joiners=_("veya | ya da | ve | yahut | hem | hem de | ile"),
@@ -242,20 +321,37 @@ LANGUAGES: dict[str, Language] = {
             "doğru | doğrudur | doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | "
             "doğru yanıttır"
         ),
-        impressions=_("ilk bakışta | başta | önce | ilk başta | ilk önce | sandım"),
+        impressions=_(
+            "ilk tahminim | ilk düşüncem | ilk izlenimim | ilk anda | ilk aklıma | ilk bakışta | başta | önce | "
+            "ilk başta | ilk önce | sandım"
+        ),
         turns=_("ama | ancak | fakat | aslında | oysa | lakin"),
         yes=_("evet | doğru | ✓ | ✔ | ✅"),
         no=_("hayır | yanlış | değil | ✗ | ✘ | ❌ | ×"),
+        concessions=_("her ne kadar | eğer"),
+        results=_("toplam | toplamda | toplamı | sayısı | eşittir"),
+        totals=_("kalır | kalıyor | eder | ediyor | yapar | yapıyor | bulunur | etmektedir"),
+        only=_("sadece | yalnızca | yalnız"),
+        single=_("tek"),
+        cases=_("da | de | ta | te"),
+        endings=_(
+            "dan | den | tan | ten | nın | nin | nun | nün | lar | ler | dandır | dendir | tandır | tendir | "
+            "dır | dir | dur | dür | tır | tir | tur | tür | ında | inde | unda | ünde | sında | sinde | "
+            "ındadır | "
+            "indedir | undadır | ündedir"
+        ),
     ),
     "ru": Language(
         scripts=_("CYRILLIC"),
         answer=_(
-            "ответ | ответом | правильный вариант | верный вариант | правильная буква | правильный выбор | выбираю | "
+            "мой выбор | мой ответ | останавливаюсь на | склоняюсь к | остановлюсь на | ответ | ответом | "
+            "правильный вариант | верный вариант | правильная буква | правильный выбор | выбираю | "
             "я выбираю | я бы выбрал | я бы выбрала | верно | правильно | верный ответ"
         ),
         option=_("вариант | буква | буквой | пункт | варианту"),
         fillers=_(
-            "это | — | является | будет | правильный | верный | вариант | варианта | буква | пункт | под | буквой | "
+            "а | но | в | из | это | — | является | будет | правильный | верный | вариант | варианта | буква | "
+            "пункт | под | буквой | "
             "мой | на | вопрос | этот | скорее | всего | окончательный | ответа | номер"
         ),
         refusals=_(
@@ -270,7 +366,8 @@ LANGUAGES: dict[str, Language] = {
             "исключён | исключены | исключен"
         ),
         conclusions=_(
-            "следовательно | поэтому | итак | таким образом | значит | остаётся | остается | на самом деле | "
+            "так что | то есть | следовательно | поэтому | итак | таким образом | значит | остаётся | остается | "
+            "на самом деле | "
             "в действительности | точнее | вернее | поправка | а именно | тогда | стало быть"
         ),
         inflecting=True,
@@ -283,11 +380,25 @@ LANGUAGES: dict[str, Language] = {
             "правильный вариант | подходит | подходит лучше | подходит больше"
         ),
         impressions=_(
+            "первая мысль | моя первая мысль | поначалу казалось | показалось | сперва | изначально | "
             "на первый взгляд | сначала | поначалу | вначале | я думал | я подумал | казалось | кажется сначала"
         ),
         turns=_("но | однако | на самом деле | а на деле"),
         yes=_("да | верно | правильно | ✓ | ✔ | ✅"),
         no=_("нет | неверно | неправильно | ✗ | ✘ | ❌ | ×"),
+        concessions=_("хотя | хоть и | если бы | несмотря на | даже если | пусть и | будь это"),
+        results=_(
+            "равно | равняется | итого | всего | получается | получаем | остаётся | остается | в сумме | в итоге | "
+            "общее число"
+        ),
+        totals=_("в сумме | в общей сложности | всего"),
+        only=_("только | лишь | всего | ровно"),
+        single=_("единственный | единственная | единственное"),
+        inflections=_("ого | его | ому | ему | ыми | ими | ами | ями"),
+        seemings=_(
+            "похоже на | похож на | похожа на | похоже | выглядит как | кажется | может показаться | напоминает | "
+            "наводит на мысль"
+        ),
     ),
     "ja": Language(
         scripts=_("CJK | HIRAGANA | KATAKANA"),

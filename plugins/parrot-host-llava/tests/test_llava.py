@@ -115,6 +115,26 @@ def test_summary_is_the_projected_cls_token(name: str) -> None:
         torch.testing.assert_close(recorded_summaries(handle, **inputs), expected)
 
 
+@pytest.mark.parametrize(
+    ("unit", "pictures", "sizes"),
+    [("item", [0, 1, 2], [16, 16, 16]), ("run", [0, 0, 1, 2], [15, 1, 16, 16]), ("row", [0, 2], [32, 16])],
+)
+def test_a_unit_reads_with_the_cls_token_of_the_picture_it_begins_in(
+    unit: str, pictures: list[int], sizes: list[int]
+) -> None:
+    model = build("llava")
+    inputs = image_inputs("llava", model)
+    ids = inputs["input_ids"]
+    ids[0, PATCHES : PATCHES + 2] = ids[0, PATCHES : PATCHES + 2].flip(
+        0
+    )  # a word before the first picture's last token
+    handle = pa.attach(model, {**SMALL.to_dict(), "host_options": {"unit": unit}})
+    with handle.record_routing() as log:
+        found = recorded_summaries(handle, **inputs)
+    torch.testing.assert_close(found, by_hand(model, inputs["pixel_values"])[pictures])
+    assert log[0].offsets.diff().tolist() == sizes
+
+
 def test_self_test_passes(name: str) -> None:
     model = build(name)
     pa.attach(model, SMALL, self_test=image_inputs(name, model))

@@ -19,6 +19,7 @@ from parrot_adapters.errors import ConfigError, PluginError, RoutingError, Unkno
 from parrot_adapters.plugins import manager
 
 KINDS = ("gated", "bent", "reading")
+CONDITIONED = {"expert": "conditioned-swiglu"}
 
 
 class Bent(nn.Module):
@@ -171,10 +172,13 @@ def test_what_cannot_be_is_refused(tmp_path: Any) -> None:
     with pytest.raises(RoutingError, match=r"Wide at layers.0.self_attn.q_proj returned shape"):
         logits(host, family.batch(PROMPTS))
     handle.detach()
-    handle = pa.attach(host, adapter(family, layer_expert="gated", router="language-id"))
-    with pytest.raises(ConfigError, match="returns none"):
-        logits(host, family.batch(PROMPTS))
-    handle.detach()
+    for reader in ({"layer_expert": "gated"}, {"layer_expert": "reading"}, {"placement": "both", **CONDITIONED}):
+        for router in ("language-id", "uniform"):
+            with pytest.raises(
+                ConfigError, match=f"reads the context of its router, and router='{router}' returns none"
+            ):
+                pa.attach(host, adapter(family, router=router, **reader))
+            assert not hasattr(host.base_model, "parrot_adapter")
     handle = pa.attach(host, adapter(family, layer_expert="bent", expert_options={"bend": 2.0}))
     assert handle.module.layer_experts.at("layers.0.self_attn.q_proj").bend == 2.0
     handle.save_pretrained(tmp_path / "bent")

@@ -123,6 +123,7 @@ def test_other_pictures_become_squares(saved):
     assert batch["pixel_values"].shape == (1, 3, art.PIXELS, art.PIXELS)
 
 
+@pytest.mark.slow
 def test_nothing_but_the_library_makes_the_tower_known(saved):
     """In a process that never imported the recipe: transformers alone fails, and not once the library is imported."""
     probe = (
@@ -141,6 +142,7 @@ def test_nothing_but_the_library_makes_the_tower_known(saved):
     assert done.stdout.split() == said.split(), done.stderr
 
 
+@pytest.mark.slow
 def test_the_library_may_be_imported_before_transformers(saved):
     """As the code of an adapter's model card does."""
     probe = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -242,6 +243,21 @@ def test_the_warm_start_brings_pictures_near_their_names(miniature, seen_by_towe
     assert last < first / 2
 
 
+def test_a_concept_drawn_twice_is_not_its_own_rival(miniature, seen_by_tower, vocabulary):
+    data = training.TrainingSet(ANIMALS, seen_by_tower, vocabulary)
+    asked, pictures = data.draw(random.Random(0), 1)
+    again = SimpleNamespace(
+        concepts=data.concepts,
+        vocabulary=vocabulary,
+        draw=lambda rng, size: (asked * size, pictures.repeat(size, 1, 1)),
+    )
+    alone, together = (
+        training.warm_start(miniature, again, Schedule(steps=1, learning_rate=0.0, batch_size=size), seed=0)
+        for size in (1, 8)
+    )
+    assert together == pytest.approx(alone)
+
+
 def test_the_picture_router_ignores_the_question():
     router = picture_router.PictureOnlyRouter(8, 3)
     generator = torch.Generator().manual_seed(0)
@@ -302,6 +318,13 @@ def test_comparisons_are_paired_by_question():
     assert same.value == 0
     assert -0.1 < same.low < 0 < same.high < 0.1  # other pictures might tell them apart
     assert scores.change(np.zeros(0)).value != 0  # nothing asked: not a number
+
+
+def test_the_others_are_all_but_english():
+    values = np.zeros((10, 6), bool)
+    values[:, CODES.index("en")] = True
+    assert scores.mean_of_others(answers_of(values), "choice", "seen").value == 0
+    assert scores.compare(answers_of(values), answers_of(~values), "choice", "seen").value == -1
 
 
 def test_erosion_is_english_minus_the_language():

@@ -112,6 +112,17 @@ def test_conclusions_follow_the_numbers(finished):
     assert "the mixture is better" in " ".join(conclusion.conclusions([worse, better]))
 
 
+def test_a_row_stands_out_only_where_it_is_decidedly_ahead(finished):
+    one, other = (replace(arm) for arm in finished.arms[1:3])
+    one.answers = [replace(answer, choice=True) for answer in one.answers]
+    other.answers = [replace(answer, choice=False) for answer in one.answers]
+    assert conclusion.decided_winner([one, other], "seen") is one
+    assert conclusion.decided_winner([other, one], "seen") is one
+    alike = replace(one)
+    assert conclusion.decided_winner([one, other, alike], "seen") is None, "a tie has no winner"
+    assert conclusion.decided_winner([other, replace(other)], "seen") is None
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_complete(name):
     config = preset(name)

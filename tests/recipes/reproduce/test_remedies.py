@@ -37,6 +37,7 @@ from parrot_recipes.reproduce.registration_2 import DECIDING, PLANNED, TODAY
 from parrot_recipes.reproduce.results import run
 from parrot_recipes.reproduce.study import Study, restricted
 from rich.console import Console
+from support.tiers import late_unless
 from torch.testing import assert_close
 
 import parrot_adapters as pa
@@ -100,7 +101,9 @@ def shaken(host, arm, vocabulary):
     return handle
 
 
-@pytest.mark.parametrize("arm", ["none", "single", "mixture", "language-id", "language-vector"])
+@pytest.mark.parametrize(
+    "arm", late_unless(["none", "single"], ["none", "single", "mixture", "language-id", "language-vector"])
+)
 def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm):
     host = new_host()
     shaken(host, arm, vocabulary)
@@ -110,7 +113,7 @@ def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm
         assert found["agreement"] == 1
 
 
-@pytest.mark.parametrize("arm", ["lora-4", "single-lora-24", "whole"])
+@pytest.mark.parametrize("arm", late_unless(["lora-4"], ["lora-4", "single-lora-24", "whole"]))
 def test_what_acts_on_the_language_model_is_caught(new_host, vocabulary, arm):
     host = new_host()
     shaken(host, arm, vocabulary)
@@ -386,11 +389,14 @@ def test_the_recommendation_follows_the_rule(seen):
 
     assert of(single=(0.6, 0), lora_24=(0.9, 0.1)) == {
         "form": TODAY, "because": "it gains most of all that repair and do not cost", "beside": ["lora-24"],
+        "not_asked": [],
     }  # fmt: skip
     assert of(single=(0.5, 0), lora_24=(0.9, 0))["form"] == "lora-24"
     assert of(single=(0.6, 0), lora_24=(0.61, 0))["form"] == TODAY  # not told apart
     assert of(single=(0.3, 0), lora_24=(0.9, 0.1))["form"] is None
     assert of(runs=2, single=(0.6, 0))["form"] is None
+    beside_others = of(single=(0.5, 0), deep_declared=(0.8, 0), deep_both=(0.9, 0))
+    assert (beside_others["form"], beside_others["not_asked"]) == ("deep-declared", ["deep-both"])
 
 
 def test_runs_hold_what_they_promise(seen):

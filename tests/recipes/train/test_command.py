@@ -42,7 +42,7 @@ def one_thread():
 
 @pytest.mark.parametrize(
     ("family", "kind"),
-    late_unless([("llava", "lora"), ("idefics3", "full")], [(f, kind) for f in FAMILIES for kind in ("lora", "full")]),
+    late_unless([("llava", "lora")], [(f, kind) for f in FAMILIES for kind in ("lora", "full")]),
 )
 def test_both_stages_and_retrofit(world, tmp_path, family, kind, capsys):
     """Stage 1, stage 2 on its projector, and an adapter for what came out of that."""
@@ -235,6 +235,7 @@ def test_bad_samples_can_be_skipped(world, tmp_path):
     assert [reject["identity"] for reject in rejects] == [samples[1]["id"]]
 
 
+@pytest.mark.slow
 def test_streams_and_budgets(world, tmp_path):
     """Other ways to make batches: a run goes on from a stream's middle as if it had never stopped."""
     lines = [json.dumps(sample) for sample in json.loads((world / "stage2.json").read_text("utf-8"))]
@@ -255,6 +256,7 @@ def test_streams_and_budgets(world, tmp_path):
     assert main(["train", str(budget), "engine.pieces=3", "steps=16"]) == 2
 
 
+@pytest.mark.slow
 def test_shards(world, tmp_path, capsys):
     """WebDataset, streamed: planned, trained, gone on with from a shard's middle, and its bad samples skipped."""
     samples = json.loads((world / "stage2.json").read_text("utf-8"))

@@ -37,6 +37,26 @@ class AbsolutePositions(Good):
         return torch.tanh((text.sum(1) / mask.sum(1, keepdim=True).clamp(min=1))[inputs.rows] + inputs.summary.float())
 
 
+class ColumnsFromTheLeft(Good):
+    """Weighs words by their column: right only where nothing was padded on the left."""
+
+    def column(self, mask: Tensor) -> Tensor:
+        """(R, S)"""
+        return torch.ones_like(mask, dtype=torch.float32).cumsum(1)
+
+    def context(self, inputs: RoutingInputs) -> Tensor:
+        mask, column = inputs.text_mask, self.column(inputs.text_mask)[..., None]
+        text = inputs.text.float().masked_fill(~mask[..., None], 0.0) / column
+        return torch.tanh((text.sum(1) / mask.sum(1, keepdim=True).clamp(min=1))[inputs.rows] + inputs.summary.float())
+
+
+class ColumnsFromTheRight(ColumnsFromTheLeft):
+    """The same from the other end."""
+
+    def column(self, mask: Tensor) -> Tensor:
+        return super().column(mask).flip(1)
+
+
 class BatchMean(Good):
     """Subtracts the mean over the batch."""
 
