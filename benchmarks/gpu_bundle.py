@@ -37,6 +37,7 @@ WHEELS = [  # in order of worth
     "click>=8.5",
     "regex",
     "pluggy",
+    "xxhash>=3.4",
     "lazy_loader",
     "einops",
     "peft>=0.19",

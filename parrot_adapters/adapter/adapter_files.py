@@ -8,10 +8,10 @@
                                  names: what trained, the adapter among it; the config's ``weights_in`` says where
     README.md                    a model card that says how to load it; what its owner adds to it stays
 
-The config holds each file's SHA-256 and its own, so damage is recognised before anything is touched. Replacing an
-adapter is one atomic step, the config's: new files first arrive under pending names that contain their hash, the new
-config makes them the adapter, and only then do they take their final names. Whenever a save is cut short, loading finds
-the old adapter or the new one, whole. No pickle, in either direction.
+The config holds each file's checksum and a digest of itself, so damage is recognised before anything is touched.
+Replacing an adapter is one atomic step, the config's: new files first arrive under pending names that contain their
+checksum, the new config makes them the adapter, and only then do they take their final names. Whenever a save is cut
+short, loading finds the old adapter or the new one, whole. No pickle, in either direction.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from parrot_adapters.atomic_files import working_directory
 from parrot_adapters.bounded_json import read_json_object
-from parrot_adapters.digests import file_digest, json_digest
+from parrot_adapters.digests import file_checksum, json_digest
 from parrot_adapters.errors import CheckpointError, explain
 from parrot_adapters.hosts.tensor_files import TensorSource, read_tensor_file, write_tensor_file
 
@@ -57,9 +57,9 @@ __all__ = [
 ]
 
 PEFT_TYPE = "PARROT_MOE"  # peft does not know it, so peft refuses the directory rather than dropping weights
-# 1: experts at the projector, or none. 2: experts inside the language model's layers, too. An adapter is written in the
-# first that can hold it, so that earlier releases read what they can run and refuse what they cannot.
-FORMAT_VERSIONS = (1, 2)
+# 1: experts at the projector, or none; SHA-256 of each file. 2: experts inside the language model's layers, too.
+# 3: checksums of files are XXH3. The last is written, all are read; earlier releases refuse what is later than they.
+FORMAT_VERSIONS = (1, 2, 3)
 CONFIG, WEIGHTS, PROJECTOR, LORA = (
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -91,27 +91,27 @@ def staging_directory(directory: Path) -> Iterator[Path]:
 
 
 def _replace(directory: Path, staging: Path) -> None:
-    digests: dict[str, str] = read_json_object(staging / CONFIG)["files"]
-    for name, digest in digests.items():
-        pending = _pending(directory / name, digest)
+    checksums: dict[str, str] = read_json_object(staging / CONFIG)["files"]
+    for name, checksum in checksums.items():
+        pending = _pending(directory / name, checksum)
         pending.parent.mkdir(exist_ok=True)
         os.replace(staging / name, pending)
     os.replace(staging / CONFIG, directory / CONFIG)  # now the new adapter is the one that loads
-    for name, digest in digests.items():
+    for name, checksum in checksums.items():
         with suppress(FileNotFoundError):  # another rank of the same run, saving the same, was faster
-            os.replace(_pending(directory / name, digest), directory / name)
+            os.replace(_pending(directory / name, checksum), directory / name)
     os.replace(staging / CARD, directory / CARD)
     for name in HASHED:  # what the old adapter had and the new one has not, and what saves cut short have left
         path = directory / name
-        for stale in ([] if name in digests else [path], path.parent.glob(f".{path.name}.*")):
+        for stale in ([] if name in checksums else [path], path.parent.glob(f".{path.name}.*")):
             for file in stale:
                 file.unlink(missing_ok=True)
     with suppress(OSError):
         (directory / LORA).rmdir()  # only if nothing is left in it
 
 
-def _pending(path: Path, digest: str) -> Path:
-    return path.with_name(f".{path.name}.{digest[:16]}")
+def _pending(path: Path, checksum: str) -> Path:
+    return path.with_name(f".{path.name}.{checksum[:16]}")
 
 
 def write_config(described: Mapping[str, Any], path: Path) -> None:
@@ -142,7 +142,7 @@ def save_tensors(tensors: Mapping[str, Tensor | TensorSource], path: Path) -> st
     """Write a safetensors file.
 
     Returns:
-        Its SHA-256, made of the bytes on their way to the disk.
+        Its checksum, made of the bytes on their way to the disk.
 
     Raises:
         OSError: It cannot be written.
@@ -150,23 +150,23 @@ def save_tensors(tensors: Mapping[str, Tensor | TensorSource], path: Path) -> st
     return write_tensor_file(path, tensors)
 
 
-def find_file(path: Path, digest: str) -> Path:
+def find_file(path: Path, checksum: str) -> Path:
     """The file of that content: under its name, or under its pending one if a save was cut short."""
-    pending = _pending(path, digest)
-    return pending if pending.is_file() and (not path.is_file() or _digest(path) != digest) else path
+    pending = _pending(path, checksum)
+    return pending if pending.is_file() and (not path.is_file() or _checksum(path, checksum) != checksum) else path
 
 
-def check_file(path: Path, digest: str) -> None:
+def check_file(path: Path, checksum: str) -> None:
     """Refuse a file of other content.
 
     Raises:
         CheckpointError: Its content is another one, or it cannot be read.
     """
-    _require_digest(path, _digest(path), digest)
+    _require_checksum(path, _checksum(path, checksum), checksum)
 
 
-def _require_digest(path: Path, found: str, digest: str) -> None:
-    if found != digest:
+def _require_checksum(path: Path, found: str, expected: str) -> None:
+    if found != expected:
         raise CheckpointError(
             explain(
                 f"{path} is damaged: its contents are not what was saved.",
@@ -177,32 +177,32 @@ def _require_digest(path: Path, found: str, digest: str) -> None:
         )
 
 
-def _digest(path: Path) -> str:
+def _checksum(path: Path, like: str) -> str:
     try:
-        return file_digest(path)
+        return file_checksum(path, like)
     except OSError as error:
         raise CheckpointError(explain(f"{path} cannot be read.", because=error)) from error
 
 
-def read_tensors(path: Path, digest: str | None = None) -> dict[str, Tensor]:
+def read_tensors(path: Path, checksum: str | None = None) -> dict[str, Tensor]:
     """The tensors of a safetensors file, all of them fit to compute with, and independent of the file.
 
     Args:
         path: File to read.
-        digest: Its SHA-256; None for any.
+        checksum: Its checksum; None for any.
 
     Raises:
         CheckpointError: Its content is another one; it is no such file, or holds NaN, infinity or floating-point types
             that nothing computes in.
     """
     try:
-        found = read_tensor_file(path)
+        found = read_tensor_file(path, checksum)
     except Exception as error:  # safetensors' own, and whatever torch says of types that it does not know
-        if digest is not None:
-            check_file(path, digest)
+        if checksum is not None:
+            check_file(path, checksum)
         raise CheckpointError(explain(f"{path} is not a readable safetensors file.", because=error)) from error
-    if digest is not None:
-        _require_digest(path, found.digest, digest)
+    if checksum is not None:
+        _require_checksum(path, found.checksum, checksum)
     require_computable({name: value.dtype for name, value in found.tensors.items()}, path)
     require_finite(found.not_finite, path)
     return found.tensors

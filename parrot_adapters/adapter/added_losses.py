@@ -5,20 +5,23 @@ one adds to the loss after it. A language-model loss is normalised by the tokens
 trainer says how many there are (``num_items_in_batch``); the auxiliary losses of a micro-batch then enter with its
 share of those tokens, so that accumulation and several processes give their token-weighted mean.
 
-Every trainable parameter outside the language model also enters with factor zero. A batch without images, or one that
-leaves an expert out, would else give those parameters no gradient, and in a distributed run the processes that have
-one would wait for those that have none. These terms are made before the forward pass, so that the backward pass comes
-to them last: whatever a batch holds, gradients become ready in one order. DeepSpeed sums them over processes by it.
+A batch without images, or one that leaves an expert out, would give what it does not touch no gradient, so that an
+optimizer would leave it alone in that step. Where processes share a run, the ones that have a gradient would wait for
+those that have none: there every trainable parameter outside the language model enters with factor zero. These terms
+are made before the forward pass, so that the backward pass comes to them last: whatever a batch holds, gradients become
+ready in one order. DeepSpeed sums them over processes by it. A process of its own reads and writes no parameter for it:
+when its backward pass is over, what has no gradient gets a zero one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Variable
 
 from parrot_adapters.adapter.auxiliary_losses import auxiliary_losses
 from parrot_adapters.core.types import IGNORED
@@ -74,7 +77,8 @@ class AddedLosses:
         if learns and kwargs.get("labels") is not None:
             self._stack = ExitStack()
             self._log = self._stack.enter_context(self.handle.record_routing(graph=True))
-            self._nothing = self._zero_of_everything()
+            if _processes_share() or torch.compiler.is_compiling():
+                self._nothing = self._zero_of_everything()
 
     def after_forward(self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
         """Add to the loss. Also called, with no output, when the pass failed."""
@@ -92,7 +96,17 @@ class AddedLosses:
         total = loss
         for value in added.values():
             total = total + value.to(loss)
-        return _with_loss(output, total + (nothing.to(loss) if isinstance(nothing, Tensor) else nothing))
+        if isinstance(nothing, Tensor):
+            total = total + nothing.to(loss)
+        elif total.requires_grad and not _processes_share() and not torch.compiler.is_compiling():
+            total = _ThenFill.apply(total, self._fill_gradients)
+        return _with_loss(output, total)
+
+    def _fill_gradients(self) -> None:
+        """Called when a backward pass is over."""
+        for parameter in self._outside_language_model():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
 
     def _zero_of_everything(self) -> Tensor | float:
         """Zero, with a gradient of zero for every trainable parameter outside the language model."""
@@ -115,6 +129,24 @@ class AddedLosses:
         if self._stack is not None:
             self._stack.close()
             self._stack, self._log, self._nothing = None, [], 0.0
+
+
+class _ThenFill(torch.autograd.Function):
+    """The identity; calls something at the end of the backward pass that goes through it."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, then: Callable[[], None]) -> Tensor:
+        ctx.then = then
+        return loss.view_as(loss)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        Variable._execution_engine.queue_callback(ctx.then)
+        return gradients[0], None
+
+
+def _processes_share() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _share(labels: Tensor, items: Tensor | int | None) -> Tensor | float:

@@ -16,6 +16,7 @@ from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.hosts.restored_on_failure import restored_on_failure
+from parrot_adapters.hosts.sharded_weights import is_partitioned_by_zero
 from parrot_adapters.plugins import manager, shielded
 
 if TYPE_CHECKING:
@@ -208,6 +209,15 @@ def find_unattached_parts(model: Any, config: AdapterConfig) -> HostParts:
     for part in (model, inner, getattr(inner, "base_model", None)):
         _refuse_compiled(part)
     parts = find_parts(model, config.host_options)
+    if any(map(is_partitioned_by_zero, parts.outer.parameters())):
+        raise HostError(
+            explain(
+                "ZeRO-3 has cut the host's weights up, so an adapter cannot be made for them.",
+                given=f"{type(parts.outer).__name__} from inside deepspeed.zero.Init, or after deepspeed.initialize",
+                to_do="attach to the whole host, then hand it to DeepSpeed. With a Trainer: load the host and attach "
+                "before TrainingArguments(deepspeed=...) is made, which lets from_pretrained cut up what it loads",
+            )
+        )
     # The model with head and the base model inside it are one host.
     if attachment_of(model) is not None or hasattr(parts.base, MODULE_NAME):
         raise AlreadyAttachedError(

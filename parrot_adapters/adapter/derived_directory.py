@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.adapter.adapter_files import (
     CONFIG,
+    FORMAT_VERSIONS,
     HASHED,
     NAMELESS,
     WEIGHTS,
@@ -24,7 +25,7 @@ from parrot_adapters.adapter.fitting_layer import fitting_layer
 from parrot_adapters.adapter.model_card import read_card, updated_card, write_card
 from parrot_adapters.atomic_files import appearing_directory
 from parrot_adapters.bounded_json import read_json_object
-from parrot_adapters.digests import file_digest
+from parrot_adapters.digests import file_checksum
 from parrot_adapters.errors import CheckpointError, explain, writing
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ def write_derived(
     names = [name for name in HASHED if name in described["files"]]
     try:
         with appearing_directory(out, existing="refuse") as staging:
-            digests = {WEIGHTS: save_tensors(weights, staging / WEIGHTS)}
+            checksums = {WEIGHTS: save_tensors(weights, staging / WEIGHTS)}
             for name in names:
                 (staging / name).parent.mkdir(exist_ok=True)
                 if name != WEIGHTS:
                     shutil.copyfile(find_file(stored.directory / name, described["files"][name]), staging / name)
-                    digests[name] = file_digest(staging / name)
+                    checksums[name] = file_checksum(staging / name)
             used = {
                 "router": config.router,
                 "expert": config.expert,
@@ -87,12 +88,12 @@ def write_derived(
             }
             derived = replace(stored, config=config)
             described |= {
-                "format_version": derived.format_version,
+                "format_version": FORMAT_VERSIONS[-1],
                 "library_version": version("parrot_adapters"),
                 "base_model_name_or_path": stored.base_model or NAMELESS,
                 "adapter": config.to_dict(),
                 "plugins": [dict(p) for p in stored.plugins if used.get(p["kind"], p["name"]) == p["name"]],
-                "files": digests,
+                "files": checksums,
                 "derived": dict(how),
             }
             write_card(staging, updated_card(read_card(stored.directory), derived, how))

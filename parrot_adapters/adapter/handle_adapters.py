@@ -313,7 +313,7 @@ class HandleAdapters(HandleWeights):
                 self.observers,
                 self.base_call,
             )
-            self.carried = new
+            self.carried = self.shelf[name] = new  # under its name already: the host's state dict says whose it is
             new.put_on(owns_projector=made.owns_projector, lora=made.lora, beside_others=True)
             for parameter in new.parameters():
                 parameter.requires_grad_(True)
@@ -321,7 +321,6 @@ class HandleAdapters(HandleWeights):
             new.set_aside()
             self.carried = active
             active.come_back()
-            self.shelf[name] = new
 
     @contextmanager
     def unchanged_on_failure(self) -> Iterator[None]:

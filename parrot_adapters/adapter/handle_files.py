@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,13 @@ from parrot_adapters.errors import HostMismatchError, explain
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.hub_name import hub_name
-from parrot_adapters.hosts.sharded_weights import any_sharded, first_process_alone, gathered_all
+from parrot_adapters.hosts.sharded_weights import (
+    any_sharded,
+    first_process_alone,
+    gathered_all,
+    is_partitioned_by_zero,
+    whole_parameters,
+)
 
 __all__ = ["HandleFiles"]
 
@@ -119,6 +126,9 @@ class HandleFiles(HandleAdapters):
         """
         self.require_attached()
         config, parts, switch, lora = self.config, self.parts, self.carried.projector_weights, self.carried.lora
+        if whole and any(map(is_partitioned_by_zero, self.parameters())):
+            with whole_parameters(self.parameters()):
+                return copy.deepcopy(self.snapshot(whole=False))  # the values go with the block
         gather = gathered_all if whole else dict
         return AdapterSnapshot(
             config=config,
@@ -209,11 +219,16 @@ class HandleFiles(HandleAdapters):
     def _require_unchanged_host(self) -> None:
         changed = self.host_weights.changed(self.model, self.carried.own_prefixes())
         if changed:
+            statistics = any("running_" in name for name in changed)
             raise HostMismatchError(
                 explain(
                     "host weights that are not the adapter's have changed since it was attached, and are not saved "
                     "with it: on the host it was made for it would be another one.",
                     changed=f"{len(changed)}: {', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}",
+                    because="batch norms move their statistics at every forward in training mode, frozen or not: "
+                    "keep those modules in eval()"
+                    if statistics
+                    else None,
                     to_do="attach(..., train_projector=True) or lora= for what is to train with it, and leave the host "
                     "frozen; or allow_changed_host=True, and save the host as well: host.save_pretrained(...)",
                 )

@@ -9,8 +9,8 @@
 
 ``parrot train`` stores it with every adapter it finishes whose samples say their language.
 
-``routing.json`` names the weights it was measured with by their SHA-256. When the adapter is trained on and saved again
-it no longer counts; the other files know nothing of it.
+``routing.json`` names the weights it was measured with by their checksum. When the adapter is trained on and saved
+again it no longer counts; the other files know nothing of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -
         CheckpointError: There is no adapter, or its directory cannot be written.
         ConfigError: No language is known, or the statistics are of another number of experts.
     """
-    directory, digest, experts = _adapter(adapter)
+    directory, checksum, experts = _adapter(adapter)
     measured = {
         language: LanguageRouting(tuple(weights), statistics.counts[language])
         for language, weights in sorted(statistics.by_language.items())
@@ -75,7 +75,7 @@ def write_language_routing(adapter: str | Path, statistics: RoutingStatistics) -
     stored = read_language_routing(directory) | measured
     described = {
         "format_version": FORMAT_VERSION,
-        "weights_sha256": digest,
+        "weights_checksum": checksum,
         "languages": {
             language: {"weights": list(one.weights), "decisions": one.decisions} for language, one in stored.items()
         },
@@ -97,12 +97,13 @@ def read_language_routing(adapter: str | Path) -> dict[str, LanguageRouting]:
     Raises:
         CheckpointError: There is no adapter, or its ``routing.json`` cannot be understood.
     """
-    directory, digest, experts = _adapter(adapter)
+    directory, checksum, experts = _adapter(adapter)
     path = directory / FILE
     if not path.is_file():
         return {}
     described = read_json_object(path)
-    if described.get("weights_sha256") != digest:
+    measured_with = described.get("weights_checksum", described.get("weights_sha256"))  # the latter before version 3
+    if measured_with != checksum:
         return {}
     try:
         found = {
@@ -117,7 +118,7 @@ def read_language_routing(adapter: str | Path) -> dict[str, LanguageRouting]:
 
 
 def _adapter(adapter: str | Path) -> tuple[Path, str, int]:
-    """Directory, digest of the weights, number of experts."""
+    """Directory, checksum of the weights, number of experts."""
     from parrot_adapters.adapter.read_adapter_files import read_adapter
 
     directory = Path(adapter)

@@ -30,6 +30,7 @@ from parrot_adapters.adapter.adapter_files import (
 from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.snapshot import PLUGIN_KEYS, AdapterSnapshot
 from parrot_adapters.bounded_json import read_json, read_json_object
+from parrot_adapters.digests import CHECKSUM_PATTERN
 from parrot_adapters.errors import CheckpointError, ConfigError, HostMismatchError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import structure_differences
@@ -164,8 +165,8 @@ def _read_once(directory: Path) -> StoredAdapter:
     described = _read_config(directory)
     if isinstance(described.get("weights_in"), dict):
         return _read_checkpoint(directory, described)
-    digests = {name: digest for name, digest in described["files"].items() if name in HASHED}
-    files = {name: find_file(directory / name, digest) for name, digest in digests.items()}
+    checksums = {name: checksum for name, checksum in described["files"].items() if name in HASHED}
+    files = {name: find_file(directory / name, checksum) for name, checksum in checksums.items()}
     missing = [name for name, path in files.items() if not path.is_file()]
     needed = WEIGHTS if described.get("module", True) else PROJECTOR
     if missing or needed not in files:
@@ -180,10 +181,10 @@ def _read_once(directory: Path) -> StoredAdapter:
         )
     settings = _settings(directory, described)
     if LORA_CONFIG in files:
-        check_file(files[LORA_CONFIG], digests[LORA_CONFIG])
+        check_file(files[LORA_CONFIG], checksums[LORA_CONFIG])
     # The small ones first: what is wrong with them is said before gigabytes are read.
     tensors = {
-        name: read_tensors(files[name], digests[name]) for name in (LORA_WEIGHTS, PROJECTOR, WEIGHTS) if name in files
+        name: read_tensors(files[name], checksums[name]) for name in (LORA_WEIGHTS, PROJECTOR, WEIGHTS) if name in files
     }
     return StoredAdapter(
         **settings,
@@ -316,7 +317,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
         raise CheckpointError(
             explain(
                 f"{path} has format version {described.get('format_version')!r}; this release reads "
-                f"{' and '.join(map(str, FORMAT_VERSIONS))}.",
+                f"{', '.join(map(str, FORMAT_VERSIONS))}.",
                 made_by=f"parrot_adapters {described.get('library_version')}",
                 to_do="upgrade parrot_adapters",
             )
@@ -332,9 +333,9 @@ def _read_config(directory: Path) -> dict[str, Any]:
 
 
 def _require_what_the_version_is_for(path: Path, described: Mapping[str, Any]) -> None:
-    """Refuse a later version without what it was made for: adapters are written in the first that can hold them."""
+    """Refuse version 2 without what it was made for."""
     settings = described.get("adapter")
-    if described["format_version"] > 1 and isinstance(settings, Mapping) and "placement" not in settings:
+    if described["format_version"] == 2 and isinstance(settings, Mapping) and "placement" not in settings:
         raise CheckpointError(
             explain(
                 f"{path} has format version 2, which is for experts inside the layers, and no settings of any.",
@@ -347,8 +348,8 @@ def _require_what_the_version_is_for(path: Path, described: Mapping[str, Any]) -
 def _misshapen(described: Mapping[str, Any]) -> str | None:
     """What of a config has a form that nothing here means."""
     host, files = described["host"], described["files"]
-    if not all(isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) for digest in files.values()):
-        return "files must map names to SHA-256 digests"
+    if not all(isinstance(one, str) and re.fullmatch(CHECKSUM_PATTERN, one) for one in files.values()):
+        return "files must map names to checksums: xxh3- and 32 hexadecimal letters, or SHA-256"
     if not isinstance(host.get("model_type"), str):
         return "host.model_type must be text"
     peft = host.get("peft")

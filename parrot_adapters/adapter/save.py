@@ -13,6 +13,7 @@ from torch import Tensor
 from parrot_adapters.adapter.adapter_files import (
     CHECKPOINT,
     CONFIG,
+    FORMAT_VERSIONS,
     LORA,
     LORA_CONFIG,
     LORA_WEIGHTS,
@@ -27,7 +28,7 @@ from parrot_adapters.adapter.adapter_files import (
 from parrot_adapters.adapter.model_card import CardFacts, read_card, updated_card, write_card
 from parrot_adapters.adapter.snapshot import AdapterSnapshot
 from parrot_adapters.atomic_files import appearing_file, write_json
-from parrot_adapters.digests import file_digest
+from parrot_adapters.digests import file_checksum
 from parrot_adapters.errors import CheckpointError, explain
 
 __all__ = ["write_adapter", "write_checkpoint"]
@@ -73,8 +74,8 @@ def write_checkpoint(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with appearing_file(directory / CHECKPOINT) as path:
-            digest = save_tensors(trained, path)
-        described = _described(snapshot, {CHECKPOINT: digest})
+            checksum = save_tensors(trained, path)
+        described = _described(snapshot, {CHECKPOINT: checksum})
         lora = None if snapshot.lora_config is None else dict(snapshot.lora_config)
         write_json(directory / CONFIG, {**described, "weights_in": {**prefixes, "lora": lora}}, indent=2)
         write_card(directory, updated_card(read_card(directory), snapshot))
@@ -83,7 +84,7 @@ def write_checkpoint(
 
 
 def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
-    digests = {
+    checksums = {
         name: save_tensors(tensors, staging / name)
         for tensors, name in ((snapshot.weights, WEIGHTS), (snapshot.projector, PROJECTOR))
         if tensors is not None
@@ -91,15 +92,15 @@ def _write(snapshot: AdapterSnapshot, staging: Path) -> None:
     if snapshot.lora is not None and snapshot.lora_config is not None:
         (staging / LORA).mkdir()
         (staging / LORA_CONFIG).write_text(json.dumps(snapshot.lora_config, indent=2, sort_keys=True), encoding="utf-8")
-        digests[LORA_WEIGHTS] = save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
-        digests[LORA_CONFIG] = file_digest(staging / LORA_CONFIG)
-    write_config(_described(snapshot, digests), staging / CONFIG)
+        checksums[LORA_WEIGHTS] = save_tensors(snapshot.lora, staging / LORA_WEIGHTS)
+        checksums[LORA_CONFIG] = file_checksum(staging / LORA_CONFIG)
+    write_config(_described(snapshot, checksums), staging / CONFIG)
 
 
 def _described(snapshot: AdapterSnapshot, files: Mapping[str, str]) -> dict[str, Any]:
     return {
         "peft_type": PEFT_TYPE,
-        "format_version": snapshot.format_version,
+        "format_version": FORMAT_VERSIONS[-1],
         "library_name": "parrot_adapters",
         "library_version": version("parrot_adapters"),
         "base_model_name_or_path": snapshot.base_model or NAMELESS,

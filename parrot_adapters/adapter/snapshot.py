@@ -48,11 +48,6 @@ class AdapterSnapshot:
     lora_config: Mapping[str, Any] | None
     lora: Mapping[str, Tensor] | None
 
-    @property
-    def format_version(self) -> int:
-        """The first version of the format that can hold it; see ``adapter_files.py``."""
-        return 2 if "placement" in self.config.to_dict() else 1
-
 
 def plugins_used(
     config: AdapterConfig, model_type: str, host_plugin: PluginInfo | None, *, has_layer: bool

@@ -102,7 +102,7 @@ class TrainingSaves:
 
         Leave out what is frozen, where a library writes a checkpoint, or reads one of shards into what it holds.
         """
-        metadata[ADAPTER] = self.handle.active_adapter
+        metadata[ADAPTER] = self._name()
         if self._looking:
             return
         if _asked_by(STATES_OF_WHAT_TRAINS) or (_asked_by(GATHERED) and saved_by_trainer()):
@@ -131,8 +131,8 @@ class TrainingSaves:
                     to_do="attach with the config, and the lora=, that the checkpoint was made with, then load it",
                 )
             )
-        name, active = metadata.get(ADAPTER), self.handle.active_adapter
-        if name not in (None, active) and own & given:
+        name, active = metadata.get(ADAPTER), self._name()
+        if None not in (name, active) and name != active and own & given:
             raise CheckpointError(
                 explain(
                     f"the state dict holds the adapter {name!r}, and {active!r} is the active one.",
@@ -158,6 +158,10 @@ class TrainingSaves:
             return
         frozen = {f"{self._prefix}{name}" for name in self._frozen(self._all_names())}
         incompatible.missing_keys[:] = [name for name in incompatible.missing_keys if name not in frozen]
+
+    def _name(self) -> str | None:
+        """The active adapter's; None while it has none, that is while another is being made."""
+        return next((name for name, one in self.handle.shelf.items() if one is self.handle.carried), None)
 
     # --- whose is a name? ----------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from parrot_adapters.evaluation.scores.result import Result
 
 __all__ = ["command"]
+
+PROFILED = 32
+"""Passes that --profile records: a reply takes one for each of its tokens."""
 
 
 @parrot_command(
@@ -56,8 +60,9 @@ __all__ = ["command"]
 @option("--think", default="keep", metavar="NAME", help=f"<think>...</think> in replies: {' or '.join(THINKING)}")
 @option("--detector", metavar="NAME", help="a plugin's language detector for replies (else their script is read)")
 @option("--language-data", metavar="FILE", help="more languages for the robust matcher, as JSON")
+@option("--profile", is_flag=True, help="record where time and memory go, in DIR/profile")
 @option("--out", required=True, metavar="DIR", help="answers, results.json, CSV files and report.html")
-def command(language_data: str | None, **asked: Any) -> None:
+def command(language_data: str | None, profile: bool, **asked: Any) -> None:
     """Ask a model a multilingual benchmark (MMMB, MMBench, emoji).
 
     What is not answered yet is asked, everything is scored, and the results are written to --out.
@@ -71,8 +76,11 @@ def command(language_data: str | None, **asked: Any) -> None:
     from parrot_adapters.evaluation.answers.evaluate import evaluate
 
     with _notes():
-        with progress("asking") as shown:
-            run = evaluate(config, progress=shown)
+        if profile:
+            run = _profiled(config)
+        else:
+            with progress("asking") as shown:
+                run = evaluate(config, progress=shown)
         if run is None:  # not the first of several processes: that one scores
             return
         (_finish_task if config.task in OPEN else _finish_choice)(run)
@@ -81,6 +89,22 @@ def command(language_data: str | None, **asked: Any) -> None:
         f"{run.made} of {len(run.answers)} answers are new. Results: {out / 'results.json'}; "
         f"to look at: {out / 'report.html'}"
     )
+
+
+def _profiled(config: EvaluationConfig) -> Evaluation | None:
+    """Ask, and say where the time of the first passes went."""
+    from parrot_adapters.analysis.time_profile import profiled
+    from parrot_adapters.console import progress
+    from parrot_adapters.evaluation.answers.evaluate import evaluate, load_host_of
+    from parrot_adapters.evaluation.answers.processes import this_process
+
+    host = load_host_of(config)
+    rank = this_process().rank
+    place = Path(config.out) / ("profile" if not rank else f"profile-{rank}")
+    with profiled(host.model, host.adapter, place, passes=PROFILED) as found, progress("asking") as shown:
+        run = evaluate(config, host=host, progress=shown)
+    print(found.text(), file=sys.stderr)
+    return run
 
 
 def _finish_task(run: Evaluation) -> None:

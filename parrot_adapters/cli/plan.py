@@ -12,6 +12,7 @@ from parrot_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
     from parrot_adapters.console import Table
+    from parrot_adapters.training.cluster_plan import ClusterPlan
     from parrot_adapters.training.layer_plan import LayerPlan
     from parrot_adapters.training.plan import Plan
 
@@ -24,8 +25,12 @@ UNIT = ("B", "KiB", "MiB", "GiB", "TiB")
 @argument("config", metavar="CONFIG", help="YAML file of parrot train")
 @argument("overrides", nargs=-1, metavar="[key=value]...", help="replace settings: batch.per_device=4")
 @option("--processes", type=int, metavar="N", help="how many share the run (WORLD_SIZE, else 1)")
+@option("--gpus", default="", show_default=False, metavar="N,N,...", help="also plan for so many GPUs, by any engine")
+@option("--gpu-memory", type=float, default=80.0, metavar="GIB", help="memory of one of those")
 @option("--json", "as_json", is_flag=True, help="print only a JSON document")
-def command(config: str, overrides: tuple[str, ...], processes: int | None, as_json: bool) -> int:
+def command(
+    config: str, overrides: tuple[str, ...], processes: int | None, gpus: str, gpu_memory: float, as_json: bool
+) -> int:
     """What a training run would do: steps, data, memory; loads no weights.
 
     What trains, on what data, for how many steps, in how much memory: the host's config.json is enough for that.
@@ -38,11 +43,12 @@ def command(config: str, overrides: tuple[str, ...], processes: int | None, as_j
     processes = processes if processes is not None else int(os.environ.get("WORLD_SIZE", "1"))
     if processes < 1:
         raise ConfigError(f"--processes must be at least 1, not {processes}")
+    counts = _counts(gpus)
     from parrot_adapters.console import print_json, show, waiting
     from parrot_adapters.training.plan import make_plan
 
     with waiting("planning"):
-        plan = make_plan(run, processes=processes)
+        plan = make_plan(run, processes=processes, counts=counts, device_memory=round(gpu_memory * 1024**3))
     if as_json:
         print_json(plan.to_dict())
     else:
@@ -87,7 +93,39 @@ def plan_tables(plan: Plan) -> list[Table]:
         sizes = [(name, readable(size)) for name, size in memory.parts.items()]
         title = f"Memory per device: {memory.engine}, {among} ({memory.batch})"
         tables.append(_table(title, ("", "estimate"), [*sizes, ("total", readable(memory.total))]))
+    if plan.clusters:
+        tables.append(_cluster_table(plan.clusters))
     return tables
+
+
+def _counts(gpus: str) -> tuple[int, ...]:
+    """``"1,2,4"`` as numbers, each once."""
+    try:
+        counts = tuple(sorted({int(each) for each in gpus.split(",") if each.strip()}))
+    except ValueError:
+        counts = (0,)
+    if any(count < 1 for count in counts):
+        raise ConfigError(f"--gpus must be numbers of at least 1 with commas between them, not {gpus!r}")
+    return counts
+
+
+def _cluster_table(clusters: Sequence[ClusterPlan]) -> Table:
+    from parrot_adapters.console import Table
+    from parrot_adapters.training.cluster_plan import ENGINES
+
+    rows = []
+    for count in dict.fromkeys(one.processes for one in clusters):
+        alike = {one.engine: one for one in clusters if one.processes == count}
+        accumulation = next(iter(alike.values())).accumulation
+        sizes = [readable(alike[engine].total) for engine in ENGINES]
+        shown = [size if alike[engine].fits else f"({size})" for engine, size in zip(ENGINES, sizes, strict=True)]
+        rows.append((str(count), "cannot be dealt" if accumulation is None else str(accumulation), *shown))
+    return Table(
+        ("GPUs", "accumulated", *ENGINES),
+        rows,
+        title="Memory of each GPU",
+        caption="(in brackets: does not fit, with 2 GiB for what is no tensor, or batch.size cannot be dealt)",
+    )
 
 
 def _layer_table(layers: Sequence[LayerPlan]) -> Table:

@@ -52,12 +52,13 @@ class GatedLayerExpert(LayerExpert):
         assert context is not None
         return torch.cat([super().units(weights, None), context], 1)
 
-    def forward(self, tokens: Tensor, units: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, units: Tensor, positions: Tensor | None = None) -> Tensor:
         """What is added to the layer's output.
 
         Args:
-            tokens: Float tensor (N, in), the layer's input at visual tokens.
+            tokens: Float tensor (N, in), the layer's input at visual tokens; with ``positions`` all of it, (M, in).
             units: Float tensor (N, K + D), from :meth:`units`.
+            positions: As for :class:`LayerExpert`.
 
         Returns:
             (N, out), in the dtype of the parameters.
@@ -66,4 +67,4 @@ class GatedLayerExpert(LayerExpert):
         if self.shared_rank:
             gate = torch.cat([self.shared_gate, gate])
         factors, context = units.to(gate.dtype).split([gate.shape[0], gate.shape[1]], 1)
-        return super().forward(tokens, factors * (2 * linear(context, gate).sigmoid()))
+        return super().forward(tokens, factors * (2 * linear(context, gate).sigmoid()), positions)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +25,7 @@ from parrot_adapters.core.experts import beside, fill, used_experts, weighted
 from parrot_adapters.core.layer_groups import GroupWeights, group_of_each
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.types import Routing
+from parrot_adapters.core.visual_low_rank import can_take_again, low_rank_at
 from parrot_adapters.core.weights import expert_weight, linear_weight
 from parrot_adapters.errors import ConfigError, RoutingError, explain
 
@@ -93,24 +95,30 @@ class LayerExpert(nn.Module):
             return routed
         return torch.cat([weights[:, :1].expand(-1, self.shared_rank), routed], 1)
 
-    def forward(self, tokens: Tensor, units: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, units: Tensor, positions: Tensor | None = None) -> Tensor:
         """What is added to the layer's output.
 
         Args:
-            tokens: Float tensor (N, in), the layer's input at visual tokens.
+            tokens: Float tensor (N, in), the layer's input at visual tokens; with ``positions`` all of it, (M, in).
             units: Float tensor (N, K), the factor of every hidden unit at every token, from :meth:`units`.
+            positions: Int64 tensor (N,), where the visual tokens are among those; None (default) for all of them.
 
         Returns:
             (N, out), in the dtype of the parameters.
         """
-        compress, down = self.compress.flatten(0, 1), self.down.flatten(0, 1)  # (E r, in), (E r, out)
+        compress, down = [self.compress.flatten(0, 1)], [self.down.flatten(0, 1)]  # (E r, in), (E r, out)
         if self.shared_rank:
-            compress, down = torch.cat([self.shared_compress, compress]), torch.cat([self.shared_down, down])
-        tokens = tokens.to(compress.dtype)
-        if self.training and self.layer_dropout:
+            compress, down = [self.shared_compress, *compress], [self.shared_down, *down]
+        drops = self.training and self.layer_dropout > 0
+        if positions is not None:
+            if not drops and can_take_again(tokens, self.compress):
+                return low_rank_at(tokens, positions, units, compress, down)
+            tokens = tokens.index_select(0, positions)
+        tokens = tokens.to(self.compress.dtype)
+        if drops:
             tokens = dropout(tokens, self.layer_dropout)
-        hidden = linear(tokens, compress)  # (N, K)
-        return (hidden * units.to(hidden.dtype)) @ down
+        hidden = linear(tokens, torch.cat(compress) if self.shared_rank else compress[0])  # (N, K)
+        return (hidden * units.to(hidden.dtype)) @ (torch.cat(down) if self.shared_rank else down[0])
 
     def extra_repr(self) -> str:
         experts, rank, _ = self.compress.shape
@@ -248,10 +256,14 @@ class LayerExperts(nn.Module):
         """
         return weights[None] if self.group_weights is None else self.group_weights(weights)
 
-    def call(self, path: str) -> Callable[[Tensor, Tensor], Tensor]:
-        """What is called with ``(tokens (N, in), units)`` at a layer, for what is added to its output, (N, out)."""
+    def call(self, path: str) -> Callable[..., Tensor]:
+        """What is called at a layer, for what is added to its output, (N, out): with ``(tokens (N, in), units)``, or
+        with its whole input, ``(tokens (M, in), units, positions (N,))``.
+        """
         own = self.at(path)
-        plain = own if hasattr(own, "units") else _Plain(path, own, self.features[path][1], self.num_experts)
+        plain: Callable[..., Tensor] = _Plain(path, own, self.features[path][1], self.num_experts)
+        if hasattr(own, "units"):
+            plain = own if "positions" in signature(own.forward).parameters else _TakesTokens(own)
         return plain if self.groups == 1 else _OfGroup(plain, self._group_of[path], self.groups)
 
     def become(self, other: LayerExperts) -> None:
@@ -311,12 +323,23 @@ class LayerExperts(nn.Module):
 class _OfGroup:
     """Experts of a layer, given what its group of layers has of all that the layers are handed."""
 
-    experts: Callable[[Tensor, Tensor], Tensor]
+    experts: Callable[..., Tensor]
     group: int
     groups: int
 
-    def __call__(self, tokens: Tensor, units: Tensor) -> Tensor:
-        return self.experts(tokens, units.chunk(self.groups, 1)[self.group])
+    def __call__(self, tokens: Tensor, units: Tensor, positions: Tensor | None = None) -> Tensor:
+        return self.experts(tokens, units.chunk(self.groups, 1)[self.group], positions)
+
+
+@dataclass(eq=False)
+class _TakesTokens:
+    """A stranger's experts, which are handed visual tokens alone."""
+
+    experts: nn.Module
+
+    def __call__(self, tokens: Tensor, units: Tensor, positions: Tensor | None = None) -> Tensor:
+        added: Tensor = self.experts(tokens if positions is None else tokens.index_select(0, positions), units)
+        return added
 
 
 @dataclass(eq=False)
@@ -335,7 +358,8 @@ class _Plain:
     out_features: int
     num_experts: int
 
-    def __call__(self, tokens: Tensor, of_tokens: Tensor) -> Tensor:
+    def __call__(self, tokens: Tensor, of_tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+        tokens = tokens if positions is None else tokens.index_select(0, positions)
         dtype = next((p.dtype for p in self.experts.parameters() if p.is_floating_point()), tokens.dtype)
         routed, end = of_tokens[:, :1] > 0, 1 + self.num_experts
         context = of_tokens[:, end:].to(dtype) if of_tokens.shape[1] > end else None

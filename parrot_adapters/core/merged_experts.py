@@ -34,7 +34,8 @@ class MergedExperts(SwiGLUExperts):
         width: Hidden size D of the language model, which visual tokens have too.
         hidden_size: Hidden width F of one expert, at least 1.
         num_experts: Number of experts E, at least 1.
-        recompute: As :class:`SwiGLUExperts` has it, all or nothing (a share of one half or more is all); default False.
+        recompute: As :class:`SwiGLUExperts` has it, all (a share of one half or more) or nothing; default None is
+            nothing.
         by_hand: As :class:`SwiGLUExperts` has it; default None.
 
     Raises:
@@ -58,7 +59,7 @@ class MergedExperts(SwiGLUExperts):
         if torch.compiler.is_compiling():
             return self._by_token(tokens.to(self.down.dtype), offsets, weights)
         if self.by_hand is not False and can_run_by_hand(tokens, weights, *bank):
-            again = float(self.recompute) >= 0.5
+            again = float(self.recompute or 0) >= 0.5
             return merged_swiglu(tokens, lengths(offsets).tolist(), weights, *bank, recompute=again)
         return self._by_size(tokens.to(self.down.dtype), offsets, weights)
 

@@ -2,8 +2,9 @@
 
     theta_i = sum_e p_ie theta_e    g = gate_i x    u = up_i x    y = down_i (silu(g) u)
 
-A few items at a time are merged, so that the bank is read once for all of them; neighbours of one length share their
-matrix products, and others run alone. ``g`` and ``u`` are kept for the backward pass, merged parameters are not.
+A few items at a time are merged, so that the bank is read once for all of them, and what lies between the products is
+done for all of them at once; neighbours of one length share their matrix products, others have their own. ``g`` and
+``u`` are kept for the backward pass, merged parameters are not.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+from parrot_adapters.core.large_pages import in_large_pages
 from parrot_adapters.core.swiglu_passes import (
     autocast_off,
     computed_in,
@@ -71,20 +73,37 @@ class _Run(NamedTuple):
     """Neighbours of one length, some of the items that are merged together."""
 
     items: slice  # among those
-    rows: slice  # their tokens
+    rows: slice  # their tokens, among those of the items that are merged together
+
+    def tokens(self, rows: Tensor) -> Tensor:
+        """Its part of (n, D) -> (T, D) of one item, (c, T, D) of several; a view."""
+        count = self.items.stop - self.items.start
+        return rows[self.rows] if count == 1 else rows[self.rows].unflatten(0, (count, -1))
+
+    def merged(self, theta: Tensor) -> Tensor:
+        """Its part of (c, F, D), without the first axis where it is one item; a view."""
+        return theta[self.items.start] if self.items.stop - self.items.start == 1 else theta[self.items]
 
 
-def _chunks(sizes: tuple[int, ...]) -> Iterator[tuple[slice, list[_Run]]]:
-    """Items that are merged together, and the runs among them that have tokens."""
+class _Chunk(NamedTuple):
+    """Items that are merged together."""
+
+    items: slice
+    rows: slice
+    runs: list[_Run]  # those that have tokens
+
+
+def _chunks(sizes: tuple[int, ...]) -> Iterator[_Chunk]:
     row = 0
     for first in range(0, len(sizes), TOGETHER):
-        chunk, runs, item = sizes[first : first + TOGETHER], [], 0
-        for size, same in groupby(chunk):
+        together, runs, item, end = sizes[first : first + TOGETHER], [], 0, 0
+        for size, same in groupby(together):
             count = len(list(same))
             if size:
-                runs.append(_Run(slice(item, item + count), slice(row, row + count * size)))
-            item, row = item + count, row + count * size
-        yield slice(first, first + len(chunk)), runs
+                runs.append(_Run(slice(item, item + count), slice(end, end + count * size)))
+            item, end = item + count, end + count * size
+        yield _Chunk(slice(first, first + len(together)), slice(row, row + end), runs)
+        row += end
 
 
 class _MergedSwiGLU(torch.autograd.Function):
@@ -95,14 +114,12 @@ class _MergedSwiGLU(torch.autograd.Function):
         with autocast_off(tokens):
             x_all, shares = tokens.to(settings.dtype), weights.to(settings.dtype)
             out = torch.empty_like(x_all, memory_format=torch.contiguous_format)
-            for items, runs in _chunks(settings.sizes):
+            for items, rows, runs in _chunks(settings.sizes):
                 merged = [_merge(shares[items], theta) for theta in (gate, up, down)]
-                for run in runs:
-                    x = _by_item(x_all, run)
-                    g, u = x @ merged[0][run.items].mT, x @ merged[1][run.items].mT  # (c, T, F)
-                    a = times_silu(g, u, into=torch.empty_like(g) if settings.keep else g)
-                    torch.bmm(a, merged[2][run.items], out=_by_item(out, run))
-                    kept += [g.to(settings.kept_as), u.to(settings.kept_as)] if settings.keep else []
+                g, u = _gate_and_up(x_all[rows], runs, *merged[:2])
+                a = times_silu(g, u, into=torch.empty_like(g) if settings.keep else g)
+                _multiply(runs, a, merged[2], out[rows])
+                kept += [g.to(settings.kept_as), u.to(settings.kept_as)] if settings.keep else []
         ctx.settings = settings
         ctx.save_for_backward(tokens, gate, up, down, weights, *kept)
         return out
@@ -118,27 +135,24 @@ class _MergedSwiGLU(torch.autograd.Function):
             x_all, shares = tokens.to(settings.dtype), weights.to(settings.dtype)
             grad = grad.to(settings.dtype).contiguous()
             of_tokens = torch.zeros_like(x_all, memory_format=torch.contiguous_format)
-            of_bank = [torch.zeros_like(theta, dtype=settings.dtype).flatten(1) for theta in (gate, up, down)]
+            of_bank = [_zeros(theta.shape, settings.dtype, theta).flatten(1) for theta in (gate, up, down)]
             of_shares = torch.zeros_like(shares)
-            for items, runs in _chunks(settings.sizes):
+            for items, rows, runs in _chunks(settings.sizes):
                 merged = [_merge(shares[items], theta) for theta in (gate, up, down)]
-                of_merged = [torch.zeros_like(theta) for theta in merged]
-                for run in runs:
-                    x, dy = _by_item(x_all, run), _by_item(grad, run)
-                    gate_i, up_i, down_i = (theta[run.items] for theta in merged)
-                    if settings.keep:
-                        g, u = next(kept).to(settings.dtype), next(kept).to(settings.dtype)
-                    else:
-                        g, u = x @ gate_i.mT, x @ up_i.mT
-                    da = dy @ down_i.mT
-                    dg, du, a = times_silu_backward(da, g, u)
-                    for place, left, right in zip(of_merged, (dg, du, a), (x, x, dy), strict=True):
-                        torch.bmm(left.mT, right, out=place[run.items])
-                    if wanted[0]:
-                        into = _by_item(of_tokens, run)
-                        torch.bmm(dg, gate_i, out=into)
-                        torch.baddbmm(into, du, up_i, out=into)
-                for theta, place, found in zip((gate, up, down), of_merged, of_bank, strict=True):
+                x, dy = x_all[rows], grad[rows]
+                if settings.keep:
+                    g, u = next(kept).to(settings.dtype), next(kept).to(settings.dtype)
+                else:
+                    g, u = _gate_and_up(x, runs, *merged[:2])
+                da = torch.empty_like(g)
+                _multiply(runs, dy, merged[2].mT, da)
+                dg, du, a = times_silu_backward(da, g, u)
+                if wanted[0]:
+                    _multiply(runs, dg, merged[0], of_tokens[rows])
+                    _multiply(runs, du, merged[1], of_tokens[rows], add=True)
+                place = torch.empty_like(merged[0])
+                for theta, left, right, found in zip((gate, up, down), (dg, du, a), (x, x, dy), of_bank, strict=True):
+                    _outer(runs, left, right, place)
                     flat = place.flatten(1)  # (c, F D)
                     found.addmm_(shares[items].T, flat)
                     if wanted[4]:
@@ -152,9 +166,36 @@ def _merge(shares: Tensor, theta: Tensor) -> Tensor:
     return (shares @ theta.flatten(1).to(shares.dtype)).view(-1, *theta.shape[1:])
 
 
-def _by_item(tokens: Tensor, run: _Run) -> Tensor:
-    """(c, T, D), a view of the run's rows."""
-    return tokens[run.rows].unflatten(0, (run.items.stop - run.items.start, -1))
+def _gate_and_up(x: Tensor, runs: list[_Run], gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, D) through (c, F, D) each -> (n, F) each"""
+    found = tuple(x.new_empty(x.shape[0], gate.shape[1]) for _ in range(2))
+    for theta, out in zip((gate, up), found, strict=True):
+        _multiply(runs, x, theta.mT, out)
+    return found[0], found[1]
+
+
+def _multiply(runs: list[_Run], rows: Tensor, theta: Tensor, out: Tensor, *, add: bool = False) -> None:
+    """Each item's rows times its own matrix, into those of ``out``, or added to them."""
+    for run in runs:
+        left, right, into = run.tokens(rows), run.merged(theta), run.tokens(out)
+        if not add:
+            torch.matmul(left, right, out=into)
+        elif left.dim() == 2:
+            torch.addmm(into, left, right, out=into)
+        else:
+            torch.baddbmm(into, left, right, out=into)
+
+
+def _outer(runs: list[_Run], left: Tensor, right: Tensor, out: Tensor) -> None:
+    """Each item's ``left^T right``: (n, F) and (n, D) -> (c, F, D), zero for items without tokens."""
+    if sum(run.items.stop - run.items.start for run in runs) < out.shape[0]:
+        out.zero_()
+    for run in runs:
+        torch.matmul(run.tokens(left).mT, run.tokens(right), out=run.merged(out))
+
+
+def _zeros(shape: torch.Size, dtype: torch.dtype, like: Tensor) -> Tensor:
+    return in_large_pages(torch.empty(shape, dtype=dtype, device=like.device)).zero_()
 
 
 def _differentiable_gradients(
@@ -163,12 +204,12 @@ def _differentiable_gradients(
     with torch.enable_grad():
         tokens, *bank, weights = (tensor.to(settings.dtype) for tensor in given)
         parts = [tokens[:0] * weights.sum()]
-        for items, runs in _chunks(settings.sizes):
+        for items, rows, runs in _chunks(settings.sizes):
             merged = [_merge(weights[items], theta) for theta in bank]
             for run in runs:
-                gate, up, down = (theta[run.items] for theta in merged)
-                x = _by_item(tokens, run)
-                parts.append(((silu(x @ gate.mT) * (x @ up.mT)) @ down).flatten(0, 1))
+                gate, up, down = (run.merged(theta) for theta in merged)
+                x = run.tokens(tokens[rows])
+                parts.append(((silu(x @ gate.mT) * (x @ up.mT)) @ down).view(-1, tokens.shape[1]))
         asked = [tensor for tensor, want in zip(given, wanted, strict=True) if want]
         found = torch.autograd.grad(torch.cat(parts), asked, grad, create_graph=True, materialize_grads=True)
         each = iter(found)

@@ -29,7 +29,7 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         hidden_size: Hidden width F of each routed expert, at least 1.
         num_experts: Number of routed experts E, at least 1.
         shared_hidden_size: F of the shared expert; None makes it as wide as a routed one.
-        recompute: As :class:`SwiGLUExperts` has it, for the shared expert too; default False.
+        recompute: As :class:`SwiGLUExperts` has it, for the shared expert too; default None.
         by_hand: As :class:`SwiGLUExperts` has it; default None.
 
     Raises:
@@ -46,7 +46,7 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         num_experts: int,
         *,
         shared_hidden_size: int | None = None,
-        recompute: bool | float = False,
+        recompute: bool | float | None = None,
         by_hand: bool | None = None,
     ) -> None:
         super().__init__(width, hidden_size, num_experts, recompute=recompute, by_hand=by_hand)
@@ -66,7 +66,7 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         if self.by_hand is not False and can_run_by_hand(tokens, gate, up, down):
             one = SwiGLUWeights(gate[None], up[None], down[None])
             everywhere = tokens.new_ones(tokens.shape[0], 1, dtype=down.dtype)
-            return weighted_swiglu(tokens, one, everywhere, recompute=float(self.recompute))
+            return weighted_swiglu(tokens, one, everywhere, recompute=self._share(dense=True))
         tokens = tokens.to(down.dtype)
         return (silu(linear(tokens, gate)) * linear(tokens, up)) @ down
 

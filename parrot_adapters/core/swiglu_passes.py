@@ -20,6 +20,9 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 from torch.nn.functional import silu
 
+from parrot_adapters.core.large_pages import in_large_pages
+from parrot_adapters.core.products import add_product, product
+
 __all__ = [
     "Span",
     "SwiGLUWeights",
@@ -104,23 +107,28 @@ def weighted_swiglu(
         (M, D) in the dtype of :func:`computed_in`.
     """
     learns = torch.is_grad_enabled() and any(t.requires_grad for t in (tokens, shares, *bank) if t is not None)
-    settings = _Settings(computed_in(bank.gate), 1.0 - recompute if learns else 0.0, spans)
+    settings = _Settings(computed_in(bank.gate), learns, 1.0 - recompute, spans)
     return _WeightedSwiGLU.apply(tokens, bank.gate, bank.up, bank.down, shares, bank.shift, item, settings)
 
 
 class _Settings(NamedTuple):
     dtype: torch.dtype  # of the matrix products
-    keep: float  # share of the hidden units that are kept for backward
+    learns: bool  # whether there will be a backward pass
+    keep: float  # share of the hidden units that are kept for it
     one_each: tuple[Span, ...] | None  # one expert for each range of rows; None: all for all
 
-    def spans(self, num_rows: int, num_experts: int, hidden_size: int, *, on_gpu: bool) -> tuple[Span, ...]:
+    def spans(self, num_rows: int, num_experts: int, hidden_size: int, *, on_gpu: bool) -> tuple[tuple[Span, ...], int]:
+        """All spans, and how many of them are kept. They are the same whether there will be a backward pass or not: a
+        forward pass that is run again has the same bits.
+        """
         if self.one_each is not None:
-            return self.one_each
+            return self.one_each, round(self.keep * len(self.one_each)) if self.learns else 0
         # Half precision cannot afford a sum that is rounded after every span, and a GPU likes few large products.
-        wide = num_experts if on_gpu or self.dtype.itemsize < 4 else max(1, PRODUCT // hidden_size)
-        step = 1 if 0 < self.keep < 1 else wide
-        firsts = range(0, num_experts, step)
-        return tuple(Span(slice(0, num_rows), slice(e, min(e + step, num_experts))) for e in firsts)
+        step = num_experts if on_gpu or self.dtype.itemsize < 4 else max(1, PRODUCT // hidden_size)
+        border = round(self.keep * num_experts)
+        parts = (range(0, border, step), border), (range(border, num_experts, step), num_experts)
+        each = [[Span(slice(0, num_rows), slice(e, min(e + step, end))) for e in firsts] for firsts, end in parts]
+        return (*each[0], *each[1]), len(each[0]) if self.learns else 0
 
 
 class _Work:
@@ -141,8 +149,9 @@ class _Work:
         self.tokens, self.shares = tokens.to(self.dtype), shares.to(self.dtype)
         self.shift, self.item, self.alone = shift, item, settings.one_each is not None
         num_experts, self.hidden_size, _ = gate.shape
-        self.spans = settings.spans(tokens.shape[0], num_experts, self.hidden_size, on_gpu=tokens.is_cuda)
-        self.num_kept = round(settings.keep * len(self.spans))
+        self.spans, self.num_kept = settings.spans(
+            tokens.shape[0], num_experts, self.hidden_size, on_gpu=tokens.is_cuda
+        )
         self.kept_as = kept_as(tokens, self.dtype)
         self._space: dict[int, Tensor] = {}
 
@@ -166,8 +175,7 @@ class _Work:
         """(n, e F) each; in new memory where they are to stay."""
         x, found = self.tokens[span.rows], []
         for number, name in enumerate(("gate", "up")):
-            matrix = self.matrix(name, span).T
-            found.append(torch.mm(x, matrix) if new else torch.mm(x, matrix, out=self.space(number, span)))
+            found.append(product(x, self.matrix(name, span).T, None if new else self.space(number, span)))
         if self.shift is not None and self.item is not None:
             found[0].add_(self.shift[:, span.experts].flatten(1).to(self.dtype)[self.item[span.rows]])
         return found[0], found[1]
@@ -181,11 +189,7 @@ class _Work:
 
     def add_product(self, out: Tensor, span: Span, left: Tensor, right: Tensor) -> None:
         """Add ``left @ right`` to the span's rows of a sum that nothing was added to before the first span."""
-        rows = out[span.rows]
-        if self.alone or span.experts.start == 0:
-            torch.mm(left, right, out=rows)
-        else:
-            torch.addmm(rows, left, right, out=rows)
+        add_product(out[span.rows], left, right, first=self.alone or span.experts.start == 0)
 
 
 class _WeightedSwiGLU(torch.autograd.Function):
@@ -223,7 +227,7 @@ class _WeightedSwiGLU(torch.autograd.Function):
                     g, u = (tensor.to(work.dtype) for tensor in kept[2 * number : 2 * number + 2])
                 else:
                     g, u = work.gate_and_up(span)
-                da = torch.mm(grad[span.rows], work.matrix("down", span).T, out=work.space(2, span))
+                da = product(grad[span.rows], work.matrix("down", span).T, work.space(2, span))
                 du, a, dp = work.space(3, span), work.space(4, span), found.of_shares(span)
                 for block in work.blocks(span, da, g, u, du, a, also=(dp,)):
                     backward_block(block, wants_shares=wanted[4])
@@ -247,7 +251,7 @@ class _Gradients:
             if name in self.wanted:
                 like = self.given[name]
                 assert like is not None
-                self.found[name] = torch.empty_like(like, memory_format=torch.contiguous_format)
+                self.found[name] = in_large_pages(torch.empty_like(like, memory_format=torch.contiguous_format))
                 experts = self.found[name].movedim(1, 0) if name == "shift" else self.found[name]
                 for expert in set(range(experts.shape[0])) - seen:
                     experts[expert].zero_()
@@ -267,8 +271,7 @@ class _Gradients:
                     into.copy_(left.T @ right)
         if "tokens" in self.wanted:
             self.work.add_product(self.found["tokens"], span, dg, self.work.matrix("gate", span))
-            rows = self.found["tokens"][span.rows]
-            torch.addmm(rows, du, self.work.matrix("up", span), out=rows)
+            add_product(self.found["tokens"][span.rows], du, self.work.matrix("up", span))
         if "shift" in self.wanted:
             item, shift = self.work.item, self.found["shift"]
             assert item is not None

@@ -123,5 +123,5 @@ def _language_model(parts: HostParts) -> str | None:
 
 
 def _bytes(tensor: Tensor) -> bytes:
-    rounded = tensor.detach().to("cpu", torch.bfloat16).contiguous()
+    rounded = tensor.detach().to("cpu", torch.bfloat16).flatten().contiguous()  # a count has no dimension
     return rounded.view(torch.uint8).numpy().tobytes() if rounded.numel() else b""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,4 +49,25 @@ class GenerationOverride:
         return getattr(type(outer), GENERATION_HELPER).__get__(outer)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.seam.before_generation(self.original, *args, **kwargs)
+        parts = self.seam.parts
+        with _modalities_said(parts.outer, parts.encoders if self.seam.enabled else ()):
+            return self.seam.before_generation(self.original, *args, **kwargs)
+
+
+@contextmanager
+def _modalities_said(host: Any, encoded: Collection[str]) -> Iterator[None]:
+    """Let a class say that it takes pictures where transformers forgot to, as 5.20 did for Aria and Qwen 3.5.
+
+    Their ``generate`` would encode anew at every step without a cache, and they would be routed on what was written.
+    """
+    said = host.input_modalities
+    said = (said,) if isinstance(said, str) else tuple(said)
+    unsaid = tuple(modality for modality in encoded if modality not in said)
+    if not unsaid or "input_modalities" in host.__dict__:
+        yield
+        return
+    host.__dict__["input_modalities"] = (*said, *unsaid)
+    try:
+        yield
+    finally:
+        host.__dict__.pop("input_modalities", None)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["cache_argument", "given_cache", "made_cache"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["cache_argument", "cache_rows", "given_cache", "made_cache"]
 
 NAMES = ("cache", "past_key_values")
 
@@ -29,3 +33,16 @@ def made_cache(output: Mapping[str, Any]) -> Any:
         KeyError: it made none.
     """
     return output[next((name for name in NAMES if name in output), NAMES[-1])]
+
+
+def cache_rows(cache: Any, rows: Tensor) -> Any:
+    """A copy of some rows of a key-value cache; the original is not touched.
+
+    Args:
+        cache: Of R rows.
+        rows: (P,) int64, which of them, in any order and any number of times.
+    """
+    taken = copy.copy(cache)
+    taken.layers = [copy.copy(layer) for layer in cache.layers]
+    taken.batch_select_indices(rows)
+    return taken

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from parrot_adapters.core import LayerExperts
+from parrot_adapters.core.visual_low_rank import add_at
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.visual_tokens import RunningCalls, recomputed_with_visual_tokens
@@ -31,7 +32,7 @@ class _AddExperts:
     """
 
     path: str
-    experts: Callable[[Tensor, Tensor], Tensor]
+    experts: Callable[..., Tensor]
     calls: RunningCalls
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
@@ -49,8 +50,8 @@ class _AddExperts:
                 )
             )
         positions = tokens.positions.to(given.device)
-        added = self.experts(given.flatten(0, -2).index_select(0, positions), tokens.units.to(given.device))
-        return output.flatten(0, -2).index_add(0, positions, added.to(output.dtype)).view_as(output)
+        added = self.experts(given.flatten(0, -2), tokens.units.to(given.device), positions)
+        return add_at(output.flatten(0, -2), positions, added.to(output.dtype)).view_as(output)
 
 
 class LayerSites:

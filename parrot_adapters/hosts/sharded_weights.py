@@ -1,4 +1,8 @@
-"""Weights that are cut up among processes: FSDP2's and tensor parallelism's, as torch has them (``DTensor``)."""
+"""Weights that are cut up among processes.
+
+FSDP2's and tensor parallelism's are tensors of torch's own (``DTensor``). DeepSpeed's ZeRO-3 leaves parameters without
+values, which are there while a module runs or inside a block of :func:`whole_parameters`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,39 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["any_sharded", "cut_like", "first_process_alone", "gathered", "gathered_all", "is_sharded"]
+__all__ = [
+    "any_sharded",
+    "cut_like",
+    "first_process_alone",
+    "gathered",
+    "gathered_all",
+    "is_partitioned_by_zero",
+    "is_sharded",
+    "whole_parameters",
+]
 
 
 def is_sharded(tensor: Any) -> bool:
     """Whether a tensor is cut up among processes."""
-    return hasattr(tensor, "full_tensor")
+    return hasattr(tensor, "full_tensor") or is_partitioned_by_zero(tensor)
+
+
+def is_partitioned_by_zero(tensor: Any) -> bool:
+    """Whether ZeRO-3 has cut a parameter up."""
+    return hasattr(tensor, "ds_id")
+
+
+@contextmanager
+def whole_parameters(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """A block in which parameters that ZeRO-3 has cut up have their values, for which all processes enter it."""
+    partitioned = [parameter for parameter in parameters if is_partitioned_by_zero(parameter)]
+    if not partitioned:
+        yield
+        return
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters(partitioned):
+        yield
 
 
 def any_sharded(tensors: Iterable[Tensor]) -> bool:
@@ -23,9 +54,9 @@ def any_sharded(tensors: Iterable[Tensor]) -> bool:
 
 def gathered(tensor: Tensor) -> Tensor:
     """A tensor whole; where it is cut up, all processes call this."""
-    if not is_sharded(tensor):
+    if not hasattr(tensor, "full_tensor"):
         return tensor
-    found: Tensor = tensor.full_tensor()  # type: ignore[attr-defined]
+    found: Tensor = tensor.full_tensor()
     return found
 
 
@@ -37,7 +68,7 @@ def gathered_all(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def cut_like(value: Tensor, like: Tensor) -> Tensor:
     """A whole value, which every process has, in the dtype, on the device and cut up as another tensor is."""
     value = gathered(value).to(device=like.device, dtype=like.dtype)
-    if not is_sharded(like):
+    if not hasattr(like, "full_tensor"):
         return value
     from torch.distributed.tensor import DTensor, distribute_tensor
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch, BareInBlocks
-from parrot_adapters.hosts.sharded_weights import cut_like
+from parrot_adapters.hosts.sharded_weights import cut_like, is_partitioned_by_zero
 
 __all__ = ["SwitchedWeights"]
 
@@ -137,6 +137,13 @@ class SwitchedWeights:
         """Make the adapter's weights live, or the host's own, for the whole process."""
         if adapter == self.adapter_live:
             return
+        if any(map(is_partitioned_by_zero, self._live().values())):
+            raise HostError(
+                explain(
+                    "ZeRO-3 has cut the projector's weights up, so they cannot be exchanged for the host's.",
+                    to_do="with handle.disabled(): ...; or leave DeepSpeed first",
+                )
+            )
         leaving = {name: live.detach().clone() for name, live in self._live().items()}
         for name, live in self._live().items():
             live.copy_(cut_like(self._resting[name], live))

@@ -1,4 +1,4 @@
-"""Safetensors files written and read in one pass: hashed, and looked at, while the bytes go by.
+"""Safetensors files written and read in one pass: summed, and looked at, while the bytes go by.
 
 Writing makes the file that ``safetensors.torch.save_file`` makes, byte for byte, without a copy of the tensors and
 without reading the file again. Reading copies each tensor into memory of its own. It does not map the file: a program
@@ -7,10 +7,8 @@ that writes a mapped file in place (``cp``, ``save_file``) would change or kill 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,6 +19,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from parrot_adapters.core.large_pages import in_large_pages
+from parrot_adapters.digests import Checksum
+
 __all__ = [
     "ReadTensors",
     "TensorSource",
@@ -30,7 +31,7 @@ __all__ = [
     "write_tensor_file",
 ]
 
-PIECE = 1 << 22  # bytes that are read or written, hashed and looked at at a time
+PIECE = 1 << 22  # bytes that are read or written, summed and looked at at a time
 CHECKED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 METADATA = {"format": "pt"}
 
@@ -67,28 +68,28 @@ class TensorSource:
 
 
 def write_tensor_file(path: Path, tensors: Mapping[str, Tensor | TensorSource]) -> str:
-    """Write a safetensors file, and hash it on the way.
+    """Write a safetensors file, and make its checksum on the way.
 
     Args:
         path: File to write.
         tensors: Its tensors by name. Those that share memory are written each in full.
 
     Returns:
-        SHA-256 of the file.
+        The :class:`Checksum` of the file.
 
     Raises:
         OSError: It cannot be written.
     """
-    with path.open("wb", buffering=0) as file, _Hashing() as hashing:
+    checksum = Checksum()
+    with path.open("wb", buffering=0) as file:
         for piece in _contents(tensors):
-            hashing.add(piece)
+            checksum.update(piece)
             _write(file, piece)
-            hashing.wait()  # what made the piece may use its memory again
-        return hashing.digest()
+    return checksum.text()
 
 
 def write_plain_tensor_file(path: Path, tensors: Mapping[str, Tensor | TensorSource]) -> None:
-    """Write a safetensors file without hashing it; arguments and errors as of :func:`write_tensor_file`."""
+    """Write a safetensors file without a checksum; arguments and errors as of :func:`write_tensor_file`."""
     with path.open("wb", buffering=0) as file:
         for piece in _contents(tensors):
             _write(file, piece)
@@ -100,20 +101,21 @@ class ReadTensors:
 
     Attributes:
         tensors: By name.
-        digest: SHA-256 of the file.
+        checksum: That of the file.
         not_finite: Names of the tensors that hold NaN or infinity.
     """
 
     tensors: dict[str, Tensor]
-    digest: str
+    checksum: str
     not_finite: tuple[str, ...]
 
 
-def read_tensor_file(path: Path) -> ReadTensors:
+def read_tensor_file(path: Path, like: str | None = None) -> ReadTensors:
     """Read a safetensors file, each byte once. The tensors are on the CPU, writable, and independent of the file.
 
     Args:
         path: File to read.
+        like: The :class:`Checksum` that it should have; None for any.
 
     Raises:
         OSError: It cannot be read.
@@ -121,60 +123,33 @@ def read_tensor_file(path: Path) -> ReadTensors:
     """
     tensors: dict[str, Tensor] = {}
     broken: list[str] = []
-    with path.open("rb", buffering=0) as file, safe_open(path, framework="pt") as mapped, _Hashing() as hashing:
+    checksum = Checksum(like)
+    with path.open("rb", buffering=0) as file, safe_open(path, framework="pt") as mapped:
         # The library has checked the header by now: tensors fill the rest of the file in this order, without gaps.
         length = bytearray(8)
-        _read(file, memoryview(length), hashing)
-        _read(file, memoryview(bytearray(int.from_bytes(length, "little"))), hashing)
+        _read(file, memoryview(length), checksum)
+        _read(file, memoryview(bytearray(int.from_bytes(length, "little"))), checksum)
         for name in mapped.offset_keys():
             form = mapped.get_tensor(name)  # mapped, not read
-            tensors[name] = value = torch.empty(form.shape, dtype=form.dtype)
-            if not _fill(value, file, hashing):
+            tensors[name] = value = in_large_pages(torch.empty(form.shape, dtype=form.dtype))
+            if not _fill(value, file, checksum):
                 broken.append(name)
-        return ReadTensors(tensors, hashing.digest(), tuple(broken))
+        return ReadTensors(tensors, checksum.text(), tuple(broken))
 
 
-class _Hashing:
-    """SHA-256 of pieces in order, in a thread of its own: it takes as long as all else that happens to them."""
-
-    def __init__(self) -> None:
-        self._digest, self._thread = hashlib.sha256(), ThreadPoolExecutor(1, thread_name_prefix="sha256")
-        self._last: Future[None] | None = None
-
-    def __enter__(self) -> _Hashing:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._thread.shutdown()
-
-    def add(self, piece: memoryview) -> None:
-        """Hash a piece, which stays as it is until :meth:`wait`."""
-        self._last = self._thread.submit(self._digest.update, piece)
-
-    def wait(self) -> None:
-        """Until every piece is hashed."""
-        if self._last is not None:
-            self._last.result()
-
-    def digest(self) -> str:
-        """Of all pieces, in hexadecimal letters."""
-        self.wait()
-        return self._digest.hexdigest()
-
-
-def _fill(value: Tensor, file: BinaryIO, hashing: _Hashing) -> bool:
+def _fill(value: Tensor, file: BinaryIO, checksum: Checksum) -> bool:
     """Read a tensor's bytes into it; whether all of them are finite numbers."""
     flat = value.view(-1)
     room, step = tensor_bytes(value), PIECE // value.itemsize
     finite = True
     for start in range(0, flat.numel(), step):
-        _read(file, room[start * value.itemsize : (start + step) * value.itemsize], hashing)
+        _read(file, room[start * value.itemsize : (start + step) * value.itemsize], checksum)
         if value.dtype in CHECKED:  # ten times as fast as isfinite().all()
             finite &= all(end.isfinite() for end in torch.aminmax(flat[start : start + step]))
     return finite
 
 
-def _read(file: BinaryIO, room: memoryview, hashing: _Hashing) -> None:
+def _read(file: BinaryIO, room: memoryview, checksum: Checksum) -> None:
     """Fill all of a buffer from a file.
 
     Raises:
@@ -186,7 +161,7 @@ def _read(file: BinaryIO, room: memoryview, hashing: _Hashing) -> None:
         if not count:
             raise OSError("the file became shorter while it was read")
         done += count
-    hashing.add(room)
+    checksum.update(room)
 
 
 def _contents(tensors: Mapping[str, Tensor | TensorSource]) -> Iterator[memoryview]:

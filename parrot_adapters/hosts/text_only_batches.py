@@ -11,8 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.sharded_weights import is_partitioned_by_zero
 
 __all__ = ["TextOnlyBatches"]
 
@@ -61,5 +63,14 @@ class TextOnlyBatches:
         for module in self.trained():
             for parameter in module.parameters():
                 if parameter.requires_grad:
+                    if is_partitioned_by_zero(parameter) and not parameter.numel():
+                        raise HostError(_without_images_under_zero())
                     zero = zero + parameter.flatten()[:0].sum().to(hidden)
         return zero
+
+
+def _without_images_under_zero() -> str:
+    return explain(
+        "a batch without images under ZeRO-3: other processes would wait for what only images pass.",
+        to_do="engine.kind=zero3 of parrot train; or ZeRO-2, FSDP2 or DDP; or an image in every batch",
+    )

@@ -16,7 +16,6 @@ from parrot_adapters.training.metrics import Measured
 
 __all__ = ["measure", "targets_of"]
 
-"""Label of a token that is not learned."""
 CHUNK = 256  # tokens whose logits are read at a time
 
 
@@ -46,42 +45,47 @@ def measure(
         languages: of the samples.
         segments: (R, S), the sample of each position of packed rows; None where a row is a sample.
     """
-    learned = int((targets != IGNORED).sum())
-    values = torch.stack([term.to(targets.device, torch.float32) for term in terms.values()]).tolist()
-    measured.add_losses(dict(zip(terms, values, strict=True)), learned, *_positions(given, segments))
+    where = (targets != IGNORED).nonzero()  # (T, 2)
+    read, positions, unpacked = _positions(given, segments)
+    values = [term.to(targets.device, torch.float32) for term in terms.values()]
+    *means, read = torch.stack([*values, torch.as_tensor(read, device=targets.device).float()]).tolist()
+    measured.add_losses(dict(zip(terms, means, strict=True)), len(where), round(read), positions, unpacked)
     logits = outputs.get("logits") if isinstance(outputs, Mapping) else None
     if logits is None or languages is None or not any(languages):
         return
-    if segments is None:
-        whose = torch.arange(len(languages), device=targets.device)[:, None].expand_as(targets)
-    else:  # whose the predicted token is
-        whose = segments.to(targets.device)[:, -targets.shape[1] :]
-    for number, language in enumerate(languages):
-        measured.add_language(language, *_sum_of_losses(logits, targets, (targets != IGNORED) & (whose == number)))
+    row, column = where.unbind(1)
+    # Whose the predicted token is: of packed rows, the last columns are those of the targets.
+    whose = row if segments is None else segments.to(targets.device)[:, -targets.shape[1] :][row, column]
+    losses = _losses(logits, targets, where)
+    whose, losses = torch.stack([whose.float(), losses]).cpu()  # T numbers: sums there are exact and always alike
+    whose = whose.long()
+    sums = whose.bincount(losses.double(), len(languages)).tolist()
+    counts = whose.bincount(minlength=len(languages)).tolist()
+    for language, loss, learned in zip(languages, sums, counts, strict=True):
+        measured.add_language(language, loss, learned)
 
 
-def _positions(given: Mapping[str, Any], segments: Tensor | None) -> tuple[int, int, int]:
+def _positions(given: Mapping[str, Any], segments: Tensor | None) -> tuple[Tensor | int, int, int]:
     """Tokens that are no padding, all positions, and positions if each sample had a row of its own."""
     positions = given["labels"].numel()
     if segments is not None:
         lengths = segments[segments >= 0].bincount()
         return int(lengths.sum()), positions, len(lengths) * int(lengths.max())
     mask = given.get("attention_mask")
-    return int(mask.sum()) if mask is not None and mask.dim() == 2 else positions, positions, positions
+    return mask.sum() if mask is not None and mask.dim() == 2 else positions, positions, positions
 
 
-def _sum_of_losses(logits: Tensor, targets: Tensor, learned: Tensor) -> tuple[float, int]:
-    """Cross-entropy summed over a sample's learned tokens, and how many they are.
+def _losses(logits: Tensor, targets: Tensor, where: Tensor) -> Tensor:
+    """(T,) float32 cross-entropy of each learned token.
 
     Args:
         logits: (R, S, V); the last position predicts nothing.
         targets: (R, S - 1).
-        learned: (R, S - 1) bool.
+        where: (T, 2) row and column of each learned token.
     """
-    where = learned.nonzero()
-    total = 0.0
-    for some in where.split(CHUNK):  # a vocabulary of float32 logits for a whole sample would not fit beside a model
+    found = []
+    for some in where.split(CHUNK):  # a vocabulary of float32 for every token at once would not fit beside a model
         row, column = some.unbind(1)
         read = logits[row, column].float()
-        total += float((read.logsumexp(-1) - read.gather(-1, targets[row, column][:, None])[:, 0]).sum())
-    return total, len(where)
+        found.append(read.logsumexp(-1) - read.gather(-1, targets[row, column][:, None])[:, 0])
+    return torch.cat(found)

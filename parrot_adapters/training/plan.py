@@ -11,14 +11,16 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from parrot_adapters.errors import ConfigError, DataError, ParrotError
+from parrot_adapters.training.cluster_plan import ClusterPlan, plan_clusters
 from parrot_adapters.training.config_rules import accumulation_steps, learning_rate, with_recipe_defaults
 from parrot_adapters.training.layer_plan import LayerPlan, plan_layers
 from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout, rows_of
 from parrot_adapters.training.parameter_roles import ROLES, assign_roles, parameter_groups
 from parrot_adapters.training.required_paths import missing_paths
+from parrot_adapters.training.shared_memory import shared_among
 from parrot_adapters.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -34,13 +36,10 @@ __all__ = [
     "RolePlan",
     "SourcePlan",
     "make_plan",
-    "shared_among",
     "step_without_weights",
 ]
 
 SAMPLED = 256  # samples whose tokens are counted
-REDUCE_BUCKET = 200_000_000  # elements, as the shipped ZeRO presets (zero2.json, zero3.json) say
-LIVE_PARAMETERS = 1_000_000_000  # elements, likewise
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,7 @@ class Plan:
         host: the model's class.
         roles, groups, data, memory: see there.
         layers: linear layers of the language model that get experts; empty where none do.
+        clusters: what each device would hold, by engine and number of devices, as far as that was asked for.
         steps: of the optimizer; None if nothing says how many.
         samples_per_step: the global batch.
         accumulation: micro-batches of a process in a step.
@@ -153,12 +153,15 @@ class Plan:
     notes: tuple[str, ...]
     problems: tuple[str, ...] = ()
     layers: tuple[LayerPlan, ...] = ()
+    clusters: tuple[ClusterPlan, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that JSON can hold, with the sums."""
         plain = asdict(self) | {"layer_parameters": sum(group.parameters for group in self.layers)}
         if self.memory is not None:
             plain["memory"]["total"] = self.memory.total
+        for one, described in zip(self.clusters, plain["clusters"], strict=True):
+            described["total"] = one.total
         return plain
 
 
@@ -169,6 +172,8 @@ def make_plan(
     host_config: Any = None,
     processor: Any = None,
     memory: bool = True,
+    counts: Sequence[int] = (),
+    device_memory: int | None = None,
 ) -> Plan:
     """Plan a run.
 
@@ -178,6 +183,8 @@ def make_plan(
         host_config: the host's config; None to read it where ``host.path`` says.
         processor: likewise; without one, tokens cannot be counted.
         memory: run the step without weights, too (seconds for a host of 7B).
+        counts: numbers of devices to plan for, with every engine (``clusters``).
+        device_memory: bytes of memory of one of them; None where that is unknown.
 
     Raises:
         ConfigError: the host's config cannot be read, or it has nothing of what should train.
@@ -197,6 +204,7 @@ def make_plan(
     if data.unusable and run.data.bad_samples == "skip" and data.counted:
         notes.append(f"{_unusable(data)}; data.bad_samples=skip leaves them out")
     per_step = data.tokens if data.tokens is not None else run.data.max_length
+    of_step = _step_alone(run, handle, accumulation, batch, data, notes) if memory else None
     return Plan(
         config=run,
         host=type(handle.model).__name__,
@@ -208,7 +216,8 @@ def make_plan(
         samples_per_step=run.batch.size,
         accumulation=accumulation,
         tokens_per_step=round(per_step * run.batch.size),
-        memory=_memory(run, handle, processes, accumulation, batch, data, notes) if memory else None,
+        memory=None if of_step is None else _memory(run, of_step, processes, notes),
+        clusters=() if of_step is None else plan_clusters(of_step.step, run, of_step.layers, counts, device_memory),
         notes=tuple(notes),
         problems=_problems(run, data),
     )
@@ -348,15 +357,31 @@ def _steps(run: TrainingConfig, data: DataPlan) -> int | None:
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
-def _memory(
+class _StepAlone(NamedTuple):
+    """A step of one process: what it holds, parameters outside the layers and in the largest, the batch in words."""
+
+    step: MemoryOfStep
+    layers: tuple[int, int]
+    batch: str
+
+
+def _memory(run: TrainingConfig, of_step: _StepAlone, processes: int, notes: list[str]) -> MemoryPlan:
+    """What one of so many processes holds under the run's engine."""
+    kind = run.engine.kind
+    parts = shared_among(of_step.step, kind, processes, layers=of_step.layers, compute=run.engine.compute)
+    if parts["activations"] and run.engine.device != "cpu":
+        notes.append("a GPU needs 1-2 GiB more for its context and its allocator")
+    return MemoryPlan(kind, processes, parts, of_step.batch, kind != "ddp" or processes > 1)
+
+
+def _step_alone(
     run: TrainingConfig,
     handle: Attachment,
-    processes: int,
     accumulation: int,
     batch: dict[str, Any] | None,
     data: DataPlan,
     notes: list[str],
-) -> MemoryPlan | None:
+) -> _StepAlone | None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     from parrot_adapters.data.packing import SEGMENTS
@@ -390,10 +415,7 @@ def _memory(
     except Exception as error:  # of a host's own code, which may ask for values that are not there
         notes.append(f"memory: this host's step needs its weights ({_said(error)})")
         return None
-    parts = shared_among(step, run.engine.kind, processes, layers=layers, compute=run.engine.compute)
-    if parts["activations"] and run.engine.device != "cpu":
-        notes.append("a GPU needs 1-2 GiB more for its context and its allocator")
-    return MemoryPlan(run.engine.kind, processes, parts, described, run.engine.kind != "ddp" or processes > 1)
+    return _StepAlone(step, layers, described)
 
 
 def step_without_weights(
@@ -432,54 +454,6 @@ def step_without_weights(
         compute=getattr(torch, run.engine.compute),
         inside=mode,
     )
-
-
-def shared_among(
-    step: MemoryOfStep, engine: str, processes: int, *, layers: tuple[int, int], compute: str
-) -> dict[str, int]:
-    """What one of several processes holds, from what one alone would.
-
-    Args:
-        step: of one process with its own micro-batch.
-        engine: ``engine.kind``.
-        processes: how many share the run.
-        layers: parameters outside the decoder layers, and in the largest of them.
-        compute: ``engine.compute``.
-    """
-    half = step.trained // 2  # DeepSpeed computes with bfloat16 copies of what trains
-    bucket = min(2 * REDUCE_BUCKET, half)
-    outside, largest = layers
-    width = 2 if compute == "bfloat16" else 4
-    parts = {
-        "frozen weights": step.frozen,
-        "trained weights": step.trained,
-        "gradients": step.gradients,
-        "optimizer state": step.optimizer,
-        "activations": step.activations,
-    }
-    if engine == "ddp" and processes > 1:
-        parts["communication"] = step.gradients  # buckets as large as the gradients
-    if engine == "zero2":
-        parts["trained weights"] = half + step.trained // processes
-        parts["gradients"] = half // processes
-        parts["optimizer state"] = step.optimizer // processes
-        parts["communication"] = bucket
-    if engine == "zero3":
-        parts["frozen weights"] = step.frozen // processes
-        parts["trained weights"] = (half + step.trained) // processes
-        parts["gradients"] = half // processes
-        parts["optimizer state"] = step.optimizer // processes
-        # What pictures go through, and the embeddings, stay gathered (training/zero.py); of the rest so much at a time.
-        # An output head of its own is counted with them though it need not stay.
-        parts["communication"] = bucket + outside * width + min(2 * LIVE_PARAMETERS, step.frozen + half)
-    if engine == "fsdp2":
-        whole = (step.frozen + step.trained) // processes
-        parts["frozen weights"] = step.frozen // processes
-        parts["trained weights"] = whole - parts["frozen weights"]
-        parts["gradients"] = step.gradients // processes
-        parts["optimizer state"] = step.optimizer // processes
-        parts["communication"] = (outside + 2 * largest) * width  # the root unit stays gathered, layers come and go
-    return parts
 
 
 def _layer_sizes(handle: Attachment) -> tuple[int, int]:

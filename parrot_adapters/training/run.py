@@ -13,7 +13,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,7 +232,12 @@ class _Run:
             )
             self._require_engine(trainer)
             try:
-                with working.add_observer(trainer.count_routing), _memory_errors(config), warnings.catch_warnings():
+                with (
+                    working.add_observer(trainer.count_routing),
+                    self._profiled(working),
+                    _memory_errors(config),
+                    warnings.catch_warnings(),
+                ):
                     # Nothing here works in place on what the host returns, which is what it warns of.
                     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
                     trainer.train(resume_from_checkpoint=trainer.resumed)
@@ -243,6 +248,14 @@ class _Run:
                 if config.engine.kind in ZERO:
                     leave_deepspeed(trainer.model_wrapped)
         return trainer
+
+    def _profiled(self, working: Attachment) -> AbstractContextManager[Any]:
+        """The first process's passes are recorded, where that is asked for."""
+        if not (self.config.log.profile and self.main):
+            return nullcontext()
+        from parrot_adapters.analysis.time_profile import profiled
+
+        return profiled(working.model, working, self.directory.profile)
 
     def _working(self) -> Attachment:
         """The handle on the model that an engine may take apart: this one, or a copy's."""

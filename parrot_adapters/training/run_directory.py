@@ -85,6 +85,10 @@ class RunDirectory:
     def tensorboard(self) -> Path:
         return self.path / TENSORBOARD
 
+    @property
+    def profile(self) -> Path:
+        return self.path / "profile"
+
     def finished(self) -> int | None:
         """After how many steps the run was done, or None."""
         try:

@@ -148,11 +148,15 @@ class LogSettings:
         every: steps between two lines of ``metrics.jsonl``.
         tensorboard: also write TensorBoard files.
         progress: draw a progress bar.
+        profile: record where time and memory of the first micro-batches go, in ``out/profile``: ``trace.json`` for
+            https://ui.perfetto.dev, and a table of adapter against host (``profile.txt``, ``profile.json``). Costs time
+            while it records.
     """
 
     every: int = 1
     tensorboard: bool = False
     progress: bool = True
+    profile: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ __all__ = ["command"]
 @argument("config", metavar="CONFIG", help="YAML file")
 @argument("overrides", nargs=-1, metavar="[key=value]...", help="settings that replace the file's")
 @option("--fresh", is_flag=True, help="start over: remove what a run left in `out`")
-def command(config: str, overrides: tuple[str, ...], fresh: bool) -> int:
+@option("--profile", is_flag=True, help="record where time and memory go, in `out`/profile (log.profile=true)")
+def command(config: str, overrides: tuple[str, ...], fresh: bool, profile: bool) -> int:
     """Train an adapter on a host, in one or two stages; the same command resumes.
 
     Exit code: 0 done, now or before. 1 failed; the message says what to do, and the last checkpoint is intact. 2 the
@@ -28,7 +29,7 @@ def command(config: str, overrides: tuple[str, ...], fresh: bool) -> int:
     """
     from parrot_adapters.training import load_config, prepare_run
 
-    run = load_config(config, overrides)
+    run = load_config(config, (*overrides, "log.profile=true") if profile else overrides)
     directory = prepare_run(run, fresh=fresh)
     try:
         if directory.is_done():
@@ -41,6 +42,8 @@ def command(config: str, overrides: tuple[str, ...], fresh: bool) -> int:
         directory.release()
     if directory.leads:
         print(_in_words(result), file=sys.stderr if result.signal else sys.stdout)
+        if run.log.profile and result.steps > result.first:
+            print((directory.profile / "profile.txt").read_text("utf-8"), end="", file=sys.stderr)
     return 128 + result.signal if result.signal else 0
 
 

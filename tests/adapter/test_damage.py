@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -97,9 +98,10 @@ DAMAGES = {
     "binary config": (not_even_text, CheckpointError, "is not valid JSON"),
     "JSON list": (a_list, CheckpointError, "does not describe a parrot adapter"),
     "another PEFT type": (change(lambda c: c.update(peft_type="LORA")), CheckpointError, "'LORA'"),
-    "newer format": (change(lambda c: c.update(format_version=2)), CheckpointError, "upgrade parrot_adapters"),
+    "newer format": (change(lambda c: c.update(format_version=4)), CheckpointError, "upgrade parrot_adapters"),
+    "version 2 without layers": (change(lambda c: c.update(format_version=2)), CheckpointError, "no settings of any"),
     "no files listed": (change(lambda c: c.pop("files")), CheckpointError, "lacks files"),
-    "files of the wrong kind": (change(lambda c: c["files"].update({WEIGHTS: 3})), CheckpointError, "SHA-256 digests"),
+    "files of the wrong kind": (change(lambda c: c["files"].update({WEIGHTS: 3})), CheckpointError, "to checksums"),
     "plugins of the wrong kind": (change(lambda c: c.update(plugins=["x"])), CheckpointError, "cannot be understood"),
     "chat format of the wrong kind": (change(lambda c: c.update(chat_format=[1])), CheckpointError, "cannot be under"),
     "unknown setting": (change(lambda c: c["adapter"].update(num_expert=3)), CheckpointError, "Did you mean 'num_exp"),
@@ -279,7 +281,7 @@ def test_the_check_bites_without_checksums(kit, host, saved, monkeypatch):
     from parrot_adapters.adapter import read_adapter_files
 
     read = read_adapter_files.read_tensors
-    monkeypatch.setattr(read_adapter_files, "read_tensors", lambda path, digest: read(path))
+    monkeypatch.setattr(read_adapter_files, "read_tensors", lambda path, checksum: read(path))
     flip_a_byte(kit, saved)
     with pytest.raises(pytest.fail.Exception), pytest.raises(CheckpointError):
         pa.load_adapter(host, saved)
@@ -287,6 +289,7 @@ def test_the_check_bites_without_checksums(kit, host, saved, monkeypatch):
 
 def test_the_check_bites_when_the_host_is_touched_before_the_error(kit, make_host, full, tmp_path, monkeypatch):
     """A loader that does not take a half-loaded adapter off again."""
+    from parrot_adapters.adapter import load
     from parrot_adapters.adapter.handle import Attachment
 
     def damaged(self, **parts):
@@ -298,6 +301,6 @@ def test_the_check_bites_when_the_host_is_touched_before_the_error(kit, make_hos
     host = make_host()
     with kit.Untouched(host), pytest.raises(CheckpointError, match="found late"):
         pa.load_adapter(host, path)
-    monkeypatch.setattr(Attachment, "detach", lambda self: None)
+    monkeypatch.setattr(load, "bare_on_failure", lambda *given, **options: nullcontext())
     with pytest.raises(AssertionError), kit.Untouched(host), pytest.raises(CheckpointError):
         pa.load_adapter(host, path)

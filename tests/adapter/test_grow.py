@@ -348,6 +348,18 @@ def test_directories(host, inputs, save_adapter, tmp_path):
     assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_twins_are_moved_apart_where_rounding_lets_them_cancel(dtype):
+    """In half precision they stay alike, and training parts them: what would not cancel would change answers."""
+    config = config_of("text-guided", "swiglu")
+    layer = trained(config).to(dtype)
+    before = layer.experts.down.detach().clone()
+    pa.grow(layer, 3, config=config)
+    old, new = layer.experts.down.detach().split(3)
+    assert torch.equal(old, new) == (dtype == torch.bfloat16)
+    assert_close((old.float() + new.float()) / 2, before.float())
+
+
 def test_frozen_flags_and_dtype_are_kept():
     config = config_of("text-guided", "swiglu")
     layer = pa.build_layer(config, D).bfloat16()

@@ -29,6 +29,15 @@ def lived(name: str) -> list[dict[str, Any]]:
     return steps
 
 
+@pytest.mark.parametrize("name", ["llava", "qwen", "gemma"])
+def test_the_whole_life(name: str) -> None:
+    steps = lived(name)
+    assert steps[-1]["step"].endswith(": self-test"), "a life has ended early"
+    if name == "llava":
+        (standard,) = [one for one in steps if one["step"] == "llava: attach the standard adapter"]
+        assert (standard["width"], standard["millions"]) == (4096, 302), "what the documents say of it"
+
+
 def test_a_released_checkpoint_is_imported_within_a_shard() -> None:
     steps = {one["step"]: one for one in lived("import")}
     written = steps["import: write the checkpoint"]

@@ -266,6 +266,32 @@ def test_an_adapter_beside_a_changed_host_is_not_saved_in_silence(make_host, sma
     pa.load_adapter(make_host(), tmp_path / "adapter")
 
 
+class Normed(torch.nn.Module):
+    """A part of a host with statistics of its own, as timm's towers and the VQ-VAE of Emu 3 have them."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(width)
+
+    def forward(self, hidden):
+        return self.norm(hidden.flatten(0, -2)).view_as(hidden)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_statistics_of_a_frozen_host_that_moved_are_told(make_host, small, inputs, tmp_path, mode):
+    host = make_host()
+    projector = host.model.multi_modal_projector
+    projector.linear_2 = torch.nn.Sequential(projector.linear_2, Normed(projector.linear_2.out_features))
+    handle = pa.attach(host, small)
+    getattr(host, mode)()
+    step(host, inputs)
+    if mode == "eval":
+        handle.save_pretrained(tmp_path / "adapter")
+    else:
+        with pytest.raises(HostMismatchError, match=r"2: .*running_mean, .*running_var\n.*eval\(\)"):
+            handle.save_pretrained(tmp_path / "adapter")
+
+
 @pytest.mark.parametrize("how", ["cast", "own projector", "merged"])
 def test_what_is_no_change_is_saved(kit, make_host, small, tmp_path, how):
     handle = pa.attach(make_host(), small, train_projector=how != "cast", lora=kit.LORA if how == "merged" else None)

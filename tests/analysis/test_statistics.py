@@ -10,6 +10,7 @@ import torch
 
 import parrot_adapters as pa
 from parrot_adapters.core import RoutingStatistics
+from parrot_adapters.core.routing_record import counted_rows, of_counted_rows
 from parrot_adapters.core.routing_statistics import DEAD, SINGLE, UNIFORM
 from parrot_adapters.errors import ConfigError
 
@@ -174,6 +175,20 @@ def test_tokens_count_each_with_their_prompts_language():
         languages=("en", "tr"),
     )
     assert RoutingStatistics.of([per_token]).counts == {"tr": 3, "en": 1}
+
+
+@pytest.mark.parametrize(("unit", "mine"), [("item", [0, 2]), ("token", [0, 1, 5])])
+def test_a_record_of_some_prompts_is_of_their_items_alone(unit, mine):
+    weights = torch.rand(3 if unit == "item" else 6, 2, generator=torch.Generator().manual_seed(0))
+    whole = pa.RoutingRecord(
+        weights=weights, logits=weights, rows=torch.arange(3), offsets=torch.tensor([0, 2, 5, 6]), unit=unit
+    )
+    with counted_rows([0, 2]):
+        found = of_counted_rows(whole)
+    assert (found.rows.tolist(), found.offsets.tolist()) == ([0, 2], [0, 2, 3])
+    assert torch.equal(found.weights, weights[mine])
+    with counted_rows([7]):
+        assert of_counted_rows(whole) is None
 
 
 def test_what_a_router_left_alone_counts_as_abstained_only():

@@ -19,6 +19,7 @@ from parrot_adapters.data import decode_videos as decoding
 from parrot_adapters.data.decode_videos import read_frames, video_shape
 from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import DataError, MissingDependencyError
+from parrot_adapters.hosts.video_sampling import frames_wanted
 
 
 class Videos:
@@ -195,6 +196,24 @@ def test_frames_that_make_no_video(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(decoding, "LARGEST", 2 * 8 * 8 * 3)
     assert "do_sample_frames" in reason(Video(frames=frames(0, 1, 2)))
     assert read_frames(Video(frames=frames(0, 1)), lambda shape: []).pixels.dtype == np.uint8
+
+
+def test_a_processor_that_samples_is_told_what_the_video_is() -> None:
+    class Settings:
+        fps: float
+        device: str
+
+    class Sampling:
+        do_sample_frames, valid_kwargs, fps = True, Settings, 2.0
+
+        def sample_frames(self, metadata: Any, **settings: Any) -> list[int]:
+            self.seen = metadata.total_num_frames, metadata.fps, metadata.duration, settings
+            return [0, 45]
+
+    made = Sampling()
+    for fps, seconds in ((30.0, 3.0), (None, None)):
+        assert frames_wanted(made, total=90, fps=fps, height=4, width=6) == [0, 45]
+        assert made.seen == (90, fps, seconds, {"fps": 2.0})
 
 
 def test_a_host_without_videos_says_so() -> None:

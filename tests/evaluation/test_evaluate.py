@@ -343,8 +343,10 @@ def test_the_command(config: EvaluationConfig, capsys: pytest.CaptureFixture) ->
         assert part in shown.out
     assert "is not the published file" in shown.err
     assert "replies were cut off at 6 tokens" in shown.err
-    assert main(arguments(config, scoring="loglik", batch_size=3)) == 0
+    assert main([*arguments(config, scoring="loglik", batch_size=3), "--profile"]) == 0
     shown = capsys.readouterr()
+    assert "time on the cpu" in shown.err
+    assert (Path(config.out) / "profile" / "trace.json").stat().st_size > 1000
     for part in ("options by log-likelihood", "text-per-byte", "calibration", "letter decides above"):
         assert part in shown.out
 
@@ -461,6 +463,7 @@ def test_an_adapter_answers_and_its_routing_is_kept(config: EvaluationConfig, mo
     assert all(sum(answer.routing) == pytest.approx(1, abs=1e-3) for answer in run.answers)
     content = score_run(run, resamples=50).as_json()
     assert {len(weights) for weights in content["routing"]["subsets"].values()} == {3}
+    assert set(content["routing"]["categories"]) == {question.row.label("category") for question in run.questions}
     assert content["routing"]["statistics"]["decisions"] == len(run.answers)
     assert len(content["adapter"]["digest"]) == 64
     alone = evaluate(replace(config, adapter=str(tmp_path / "adapter"), batch_size=1, out=str(tmp_path / "alone")))

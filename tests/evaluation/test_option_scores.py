@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import types
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from miniatures import ADAPTER, BOS, FAMILIES, Image, awake
+from miniatures import ADAPTER, awake
 from support.chat_processors import llava, qwen2_vl
+from support.option_hosts import OPTIONS, PROMPTS, MiniatureHost, naive, question
 from support.tiers import late_unless
 
 import parrot_adapters as pa
@@ -21,65 +20,17 @@ from parrot_adapters.evaluation.answers.batching import batches, prefetched, spr
 from parrot_adapters.evaluation.answers.evaluate import _option_asker
 from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
-from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost, Inputs
+from parrot_adapters.evaluation.answers.reply_text import reply
+from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.evaluation.scores.calibration import calibration, calibration_of
-
-OPTIONS = {"A": "20 21 22", "B": "30", "C": "20 21 22 23 24", "D": "40 41"}
-LETTERS = {letter: 50 + i for i, letter in enumerate("ABCD")}
-PROMPTS = {0: (BOS, 20, Image(0), 22, 23, 24), 1: (BOS, Image(1), 25), 2: (BOS, 20, 21, 26, Image(2), 27, 28, 29)}
-
-
-class WordTokenizer:
-    """Words are the numbers of their ids."""
-
-    pad_token_id, eos_token_id, bos_token = 0, 2, None
-    all_special_tokens = ("<end>",)
-
-    def __call__(self, text: str, add_special_tokens: bool = False) -> dict[str, list[int]]:
-        return {"input_ids": [LETTERS[word] if word in LETTERS else int(word) for word in text.split()]}
-
-
-class MiniatureHost(EvaluationHost):
-    """A family of the library's miniatures; questions are keys of PROMPTS."""
-
-    def __init__(self, family: str) -> None:
-        self.family = FAMILIES[family]
-        processor = types.SimpleNamespace(tokenizer=WordTokenizer())
-        super().__init__(self.family.build(), processor, None, {"dtype": "float32"})
-        torch.manual_seed(0)
-        with torch.no_grad():
-            for parameter in self.model.get_output_embeddings().parameters():
-                parameter.copy_(torch.randn(parameter.shape))
-
-    def encode(self, asked: Sequence) -> Inputs:
-        tensors = self.family.batch([PROMPTS[question.index] for question in asked])
-        return Inputs({k: v for k, v in tensors.items() if isinstance(v, torch.Tensor)}, (None,) * len(asked))
-
-    def render(self, prompt: str, pictures: int) -> str:
-        return prompt
-
-
-def question(index: int, options: dict[str, str] = OPTIONS) -> types.SimpleNamespace:
-    return types.SimpleNamespace(index=index, subset="MMMB_en", language="en", options=options)
-
-
-@torch.no_grad()
-def naive(host: MiniatureHost, asked: types.SimpleNamespace, text: str) -> float:
-    """A loop over tokens: after the prompt and the tokens so far, how likely is the next one?"""
-    ids, total = host.tokenize(text), 0.0
-    for place, token in enumerate(ids):
-        tensors = host.family.batch([(*PROMPTS[asked.index], *ids[:place])])
-        if host.family.name == "paligemma" and place:  # what follows its prompt is of type 1, and seen one way only
-            tensors["token_type_ids"][0, -place:] = 1
-        logits = host.model(**tensors).logits[0, -1]
-        total += logits.float().log_softmax(-1)[token].item()
-    return total
-
 
 HOSTS = late_unless(
     ["llava", "qwen3_vl", "idefics3", "gemma3"],
     ["llava", "qwen2_vl", "qwen3_vl", "internvl", "idefics3", "gemma3", "paligemma"],
 )
+
+
+WAYS = ({}, {"packed": False}, {"shared": False})
 
 
 @pytest.mark.parametrize("family", HOSTS)
@@ -97,22 +48,22 @@ def test_a_reply_is_as_likely_as_generate_found_it(family: str) -> None:
         ids = made.sequences[0, -4:].tolist()
         expected = sum(logits[0].float().log_softmax(-1)[i].item() for i, logits in zip(ids, made.logits, strict=True))
         asked.options = {"A": " ".join(map(str, ids))}
-        for shared in (True, False):
-            [found] = OptionScorer(host, shared=shared).score([asked], host.encode([asked]))
-            assert found.scores["text"]["A"] == pytest.approx(expected, abs=2e-4), shared
+        for way in WAYS:
+            [found] = OptionScorer(host, **way).score([asked], host.encode([asked]))
+            assert found.scores["text"]["A"] == pytest.approx(expected, abs=2e-4), way
 
 
 @pytest.mark.parametrize("family", HOSTS)
 def test_options_score_as_in_a_plain_loop(family: str) -> None:
     host = MiniatureHost(family)
     asked = [question(index) for index in PROMPTS]
-    batch = OptionScorer(host).score(asked, host.encode(asked))
-    for one, found in zip(asked, batch, strict=True):
+    packed, rows = (OptionScorer(host, packed=packed).score(asked, host.encode(asked)) for packed in (True, False))
+    for one, found, apart in zip(asked, packed, rows, strict=True):
         [alone] = OptionScorer(host).score([one], host.encode([one]))
         [whole] = OptionScorer(host, shared=False).score([one], host.encode([one]))
         for letter, text in OPTIONS.items():
             expected = naive(host, one, text), naive(host, one, letter)
-            for scores in (found, alone, whole):
+            for scores in (found, apart, alone, whole):
                 assert (scores.scores["text"][letter], scores.scores["letter"][letter]) == pytest.approx(
                     expected, abs=2e-4
                 )
@@ -139,10 +90,11 @@ def test_an_answer_taken_for_a_part_of_the_prompt_is_noticed(monkeypatch: pytest
 
 
 def test_where_no_way_is_right_none_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    from parrot_adapters.evaluation.answers import option_scorer as option_scores
+    from parrot_adapters.evaluation.answers import option_scorer, packed_options
 
-    monkeypatch.setattr(option_scores, "PREFIX_HOSTS", frozenset())
-    monkeypatch.setattr(option_scores, "_rows_of", lambda cache, rows: 1 / 0)
+    monkeypatch.setattr(option_scorer, "PREFIX_HOSTS", frozenset())
+    for path in (option_scorer, packed_options):
+        monkeypatch.setattr(path, "cache_rows", lambda cache, rows: 1 / 0)
     with pytest.raises(HostError, match=r"no way to it gives(.|\n)*division(.|\n)*--scoring generate"):
         _option_asker(MiniatureHost("paligemma"), pairs())
 
@@ -174,7 +126,7 @@ def pairs() -> list:
 
 
 def test_a_host_whose_cache_cannot_be_shared_computes_whole_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from parrot_adapters.evaluation.answers import option_scorer as option_scores
+    from parrot_adapters.evaluation.answers import option_scorer, packed_options
 
     host = MiniatureHost("llava")
     right = OptionAsker(host, OptionScorer(host)).answer([question(0)], ["0"], host.encode([question(0)]))
@@ -182,7 +134,8 @@ def test_a_host_whose_cache_cannot_be_shared_computes_whole_prompts(monkeypatch:
     def unable(cache, rows):
         raise NotImplementedError("no rows")
 
-    monkeypatch.setattr(option_scores, "_rows_of", unable)
+    for path in (option_scorer, packed_options):
+        monkeypatch.setattr(path, "cache_rows", unable)
     with pytest.warns(ParrotWarning, match="each is computed whole: NotImplementedError: no rows"):
         asker = _option_asker(host, pairs())
     assert not asker.scorer.shared
@@ -190,9 +143,15 @@ def test_a_host_whose_cache_cannot_be_shared_computes_whole_prompts(monkeypatch:
 
 
 def test_wrong_positions_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from parrot_adapters.evaluation.answers import option_scorer as option_scores
+    from parrot_adapters.evaluation.answers import option_scorer, packed_options
 
-    monkeypatch.setattr(option_scores, "_positions", lambda mask: torch.zeros_like(mask).long())
+    def misplaced(*arguments: object) -> packed_options.Packed:
+        packed = right(*arguments)
+        return packed._replace(positions=torch.zeros_like(packed.positions))
+
+    right = packed_options._packed
+    monkeypatch.setattr(packed_options, "_packed", misplaced)
+    monkeypatch.setattr(option_scorer, "_positions", lambda mask: torch.zeros_like(mask).long())
     with pytest.warns(ParrotWarning, match="differ from those of whole prompts"):
         assert not _option_asker(MiniatureHost("llava"), pairs()).scorer.shared
 
@@ -248,9 +207,19 @@ def test_confidence_is_the_softmax_of_the_letters() -> None:
     assert sure.error == pytest.approx(2 * (0.975 - 0.5) / 3)
 
 
+def test_thoughts_are_part_of_a_reply_where_they_are_kept() -> None:
+    said = Answer("<think>A or B?</think> B")
+    assert reply(question(0), said, think="keep", option_score="letter") == "<think>A or B?</think> B"
+    assert reply(question(0), said, think="strip", option_score="letter") == "B"
+
+
 def test_batches_are_ordered_by_length_and_kind() -> None:
     made = batches(list("abcdef"), [3, 9, 4, 8, 1, 7], 2, [1, 1, 1, 1, 1, 0])
     assert made == [["f"], ["b", "d"], ["c", "a"], ["e"]]
+    pictures = [0, 1, 0, 1, 1, 0]
+    assert batches(list("abcdef"), [3, 9, 4, 8, 1, 7], 3, [1] * 6, pictures) == [["b", "d", "e"], ["f", "c", "a"]]
+    assert batches(list("abcdef"), [3, 9, 4, 8, 1, 7], 5, [1] * 6, pictures) == [["b", "d", "e"], ["f", "c", "a"]]
+    assert batches(list("abcdef"), [3, 9, 4, 8, 1, 7], 2, [1] * 6, pictures) == [["b", "d"], ["e", "f"], ["c", "a"]]
     assert spread(list(range(10)), 4) == [0, 3, 6, 9]
     assert spread([1, 2], 4) == [1, 2]
 

@@ -267,6 +267,11 @@ def test_holm_rejects_what_its_step_down_procedure_rejects(p_values: dict[str, f
         assert {name for name, p in adjusted.items() if p <= level} == rejected
 
 
+def test_holm_never_calls_the_larger_of_two_the_surer() -> None:
+    assert holm({"ar": 0.01, "tr": 0.04, "ru": 0.03}) == pytest.approx({"ar": 0.03, "tr": 0.06, "ru": 0.06})
+    assert holm({"ar": 0.9, "tr": 0.5}) == {"ar": 1.0, "tr": 1.0}
+
+
 def test_holm_of_one_is_itself() -> None:
     assert holm({"ar": 0.02}) == {"ar": 0.02}
     assert holm({}) == {}

@@ -99,6 +99,14 @@ def test_attaching_changes_nothing_and_the_self_test_passes(host, inputs) -> Non
     assert pa.attachment_of(host) is None
 
 
+@pytest.mark.parametrize(
+    ("unit", "rows", "sizes"), [("item", [0, 0, 1], [TOKENS] * 3), ("row", [0, 1], [2 * TOKENS, TOKENS])]
+)
+def test_units_are_pictures_or_rows(host, inputs, unit: str, rows: list[int], sizes: list[int]) -> None:
+    (record,) = records(pa.attach(host, {**ADAPTER, "host_options": {"unit": unit}}), inputs)
+    assert (record.rows.tolist(), record.offsets.diff().tolist()) == (rows, sizes)
+
+
 @pytest.mark.parametrize("left", [False, True])
 def test_every_row_is_what_the_module_makes_of_it_alone(attached, left: bool) -> None:
     attached.model.config.tokenizer_padding_side = "left" if left else "right"

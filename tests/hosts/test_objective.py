@@ -99,6 +99,18 @@ def test_micro_batches_add_up_to_the_whole(trained, family) -> None:
         assert_close(4 * value, whole[name], msg=name)
 
 
+def test_a_whole_batch_has_a_share_of_one(trained, family) -> None:
+    """Tokens are counted as a causal loss counts them: the first of a row is never predicted, whatever its label."""
+    inputs = batch(family, PROMPTS[:1])
+    inputs["labels"][:, 0] = inputs["input_ids"][:, 0]
+    trained.add_losses(SCALES)
+    trained.model(**inputs)
+    alone = trained.last_losses
+    trained.model(**inputs, num_items_in_batch=(inputs["labels"][:, 1:] != -100).sum())
+    for name in SCALES:
+        assert_close(trained.last_losses[name], alone[name])
+
+
 def visual_side_gradients(handle: pa.Attachment, inputs: dict[str, Any]) -> list[torch.Tensor | None]:
     mine = [p for p in handle.parameters() if p.requires_grad]
     handle.model.zero_grad()

@@ -144,6 +144,18 @@ def test_half_a_seam_routes_again_on_generated_text(host, inputs, decode) -> Non
     assert not torch.equal(log[0].logits, log[-1].logits)
 
 
+def test_a_class_that_forgets_to_say_that_it_takes_pictures(monkeypatch) -> None:
+    """transformers 5.20's Aria, EXAONE 4.5 and Qwen 3.5: their generate would encode at every step without a cache."""
+    host = FAMILIES["llava"].build()
+    monkeypatch.setattr(type(host), "input_modalities", "text")
+    inputs = FAMILIES["llava"].batch(PROMPTS)
+    handle = pa.attach(host, ADAPTER, self_test=inputs)
+    with handle.record_routing() as log:
+        host.generate(**inputs, max_new_tokens=2, do_sample=False, use_cache=False)
+    assert len(log) == 1
+    assert host.input_modalities == "text"
+
+
 def test_attach_takes_an_adapter_off_that_fails_its_self_test(host, inputs, monkeypatch) -> None:
     keys = set(host.state_dict())
     monkeypatch.setattr(TextScope, "select", BlindScope.select)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from parrot_adapters.digests import file_digest
+from parrot_adapters.digests import file_checksum, file_digest
 from parrot_adapters.hosts import tensor_files
 from parrot_adapters.hosts.tensor_files import TensorSource, read_tensor_file, write_tensor_file
 
@@ -38,11 +38,13 @@ def tensors(draw: st.DrawFn) -> dict[str, Tensor]:
 def test_the_file_is_the_librarys_and_reads_back(given: dict[str, Tensor], piece: int, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(tensor_files, "PIECE", piece)
-        digest = write_tensor_file(tmp_path / "ours", given)
+        checksum = write_tensor_file(tmp_path / "ours", given)
         save_file(given, tmp_path / "theirs", metadata={"format": "pt"})
         assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
         found = read_tensor_file(tmp_path / "ours")
-    assert digest == found.digest == file_digest(tmp_path / "ours")
+        earlier = read_tensor_file(tmp_path / "ours", "0" * 64)
+    assert checksum == found.checksum == file_checksum(tmp_path / "ours")
+    assert earlier.checksum == file_digest(tmp_path / "ours") == file_checksum(tmp_path / "ours", "0" * 64)
     assert found.tensors.keys() == given.keys()
     for name, value in found.tensors.items():
         assert value.dtype == given[name].dtype

@@ -109,6 +109,12 @@ def test_without_a_template_the_first_label_ends_the_prompt(attached, family: Fa
     assert words(routing_text(attached, inputs | {"labels": labels})) == [[20, 21]] * 2
 
 
+def test_a_row_without_the_templates_header_ends_at_its_first_label(chatting, family: Family) -> None:
+    inputs = family.batch([[BOS, *QUESTION, *turn(ASSISTANT, 50)], [BOS, 20, Image(0), 21, 50, 51]])
+    labels = torch.where((inputs["input_ids"] == 50) | (inputs["input_ids"] == 51), inputs["input_ids"], -100)
+    assert words(routing_text(chatting, inputs | {"labels": labels})) == [[20, 21, 22], [20, 21]]
+
+
 def test_labels_of_one_call_do_not_linger(attached, family: Family) -> None:
     inputs = family.batch([[BOS, 20, Image(0), 21, 50]])
     labels = torch.where(inputs["input_ids"] == 21, 21, -100)

@@ -162,6 +162,18 @@ def test_nonsense_is_refused(manager, offered, message):
     assert message in manager.failures()[0].error
 
 
+def test_one_name_is_registered_once(manager):
+    class Twice:
+        @pa.hookimpl
+        def register_routers(self, register):
+            register("again", Router)
+            register("again", lambda width, num_experts: Router(width, num_experts))
+
+    manager.register(Twice(), name="twice")
+    with pytest.warns(ParrotWarning, match="router 'again' is registered twice by the same plugin"):
+        manager.components("router")
+
+
 def test_unregister(manager):
     manager.register(offering(router={"a": Router}), name="gone")
     manager.unregister("gone")

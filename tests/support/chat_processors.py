@@ -149,24 +149,26 @@ class _WithoutVideos(transformers.Qwen2VLProcessor):
         return type(None)
 
 
-def qwen2_vl(template: str = CHATML) -> Any:
+def qwen2_vl(template: str = CHATML, patch: int = PATCH, pixels: tuple[int, int] = (64, 1024)) -> Any:
     return _WithoutVideos(
-        transformers.Qwen2VLImageProcessorPil(patch_size=PATCH, min_pixels=64, max_pixels=1024, merge_size=2),
+        transformers.Qwen2VLImageProcessorPil(
+            patch_size=patch, min_pixels=pixels[0], max_pixels=pixels[1], merge_size=2
+        ),
         byte_tokenizer((*CHATML_TOKENS, "<|video_pad|>", "<|endoftext|>"), eos_token="<|im_end|>"),
         chat_template=template,
     )
 
 
-def gemma3() -> Any:
+def gemma3(side: int = SIDE, tokens: int = 4) -> Any:
     names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
     special = ("<pad>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", *names.values())
     newlines = [("Ċ", "Ċ"), ("ĊĊ", "Ċ"), ("ĊĊ", "ĊĊ")]  # as its vocabulary has them
     return transformers.Gemma3Processor(
-        transformers.Gemma3ImageProcessorPil(size={"height": SIDE, "width": SIDE}),
+        transformers.Gemma3ImageProcessorPil(size={"height": side, "width": side}),
         byte_tokenizer(
             special, newlines, add_bos=True, bos_token="<bos>", eos_token="<eos>", extra_special_tokens=names
         ),
-        image_seq_length=4,
+        image_seq_length=tokens,
         chat_template=GEMMA,
     )
 

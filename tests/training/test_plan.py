@@ -19,9 +19,11 @@ from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.hosts.packed_rows import packed_arguments
 from parrot_adapters.training import train
+from parrot_adapters.training.cluster_plan import ENGINES, HEADROOM, plan_clusters
 from parrot_adapters.training.memory_estimate import MemoryOfStep, TensorBytes, WithoutWeights, make_fake
 from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout
-from parrot_adapters.training.plan import make_plan, shared_among, step_without_weights
+from parrot_adapters.training.plan import make_plan, step_without_weights
+from parrot_adapters.training.shared_memory import shared_among
 from parrot_adapters.training.training_config import BatchSettings, TrainSettings
 from parrot_adapters.training.weightless_host import attach_to_nothing, held_beside, imagined_batch
 
@@ -247,6 +249,38 @@ def test_the_tables_show_it(written: Path, capfd: pytest.CaptureFixture[str]) ->
     assert "2 x 2 accumulated x 2 processes" in shown
     assert main(["plan", str(written), "engine.pieces=2"]) == 2
     assert "each micro-batch in 2 pieces" in capfd.readouterr().out
+
+
+def test_many_gpus_are_planned_at_once(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    asked = ["plan", str(written), "--gpus", "8,1,2,2", "engine.device=cuda"]
+    assert main([*asked, "--json"]) == 2
+    plan = json.loads(capfd.readouterr().out)
+    assert [(one["processes"], one["engine"]) for one in plan["clusters"]] == [
+        (count, engine) for count in (1, 2, 8) for engine in ENGINES
+    ]
+    assert all(one["fits"] == (one["processes"] != 8) for one in plan["clusters"])  # 80 GiB are enough
+    assert plan["clusters"][0]["parts"] == plan["memory"]["parts"]
+    assert plan["clusters"][0]["total"] == plan["memory"]["total"]
+    assert main([*asked, "--gpu-memory", "0.5"]) == 2
+    shown = capfd.readouterr().out
+    assert "Memory of each GPU" in shown
+    assert "cannot be dealt" in shown
+    for wrong in ("0", "two", "1,-2"):
+        assert main(["plan", str(written), "--gpus", wrong]) == 2
+        assert "--gpus must be numbers" in capfd.readouterr().err
+
+
+def test_what_fits_is_what_is_shared_and_room_for_a_context() -> None:
+    """A batch of 8 with 2 on a device is dealt to 4 at most."""
+    step = MemoryOfStep(frozen=16_000, trained=800, gradients=800, optimizer=1600, activations=100)
+    run, layers = toy_config("out", batch=BatchSettings(size=8, per_device=2)), (1000, 500)
+    clusters = plan_clusters(step, run, layers, (1, 4, 8), None)
+    assert {one.fits for one in clusters} == {None}
+    middle = sorted(one.total for one in clusters)[len(clusters) // 2]
+    for one in plan_clusters(step, run, layers, (1, 4, 8), middle + HEADROOM):
+        assert one.parts == shared_among(step, one.engine, one.processes, layers=layers, compute="float32")
+        assert one.accumulation == {1: 4, 4: 1, 8: None}[one.processes]
+        assert one.fits == (one.total <= middle and one.processes != 8)
 
 
 LAYERS = "adapter={placement: layers, num_experts: 3, layer_rank: 2, expert_options: {shared_rank: 1}}"

@@ -108,6 +108,16 @@ def test_a_line_says_what_was_measured(tmp_path):
     assert last["epoch"] == pytest.approx(10 * 4 / 24, abs=1e-6)
 
 
+def test_a_profile_is_written_where_it_is_asked_for(tmp_path):
+    toy_run(toy_config(tmp_path / "run", steps=4, log__profile=True))
+    found = json.loads((tmp_path / "run" / "profile" / "profile.json").read_text())
+    assert found["passes"] == 7  # of eight micro-batches, but for the first
+    seconds = {part["name"]: part["forward"] + part["backward"] for part in found["parts"]}
+    assert min(seconds[name] for name in ("adapter", "language model", "vision tower", "optimizer")) > 0
+    toy_run(toy_config(tmp_path / "bare", steps=1))
+    assert not (tmp_path / "bare" / "profile").exists()
+
+
 def test_the_loss_by_language_is_the_loss(tmp_path):
     """Where all samples are of one language, its loss is the language model's."""
     data = ToyData()

@@ -200,6 +200,11 @@ def test_losses_near_each_other_never_stop(losses):
     assert not any(verdicts([min(loss, max(2 * lowest, lowest + MARGIN)) for loss in losses]))
 
 
+@pytest.mark.parametrize(("usual", "now"), [(0.1, 2.0), (8.0, 15.0)], ids=["within the margin", "within twice"])
+def test_a_loss_is_high_by_factor_and_by_margin(usual, now):
+    assert not any(verdicts([*[usual] * WARM_UP, *[now] * 3 * PATIENCE]))
+
+
 def test_what_is_high_is_never_usual():
     """Nine high losses of ten, over and over: they would be the median of all losses, not of the usual ones."""
     spikes = [*[9.0] * (PATIENCE - 1), 2.0] * 6

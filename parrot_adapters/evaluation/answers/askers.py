@@ -49,6 +49,9 @@ class Scorer(Protocol):
 
     shared: bool
 
+    def encode(self, asked: Sequence[Question]) -> Any:
+        """What :meth:`score` needs; runs in another thread."""
+
     def score(self, asked: Sequence[Question], inputs: Any) -> list[Answer]:
         """One result a question."""
 
@@ -64,12 +67,12 @@ class OptionAsker:
         self.tolerance = 0.05 if host.identity.get("dtype") in HALF_PRECISION else 1e-3
 
     def encode(self, batch: Sequence[Question]) -> Any:
-        return self.host.encode(batch)
+        return self.scorer.encode(batch)
 
     def answer(self, batch: Sequence[Question], keys: Sequence[str], encoded: Any) -> list[Answer]:
         asked = [question for question in batch if question.options]
         if len(asked) < len(batch):  # rows without options have nothing to score
-            encoded = self.host.encode(asked) if asked else None
+            encoded = self.scorer.encode(asked) if asked else None
         scores = iter(self.scorer.score(asked, encoded) if asked else [])
         return [
             (_rounded(next(scores)) if question.options else Answer(None)).to(question, key)

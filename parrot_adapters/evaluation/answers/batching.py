@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -14,7 +14,13 @@ U = TypeVar("U")
 AHEAD = 2
 
 
-def batches(items: Sequence[T], lengths: Sequence[int], size: int, kinds: Sequence[int]) -> list[list[T]]:
+def batches(
+    items: Sequence[T],
+    lengths: Sequence[int],
+    size: int,
+    kinds: Sequence[int],
+    together: Sequence[Hashable] | None = None,
+) -> list[list[T]]:
     """Items in batches, longest first: memory runs out at once or never.
 
     Args:
@@ -22,15 +28,25 @@ def batches(items: Sequence[T], lengths: Sequence[int], size: int, kinds: Sequen
         lengths: of each item.
         size: items a batch at most.
         kinds: items of different kinds never share a batch (with and without pictures).
+        together: of each item; equal ones share a batch as far as ``size`` allows. None where nothing is shared.
     """
-    order = sorted(range(len(items)), key=lambda i: (kinds[i], -lengths[i], i))
+    groups: dict[Hashable, list[int]] = {}
+    for i, kind in enumerate(kinds):
+        groups.setdefault((kind, i if together is None else (together[i],)), []).append(i)
+    for group in groups.values():
+        group.sort(key=lambda i: -lengths[i])
+    order = sorted(groups.values(), key=lambda group: (kinds[group[0]], -lengths[group[0]], group[0]))
     made: list[list[T]] = []
     last: int | None = None
-    for i in order:
-        if kinds[i] != last or len(made[-1]) == size:
+    for group in order:
+        kind = kinds[group[0]]
+        if kind != last or (len(group) <= size < len(made[-1]) + len(group)):
             made.append([])
-        made[-1].append(items[i])
-        last = kinds[i]
+        for i in group:
+            if len(made[-1]) == size:
+                made.append([])
+            made[-1].append(items[i])
+        last = kind
     return made
 
 

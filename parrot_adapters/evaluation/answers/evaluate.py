@@ -20,10 +20,12 @@ from parrot_adapters.evaluation.benchmark.questions import Question, limited, lo
 from parrot_adapters.evaluation.benchmark.subsets import Subset, named
 from parrot_adapters.evaluation.benchmark.tasks import OPEN
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "load_host_of"]
 
 CHECKED = 4
 """Rows on which batches are compared with one by one: the longest, the shortest, and two between."""
+COMPARED = 2
+"""Texts of a question that are computed with their whole prompt, for that check: its longest and its last."""
 UNKNOWN = 0.1
 """Share of unknown tokens in the options of a language from which on it is said."""
 Progress = Callable[[int, int], None]
@@ -78,7 +80,7 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
         if store.unreadable:
             message = f"{store.path}: {store.unreadable} lines cannot be read (a crash?); those answers are made again"
             warnings.warn(message, ParrotWarning, stacklevel=2)
-        host = host or _load(config)
+        host = host or load_host_of(config)
         _warn_of_unknown_text(host, questions)
         _warn_of_signs(host, questions)
         settings = config.answer_settings()
@@ -139,19 +141,21 @@ def _ask(
     lengths = host.lengths([question for question, _ in pending])
     by_length = [pending[i] for i in sorted(range(len(pending)), key=lambda i: -lengths[i])]
     asker: Asker
+    known: dict[str, Answer] = {}
     if config.scoring == "loglik":
-        asker = _option_asker(host, by_length)
+        asker = _option_asker(host, by_length, known)
     else:
         asker = ReplyAsker(host, config.max_new_tokens)
     size, checked = config.batch_size, list[Answer]()
     if size > 1 and len(pending) > 1:
-        size, checked = _checked_size(asker, by_length, size)
+        size, checked = _checked_size(asker, by_length, size, known)
     store.add(checked)
     done = total - len(pending) + len(checked)
     answered = {answer.key for answer in checked}
     left = [i for i, (_, key) in enumerate(pending) if key not in answered]
     kinds = [len(pending[i][0].picture_hashes) for i in left]
-    planned = batches([pending[i] for i in left], [lengths[i] for i in left], size, kinds)
+    shared = [pending[i][0].picture_hashes for i in left] if config.scoring == "loglik" else None
+    planned = batches([pending[i] for i in left], [lengths[i] for i in left], size, kinds, shared)
     if progress:
         progress(done, total)
     for batch, encoded in prefetched(planned, lambda batch: asker.encode([q for q, _ in batch])):
@@ -162,11 +166,20 @@ def _ask(
     return size
 
 
-def _checked_size(asker: Asker, pending: Sequence[tuple[Question, str]], size: int) -> tuple[int, list[Answer]]:
-    """The batch size to use, and the answers made on the way, which were asked one by one."""
+def _checked_size(
+    asker: Asker, pending: Sequence[tuple[Question, str]], size: int, known: Mapping[str, Answer]
+) -> tuple[int, list[Answer]]:
+    """The batch size to use, and the answers made on the way, which were asked one by one.
+
+    Args:
+        asker: asks.
+        pending: questions with their keys, longest first.
+        size: of a batch, as was asked for.
+        known: answers by key that this asker has given before, one by one.
+    """
     kind = len(pending[0][0].picture_hashes)
-    sample = spread([pair for pair in pending if len(pair[0].picture_hashes) == kind], min(CHECKED, size))
-    alone = [_answer(asker, [pair])[0] for pair in sample]
+    sample = _sample([pair for pair in pending if len(pair[0].picture_hashes) == kind], min(CHECKED, size))
+    alone = [known[pair[1]] if pair[1] in known else _answer(asker, [pair])[0] for pair in sample]
     try:
         together = _answer(asker, sample)
     except ParrotError:
@@ -187,29 +200,48 @@ def _checked_size(asker: Asker, pending: Sequence[tuple[Question, str]], size: i
     return 1, alone
 
 
-def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionAsker:
-    """With the prompt's cache shared by the options, if that gives what whole prompts give; else as ``generate`` says.
+def _sample(pending: Sequence[tuple[Question, str]], count: int) -> list[tuple[Question, str]]:
+    """Questions from the longest to the shortest, half of them with another one about the same picture, if any is."""
+    sample = spread(pending, count)
+    for pair in sample[: count // 2]:
+        others = [one for one in pending if one[0].picture_hashes == pair[0].picture_hashes and one not in sample]
+        alone = [one for one in sample[1:-1] if one[0].picture_hashes != pair[0].picture_hashes]
+        if pair[0].picture_hashes and others and alone:
+            sample[sample.index(alone[-1])] = others[0]
+    return sample
+
+
+def _option_asker(
+    host: Any, pending: Sequence[tuple[Question, str]], known: dict[str, Answer] | None = None
+) -> OptionAsker:
+    """With options packed, or a prompt's cache shared by them, if that gives what whole prompts give; else as
+    ``generate`` says.
+
+    Args:
+        host: the model.
+        pending: questions with their keys, longest first.
+        known: gets the answers that the way which is taken gave, by key.
 
     Raises:
-        HostError: neither way gives what ``generate`` gives.
+        HostError: no way gives what ``generate`` gives.
     """
     from parrot_adapters.evaluation.answers.option_scorer import OptionScorer
 
-    whole, shared = (OptionAsker(host, OptionScorer(host, shared=shared)) for shared in (False, True))
+    known = {} if known is None else known
+    whole = OptionAsker(host, OptionScorer(host, shared=False, texts=COMPARED))
+    packed, shared = (OptionAsker(host, OptionScorer(host, packed=packed)) for packed in (True, False))
     sample = [pair for pair in spread(pending, 2) if pair[0].options]
-    try:
-        agree = all(whole.same(_answer(whole, [pair])[0], _answer(shared, [pair])[0]) for pair in sample)
-        reason = "its log-likelihoods differ from those of whole prompts"
-    except ParrotError:
-        raise
-    except Exception as error:  # a cache we cannot take rows of, a forward without positions, ...
-        agree, reason = False, f"{type(error).__name__}: {error}"
-    if agree:
+    expected = [_answer(whole, [pair])[0] for pair in sample]
+    if (unpacked := _differs(packed, sample, expected, known)) is None:
+        return packed
+    if (reason := _differs(shared, sample, expected, known)) is None:
+        message = f"this host cannot have its options packed into one row, so each has its own: {unpacked}"
+        warnings.warn(message, ParrotWarning, stacklevel=4)
         return shared
     if all(_as_generated(whole, pair) for pair in sample):
         message = f"this host cannot share a prompt among its options, so each is computed whole: {reason}"
         warnings.warn(message, ParrotWarning, stacklevel=4)
-        return whole
+        return OptionAsker(host, OptionScorer(host, shared=False))
     if all(_as_generated(shared, pair) for pair in sample):
         message = "this host reads an answer behind its prompt otherwise than generate does, so prompts are kept apart"
         warnings.warn(message, ParrotWarning, stacklevel=4)
@@ -221,6 +253,22 @@ def _option_asker(host: Any, pending: Sequence[tuple[Question, str]]) -> OptionA
             to_do="evaluate it with --scoring generate",
         )
     )
+
+
+def _differs(
+    asker: OptionAsker, sample: Sequence[tuple[Question, str]], expected: Sequence[Answer], known: dict[str, Answer]
+) -> str | None:
+    """Why a way to score options cannot be taken; None if it gives what is expected, and then its answers are known."""
+    try:
+        given = [_answer(asker, [pair])[0] for pair in sample]
+    except ParrotError:
+        raise
+    except Exception as error:  # a cache we cannot take rows of, a forward without positions, ...
+        return f"{type(error).__name__}: {error}"
+    if not all(asker.same(one, other) for one, other in zip(expected, given, strict=True)):
+        return "its log-likelihoods differ from those of whole prompts"
+    known.update((answer.key, answer) for answer in given)
+    return None
 
 
 def _as_generated(asker: OptionAsker, pair: tuple[Question, str]) -> bool:
@@ -240,7 +288,15 @@ def _answer(asker: Asker, pairs: Sequence[tuple[Question, str]]) -> list[Answer]
     return asker.answer(batch, [key for _, key in pairs], asker.encode(batch))
 
 
-def _load(config: EvaluationConfig) -> Any:
+def load_host_of(config: EvaluationConfig) -> Any:
+    """The host that a run asks, with its adapter.
+
+    Args:
+        config: Configuration of the run.
+
+    Raises:
+        ConfigError: The model cannot be loaded.
+    """
     from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 
     return EvaluationHost.load(

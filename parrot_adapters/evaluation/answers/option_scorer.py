@@ -2,14 +2,14 @@
 
 R rows (questions)   P pairs (row, candidate)   S prompt tokens, padded on the left   L candidate tokens   V vocabulary
 
-The fast path runs each prompt once, keeps its key-value cache, and appends every candidate to a copy of it. The slow
-path runs prompt and candidate together, one question at a time and nothing padded before the prompt; it is what the
-fast one is checked against.
+The fastest path computes what prompts share once, and all that differs in one pass (``packed_options.py``). The next
+runs each prompt once, keeps its key-value cache, and appends every candidate to a copy of it. The slow path runs prompt
+and candidate together, one question at a time and nothing padded before the prompt; it is what the others are checked
+against.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -20,10 +20,11 @@ from torch import Tensor
 from parrot_adapters.core.types import IGNORED
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.evaluation.answers.host_protocol import Answer
+from parrot_adapters.evaluation.answers.packed_options import PackedOptions
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost, Inputs
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.hosts.called_prompts import generation_arguments
-from parrot_adapters.hosts.key_value_cache import cache_argument, made_cache
+from parrot_adapters.hosts.key_value_cache import cache_argument, cache_rows, made_cache
 
 __all__ = ["OptionScorer"]
 
@@ -39,13 +40,25 @@ class OptionScorer:
 
     Args:
         host: the model.
-        shared: take the fast path.
+        shared: compute a prompt once for all its options.
+        packed: pack all options of a batch, and share what its prompts share; only where ``shared``. Hosts whose
+            prompts cannot be cut are scored without.
+        texts: most texts of a question that are scored, the longest and then the last; None for all. For a look: what
+            is left out is in no score.
     """
 
-    def __init__(self, host: EvaluationHost, *, shared: bool = True) -> None:
-        self.host, self.shared = host, shared
+    def __init__(
+        self, host: EvaluationHost, *, shared: bool = True, packed: bool = True, texts: int | None = None
+    ) -> None:
+        self.host, self.shared, self.texts = host, shared, texts
+        kind = getattr(getattr(host.model, "config", None), "model_type", None)
+        self.packed = PackedOptions(host) if shared and packed and kind not in PREFIX_HOSTS else None
         self._known: dict[str, Ids] = {}
         self._tail: str | None = None
+
+    def encode(self, asked: Sequence[Question]) -> Inputs:
+        """A batch as :meth:`score` takes it; runs in another thread than the model."""
+        return self.host.encode(asked) if self.packed is None else self.packed.encode(asked)
 
     @torch.inference_mode()
     def score(self, asked: Sequence[Question], inputs: Inputs) -> list[Answer]:
@@ -53,23 +66,27 @@ class OptionScorer:
 
         Args:
             asked: the questions of the batch.
-            inputs: the batch, as :meth:`EvaluationHost.encode` made it.
+            inputs: the batch, as :meth:`encode` or :meth:`EvaluationHost.encode` made it.
 
         Raises:
             HostError: the host gives no finite numbers, or an option has no tokens.
         """
         letters = [{letter: self.ids(letter) for letter in question.options} for question in asked]
-        texts = [{letter: self.ids(text, question) for letter, text in question.options.items()} for question in asked]
+        texts = [self._chosen({k: self.ids(v, question) for k, v in question.options.items()}) for question in asked]
         wanted = [
             list(dict.fromkeys([*by_letter.values(), *by_text.values()]))
             for by_letter, by_text in zip(letters, texts, strict=True)
         ]
-        with self.host.watched(inputs) as log:
-            found = self._by_cache(inputs, wanted) if self.shared else None
-            if found is not None:
-                routing = log.rows(len(asked))
+        found: list[dict[Ids, float]] | None = None
+        routing: list[list[float] | None] = []
+        for way in (self._packed, self._by_cache) if self.shared else ():
+            if found is None:
+                with self.host.watched(inputs) as log:
+                    found = way(asked, inputs, wanted)
+                    routing = log.rows(len(asked))
         if found is None:
             found, routing = self._by_whole_prompts(asked, wanted)
+        _require_finite(found)
         return [
             Answer(
                 None,
@@ -131,9 +148,23 @@ class OptionScorer:
             self._known[text] = tuple(ids)
         return self._known[text]
 
+    def _chosen(self, texts: dict[str, Ids]) -> dict[str, Ids]:
+        if self.texts is None:
+            return texts
+        order = sorted(texts, key=lambda letter: len(texts[letter]), reverse=True)
+        kept = dict.fromkeys([*order[:1], *reversed(texts)])
+        return {letter: texts[letter] for letter in list(kept)[: self.texts]}
+
     # --- fast ---------------------------------------------------------------------------------------------------
 
-    def _by_cache(self, inputs: Inputs, wanted: Sequence[Sequence[Ids]]) -> list[dict[Ids, float]] | None:
+    def _packed(
+        self, asked: Sequence[Question], inputs: Inputs, wanted: Sequence[Sequence[Ids]]
+    ) -> list[dict[Ids, float]] | None:
+        return None if self.packed is None else self.packed.score(asked, inputs, wanted)
+
+    def _by_cache(
+        self, asked: Sequence[Question], inputs: Inputs, wanted: Sequence[Sequence[Ids]]
+    ) -> list[dict[Ids, float]] | None:
         tensors = self.host.on_device(inputs.tensors)
         mask = tensors["attention_mask"]  # (R, S)
         shifts = self._mrope
@@ -160,11 +191,11 @@ class OptionScorer:
                 attention_mask=whole,
                 position_ids=places,
                 use_cache=True,
-                **{cache_argument(self.host.model.forward): _rows_of(made_cache(out), rows)},
+                **{cache_argument(self.host.model.forward): cache_rows(made_cache(out), rows)},
             ).logits
             for (row, ids), value in zip(pairs, _summed(logits, tokens[:, 1:], kept[:, 1:]), strict=True):
                 found[row][ids] += value
-        return _finite(found)
+        return found
 
     @property
     def _base(self) -> Any:
@@ -196,7 +227,8 @@ class OptionScorer:
         for question, candidates in zip(asked, wanted, strict=True):
             values: dict[Ids, float] = {}
             routed: list[float] | None = None
-            for ids in candidates:  # one by one: hosts without masks for padding exist
+            short, longer = ([ids for ids in candidates if (len(ids) > 1) is long] for long in (False, True))
+            for ids in longer or short[:1]:  # one by one: hosts without masks for padding exist
                 inputs = self.host.encode([question])
                 tensors = self.host.on_device(inputs.tensors)
                 tokens, kept = _right_padded([ids], tensors["input_ids"].device)
@@ -208,9 +240,12 @@ class OptionScorer:
                 routed = log.rows(1)[0]
                 answered = logits[:, -len(ids) - 1 : -1]  # counted from the end: some hosts put pictures in later
                 [values[ids]] = _summed(answered, tokens, kept)
+                if len(values) == 1:  # a candidate of one token is as likely before whatever else follows
+                    opening = answered[0, 0].float().log_softmax(-1)
+                    values |= {one: opening[one[0]].item() for one in short}
             found.append(values)
             routing.append(routed)
-        return _finite(found), routing
+        return found, routing
 
     # --- tokens -------------------------------------------------------------------------------------------------
 
@@ -233,14 +268,6 @@ class OptionScorer:
 def _positions(mask: Tensor) -> Tensor:
     """Each token's place in its row, padding not counted: what ``generate`` uses."""
     return (mask.long().cumsum(-1) - 1).clamp(min=0)
-
-
-def _rows_of(cache: Any, rows: Tensor) -> Any:
-    """A copy of some rows of a key-value cache; the original is not touched."""
-    taken = copy.copy(cache)
-    taken.layers = [copy.copy(layer) for layer in cache.layers]
-    taken.batch_select_indices(rows)
-    return taken
 
 
 def _right_padded(candidates: Sequence[Ids], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -274,9 +301,8 @@ def _summed(logits: Tensor, targets: Tensor, kept: Tensor) -> list[float]:
     return (likelihood * kept).sum(-1).tolist()
 
 
-def _finite(found: list[dict[Ids, float]]) -> list[dict[Ids, float]]:
+def _require_finite(found: list[dict[Ids, float]]) -> None:
     if not all(torch.isfinite(torch.tensor(list(values.values()))).all() for values in found):
         raise HostError(
             explain("the model's log-likelihoods are not finite numbers.", to_do="try --dtype float32 or bfloat16")
         )
-    return found

@@ -33,6 +33,8 @@ class Inputs(NamedTuple):
     tensors: dict[str, Tensor]
     """``input_ids`` and ``attention_mask`` are (R, S)."""
     languages: tuple[str | None, ...]
+    firsts: Inputs | None = None
+    """The first question about each picture, where several are about one."""
 
 
 class EvaluationHost:

@@ -19,7 +19,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2])]
 
-SECONDS, BYTES = 40, 12 << 30
+SECONDS, BYTES = 120, 12 << 30
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def in_its_own_process(name: str) -> dict[str, Any]:
     process.start()
     there.close()
     try:
-        result: dict[str, Any] = here.recv() if here.poll(6 * SECONDS) else _ended("it took too long")
+        result: dict[str, Any] = here.recv() if here.poll(10 * SECONDS) else _ended("it took too long")
     except EOFError:
         process.join()
         result = _ended(f"its process ended with {process.exitcode}")

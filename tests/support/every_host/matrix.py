@@ -133,7 +133,7 @@ class _Life:
                 return f"use_cache={cache}: routing changes while it writes"
             outs.append((torch.stack(list(made.logits)), torch.stack(list(bare.logits)), made.sequences))
         gap, own = (outs[0][0] - outs[1][0]).abs().max(), (outs[0][1] - outs[1][1]).abs().max()
-        if torch.equal(outs[0][2], outs[1][2]) and gap < 1e-3 + 3 * own:
+        if torch.equal(outs[0][2], outs[1][2]) and gap < 5e-3 + 3 * own:
             return None
         return None if own > 1e-3 else f"with and without a cache logits differ by {gap:.2g} (bare: {own:.2g})"
 
@@ -176,11 +176,15 @@ class _Life:
         return None if torch.equal(_logits(self.model, inputs), bare) else "a prompt without pictures is changed"
 
     def check_gradients(self) -> str | None:
+        statistics = {name: value.clone() for name, value in self.model.named_buffers()}
         self.model.train()
         try:
             self.model(**self.inputs).logits.float().pow(2).mean().backward()
         finally:
             self.model.eval()
+            for name, value in self.model.named_buffers():  # batch norms move in training, with an adapter or without
+                if name in statistics and value.shape == statistics[name].shape:
+                    value.copy_(statistics[name])
         mine = [parameter.grad for parameter in self.handle.parameters()]
         others = [n for n, p in self.model.named_parameters() if p.grad is not None and "parrot_adapter" not in n]
         self.model.zero_grad()

@@ -51,7 +51,8 @@ def kinds_for(takes: set[str]) -> Iterator[Kind]:
         yield _stacked(side)
     yield lambda rows: by_row(1)(rows).arguments
     yield _tiles
-    yield _frames_last
+    yield _frames_last(PATCH)
+    yield _frames_last(SIDE)
 
 
 def _flat(rows: Rows) -> list[int]:
@@ -135,11 +136,11 @@ def _masked_rows(rows: Rows) -> dict[str, Tensor]:
 
 
 def _blocks(rows: Rows) -> dict[str, Tensor]:
-    """Inkling 2: blocks of the patches that are merged, channels last."""
+    """Inkling 2: blocks of the patches that are merged, channels last; the grid counts blocks."""
     seeds = _flat(rows)
     pixels = torch.cat([picture(seed, 4, 2 * PATCH, 2 * PATCH, 3) for seed in seeds])
-    return {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, 4, 4]] * len(seeds))}
+    return {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, 2, 2]] * len(seeds))}
 
 
-def _frames_last(rows: Rows) -> dict[str, Tensor]:
-    return {"pixel_values": torch.stack([picture(seed, 2, SIDE, SIDE, 3) for seed in _flat(rows)])}
+def _frames_last(side: int) -> Kind:
+    return lambda rows: {"pixel_values": torch.stack([picture(seed, 2, side, side, 3) for seed in _flat(rows)])}
