@@ -12,6 +12,7 @@ from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
+from parrot_adapters.hosts.base_call import BaseCall
 from parrot_adapters.hosts.call_seam import CallSeam
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts
@@ -42,6 +43,7 @@ class CarriedAdapter:
         detector: Asked for languages when none were declared; None for nobody.
         switch: Whether it takes part in a call.
         observers: Called after every pass through it.
+        base_call: Stands in place of the base model's ``forward``.
 
     Attributes:
         seam: What connects the module to the host; None where there is no module.
@@ -58,6 +60,7 @@ class CarriedAdapter:
         detector: Callable[[Tensor, Tensor], list[str | None]] | None,
         switch: AdapterSwitch,
         observers: OrderedDict[int, Callable[[RoutingRecord], object]],
+        base_call: BaseCall,
     ) -> None:
         self.parts, self.config, self.chat, self.switch = parts, config, chat, switch
         self._given, self._is_on = layer, False
@@ -67,7 +70,7 @@ class CarriedAdapter:
             scope = TextScope.of(config.text_scope, parts, chat)
             kind = CallSeam if parts.spec.encoder_calls else NativeSeam
             self.seam = kind(parts, layer, scope, switch, detector, self._sites(layer))
-            self.seam.observers = observers
+            self.seam.observers, self.seam.base_call = observers, base_call
         self.projector_weights: SwitchedWeights | None = None
         self.lora: LanguageModelLora | None = None
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from parrot_adapters.errors import HostError, ParrotWarning, explain
@@ -19,37 +18,28 @@ __all__ = ["FrozenByPeft"]
 
 
 class FrozenByPeft:
-    """A hook that looks at the first pass with gradients after peft has wrapped an attached host.
+    """Looks at the first call with gradients after peft has wrapped an attached host.
 
     Args:
-        handle: The adapter's handle.
+        handle: The adapter's handle; what peft has put on its host by now was there before.
     """
 
     def __init__(self, handle: Attachment) -> None:
         self.handle = handle
-        self._there_before = frozenset[str]()
+        self._there_before = _kinds(handle.model)
         self._told = False
-        self._hooks: list[Any] = []
 
-    def install(self) -> None:
-        """Put the hook in place; what peft has put on by now was there before."""
-        self._there_before = _kinds(self.handle.model)
-        self._hooks = [self.handle.parts.base.register_forward_pre_hook(self.before_forward)]
-
-    def remove(self) -> None:
-        """Take it off."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
-
-    def before_forward(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def look(self, module: nn.Module) -> None:
         """Warn, once, of an adapter that peft has frozen.
+
+        Args:
+            module: The base model, which is called with gradients.
 
         Raises:
             HostError: The host is in training mode, so that the adapter would not be trained.
         """
         first = next(self.handle.parameters(), None)
-        if first is None or first.requires_grad or not torch.is_grad_enabled():
+        if first is None or first.requires_grad:
             return
         host = self.handle.model
         if self._told and not host.training:

@@ -31,6 +31,7 @@ from parrot_adapters.adapter.peft_wrapper import PeftWrapper
 from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.adapter.wrapped_host import WrappedHost
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
+from parrot_adapters.hosts.base_call import BaseCall
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
@@ -84,7 +85,8 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         host_seen: Mapping[str, Any] | None = None,
     ) -> None:
         self.switch, self.observers = AdapterSwitch(), OrderedDict()
-        self.carried = CarriedAdapter(parts, config, layer, chat, detector, self.switch, self.observers)
+        self.base_call = BaseCall(parts.base)
+        self.carried = CarriedAdapter(parts, config, layer, chat, detector, self.switch, self.observers, self.base_call)
         self.shelf, self.open_rows = {FIRST_NAME: self.carried}, []
         self._added_losses: AddedLosses | None = None
         self.overrides = HostOverrides(self.model)
@@ -92,7 +94,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.host_seen = host_seen or (None if weight.is_meta else fingerprint(parts))
         self.training_saves = TrainingSaves(self)
         self._text_only = TextOnlyBatches(parts, self._seen_by_images, self.switch)
-        self._frozen_by_peft, self._wrapped_host = FrozenByPeft(self), WrappedHost(self)
+        self._wrapped_host = WrappedHost(self)
         self.peft_wrapper = PeftWrapper(self, wrapper) if callable(getattr(wrapper, "get_base_model", None)) else None
         self._put_on(owns_projector=owns_projector, lora=lora)
         self.host_weights = HostWeights(self.model, self.carried.own_prefixes())
@@ -179,9 +181,8 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         """Put the adapter on the host."""
         self.carried.put_on(owns_projector=owns_projector, lora=lora)
         self.training_saves.install()
-        self._text_only.install()
-        self._frozen_by_peft.install()
-        self._wrapped_host.install()
+        self.base_call.look_first(self._wrapped_host.look)
+        self.base_call.around_learning(FrozenByPeft(self).look, self._text_only.tied)
         if self.peft_wrapper is not None:
             self.peft_wrapper.install()
         stand_ins = {
@@ -201,8 +202,8 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         if self._added_losses is not None:
             self._added_losses.remove()
         self.training_saves.remove()
-        self._text_only.remove()
-        self._frozen_by_peft.remove()
+        self.base_call.look_first(None)
+        self.base_call.around_learning(None, None)
         self._wrapped_host.remove()
         if self.peft_wrapper is not None:
             self.peft_wrapper.remove()
@@ -211,7 +212,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
 
     def _own_objects(self) -> Iterator[object]:
         yield from super()._own_objects()
-        yield from (self.training_saves, self._text_only, self._frozen_by_peft)
+        yield from (self.training_saves, self.base_call, self._wrapped_host)
         if self._added_losses is not None:
             yield self._added_losses
 

@@ -26,6 +26,7 @@ from parrot_adapters.adapter.prepare_stored import prepare_stored
 from parrot_adapters.adapter.read_adapter_files import read_adapter
 from parrot_adapters.adapter.row_adapters import RowAdapters
 from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, UnknownNameError, explain, suggest
+from parrot_adapters.hosts.base_call import BaseCall
 from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
 from parrot_adapters.hosts.restored_on_failure import restored_on_failure
@@ -40,11 +41,13 @@ class HandleAdapters(HandleWeights):
 
     Attributes:
         overrides: What stands in for the host's own attributes.
+        base_call: What stands in place of the base model's ``forward``.
         peft_wrapper: What stands in for those of the ``PeftModel`` around it; None where there is none.
         open_rows: Blocks of :meth:`adapter_names` that are open, in any context.
     """
 
     overrides: HostOverrides
+    base_call: BaseCall
     peft_wrapper: PeftWrapper | None
     open_rows: list[RowAdapters]
 
@@ -301,7 +304,14 @@ class HandleAdapters(HandleWeights):
                 embeddings = made.parts.base.get_input_embeddings()
                 made.layer.to(device=running_device(embeddings, embeddings.weight))
             new = CarriedAdapter(
-                made.parts, made.config, made.layer, made.chat, made.detector, self.switch, self.observers
+                made.parts,
+                made.config,
+                made.layer,
+                made.chat,
+                made.detector,
+                self.switch,
+                self.observers,
+                self.base_call,
             )
             self.carried = self.shelf[name] = new  # under its name already: the host's state dict says whose it is
             new.put_on(owns_projector=made.owns_projector, lora=made.lora, beside_others=True)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from parrot_adapters.errors import HostError, explain
-from parrot_adapters.hosts.sharded_weights import any_sharded
+from parrot_adapters.hosts.sharded_weights import left_out_by_fsdp
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -26,7 +26,7 @@ __all__ = ["WrappedHost"]
 
 
 class WrappedHost:
-    """A hook that looks at what the host was wrapped in.
+    """Looks at what the host was wrapped in.
 
     Args:
         handle: The adapter's handle.
@@ -38,19 +38,17 @@ class WrappedHost:
         self._kind: type | None = None
         self._shares: tuple[int, ...] = ()  # the wrapper and the adapter that were found to fit
 
-    def install(self) -> None:
-        """Put the hook in place."""
-        # Before the seam, which reads the embeddings.
-        self._hooks = [self.handle.parts.base.register_forward_pre_hook(self.before_forward, prepend=True)]
-
     def remove(self) -> None:
-        """Take it off."""
+        """Take its hooks off."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
 
-    def before_forward(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def look(self, module: nn.Module) -> None:
         """Keep sharded embeddings whole, and look whether the adapter trains with the others.
+
+        Args:
+            module: The base model, which is called; the seam has not read the embeddings yet.
 
         Raises:
             HostError: The host was wrapped before the adapter was attached.
@@ -92,7 +90,7 @@ class WrappedHost:
             taken = {id(parameter) for parameter in ddp._module_parameters}
             shares = all(id(parameter) in taken for parameter in mine)
         else:
-            shares = not mine or any_sharded(mine)
+            shares = not left_out_by_fsdp(self.handle.model, mine)
         if not shares:
             raise HostError(
                 explain(

@@ -3,13 +3,14 @@
 A transformers host takes ``mm_encoder_outputs={"image": ModelOutput}`` in place of pixels, and ``generate`` itself
 encodes images first and passes them that way. So there are two places to align, and both see the whole prompt:
 
-* ``forward``: a pre-hook on the base model encodes the pixels as generate does, aligns, and passes the outputs on. On
-  decode steps there are none, and the hook returns at once. Labels never reach the base model by themselves; a
-  pre-hook on the outer model adds them to its arguments under a name of ours, which every host passes on to its base
-  model, where they are taken off again.
+* ``forward``: what stands in its place on the base model's instance (``base_call.py``) has the pixels encoded as
+  generate does, aligned, and the outputs passed on. On decode steps there are none, and all is as it was at once.
+  Labels never reach the base model by themselves; a pre-hook on the outer model, the only hook that a decode step
+  meets, adds them to its arguments under a name of ours, which every host passes on to its base model, where they are
+  taken off again.
 * ``generate``: an override of the one private helper that encodes, on the instance. Aligning here, *once, with the
   full prompt*, keeps beams, chunked prefill, ``use_cache=False`` and assisted decoding on the right text. The outputs
-  are marked, so that the forward hook leaves them alone.
+  are marked, so that the base model's call leaves them alone.
 
 How an encoded picture is aligned is in ``align_outputs.py``, what the adapter is asked in ``adapter_pass.py``. Wrapping
 ``get_image_features`` instead would be silently dead inside generate. Everything installed is a bound method or a plain
@@ -26,6 +27,7 @@ from torch import nn
 
 from parrot_adapters.hosts.align_outputs import OutputAlignment
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy, with_columns
+from parrot_adapters.hosts.base_call import BaseCall
 from parrot_adapters.hosts.call_arguments import LABELS, named_arguments, require_further_arguments
 from parrot_adapters.hosts.generation_override import GENERATION_HELPER, GenerationOverride
 from parrot_adapters.hosts.generation_prompt import generation_prompt
@@ -35,31 +37,34 @@ __all__ = ["NativeSeam"]
 
 
 class NativeSeam(OutputAlignment):
-    """Connects an :class:`AlignmentLayer` to a host; arguments as for :class:`AdapterPass`."""
+    """Connects an :class:`AlignmentLayer` to a host; arguments as for :class:`AdapterPass`.
+
+    Attributes:
+        base_call: stands in place of the base model's ``forward``; several adapters of one host share it.
+    """
 
     name = "native"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._hooks: list[Any] = []
+        self.base_call = BaseCall(self.parts.base)
         self._override: GenerationOverride | None = None
         self._pixels = tuple(e.pixels for e in self.parts.encoders.values())
         self._visual = (*self._pixels, "mm_encoder_outputs")
 
     def install(self) -> None:
-        """Put the hooks in place."""
+        """Put everything in place."""
         self._is_installed = True
         base, outer = self.parts.base, self.parts.outer
         # transformers sets it on every module that has the attribute; what was switched on before is looked up.
         self._layer.gradient_checkpointing = any(getattr(m, "gradient_checkpointing", False) for m in base.modules())
         if outer is not base:
             require_further_arguments(outer)
-        self._hooks = [base.register_forward_pre_hook(self.before_forward, with_kwargs=True)]
-        if outer is not base:
-            self._hooks.append(outer.register_forward_pre_hook(self.pass_labels, with_kwargs=True))
+            self._hooks = [outer.register_forward_pre_hook(self.pass_labels, with_kwargs=True)]
         if self.sites is not None:
-            self._hooks.append(base.register_forward_hook(self.after_forward, always_call=True))
             self.sites.install()
+        self.base_call.around_calls(self.before_forward, None if self.sites is None else self.after_forward)
         if hasattr(type(outer), GENERATION_HELPER):
             self._override = GenerationOverride(self)
             self._override.put()
@@ -69,6 +74,7 @@ class NativeSeam(OutputAlignment):
         for hook in self._hooks:
             hook.remove()
         self._hooks, self._is_installed = [], False
+        self.base_call.around_calls(None)
         if self.sites is not None:
             self.sites.remove()
         if self._override is not None:
@@ -88,17 +94,20 @@ class NativeSeam(OutputAlignment):
 
     def before_forward(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Replace pixels, or unaligned outputs, by aligned outputs."""
         labels = kwargs.get("labels") if self.parts.outer is self.parts.base else None
         if LABELS in kwargs:  # taken off whatever follows: what is inside the base model knows no such argument
             labels = kwargs[LABELS]
             kwargs = {name: value for name, value in kwargs.items() if name != LABELS}
+        if not args and not self._has_images(kwargs):  # a decode step, or a prompt without images
+            self._enter_text_only()
+            return args, kwargs
         if not self.enabled:
             self._enter_text_only()
             return self._bare_call(module, args, kwargs) or (args, kwargs)
         call = self._image_call(module, args, kwargs)
-        if call is None:  # a decode step, or a prompt without images
+        if call is None:
             self._enter_text_only()
             return args, kwargs
         outputs = call["mm_encoder_outputs"]
@@ -109,7 +118,7 @@ class NativeSeam(OutputAlignment):
             self._tell_layers(aligned, found.tokens)
         return (), call
 
-    def after_forward(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def after_forward(self) -> None:
         """The layers have run, or failed: what they had to know of this call goes."""
         if self.sites is not None:
             self.sites.calls.leave()
@@ -133,10 +142,14 @@ class NativeSeam(OutputAlignment):
                 self.sites.prepare_recomputation()
             self.sites.calls.enter(None)
 
+    def _has_images(self, kwargs: Mapping[str, Any]) -> bool:
+        for name in self._visual:  # noqa: SIM110 (every decode step comes by; a generator costs as much again)
+            if kwargs.get(name) is not None:
+                return True
+        return False
+
     def _image_call(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
         """The arguments of a call with images, by name, its pixels encoded; None of any other call."""
-        if not args and not any(kwargs.get(name) is not None for name in self._visual):
-            return None
         call = named_arguments(module, args, kwargs)
         outputs = dict(call.get("mm_encoder_outputs") or {})
         if not any(out is not None for out in outputs.values()):

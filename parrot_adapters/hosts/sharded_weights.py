@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = [
     "any_sharded",
@@ -20,6 +20,7 @@ __all__ = [
     "gathered_all",
     "is_partitioned_by_zero",
     "is_sharded",
+    "left_out_by_fsdp",
     "whole_parameters",
 ]
 
@@ -50,6 +51,28 @@ def whole_parameters(parameters: Iterable[Tensor]) -> Iterator[None]:
 def any_sharded(tensors: Iterable[Tensor]) -> bool:
     """Whether any of these is cut up among processes."""
     return any(map(is_sharded, tensors))
+
+
+def left_out_by_fsdp(model: nn.Module, parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Those of some parameters that no FSDP2 unit of a model shares; they came after it was wrapped.
+
+    A unit that runs has put whole tensors in place of its own, so what is there now does not tell.
+
+    Args:
+        model: With units inside, or one itself.
+        parameters: To look for.
+    """
+    taken: set[int] = set()
+    for module in model.modules():
+        state_of: Any = getattr(module, "_get_fsdp_state", None)
+        if state_of is None:
+            continue
+        state = state_of()
+        groups = getattr(state, "_fsdp_param_groups", None)  # one alone, and by another name, before torch 2.12
+        for group in groups if groups is not None else filter(None, [state._fsdp_param_group]):
+            for shared in group.fsdp_params:
+                taken |= {id(shared.sharded_param), id(getattr(shared, "_unsharded_param", None))}
+    return [parameter for parameter in parameters if id(parameter) not in taken]
 
 
 def gathered(tensor: Tensor) -> Tensor:

@@ -6,10 +6,9 @@ process that has one would have no gradient to share, and the others would wait 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from parrot_adapters.errors import HostError, explain
@@ -21,7 +20,7 @@ __all__ = ["TextOnlyBatches"]
 
 
 class TextOnlyBatches:
-    """A hook on the base model that ties trainable weights to the hidden states of a batch without images.
+    """Ties trainable weights to the hidden states of a batch without images.
 
     The zero enters the hidden states, so that it is there whatever loss a trainer makes of them.
 
@@ -32,29 +31,26 @@ class TextOnlyBatches:
     """
 
     def __init__(self, parts: HostParts, trained: Callable[[], Iterable[nn.Module]], switch: AdapterSwitch) -> None:
-        self.parts, self.trained, self.switch = parts, trained, switch
+        self.trained, self.switch = trained, switch
         self._visual = (*(encoder.pixels for encoder in parts.encoders.values()), "mm_encoder_outputs")
-        self._hooks: list[Any] = []
 
-    def install(self) -> None:
-        """Put the hook in place."""
-        self._hooks = [self.parts.base.register_forward_hook(self.after_forward, with_kwargs=True)]
+    def tied(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
+        """The output of a base model's call with gradients, zero added to the hidden states of a training batch without
+        images.
 
-    def remove(self) -> None:
-        """Take it off."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
-
-    def after_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        """Add zero to the hidden states of a training batch without images."""
-        if not (module.training and torch.is_grad_enabled() and self.switch.on):
-            return None
+        Args:
+            module: The base model.
+            args: Of its call.
+            kwargs: Those given by name.
+            output: What it answered.
+        """
+        if not (module.training and self.switch.on):
+            return output
         if args or any(kwargs.get(name) is not None for name in self._visual):
-            return None
+            return output
         hidden = output[0] if isinstance(output, tuple) else getattr(output, "last_hidden_state", None)
         if not isinstance(hidden, Tensor) or not hidden.is_floating_point():
-            return None
+            return output
         tied = hidden + self._zero(hidden)
         if isinstance(output, tuple):
             return (tied, *output[1:])

@@ -72,7 +72,8 @@ class RunningCalls:
         Args:
             tokens: None for text only.
         """
-        if tokens is None and torch.compiler.is_compiling() and not self._open:
+        # Nothing to hide, and nothing that a recomputation would have to know: of a decode step this is all.
+        if tokens is None and not self._open and (torch.compiler.is_compiling() or not torch.is_grad_enabled()):
             return
         self._drop([call for call in _CALLS.get() if call.owner is self])
         self._learned = self._learned or (tokens is not None and torch.is_grad_enabled())
@@ -80,7 +81,7 @@ class RunningCalls:
 
     def leave(self) -> None:
         """The base model is left; where it was never entered this does nothing."""
-        if torch.compiler.is_compiling() and not self._open:
+        if not self._open:
             return
         self._drop([call for call in _CALLS.get() if call.owner is self])
 
@@ -99,6 +100,8 @@ class RunningCalls:
         Raises:
             HostError: A layer runs again in the backward pass, and what makes it do so has not taken the call along.
         """
+        if not self._open and not self._learned:  # of every layer with experts, at every decode step
+            return None
         call = self._innermost()
         if call is None and not torch.compiler.is_compiling() and self._learned and runs_again():
             raise HostError(
@@ -116,8 +119,10 @@ class RunningCalls:
         return self._innermost() is not None
 
     def _innermost(self) -> _Call | None:
+        if not self._open:
+            return None
         if torch.compiler.is_compiling() and len(self._open) < 2:
-            return self._open[0] if self._open else None
+            return self._open[0]
         return next((call for call in reversed(_CALLS.get()) if call.owner is self), None)
 
     def _put(self, call: _Call) -> None:

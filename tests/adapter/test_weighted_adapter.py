@@ -259,7 +259,7 @@ ONE_LANGUAGE = other(num_experts=1, router="language-id", router_options={"langu
             "router 'text-guided' with other weights",
         ),
         ((INSIDE, {**INSIDE, "layers": [0]}), {}, "layers"),
-        ([{**INSIDE, "router": "text-guided"}] * 2, {}, r"(?s)with other weights.*set_adapter.*train one"),
+        ([{**INSIDE, "router": "text-guided"}] * 2, {}, r"(?s)with other weights.*adapter_names.*train one"),
         ((INSIDE, {**INSIDE, "layer_modules": ["q_proj"]}), {}, r"experts at .*k_proj"),
         ((PLAIN, PLAIN), {"train_projector": True}, r"(?s)a projector of its own.*with other weights.*set_adapter"),
         ((PLAIN, PLAIN), {"lora": {**LORA, "use_dora": True}}, r"(?s)use_dora=True.*DoRA"),

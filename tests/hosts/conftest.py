@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from miniatures import ADAPTER, FAMILIES, KINDS, PROMPTS, Family, awake
+from support.base_arguments import aligned_outputs
 
 import parrot_adapters as pa
 
@@ -75,16 +76,7 @@ class Oracle:
 
     def inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The arguments with pixels replaced by aligned features, as plain outputs of the host's own classes."""
-        kept: dict[str, Any] = {}
-
-        def keep(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-            kept.update(kwargs["mm_encoder_outputs"])
-
-        hook = self.handle.model.base_model.register_forward_pre_hook(keep, with_kwargs=True)
-        with torch.no_grad():
-            self.handle.model(**inputs)
-        hook.remove()
-        plain = {m: type(out).__mro__[2](**dict(out.items())) for m, out in kept.items()}
+        plain = aligned_outputs(self.handle.model, inputs)
         return {k: v for k, v in inputs.items() if not k.startswith("pixel_values")} | {"mm_encoder_outputs": plain}
 
     def generate(self, inputs: dict[str, Any], **options: Any) -> Any:

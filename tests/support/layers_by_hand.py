@@ -12,6 +12,8 @@ import torch
 from miniatures import IMAGE, Family
 from torch import Tensor, nn
 
+from support.base_arguments import aligned_outputs
+
 
 def adapter(family: Family, **options: Any) -> dict[str, Any]:
     """A config with experts inside the layers of this family."""
@@ -75,12 +77,7 @@ class SlowHost:
 
     def _logits(self, inputs: dict[str, Any], graph: bool) -> Tensor:
         with self.handle.record_routing(graph=graph) as log:
-            kept = {}
-            hook = self.handle.model.base_model.register_forward_pre_hook(
-                lambda module, args, kwargs: kept.update(kwargs["mm_encoder_outputs"]), with_kwargs=True
-            )
-            self.handle.model(**inputs)
-            hook.remove()
+            plain = aligned_outputs(self.handle.model, inputs, graph=graph)
         ids = inputs["input_ids"]
         places = (ids == IMAGE).nonzero().tolist()
         (record,) = log
@@ -89,7 +86,6 @@ class SlowHost:
             "shape": ids.shape,
             "tokens": [(row, column, w) for (row, column), w in zip(places, weights, strict=True)],
         }
-        plain = {m: type(out).__mro__[2](**dict(out.items())) for m, out in kept.items()}
         given = {k: v for k, v in inputs.items() if not k.startswith("pixel_values")}
         return self.model(**given, mm_encoder_outputs=plain).logits
 
@@ -109,14 +105,7 @@ class SlowHost:
             if name in inputs:
                 longer[name] = torch.cat([inputs[name], torch.zeros_like(answer)], 1)
         given = {k: v for k, v in longer.items() if not k.startswith("pixel_values")}
-        kept: dict[str, Any] = {}
-        hook = self.handle.model.base_model.register_forward_pre_hook(
-            lambda module, args, kwargs: kept.update(kwargs["mm_encoder_outputs"]), with_kwargs=True
-        )
-        with torch.no_grad():
-            self.handle.model(**inputs)
-        hook.remove()
-        plain = {m: type(out).__mro__[2](**dict(out.items())) for m, out in kept.items()}
+        plain = aligned_outputs(self.handle.model, inputs)
         self.told |= told | {"shape": longer["input_ids"].shape}
         with torch.no_grad():
             return self.model(**given, mm_encoder_outputs=plain).logits[:, size - 1 : -1]

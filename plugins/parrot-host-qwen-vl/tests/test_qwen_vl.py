@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import parrot_host_qwen_vl
 import pytest
@@ -188,11 +189,14 @@ def test_deepstack_is_raw_unless_asked_for(name: str) -> None:
         bare = model(**inputs).logits
         awake(handle)
         kept: list[Any] = []
-        hook = model.base_model.register_forward_pre_hook(
-            lambda module, args, kwargs, kept=kept: kept.append(kwargs["mm_encoder_outputs"]["image"]), with_kwargs=True
-        )
-        assert not torch.equal(model(**inputs).logits, bare)
-        hook.remove()
+        own = type(model.base_model).forward
+
+        def keep(self: Any, *args: Any, kept: list[Any] = kept, own: Any = own, **kwargs: Any) -> Any:
+            kept.append(kwargs["mm_encoder_outputs"]["image"])
+            return own(self, *args, **kwargs)
+
+        with mock.patch.object(type(model.base_model), "forward", keep):
+            assert not torch.equal(model(**inputs).logits, bare)
         seen.append([torch.cat(layer) for layer in kept[0].deepstack_features])
         pa.self_test(handle, inputs)
     raw, aligned = seen

@@ -134,9 +134,9 @@ def count_products(monkeypatch: Any) -> list[int]:
     counted: list[int] = []
     own = LayerExpert.forward
 
-    def count(self: LayerExpert, tokens: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
+    def count(self: LayerExpert, tokens: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         counted.append(len(tokens))
-        return own(self, tokens, units)
+        return own(self, tokens, *others)
 
     monkeypatch.setattr(LayerExpert, "forward", count)
     return counted
