@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from parrot_adapters.core.large_pages import in_large_pages
 from parrot_adapters.core.swiglu_passes import (
     autocast_off,
     computed_in,
@@ -135,7 +134,7 @@ class _MergedSwiGLU(torch.autograd.Function):
             x_all, shares = tokens.to(settings.dtype), weights.to(settings.dtype)
             grad = grad.to(settings.dtype).contiguous()
             of_tokens = torch.zeros_like(x_all, memory_format=torch.contiguous_format)
-            of_bank = [_zeros(theta.shape, settings.dtype, theta).flatten(1) for theta in (gate, up, down)]
+            of_bank = [torch.zeros_like(theta, dtype=settings.dtype).flatten(1) for theta in (gate, up, down)]
             of_shares = torch.zeros_like(shares)
             for items, rows, runs in _chunks(settings.sizes):
                 merged = [_merge(shares[items], theta) for theta in (gate, up, down)]
@@ -192,10 +191,6 @@ def _outer(runs: list[_Run], left: Tensor, right: Tensor, out: Tensor) -> None:
         out.zero_()
     for run in runs:
         torch.matmul(run.tokens(left).mT, run.tokens(right), out=run.merged(out))
-
-
-def _zeros(shape: torch.Size, dtype: torch.dtype, like: Tensor) -> Tensor:
-    return in_large_pages(torch.empty(shape, dtype=dtype, device=like.device)).zero_()
 
 
 def _differentiable_gradients(

@@ -20,7 +20,6 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 from torch.nn.functional import silu
 
-from parrot_adapters.core.large_pages import in_large_pages
 from parrot_adapters.core.products import add_product, product
 
 __all__ = [
@@ -251,7 +250,7 @@ class _Gradients:
             if name in self.wanted:
                 like = self.given[name]
                 assert like is not None
-                self.found[name] = in_large_pages(torch.empty_like(like, memory_format=torch.contiguous_format))
+                self.found[name] = torch.empty_like(like, memory_format=torch.contiguous_format)
                 experts = self.found[name].movedim(1, 0) if name == "shift" else self.found[name]
                 for expert in set(range(experts.shape[0])) - seen:
                     experts[expert].zero_()

@@ -19,7 +19,6 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from parrot_adapters.core.large_pages import in_large_pages
 from parrot_adapters.digests import Checksum
 
 __all__ = [
@@ -131,7 +130,7 @@ def read_tensor_file(path: Path, like: str | None = None) -> ReadTensors:
         _read(file, memoryview(bytearray(int.from_bytes(length, "little"))), checksum)
         for name in mapped.offset_keys():
             form = mapped.get_tensor(name)  # mapped, not read
-            tensors[name] = value = in_large_pages(torch.empty(form.shape, dtype=form.dtype))
+            tensors[name] = value = torch.empty(form.shape, dtype=form.dtype)
             if not _fill(value, file, checksum):
                 broken.append(name)
         return ReadTensors(tensors, checksum.text(), tuple(broken))

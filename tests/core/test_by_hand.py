@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from itertools import product as every
-from pathlib import Path
 
 import pytest
 import torch
@@ -30,7 +28,6 @@ from parrot_adapters.core import (
     products,
     swiglu_passes,
 )
-from parrot_adapters.core.large_pages import in_large_pages
 from parrot_adapters.errors import ConfigError
 
 D, F, E = 6, 5, 3
@@ -296,22 +293,3 @@ def test_products_are_products(turned):
     products.add_product(room, left, right, first=True)
     products.add_product(room, left, right)
     close(room, 2 * wanted)
-
-
-@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="a system without large pages")
-def test_large_memory_is_asked_for_in_large_pages():
-    def advised(tensor):
-        """Whether the memory in the middle of a tensor is under that advice."""
-        middle, here = tensor.data_ptr() + tensor.nbytes // 2, False
-        for line in Path("/proc/self/smaps").read_text().splitlines():
-            if found := re.match("([0-9a-f]+)-([0-9a-f]+) ", line):
-                here = int(found[1], 16) <= middle < int(found[2], 16)
-            elif here and line.startswith("VmFlags:"):
-                return "hg" in line.split()
-        raise AssertionError("no such memory")
-
-    large = torch.empty(1 << 25)
-    assert not advised(large)
-    assert in_large_pages(large) is large
-    assert advised(large)
-    assert in_large_pages(torch.empty(3)).shape == (3,)
