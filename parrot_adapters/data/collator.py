@@ -253,6 +253,7 @@ class Collator:
             batch = self._rebuilt(batch, labelled)
         return {
             **batch,
+            **self._asked(samples, batch),
             "labels": self._labels(batch, labelled),
             "parrot_identities": [sample.dialogue.identity for sample in samples],
             "parrot_languages": [sample.dialogue.language for sample in samples],
@@ -277,6 +278,17 @@ class Collator:
             for begin, end in row.answers:
                 labels[number, places[begin:end]] = ids[number, places[begin:end]]
         return labels
+
+    def _asked(self, samples: list[_Sample], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """What the Q-Former of InstructBLIP reads beside the picture: what comes before the first answer.
+
+        Its processor hands it the whole text; it would see the answer that is to be learned.
+        """
+        if "qformer_input_ids" not in batch:
+            return {}
+        prompts = [sample.written.text[: sample.written.answers[0][0]] for sample in samples]
+        read = self.processor.qformer_tokenizer(prompts, padding=True, return_tensors="pt")
+        return {"qformer_input_ids": read["input_ids"], "qformer_attention_mask": read["attention_mask"]}
 
     def _rebuilt(self, batch: dict[str, Any], labelled: list[Labelled]) -> dict[str, Any]:
         """The batch with the final ids; whatever else has a value per position follows them."""

@@ -118,6 +118,22 @@ def test_answers_are_labelled_whatever_side_a_processor_pads(side: str, tmp_path
         assert processor.tokenizer.decode(ids[labels != -100]).split("</s>")[0].strip() == "red"
 
 
+def test_a_q_former_does_not_read_the_answer(tmp_path: Path) -> None:
+    processor = own_call_processor("instructblip")
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    shown = Picture(str(tmp_path / "a.png"))
+    asked = [
+        Dialogue(word, "", "en", (Turn("user", (shown, word)), Turn("assistant", ("red",))))
+        for word in ("What?", "Is it?")
+    ]
+    batch = Collator(processor)(asked)
+    read = processor.qformer_tokenizer.batch_decode(batch["qformer_input_ids"], skip_special_tokens=True)
+    assert [text.strip() for text in read] == ["What?", "Is it?"]
+    assert batch["qformer_attention_mask"].shape == batch["qformer_input_ids"].shape
+    answers = [ids[labels != -100] for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True)]
+    assert [processor.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in answers] == ["red", "red"]
+
+
 def test_a_processor_that_fails_is_named(tmp_path: Path, capsys: Any) -> None:
     """BLIP-2's fails where its tokenizer knows the placeholder by name."""
     host = save_own_call_host("blip-2", tmp_path / "host", named=True)

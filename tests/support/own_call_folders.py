@@ -26,7 +26,7 @@ def own_call_processor(name: str, *, named: bool = False) -> Any:
     """The processor of a type.
 
     Args:
-        name: of :data:`SETTINGS`.
+        name: of :data:`SETTINGS`, or instructblip.
         named: the tokenizer of BLIP-2 knows its placeholder by name, which its processor does not expect.
     """
     pictures = transformers.CLIPImageProcessorPil(size=SIZE, do_center_crop=False)
@@ -38,6 +38,10 @@ def own_call_processor(name: str, *, named: bool = False) -> Any:
         pictures.image_seq_length = 5
         return transformers.Florence2Processor(pictures, byte_tokenizer((*MARKS, "<image>"), **ENDS, **known))
     words = byte_tokenizer((*MARKS, "<image>"), add_bos=True, **ENDS, **(known if named else {}))
+    if name == "instructblip":
+        reader = byte_tokenizer((*MARKS, "<image>"), add_bos=True, **ENDS)
+        shown = transformers.BlipImageProcessorPil(size=SIZE)
+        return transformers.InstructBlipProcessor(shown, words, reader, num_query_tokens=4)
     return transformers.Blip2Processor(transformers.BlipImageProcessorPil(size=SIZE), words, num_query_tokens=4)
 
 
