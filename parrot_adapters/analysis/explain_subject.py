@@ -12,6 +12,7 @@ from parrot_adapters.analysis.explain import PromptInputs
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.hosts.load_host import load_processor
+from parrot_adapters.hosts.picture_text import picture_text
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -90,9 +91,8 @@ class Subject:
 
     def _rendered(self, text: str) -> str:
         template = getattr(self.processor, "chat_template", None)
-        mark = getattr(self.processor, "image_token", "<image>")
         if not template:
-            return f"{mark}\n{text}"
+            return f"{picture_text(self.processor, 1)}\n{text}"
         content = [{"type": "image"}, {"type": "text", "text": text}]
         turns: list[dict[str, Any]] = [{"role": "user", "content": content}]
         return str(self.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))

@@ -15,8 +15,9 @@ from parrot_adapters.adapter.attach import attach
 from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.adapter.load import load_adapter
 from parrot_adapters.adapter.self_test import self_test
-from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotError, explain
+from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotError, explain, first_line
 from parrot_adapters.hosts.load_host import load_model, load_processor
+from parrot_adapters.hosts.picture_text import picture_text
 
 __all__ = ["HostOutcome", "load_host_and_inputs", "run_host_checks"]
 
@@ -190,10 +191,19 @@ def _noise(processor: Any) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (SIDE, SIDE, 3), generator=generator, dtype=torch.uint8)
     picture = Image.frombytes("RGB", (SIDE, SIDE), bytes(pixels.flatten().tolist()))
-    text = f"{getattr(processor, 'image_token', '<image>')}\n{PROMPT}"
+    text = f"{picture_text(processor, 1)}\n{PROMPT}"
     if getattr(processor, "chat_template", None):
         content = [{"type": "image"}, {"type": "text", "text": PROMPT}]
         turns: list[dict[str, Any]] = [{"role": "user", "content": content}]
         text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    batch = processor(images=[[picture]], text=[text], return_tensors="pt")
+    try:
+        batch = processor(images=[[picture]], text=[text], return_tensors="pt")
+    except Exception as error:  # whatever a processor raises
+        raise ConfigError(
+            explain(
+                f"the host's {type(processor).__name__} makes no inputs of a picture and a question.",
+                because=first_line(error),
+                to_do="--inputs FILE.safetensors with the arguments of its forward (input_ids, pixel_values, ...)",
+            )
+        ) from error
     return {name: value for name, value in batch.items() if isinstance(value, Tensor)}

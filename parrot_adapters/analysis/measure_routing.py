@@ -14,6 +14,7 @@ from torch import Tensor
 from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 from parrot_adapters.errors import ConfigError, HostError, MissingDependencyError, ParrotWarning, explain
+from parrot_adapters.hosts.picture_text import picture_text
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -203,4 +204,4 @@ def _asked(processor: Any, prompt: str) -> str:
         text: str = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         return text
     warnings.warn("the processor has no chat template; prompts are given bare", ParrotWarning, stacklevel=3)
-    return f"{getattr(processor, 'image_token', '<image>')}\n{prompt}"
+    return f"{picture_text(processor, 1)}\n{prompt}"

@@ -17,6 +17,7 @@ from typing import Any
 from parrot_adapters.data.dialogue import Picture, Turn, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.errors import ConfigError, explain
+from parrot_adapters.hosts.picture_text import picture_text
 
 __all__ = ["ChatText", "Written", "special_tokens"]
 
@@ -133,10 +134,9 @@ class ChatText:
             raise BadSample("template", (str(error) or type(error).__name__).splitlines()[0]) from None
 
     def _plain(self, turns: Sequence[Turn], generation: bool) -> str:
-        token = getattr(self._processor, "image_token", "<image>")
         pictures = sum(not isinstance(part, str) for turn in turns for part in turn.parts)
         lines = "\n".join(_words(turn) for turn in turns)
-        return f"{token * pictures}\n{lines}" if turns else ""
+        return f"{picture_text(self._processor, pictures)}\n{lines}" if turns else ""
 
     def _content(self, turn: Turn) -> Any:
         if self._as_text.get(turn.role, False) and all(isinstance(part, str) for part in turn.parts):

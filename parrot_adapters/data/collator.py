@@ -22,6 +22,7 @@ from parrot_adapters.data.dialogue import Dialogue, Picture, Turn, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.rejects import Rejects
 from parrot_adapters.errors import ConfigError, MissingDependencyError, explain, first_line
+from parrot_adapters.hosts.encoder_decoder import has_decoder_of_its_own
 
 __all__ = ["Collator"]
 
@@ -53,7 +54,8 @@ class Collator:
         padding_side: Side on which rows are filled up, ``"left"`` or ``"right"``.
 
     Raises:
-        ConfigError: The processor cannot pad, or its template cannot write a dialogue.
+        ConfigError: The processor cannot pad, its template cannot write a dialogue, or the host writes answers in
+            another sequence than the prompt's.
     """
 
     def __init__(
@@ -66,6 +68,16 @@ class Collator:
         rejects: Rejects | str | Path | None = None,
         padding_side: Literal["left", "right"] = "right",
     ) -> None:
+        if has_decoder_of_its_own(model_config):
+            raise ConfigError(
+                explain(
+                    "answers cannot be learned behind the prompt: this host reads the prompt in an encoder, which "
+                    "would read the answer too, and writes in a decoder.",
+                    host=f"model_type {model_config.model_type!r}",
+                    to_do="train it with transformers' own Trainer and labels for the decoder (attach works as on any "
+                    "host), or take a host that writes behind its prompt",
+                )
+            )
         self.processor, self.max_length, self.bad_samples = processor, max_length, bad_samples
         self.rejects = rejects if isinstance(rejects, Rejects) else Rejects(rejects)
         self.tokenizer = getattr(processor, "tokenizer", processor)
@@ -241,6 +253,7 @@ class Collator:
             batch = self._rebuilt(batch, labelled)
         return {
             **batch,
+            **self._asked(samples, batch),
             "labels": self._labels(batch, labelled),
             "parrot_identities": [sample.dialogue.identity for sample in samples],
             "parrot_languages": [sample.dialogue.language for sample in samples],
@@ -258,13 +271,24 @@ class Collator:
         )
 
     def _labels(self, batch: dict[str, Any], labelled: list[Labelled]) -> Tensor:
-        ids = batch["input_ids"]
+        ids, mask = batch["input_ids"], batch["attention_mask"].bool()
         labels = torch.full_like(ids, IGNORED)
         for number, row in enumerate(labelled):
-            start = ids.shape[1] - len(row.ids) if self.padding_side == "left" else 0
+            places = mask[number].nonzero().flatten()  # some processors pad on the side that their tokenizer says
             for begin, end in row.answers:
-                labels[number, start + begin : start + end] = ids[number, start + begin : start + end]
+                labels[number, places[begin:end]] = ids[number, places[begin:end]]
         return labels
+
+    def _asked(self, samples: list[_Sample], batch: dict[str, Any]) -> dict[str, Tensor]:
+        """What the Q-Former of InstructBLIP reads beside the picture: what comes before the first answer.
+
+        Its processor hands it the whole text; it would see the answer that is to be learned.
+        """
+        if "qformer_input_ids" not in batch:
+            return {}
+        prompts = [sample.written.text[: sample.written.answers[0][0]] for sample in samples]
+        read = self.processor.qformer_tokenizer(prompts, padding=True, return_tensors="pt")
+        return {"qformer_input_ids": read["input_ids"], "qformer_attention_mask": read["attention_mask"]}
 
     def _rebuilt(self, batch: dict[str, Any], labelled: list[Labelled]) -> dict[str, Any]:
         """The batch with the final ids; whatever else has a value per position follows them."""

@@ -89,7 +89,8 @@ class Cell:
         """Its file."""
         text = json.dumps(self.described(), sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return out / "cells" / self.config.name / f"seed-{self.config.seed}" / f"{self.key}-{self.art}-{digest}.json"
+        name = self.key.replace("/", "_")  # candidates of the search have words for keys, such as "rate / 2"
+        return out / "cells" / self.config.name / f"seed-{self.config.seed}" / f"{name}-{self.art}-{digest}.json"
 
 
 @dataclass(frozen=True)

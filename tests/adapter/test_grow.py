@@ -95,6 +95,7 @@ def test_every_answer_is_unchanged(router, expert, steps, data, seed, noise):
 SPARSE = [("top-k", None), ("text-guided", 2), ("per-token", 1), ("uniform", 2), ("visual-only", 1), ("top-k", 1)]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     case=st.sampled_from(SPARSE),

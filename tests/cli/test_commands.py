@@ -151,6 +151,7 @@ def test_check_fails_with_the_smallest_batch(capsys):
     assert "smallest batch found: items of [1] tokens, rows [0], text_mask 1," in shown
 
 
+@pytest.mark.slow
 def test_options_reach_the_factory(capsys):
     assert main(["check", "router:text-guided", "--examples", "1", "--option", "normalize=none"]) == 0
     assert main(["check", "router:text-guided", "--examples", "1", "--option", "normalize=rsm"]) == 1

@@ -72,12 +72,14 @@ def test_allow_and_block_lists(shop):
     assert {f["error"] for f in allowed["failures"]} == {"not in PARROT_PLUGINS_ALLOW"}
 
 
+@pytest.mark.slow
 def test_clash_of_two_distributions_names_both(shop):
     done = shop.python("-c", "import parrot_adapters as pa; pa.plugins.find('router', 'third-party')")
     assert "is registered by parrot-router-clash 0.4 and by parrot-router-good 1.2." in done.stderr
     assert "PARROT_PLUGINS_BLOCK" in done.stderr
 
 
+@pytest.mark.slow
 def test_table_shows_the_failure_with_its_error_once(shop):
     done = parrot(shop, "plugins")
     assert done.returncode == 0

@@ -38,7 +38,7 @@ def logits(model, family, samples):
         return model(**{k: v for k, v in batch.items() if not k.startswith("parrot_")}).logits
 
 
-@pytest.mark.parametrize("family", late_unless(["llava", "gemma3"], SEVERAL))
+@pytest.mark.parametrize("family", late_unless(["llava"], SEVERAL))
 def test_it_learns_and_leaves_alone_what_is_frozen(tmp_path, family):
     config = toy_config(tmp_path, steps=40, batch=replace(toy_config("").batch, size=8, per_device=4))
     handle = toy_handle(config, family)
@@ -127,7 +127,7 @@ def test_the_loss_by_language_is_the_loss(tmp_path):
         assert line["languages"] == {"tr": pytest.approx(line["loss"], rel=1e-5)}
 
 
-@pytest.mark.parametrize("family", late_unless(["llava", "gemma3"], SEVERAL))
+@pytest.mark.parametrize("family", late_unless(["llava"], SEVERAL))
 def test_accumulation_equals_the_large_batch(tmp_path, family):
     """Answers are of different lengths: a mean of micro-batches' means would differ."""
     runs = [

@@ -24,6 +24,7 @@ from parrot_adapters.evaluation.answers.packed_options import PackedOptions
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost, Inputs
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.hosts.called_prompts import generation_arguments
+from parrot_adapters.hosts.encoder_decoder import has_decoder_of_its_own
 from parrot_adapters.hosts.key_value_cache import cache_argument, cache_rows, made_cache
 
 __all__ = ["OptionScorer"]
@@ -45,13 +46,25 @@ class OptionScorer:
             prompts cannot be cut are scored without.
         texts: most texts of a question that are scored, the longest and then the last; None for all. For a look: what
             is left out is in no score.
+
+    Raises:
+        HostError: the host writes in a decoder of its own.
     """
 
     def __init__(
         self, host: EvaluationHost, *, shared: bool = True, packed: bool = True, texts: int | None = None
     ) -> None:
         self.host, self.shared, self.texts = host, shared, texts
-        kind = getattr(getattr(host.model, "config", None), "model_type", None)
+        config = getattr(host.model, "config", None)
+        kind = getattr(config, "model_type", None)
+        if has_decoder_of_its_own(config):
+            raise HostError(
+                explain(
+                    "options cannot be scored behind the prompt: this host writes in a decoder of its own.",
+                    host=f"model_type {kind!r}",
+                    to_do="evaluate it with --scoring generate",
+                )
+            )
         self.packed = PackedOptions(host) if shared and packed and kind not in PREFIX_HOSTS else None
         self._known: dict[str, Ids] = {}
         self._tail: str | None = None
@@ -281,11 +294,13 @@ def _extended(tensors: dict[str, Tensor], tokens: Tensor, kept: Tensor, answer_t
     """The inputs of a prompt with an answer behind it, every token of which has the type ``answer_type``."""
     length = tensors["input_ids"].shape[1]
     added = {"input_ids": tokens, "attention_mask": kept}
-    by_token = {
-        name: torch.cat([value, added.get(name, torch.full_like(tokens, answer_type)).to(value.dtype)], 1)
-        for name, value in tensors.items()
-        if name in added or (name.endswith("token_type_ids") and value.shape[1:] == (length,))
-    }
+    by_token = {}
+    for name, value in tensors.items():
+        of_tokens = name.endswith(("token_type_ids", "position_mask")) and value.shape[1:] == (length,)
+        if name in added or of_tokens:
+            fill = answer_type if name.endswith("token_type_ids") else 0  # no picture stands in an answer
+            behind = added.get(name, torch.full_like(tokens, fill))
+            by_token[name] = torch.cat([value, behind.to(value.dtype)], 1)
     return tensors | by_token
 
 

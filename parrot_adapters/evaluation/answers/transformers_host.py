@@ -22,6 +22,7 @@ from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.questions import Question
 from parrot_adapters.hosts.called_prompts import generation_arguments
 from parrot_adapters.hosts.load_host import describe_processor, load_host, plain_config
+from parrot_adapters.hosts.picture_text import picture_text
 from parrot_adapters.hosts.weight_digests import directory_digest, weights_digest
 
 __all__ = ["EvaluationHost", "Inputs"]
@@ -119,7 +120,7 @@ class EvaluationHost:
             content = [*[{"type": "image"}] * pictures, {"type": "text", "text": prompt}]
             turns = [{"role": "user", "content": content}]
             return str(self.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
-        return f"{getattr(self.processor, 'image_token', '<image>') * pictures}\n{prompt}"
+        return f"{picture_text(self.processor, pictures)}\n{prompt}"
 
     def lengths(self, asked: Sequence[Question]) -> list[int]:
         """About how many tokens each prompt has: what batches are ordered by."""
@@ -133,7 +134,8 @@ class EvaluationHost:
         """Decode the pictures and tokenize. Safe to call from another thread than the model's.
 
         Raises:
-            EvaluationDataError: a picture cannot be decoded; the message names its row.
+            EvaluationDataError: a picture cannot be decoded, or the processor refuses the batch; the message names
+                the rows.
         """
         pictures = [[_decoded(picture, question) for picture in question.pictures()] for question in asked]
         texts = [self.render(question.prompt, len(shown)) for question, shown in zip(asked, pictures, strict=True)]
@@ -144,7 +146,16 @@ class EvaluationHost:
         if bos and all(text.startswith(bos) for text in texts):
             options["add_special_tokens"] = False  # the template wrote it already
         with self._tokenizing:
-            batch = self.processor(**options)
+            try:
+                batch = self.processor(**options)
+            except Exception as error:  # whatever a processor raises
+                raise EvaluationDataError(
+                    explain(
+                        f"the host's {type(self.processor).__name__} refuses these questions.",
+                        rows=", ".join(f"{question.subset} {question.index}" for question in asked[:4]),
+                        because=first_line(error),
+                    )
+                ) from error
         tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
         return Inputs(tensors, tuple(question.language for question in asked))
 

@@ -236,6 +236,7 @@ def test_export_command(tmp_path, capsys):
         dataset.command([*argv, "--languages", "en,xx"])
 
 
+@pytest.mark.slow
 def test_an_export_is_the_same_every_time_and_its_host_depends_on_the_seed(tmp_path):
     for folder, seed in (("one", 0), ("same", 0), ("other", 1)):
         dataset.export(ANIMALS, tmp_path / folder, grid=2, views=3, seed=seed)

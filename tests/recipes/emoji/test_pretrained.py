@@ -62,6 +62,9 @@ def trained(kind):
     return wrap_tokenizer(backend.to_str(), replace(SPECIAL, image="<unused0>"), "")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module", params=[like_gemma, like_smollm])
 def whole(request):
     return trained(request.param)

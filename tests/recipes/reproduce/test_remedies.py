@@ -113,7 +113,8 @@ def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm
         assert found["agreement"] == 1
 
 
-@pytest.mark.parametrize("arm", late_unless(["lora-4"], ["lora-4", "single-lora-24", "whole"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["lora-4", "single-lora-24", "whole"])
 def test_what_acts_on_the_language_model_is_caught(new_host, vocabulary, arm):
     host = new_host()
     shaken(host, arm, vocabulary)
@@ -124,6 +125,7 @@ def test_what_acts_on_the_language_model_is_caught(new_host, vocabulary, arm):
     assert min(one["agreement"] for one in found.values()) < 1
 
 
+@pytest.mark.slow
 def test_learning_to_end_a_text_is_no_gain_on_the_text(new_host, vocabulary):
     """A model that does nothing but end texts more readily reads sentences worse, whatever the end itself gains."""
     host = new_host()
@@ -136,6 +138,7 @@ def test_learning_to_end_a_text_is_no_gain_on_the_text(new_host, vocabulary):
         assert found["after_with_end"] / found["before_with_end"] < found["after"] / found["before"]
 
 
+@pytest.mark.slow
 def test_a_reading_is_kept_as_it_is(new_host, vocabulary, tmp_path):
     times = []
 
@@ -207,6 +210,7 @@ def logits(host, vocabulary):
         return host(input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pictures).logits
 
 
+@pytest.mark.slow
 def test_merging_back_scales_what_lora_changed(new_host, vocabulary, tmp_path):
     trained = new_host()
     shaken(trained, "lora-24", vocabulary)

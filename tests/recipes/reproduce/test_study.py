@@ -269,6 +269,8 @@ def test_another_setting_is_another_cell(tmp_path):
     ]
     assert {one.path(tmp_path) for one in same} == {cell.path(tmp_path)}
     assert len({one.path(tmp_path) for one in [cell, *other]}) == 1 + len(other)
+    in_words = replace(cell, arm=replace(cell.arm, key="single, rate / 2"))
+    assert in_words.path(tmp_path).parent == cell.path(tmp_path).parent
 
 
 def test_each_seed_has_a_text_model_of_its_own():

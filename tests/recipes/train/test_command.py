@@ -71,6 +71,7 @@ def test_both_stages_and_retrofit(world, tmp_path, family, kind, capsys):
     assert "done: 4 steps" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_module_is_taken_over(world, tmp_path):
     """With a learning rate of next to nothing the second run is the first one's adapter."""
     first = write(world, tmp_path, "one", stage("retrofit"))
