@@ -1,7 +1,7 @@
-"""Questions per second of `parrot evaluate` against one-by-one loops on the same host.  python benchmarks/evaluate.py
+"""Replies per second of `parrot evaluate` against a loop, one row at a time, on the same host; its report's build time.
 
-The host is a LLaVA of random weights (it never says it is done, so every reply has the same length). The loops are what
-a harness does: one row at a time; for log-likelihoods one forward for each option's letter and one for its text.
+The host is a LLaVA of random weights (it never says it is done, so every reply has the same length). Log-likelihoods of
+options are a theme of `make bench` (`rows/evaluation.py`).  python benchmarks/evaluate.py
 """
 
 from __future__ import annotations
@@ -38,19 +38,6 @@ def replies_one_by_one(host: EvaluationHost, questions: list[Question]) -> None:
         host.generate(host.encode([question]), TOKENS)
 
 
-@torch.inference_mode()
-def options_one_by_one(host: EvaluationHost, questions: list[Question]) -> None:
-    for question in questions:
-        inputs = host.on_device(host.encode([question]).tensors)
-        for candidate in itertools.chain(question.options, question.options.values()):
-            added = torch.tensor([host.tokenize(candidate)], device=host.model.device)
-            ids = torch.cat([inputs["input_ids"], added], 1)
-            mask = torch.ones_like(ids)
-            logits = host.model(input_ids=ids, attention_mask=mask, pixel_values=inputs["pixel_values"]).logits
-            likelihood = logits[:, -1 - added.shape[1] : -1].float().log_softmax(-1)
-            likelihood.gather(-1, added[..., None]).sum().item()
-
-
 def main() -> None:
     options = arguments(__doc__ or "")
     count = 8 if options.quick else 24
@@ -76,30 +63,24 @@ def main() -> None:
         questions = load_questions(load_subsets(config, benchmark), benchmark, config.prompt_style)
         fresh = itertools.count()
 
-        def ours(scoring: str) -> Callable[[], object]:
-            def run() -> None:
-                out = folder / f"out{next(fresh)}"
-                made = evaluate(replace(config, scoring=scoring, out=str(out)), host=host)
-                assert made.made == len(questions)
-                assert made.batch_size == BATCH
+        def ours() -> None:
+            made = evaluate(replace(config, out=str(folder / f"out{next(fresh)}")), host=host)
+            assert made.made == len(questions)
+            assert made.batch_size == BATCH
 
-            return run
-
-        rows = []
-        for scoring, loop in (("generate", replies_one_by_one), ("loglik", options_one_by_one)):
-            runs: dict[str, Callable[[], object]] = {
-                f"{scoring}, one by one": lambda loop=loop: loop(host, questions),
-                f"{scoring}, parrot evaluate": ours(scoring),
+        runs: dict[str, Callable[[], object]] = {
+            "generate, one by one": lambda: replies_one_by_one(host, questions),
+            "generate, parrot evaluate": ours,
+        }
+        rows: list[dict[str, object]] = [
+            {
+                "what": name,
+                "questions/s": len(questions) / measured["seconds"],
+                "time vs loop": measured["ratio"],
+                "spread": spread_of(measured),
             }
-            for name, measured in compare(runs, options).items():
-                rows.append(
-                    {
-                        "what": name,
-                        "questions/s": len(questions) / measured["seconds"],
-                        "time vs loop": measured["ratio"],
-                        "spread": spread_of(measured),
-                    }
-                )
+            for name, measured in compare(runs, options).items()
+        ]
         rows.append(_page(folder, config, host))
         peak = getrusage(RUSAGE_SELF).ru_maxrss / 1024
         settings = {"questions": len(questions), "batch": BATCH, "new tokens": TOKENS, "peak MB": round(peak)}

@@ -79,10 +79,10 @@ CANDIDATES: tuple[Candidate, ...] = (
 )
 
 
-def _in_layers(title: str, key: str = "deep-1", rate: float = 1.0, **settings: Any) -> Candidate:
+def _in_layers(title: str, key: str = "deep-1", *, rate: float = 1.0, equal: bool = True, **settings: Any) -> Candidate:
     """A change of an arm in the layers; its adapter learns at ``rate`` times the arm's rate."""
     arm = _like(key, title, **settings)
-    return Candidate(replace(arm, adapter_rate=rate * (arm.adapter_rate or 1.0)), "in the layers")
+    return Candidate(replace(arm, adapter_rate=rate * (arm.adapter_rate or 1.0)), "in the layers", equal=equal)
 
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -90,7 +90,6 @@ MLP = ("gate_proj", "up_proj", "down_proj")
 LONGER = {"stage2": Schedule(steps=300, learning_rate=4e-4, batch_size=16)}
 LAYERS = 18  # of Gemma 3 270M
 
-# 2.2 M parameters where nothing else is said.
 IN_LAYERS: tuple[Candidate, ...] = (
     _in_layers("deep-1"),
     _in_layers("deep-declared", "deep-declared"),
@@ -101,9 +100,9 @@ IN_LAYERS: tuple[Candidate, ...] = (
     _in_layers("deep-1, late half, r = 48", layers=list(range(LAYERS // 2, LAYERS)), layer_rank=48),
     _in_layers("deep-1, dropout 0.1", expert_options={"layer_dropout": 0.1}),
     _in_layers("deep-declared, dropout 0.1", "deep-declared", expert_options={"shared_rank": 12, "layer_dropout": 0.1}),
-    _in_layers("deep-1, r = 6", layer_rank=6),
-    _in_layers("deep-1, r = 96", layer_rank=96),
-    _in_layers("deep-1, gate reads the context", router="text-guided", layer_expert="gated"),
+    _in_layers("deep-1, r = 6", equal=False, layer_rank=6),
+    _in_layers("deep-1, r = 96", equal=False, layer_rank=96),
+    _in_layers("deep-1, gate reads the context", equal=False, router="text-guided", layer_expert="gated"),
     replace(_in_layers("deep-1, twice the steps"), changes=LONGER),
     replace(_in_layers("deep-declared, twice the steps", "deep-declared"), changes=LONGER),
 )

@@ -75,7 +75,12 @@ def _costs(found: Mapping[str, Any]) -> list[str]:
             )
     defaults = found["defaults"]
     form = judged[defaults["form"]]["title"] if defaults["form"] else "none"
-    return [*sentences, f"Recommended form by the registered rule: {form} ({defaults['because']})."]
+    sentences.append(f"Recommended form by the registered rule: {form} ({defaults['because']}).")
+    if more := [judged[key]["title"] for key in defaults["not_asked"]]:
+        sentences.append(
+            f"Gains more at no cost, but was not planned to be compared with today's form: {_listed(more)}."
+        )
+    return sentences
 
 
 def _two_by_two(design: Mapping[str, Any]) -> str:

@@ -132,7 +132,8 @@ def recommended(judged: Mapping[str, Mapping[str, Any]], pairs: Sequence[Mapping
     best = max(candidates, key=lambda key: ready[key]["gain"]["value"])
     ahead = {pair["ours"] for pair in pairs if pair["theirs"] == TODAY and pair["decided"] and pair["value"] > 0}
     form = best if best in ahead else TODAY
-    because = "it gains most of all that repair and do not cost" if form == best else f"{best} is not decidedly ahead"
+    most = "it gains most of those that repair, do not cost, and have a planned comparison with today's form"
+    because = most if form == best else f"{best} is not decidedly ahead"
     gain_of_form = ready[form]["gain"]["value"]
     dearer = {
         pair["ours"] for pair in pairs if pair["theirs"] == form and pair["decided"] and pair["value"] > 0

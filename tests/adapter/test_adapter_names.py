@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from miniatures import FAMILIES, PROMPTS, Image
 from support.adapters import LORA, disturb
+from support.rows_alone import alone, last
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -42,21 +43,6 @@ def made(name: str) -> pa.Attachment:
 @pytest.fixture(scope="module")
 def handles() -> dict[str, pa.Attachment]:
     return {name: made(name) for name in ("llava", "qwen2_5_vl")}
-
-
-@torch.no_grad()
-def last(handle: pa.Attachment, inputs: dict[str, Any]) -> Tensor:
-    """(R, V) logits after the last token; rows are padded on the left."""
-    return handle.model(**inputs).logits[:, -1]
-
-
-@torch.no_grad()
-def alone(handle: pa.Attachment, inputs: dict[str, Any], name: str | None) -> Tensor:
-    if name is None:
-        with handle.disabled():
-            return last(handle, inputs)
-    with handle.switched_to(name):
-        return last(handle, inputs)
 
 
 rows = st.lists(st.tuples(st.sampled_from(range(len(MORE))), st.sampled_from(NAMES)), min_size=1, max_size=4)

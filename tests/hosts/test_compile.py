@@ -1,37 +1,21 @@
-"""``torch.compile`` of an attached host: as few graphs as the bare host has, and the same answers.
-
-Hosts have one layer on each side: compiling takes seconds, and more layers only repeat what one shows.
-"""
+"""``torch.compile`` of an attached host: as few graphs as the bare host has, and the same answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from inspect import signature
 from typing import Any
 
 import pytest
 import torch
-from miniatures import ADAPTER, FAMILIES, IMAGE, PROMPTS, Image, awake
-from miniatures.configs import config, text, tower
+from miniatures import PROMPTS, Image
+from support.compiled_hosts import LLAVA, answer, attached
 from torch._dynamo.testing import CompileCounter
 from torch.testing import assert_close
 from transformers import DynamicCache
 
-import parrot_adapters as pa
-
 # Compiling a host takes seconds, so the default run has one placement of each test, the one that does most.
 PLACEMENTS = [pytest.param(name, marks=pytest.mark.slow) for name in ("projector", "layers")] + ["both"]
-LLAVA = replace(
-    FAMILIES["llava"],
-    config=config(
-        "LlavaConfig",
-        text_config=text(num_hidden_layers=1),
-        vision_config=tower(num_hidden_layers=1),
-        image_token_index=IMAGE,
-    ),
-)
-
 pytestmark = pytest.mark.filterwarnings("ignore:Dynamo detected a call to a:UserWarning:transformers")
 
 
@@ -44,17 +28,8 @@ def _fresh() -> Iterator[None]:
 
 @pytest.fixture(params=PLACEMENTS)
 def model(request: pytest.FixtureRequest) -> Any:
-    """A host that carries an adapter of this placement, and has run once: transformers sets something up then."""
-    options = ADAPTER if request.param == "projector" else {**ADAPTER, "placement": request.param, "layer_rank": 2}
-    made = awake(pa.attach(LLAVA.build(), options)).model
-    answer(made, LLAVA.batch(PROMPTS))
-    return made
-
-
-def answer(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    with torch.no_grad():
-        logits: torch.Tensor = model(**inputs).logits
-    return logits
+    """A host that carries an adapter of this placement."""
+    return attached(request.param).model
 
 
 def text_only(*lengths: int) -> dict[str, Any]:

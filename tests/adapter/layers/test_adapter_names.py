@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from miniatures import FAMILIES, PROMPTS, Image
 from support.adapters import LORA, disturb
 from support.layers_by_hand import adapter, decode
+from support.rows_alone import alone, last
 from support.tiers import late_unless
 from torch import Tensor
 from torch.testing import assert_close
@@ -50,21 +51,6 @@ def handle_of(handles: dict[str, pa.Attachment], family: str) -> pa.Attachment:
     if family not in handles:
         handles[family] = made(family)
     return handles[family]
-
-
-@torch.no_grad()
-def last(handle: pa.Attachment, inputs: dict[str, Any]) -> Tensor:
-    """(R, V) logits after the last token; rows are padded on the left."""
-    return handle.model(**inputs).logits[:, -1]
-
-
-@torch.no_grad()
-def alone(handle: pa.Attachment, inputs: dict[str, Any], name: str | None) -> Tensor:
-    if name is None:
-        with handle.disabled():
-            return last(handle, inputs)
-    with handle.switched_to(name):
-        return last(handle, inputs)
 
 
 def check_rows(handle: pa.Attachment, family: str, numbers: list[int], names: list[str | None]) -> None:

@@ -27,6 +27,7 @@ from parrot_recipes.reproduce import cells, remedies
 from parrot_recipes.reproduce.arms import BY_KEY, REMEDIES, arm_named, with_sources
 from parrot_recipes.reproduce.cells import CellResult
 from parrot_recipes.reproduce.command import command
+from parrot_recipes.reproduce.conclusion import conclusions
 from parrot_recipes.reproduce.decision import WHEN, decision_table
 from parrot_recipes.reproduce.drift import read_once, read_text, text_drift
 from parrot_recipes.reproduce.intervals import over_both, over_questions
@@ -392,7 +393,8 @@ def test_the_recommendation_follows_the_rule(seen):
         return remedies.remedies(seen(runs, none=(0.3, 0), **arms))["defaults"]
 
     assert of(single=(0.6, 0), lora_24=(0.9, 0.1)) == {
-        "form": TODAY, "because": "it gains most of all that repair and do not cost", "beside": ["lora-24"],
+        "form": TODAY, "beside": ["lora-24"],
+        "because": "it gains most of those that repair, do not cost, and have a planned comparison with today's form",
         "not_asked": [],
     }  # fmt: skip
     assert of(single=(0.5, 0), lora_24=(0.9, 0))["form"] == "lora-24"
@@ -461,6 +463,13 @@ def test_the_page_of_remedies_says_what_the_results_say(tmp_path):
     written = (tmp_path / "docs" / "which-remedy.md").read_text("utf-8")
     assert written == f"before\n{BEGIN_REMEDIES}\n\n{decision_table(found)}\n{END}\nafter\n"
     assert "another title" in written
+
+
+def test_the_report_names_what_gains_more_and_was_not_asked():
+    described = json.loads((ROOT / "recipes" / "reproduce" / "results" / "remedies.json").read_text("utf-8"))
+    assert "today's form: in the layers and at the projector." in " ".join(conclusions(described))
+    described["regimes"][described["main"]]["remedies"]["defaults"]["not_asked"] = []
+    assert "was not planned" not in " ".join(conclusions(described))
 
 
 def test_every_remedy_of_the_table_is_an_arm():

@@ -62,6 +62,23 @@ def test_candidates_say_when_they_are_larger():
         assert same_size == candidate.equal, candidate.key
 
 
+def parameters_in_layers(adapter):
+    """On Gemma 3 270M: 18 decoder layers of width 640, by input and output width of their linear layers."""
+    widths = {"q_proj": (640, 1024), "o_proj": (1024, 640), "down_proj": (2048, 640)}
+    widths |= dict.fromkeys(("k_proj", "v_proj"), (640, 256)) | dict.fromkeys(("gate_proj", "up_proj"), (640, 2048))
+    layers = len(adapter.get("layers", range(18)))
+    rank = adapter["layer_rank"] * adapter["num_experts"] + adapter.get("expert_options", {}).get("shared_rank", 0)
+    gate = 640 if adapter.get("layer_expert") == "gated" else 0
+    return layers * rank * sum(sum(widths[name]) + gate for name in adapter.get("layer_modules", candidates.ATTENTION))
+
+
+def test_candidates_in_the_layers_say_when_they_are_larger():
+    size = parameters_in_layers(arm_named("deep-1").arm.adapter)
+    assert size == 2_211_840
+    for candidate in candidates.IN_LAYERS:
+        assert (abs(parameters_in_layers(candidate.arm.adapter) / size - 1) < 0.05) == candidate.equal, candidate.key
+
+
 def test_every_group_is_tuned_by_one_of_its_arms():
     assert {arm.group for arm in (*ARMS, *REMEDIES)} == set(GROUPS)
     for group, key in GROUPS.items():
