@@ -1,23 +1,23 @@
 """What a run would do, told before a GPU is rented: what trains, on what, for how long, and in how much memory.
 
 No weights are loaded. The host is made from its config on the meta device, the adapter is attached to it as a run would
-attach it, and one training step runs on tensors without data (``memory.py``). What several processes share is
+attach it, and one training step runs on tensors without data (``memory_estimate.py``). What several processes share is
 arithmetic on top.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from parrot_adapters.errors import ConfigError, DataError, ParrotError
+from parrot_adapters.errors import ConfigError
 from parrot_adapters.training.cluster_plan import ClusterPlan, plan_clusters
 from parrot_adapters.training.config_rules import accumulation_steps, learning_rate, with_recipe_defaults
+from parrot_adapters.training.data_plan import DataPlan, first_line_and_reason, pieces_of, plan_data
 from parrot_adapters.training.layer_plan import LayerPlan, plan_layers
-from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout, rows_of
+from parrot_adapters.training.padding_estimate import rows_of
 from parrot_adapters.training.parameter_roles import ROLES, assign_roles, parameter_groups
 from parrot_adapters.training.required_paths import missing_paths
 from parrot_adapters.training.shared_memory import shared_among
@@ -25,21 +25,16 @@ from parrot_adapters.training.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
-    from parrot_adapters.data import Collator, Mixture
     from parrot_adapters.training.memory_estimate import MemoryOfStep
 
 __all__ = [
-    "DataPlan",
     "GroupPlan",
     "MemoryPlan",
     "Plan",
     "RolePlan",
-    "SourcePlan",
     "make_plan",
     "step_without_weights",
 ]
-
-SAMPLED = 256  # samples whose tokens are counted
 
 
 @dataclass(frozen=True)
@@ -59,44 +54,6 @@ class GroupPlan:
     parameters: int
     learning_rate: float
     weight_decay: float
-
-
-@dataclass(frozen=True)
-class SourcePlan:
-    """A file of the mixture; ``samples`` is None for one that is streamed."""
-
-    path: str
-    format: str
-    samples: int | None
-    weight: float
-
-
-@dataclass(frozen=True)
-class DataPlan:
-    """The mixture.
-
-    Attributes:
-        sources: its files.
-        languages: samples of each language in an epoch; ``"?"`` where nobody said.
-        samples: in an epoch; None if unknown.
-        tokens: mean length of a sample; None where it was not counted.
-        longest: tokens of the longest one counted.
-        counted: samples whose tokens were counted.
-        padding: share of positions that would be padding, by layout: ``padded`` (a row for each sample), ``grouped``
-            (``data.group_by_length``) and ``packed`` (``data.packing``); empty where nothing was counted.
-        problem: why the data could not be read, or None.
-        unusable: how many of the samples looked at training would stop at or leave out, by kind.
-    """
-
-    sources: tuple[SourcePlan, ...] = ()
-    languages: Mapping[str, int] = field(default_factory=dict)
-    samples: int | None = None
-    tokens: float | None = None
-    longest: int | None = None
-    counted: int = 0
-    padding: Mapping[str, float] = field(default_factory=dict)
-    problem: str | None = None
-    unusable: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -200,7 +157,7 @@ def make_plan(
         processor = processor or _processor(run, notes)
     handle = attach_to_nothing(run, host_config, processor)
     layers = plan_layers(handle, run.optim.learning_rates.get("adapter", learning_rate(run)), notes)
-    data, batch = _look_at_data(run, processor, host_config, notes)
+    data, batch = plan_data(run, processor, host_config, notes)
     if data.unusable and run.data.bad_samples == "skip" and data.counted:
         notes.append(f"{_unusable(data)}; data.bad_samples=skip leaves them out")
     per_step = data.tokens if data.tokens is not None else run.data.max_length
@@ -257,7 +214,7 @@ def _groups(handle: Attachment, run: TrainingConfig) -> tuple[GroupPlan, ...]:
     )
 
 
-# --- data ------------------------------------------------------------------------------------------------------------
+# --- processor and steps ----------------------------------------------------------------------------------------------
 
 
 def _processor(run: TrainingConfig, notes: list[str]) -> Any:
@@ -266,84 +223,8 @@ def _processor(run: TrainingConfig, notes: list[str]) -> Any:
     try:
         return load_processor(run.host.path, run.host.processor)
     except ConfigError as error:
-        notes.append(f"no processor: {_said(error)}. Tokens are not counted")
+        notes.append(f"no processor: {first_line_and_reason(error)}. Tokens are not counted")
         return None
-
-
-def _look_at_data(
-    run: TrainingConfig, processor: Any, host_config: Any, notes: list[str]
-) -> tuple[DataPlan, dict[str, Any] | None]:
-    """The mixture, and its heaviest micro-batch (of the samples looked at) as the host takes it."""
-    from parrot_adapters.data import Collator, open_data
-    from parrot_adapters.data.packing import SEGMENTS, pack
-    from parrot_adapters.data.rejects import Rejects
-
-    rejects = Rejects()
-    try:
-        mixture = open_data(run.data, seed=run.seed, rejects=rejects)
-    except ParrotError as error:
-        if not isinstance(error, DataError):
-            raise
-        notes.append(f"the data cannot be read: {_said(error)}. Lengths are data.max_length")
-        return DataPlan(problem=_said(error)), None
-    if not mixture.seekable:
-        streamed = tuple(SourcePlan(s.path, s.format, None, s.weight) for s in run.data.sources)
-        notes.append("streamed data is not counted before it is read")
-        return DataPlan(streamed), None
-    sources = tuple(SourcePlan(str(s.path), s.format, len(s), s.settings.weight) for s in mixture.sources)
-    languages = {tag or "?": count for tag, count in mixture.languages().items()}
-    plan = DataPlan(sources, languages, len(mixture), unusable=rejects.counts())
-    if processor is None:
-        return plan, None
-    collator = Collator(processor, model_config=host_config, max_length=run.data.max_length, bad_samples="skip")
-    chosen = mixture.epoch(0)[:SAMPLED].tolist()
-    lengths, unusable = _lengths(collator, mixture, chosen)
-    plan = replace(plan, unusable=dict(Counter(plan.unusable) + Counter(unusable)))
-    if not lengths:
-        notes.append("tokens cannot be counted: none of the samples looked at can be read")
-        return plan, None
-    chosen = [index for index in chosen if index in lengths]
-    try:
-        together = heaviest(run, lengths)
-        batch = collator([mixture[index] for index in together[: _piece(run, len(together))]])
-    except ParrotError as error:
-        notes.append(f"tokens cannot be counted: {_said(error)}")
-        return plan, None
-    real = [length for length in lengths.values() if length <= run.data.max_length]
-    counted = replace(
-        plan,
-        tokens=sum(real) / max(len(real), 1),
-        longest=max(real, default=0),
-        counted=len(real),
-        padding=padding_by_layout(run, [lengths[i] for i in chosen if lengths[i] <= run.data.max_length]),
-    )
-    if run.data.packing:
-        batch = pack(batch, run.data.max_length)
-    return counted, {key: value for key, value in batch.items() if key == SEGMENTS or not key.startswith("parrot_")}
-
-
-def _lengths(collator: Collator, mixture: Mixture, chosen: Sequence[int]) -> tuple[dict[int, int], dict[str, int]]:
-    """Tokens of samples by index, and how many of them are of no use, by kind of problem: as parrot data check says."""
-    from parrot_adapters.data.problems import BadSample
-    from parrot_adapters.data.sample_checks import SampleChecks
-
-    checks = SampleChecks(collator)
-    lengths: dict[int, int] = {}
-    unusable: Counter[str] = Counter()
-    for index in dict.fromkeys(chosen):
-        looked = checks.look(mixture[index])
-        try:
-            checks(looked)
-        except BadSample as error:
-            unusable[error.kind] += 1
-        if looked.length:
-            lengths[index] = looked.length
-    return lengths, dict(unusable)
-
-
-def _piece(run: TrainingConfig, samples: int) -> int:
-    """How many of a micro-batch's samples are in memory together."""
-    return math.ceil(samples / run.engine.pieces)
 
 
 def _steps(run: TrainingConfig, data: DataPlan) -> int | None:
@@ -391,7 +272,7 @@ def _step_alone(
 
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     layers = _layer_sizes(handle)
-    rows = _piece(run, rows_of(run, data.longest or run.data.max_length))
+    rows = pieces_of(run, rows_of(run, data.longest or run.data.max_length))
     described = f"{rows} of the longest of {data.counted} samples, {data.longest} tokens"
     if batch is not None and SEGMENTS in batch:
         segments = batch.pop(SEGMENTS)
@@ -413,7 +294,7 @@ def _step_alone(
         together = accumulation * run.engine.pieces
         step = step_without_weights(run, handle, batch, mode=mode, accumulation=together)
     except Exception as error:  # of a host's own code, which may ask for values that are not there
-        notes.append(f"memory: this host's step needs its weights ({_said(error)})")
+        notes.append(f"memory: this host's step needs its weights ({first_line_and_reason(error)})")
         return None
     return _StepAlone(step, layers, described)
 
@@ -464,10 +345,3 @@ def _layer_sizes(handle: Attachment) -> tuple[int, int]:
     stacks = [m for m in language_model.modules() if isinstance(m, nn.ModuleList)] if language_model is not None else []
     sizes = [sum(p.numel() for p in layer.parameters()) for layer in max(stacks, key=len, default=())]
     return sum(p.numel() for p in handle.model.parameters()) - sum(sizes), max(sizes, default=0)
-
-
-def _said(error: BaseException) -> str:
-    """An error's first line and its reason."""
-    lines = (str(error).strip() or type(error).__name__).splitlines()
-    reason = next((line.split(maxsplit=1)[1] for line in lines[1:] if line.strip().startswith("because")), None)
-    return lines[0].rstrip(".") + (f" ({reason})" if reason else "")
