@@ -201,7 +201,8 @@ def attach_arm(
     elif arm.lora is not None:
         handle = pa.attach_projector(host, processor=vocabulary.tokenizer, lora=arm.lora)
     if arm.lora is not None:
-        groups.append((list(lora_parameters(host).values()), 1.0))
+        rate = 1.0 if arm.adapter is not None or arm.adapter_rate is None else arm.adapter_rate
+        groups.append((list(lora_parameters(host).values()), rate))
     projector(host).requires_grad_(True)
     groups.append((list(projector(host).parameters()), 1.0))
     whole = config.text_model_rate if config.train_text_model else arm.text_model_rate

@@ -35,14 +35,15 @@ class Arm:
         adapter: arguments of `AdapterConfig`; None for no adapter.
         losses: factors of auxiliary losses, by registered name.
         loss_options: arguments of their factories.
-        lora: arguments of `peft.LoraConfig` for the language model; None for none. It learns at the projector's rate.
+        lora: arguments of `peft.LoraConfig` for the language model; None for none. It learns at the projector's rate,
+            but see ``adapter_rate``.
         text_model_rate: the language model is trained whole, at so many times the projector's rate; None leaves it to
             the run's configuration.
         kept: whether the trained weights of projector and LoRA are kept beside the result, for arms made from them.
         weights_of: key of the arm whose kept weights it takes; it trains nothing itself.
         lora_strength: factor of LoRA's change after training: below one it is merged back with the untouched model.
-        adapter_rate: the adapter's learning rate in units of the projector's; None leaves it to the run's
-            configuration.
+        adapter_rate: the adapter's learning rate in units of the projector's, or LoRA's where it is all there is; None
+            leaves an adapter's to the run's configuration.
     """
 
     key: str

@@ -30,6 +30,7 @@ class Candidate:
         rate: factor of that rate.
         changes: fields of `QuickstartConfig`.
         equal: whether it is as large as the study's arms.
+        of: key of the study's arm that it is a change of; None where that says nothing.
     """
 
     arm: Arm
@@ -37,6 +38,7 @@ class Candidate:
     rate: float = 1.0
     changes: Mapping[str, Any] = field(default_factory=dict)
     equal: bool = True
+    of: str | None = None
 
     @property
     def key(self) -> str:
@@ -82,7 +84,13 @@ CANDIDATES: tuple[Candidate, ...] = (
 def _in_layers(title: str, key: str = "deep-1", *, rate: float = 1.0, equal: bool = True, **settings: Any) -> Candidate:
     """A change of an arm in the layers; its adapter learns at ``rate`` times the arm's rate."""
     arm = _like(key, title, **settings)
-    return Candidate(replace(arm, adapter_rate=rate * (arm.adapter_rate or 1.0)), "in the layers", equal=equal)
+    return Candidate(replace(arm, adapter_rate=rate * (arm.adapter_rate or 1.0)), "in the layers", equal=equal, of=key)
+
+
+def _lora(title: str, *, rate: float = 1.0) -> Candidate:
+    """LoRA of the same size at another rate: what experts in the layers are tried with, the rival is tried with."""
+    arm = replace(arm_named("lora-24").arm, key=title, title=title, kept=False, adapter_rate=rate)
+    return Candidate(arm, "language model", of="lora-24")
 
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -95,6 +103,11 @@ IN_LAYERS: tuple[Candidate, ...] = (
     _in_layers("deep-declared", "deep-declared"),
     _in_layers("deep-1, rate x 2", rate=2.0),
     _in_layers("deep-1, rate / 2", rate=0.5),
+    _lora("lora-24"),
+    _lora("lora-24, rate x 2", rate=2.0),
+    _lora("lora-24, rate / 2", rate=0.5),
+    _in_layers("deep-1, rate x 4", rate=4.0),
+    _lora("lora-24, rate x 4", rate=4.0),
     _in_layers("deep-1, attention and MLP, r = 9", layer_modules=[*ATTENTION, *MLP], layer_rank=9),
     _in_layers("deep-1, early half, r = 48", layers=list(range(LAYERS // 2)), layer_rank=48),
     _in_layers("deep-1, late half, r = 48", layers=list(range(LAYERS // 2, LAYERS)), layer_rank=48),

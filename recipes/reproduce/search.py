@@ -48,6 +48,8 @@ def search(
 def confirm(study: Study, rates: Mapping[str, float], regime: str, key: str, seeds: Sequence[int]) -> dict[str, Any]:
     """A candidate against no adapter on other seeds, test art, by the registered rules; held-out concepts beside it.
 
+    ``gain_over_arm`` is against the study's arm that it is a change of; None where it is of none.
+
     Raises:
         RecipeError: the candidate was chosen on one of these seeds, or nobody knows it.
     """
@@ -60,16 +62,15 @@ def confirm(study: Study, rates: Mapping[str, float], regime: str, key: str, see
     known = candidates_of(study.config.rules)
     if key not in known:
         raise RecipeError(f"no candidate named {key!r}.\n  known  {'; '.join(known)}")
-    ours, theirs = [], []
+    wanted = [known[key], Candidate(arm_named(REFERENCE).arm, "no adapter")]
+    if (of := known[key].of) is not None:
+        wanted.append(Candidate(arm_named(of).arm, arm_named(of).group))
+    runs = []
     for seed in seeds:
-        cells = [
-            _cell(study, candidate, rates, regime, seed)
-            for candidate in (known[key], Candidate(arm_named(REFERENCE).arm, "no adapter"))
-        ]
-        found = study.run(cells)
+        found = study.run([_cell(study, candidate, rates, regime, seed) for candidate in wanted])
         same_data(found)
-        ours.append(found[0])
-        theirs.append(found[1])
+        runs.append(found)
+    ours, theirs, *same_arm = (list(cells) for cells in zip(*runs, strict=True))
     judged = verdict(
         others(ours), values(ours, METRIC, SPLIT, "en"), others(theirs), values(theirs, METRIC, SPLIT, "en")
     )
@@ -78,6 +79,7 @@ def confirm(study: Study, rates: Mapping[str, float], regime: str, key: str, see
         "regime": regime,
         "seeds": list(seeds),
         "gain": judged.gain.to_dict(),
+        "gain_over_arm": difference(others(ours), others(same_arm[0])).to_dict() if same_arm else None,
         "gain_english": judged.english.to_dict(),
         "gain_held_out": difference(others(ours, METRIC, "held-out"), others(theirs, METRIC, "held-out")).to_dict(),
         "gain_naming": difference(others(ours, "naming"), others(theirs, "naming")).to_dict(),
@@ -106,7 +108,7 @@ def command(argv: list[str]) -> int:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="study", help="of the study (%(default)s)")
     parser.add_argument("--regime", choices=sorted(REGIMES), help="where (the preset's main one)")
     parser.add_argument("--only", action="append", metavar="KEY", help="some candidates")
-    parser.add_argument("--confirm", metavar="KEY", help="confirm this candidate instead of searching")
+    parser.add_argument("--confirm", action="append", metavar="KEY", help="confirm candidates instead of searching")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="to confirm on (1 2)")
     asked = parser.parse_args(argv)
     from parrot_recipes.emoji.compute import one_thread, quiet
@@ -119,14 +121,14 @@ def command(argv: list[str]) -> int:
     config: StudyConfig = preset(asked.preset)
     regime = asked.regime or config.main
     known = candidates_of(config.rules)
-    if unknown := [key for key in asked.only or () if key not in known]:
+    if unknown := [key for key in (*(asked.only or ()), *(asked.confirm or ())) if key not in known]:
         parser.error(f"no candidate named {unknown[0]!r}; known are: {'; '.join(known)}")
     asked.out.mkdir(parents=True, exist_ok=True)
     with Workers(config.workers) as workers, one_thread():
         study = Study(config, asked.out, Display(), workers)
         rates, _ = study.choose_rates()
         if asked.confirm:
-            found: dict[str, Any] = confirm(study, rates, regime, asked.confirm, asked.seeds)
+            found: dict[str, Any] = {key: confirm(study, rates, regime, key, asked.seeds) for key in asked.confirm}
             path = asked.out / f"confirmed-{regime}.json"
         else:
             found = {key: round(value, 4) for key, value in search(study, rates, regime, asked.only).items()}

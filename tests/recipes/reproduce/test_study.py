@@ -75,7 +75,7 @@ def parameters_in_layers(adapter):
 def test_candidates_in_the_layers_say_when_they_are_larger():
     size = parameters_in_layers(arm_named("deep-1").arm.adapter)
     assert size == 2_211_840
-    for candidate in candidates.IN_LAYERS:
+    for candidate in (candidate for candidate in candidates.IN_LAYERS if candidate.arm.adapter is not None):
         assert (abs(parameters_in_layers(candidate.arm.adapter) / size - 1) < 0.05) == candidate.equal, candidate.key
 
 
@@ -336,6 +336,22 @@ def test_a_candidate_is_not_confirmed_on_the_seed_that_chose_it(tmp_path, ran):
     found = search.confirm(stub(tmp_path), dict.fromkeys(GROUPS, 1e-3), MAIN, "single", [1, 2])
     assert {(cell.art, cell.config.seed) for cell in ran} == {("test", 1), ("test", 2)}
     assert len(found["gain"]["seeds"]) == 2
+    assert found["gain_over_arm"] is None
+
+
+def test_a_candidate_is_confirmed_beside_the_arm_that_it_changes(tmp_path, ran):
+    config = preset("pretrained_cpu")
+    study = Stub(config, tmp_path, Display(Console(file=io.StringIO())), Workers())
+    found = search.confirm(study, dict.fromkeys(GROUPS, 1e-3), config.main, "deep-1, rate x 2", [1])
+    assert {cell.key for cell in ran} == {"deep-1, rate x 2", "none", "deep-1"}
+    assert len(found["gain_over_arm"]["seeds"]) == 1
+
+
+def test_rates_of_lora_are_tried_as_those_of_experts_in_the_layers_are():
+    known = candidates.candidates_of(2)
+    assert {key.removeprefix("deep-1, ") for key in known if key.startswith("deep-1, rate")} == {
+        key.removeprefix("lora-24, ") for key in known if key.startswith("lora-24, rate")
+    }
 
 
 def test_restricting_keeps_the_cells():
