@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 __all__ = ["MemoryOfStep", "TensorBytes", "WithoutWeights", "make_fake", "measure_step"]
 
 aten = torch.ops.aten
+GROUPED = aten._grouped_mm.default if hasattr(aten, "_grouped_mm") else None  # torch 2.8 brought it
 BY_MASK = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default)
 
 
@@ -83,7 +84,7 @@ class WithoutWeights(TensorBytes):
                 return func(*args, **kwargs)
         if func in BY_MASK:  # how many places a mask has is known: the mask is real
             args = (args[0], [place for index in args[1] for place in _places(index)], *args[2:])
-        if func is aten._grouped_mm.default and args[0].dtype is not torch.bfloat16:
+        if func is GROUPED and args[0].dtype is not torch.bfloat16:
             halves = [arg.bfloat16() if isinstance(arg, Tensor) and arg.is_floating_point() else arg for arg in args]
             return func(*halves, **kwargs).to(args[0].dtype)  # its shape rule knows no other dtype
         return func(*args, **kwargs)
