@@ -65,13 +65,18 @@ def cell(total: int) -> str:
     return shown if total + HEADROOM <= GPU else f"({shown})"
 
 
+def row(host: str, form: str, engine: str, sizes: list[int]) -> str:
+    cells = ["-" if engine == "fsdp2" and count == 1 else cell(size) for count, size in zip(COUNTS, sizes, strict=True)]
+    return f"| {host} | {form} | {ENGINES[engine]} | {' | '.join(cells)} |"
+
+
 def lines(only: list[str]) -> Iterator[str]:
     yield f"| host | trains | weights | {' | '.join(map(str, COUNTS))} |"
     yield "| --- | --- | --- |" + " ---: |" * len(COUNTS)
     for host in HOSTS:
         for form in FORMS if not only or any(part in host for part in only) else ():
             for engine, sizes in totals(host, form).items():
-                yield f"| {host} | {form} | {ENGINES[engine]} | {' | '.join(map(cell, sizes))} |"
+                yield row(host, form, engine, sizes)
 
 
 def main(argv: list[str] | None = None, page: Path = PAGE) -> None:

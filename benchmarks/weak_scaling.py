@@ -7,7 +7,7 @@ recomputed, again for the gradient of the tokens, and again for the gradient of 
 attention's own products, optimizer and data it knows nothing. What GPUs send each other: rings of collectives whose
 slowest link is that between machines as soon as there are two. `ddp` sums the gradients of what trains once, in
 float32. `fsdp2` gathers every decoder layer twice in bfloat16 (before forward, before backward), what is outside the
-layers once, and deals out the gradients in float32. `hidden` is the best case: all but the largest of arithmetic and
+layers once, and deals out the gradients in bfloat16. `hidden` is the best case: all but the largest of arithmetic and
 sending is hidden behind it; `open` the worst: nothing is. A run is between the two if the numbers given are true of it.
 """
 
@@ -84,12 +84,11 @@ def sending(host: Host, job: Job, machine: Machine, gpus: int) -> float:
     rate = machine.inside if gpus <= machine.per_machine else min(machine.inside, machine.between)
     inside_layers = host.layers * host.of_layer
     trained = bank(host, job) + (inside_layers + host.outside if job.full else 0)
-    sent, collectives = 4 * trained, 1.0  # gradients in float32, dealt out
     if job.sharded:
-        sent += 2 * (2 * inside_layers + host.outside + bank(host, job))
-        collectives += 2 * host.layers + 1 + (host.layers if job.full else 0)
+        sent = 2 * (2 * inside_layers + host.outside + bank(host, job) + trained)
+        collectives = 2 * host.layers + 2 + (host.layers if job.full else 0)
     else:
-        sent, collectives = 2 * sent, 2.0  # and gathered again
+        sent, collectives = 2 * 4 * trained, 2  # dealt out and gathered again
     return (gpus - 1) * (sent / gpus / rate + collectives * machine.latency)
 
 
