@@ -135,7 +135,10 @@ class MemoryOfStep:
         trained: weights that do, in float32.
         gradients: of all that trains.
         optimizer: its state.
-        activations: what else is alive at the worst moment: activations, their gradients, what an operation needs.
+        activations: what else is alive at the worst moment of forward and backward: activations, their gradients, what
+            an operation needs.
+        update: what else is alive at the worst moment of the optimizer's own step; on an accelerator it works on all
+            parameters at once, and holds another copy of them.
     """
 
     frozen: int
@@ -143,11 +146,13 @@ class MemoryOfStep:
     gradients: int
     optimizer: int
     activations: int
+    update: int = 0
 
     @property
     def total(self) -> int:
         """Bytes at the worst moment."""
-        return self.frozen + self.trained + self.gradients + self.optimizer + self.activations
+        kept = self.frozen + self.trained + self.gradients + self.optimizer
+        return kept + max(self.activations, self.update)
 
 
 def measure_step(
@@ -192,9 +197,12 @@ def measure_step(
             total = loss()
         total.backward()
         gradients = sum(p.grad.nbytes for p in trained if p.grad is not None)
+        del total
+        before = counter.peak
+        counter.reset()
         optimizer.step()
-    mine = sum(p.nbytes for p in trained)
-    return MemoryOfStep(weights - mine, mine, gradients, state, counter.peak - weights - gradients - state)
+    mine, kept = sum(p.nbytes for p in trained), weights + gradients + state
+    return MemoryOfStep(weights - mine, mine, gradients, state, before - kept, counter.peak - kept)
 
 
 def _zero_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -271,6 +271,19 @@ def test_many_gpus_are_planned_at_once(written: Path, capfd: pytest.CaptureFixtu
         assert "--gpus must be numbers" in capfd.readouterr().err
 
 
+def test_what_the_optimizers_step_needs_is_shared_as_its_state_is() -> None:
+    step = MemoryOfStep(frozen=0, trained=800, gradients=800, optimizer=1600, activations=100, update=800)
+    assert step.total == 800 + 800 + 1600 + 800
+    needs = {
+        (engine, count): shared_among(step, engine, count, layers=(0, 0), compute="float32")["activations"]
+        for engine in ENGINES
+        for count in (1, 4, 16)
+    }
+    for engine in ENGINES:
+        assert needs[engine, 1] == 800
+        assert (needs[engine, 4], needs[engine, 16]) == ((800, 800) if engine == "ddp" else (200, 100))
+
+
 def test_what_fits_is_what_is_shared_and_room_for_a_context() -> None:
     """A batch of 8 with 2 on a device is dealt to 4 at most."""
     step = MemoryOfStep(frozen=16_000, trained=800, gradients=800, optimizer=1600, activations=100)
