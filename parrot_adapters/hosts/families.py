@@ -17,6 +17,7 @@ __all__ = [
     "GLM_V",
     "GRANITE4_VISION",
     "IDEFICS",
+    "INKLING",
     "KOSMOS2",
     "KOSMOS2_5",
     "LLAMA4",
@@ -33,6 +34,9 @@ IDEFICS = HostSpec(("idefics2", "idefics3", "smolvlm"), unit="run")
 
 # No vision encoder: linear patch embeddings, returned without pooling.
 FUYU = HostSpec(("fuyu",), feature_attribute="last_hidden_state", vision_tower=("vision_embed_tokens",))
+
+# Every patch is an element of one visual token; an id of its own stands before each picture.
+INKLING = HostSpec(("inkling_mm_model",), unit="run")
 
 # Videos stand in the prompt as the image's placeholder, between video frames of their own.
 GLM_V = HostSpec(("glm4v", "glm4v_moe", "glm46v", "glm_ocr"), video_token_attributes=("image_token_id",))

@@ -42,6 +42,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     },
     "host": {
         "idefics": "parrot_adapters.hosts.families:IDEFICS",
+        "inkling": "parrot_adapters.hosts.families:INKLING",
         "fuyu": "parrot_adapters.hosts.families:FUYU",
         "glm-v": "parrot_adapters.hosts.families:GLM_V",
         "llama4": "parrot_adapters.hosts.families:LLAMA4",
