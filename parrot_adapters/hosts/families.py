@@ -22,6 +22,7 @@ __all__ = [
     "KOSMOS2_5",
     "LLAMA4",
     "LLAVA_CODE",
+    "MLLAMA",
     "NO_PROMPT",
     "PHI4_MULTIMODAL",
     "T5GEMMA2",
@@ -113,11 +114,17 @@ GIT = HostSpec(
     language_model=("encoder",),
 )
 
+# Layers of cross-attention read what the projector makes; the pictures and tiles of each prompt are filled up.
+MLLAMA = HostSpec(
+    ("mllama",),
+    encoder_calls=("multi_modal_projector",),
+    placeholder_holds="picture",
+    features_mask="aspect_ratio_mask",
+)
+
 # --- not reached ----------------------------------------------------------------------------------------------------
 
-CROSS_ATTENTION = HostSpec(
-    ("mllama", "idefics", "blip"), unsupported="its images go into cross-attention, not into the prompt"
-)
+CROSS_ATTENTION = HostSpec(("idefics", "blip"), unsupported="its images go into cross-attention, not into the prompt")
 GRANITE4_VISION = HostSpec(
     ("granite4_vision",),
     unsupported="its image features go into several layers of the language model, none into the prompt",

@@ -79,6 +79,9 @@ class HostSpec:
             placeholders and the pictures are shared out evenly, in order.
         placeholder_mask: With ``encoder_calls``, the argument of a prompt call that is 1 where visual tokens go, for
             hosts that tell places by a mask and not by an id; None (default) for all others.
+        features_mask: With ``encoder_calls``, the argument of a prompt call, (R, K) or (R, K, tiles), that is 1 where
+            there is a picture or a tile, for hosts whose features come as K slots for each of R prompts, filled up
+            where a prompt has fewer; None (default) where pictures stand end to end.
     """
 
     model_types: tuple[str, ...] = ()
@@ -112,6 +115,7 @@ class HostSpec:
     placeholder: int | str | None = None
     placeholder_holds: Literal["token", "picture", "nothing"] = "token"
     placeholder_mask: str | None = None
+    features_mask: str | None = None
 
     def override(self, options: Mapping[str, Any]) -> HostSpec:
         """This declaration with some fields replaced.

@@ -25,7 +25,7 @@ SAMPLE = {  # by rules alone, by hand, at its own calls; one that is refused
     "gemma3": "works",
     "blip-2": "works",
     "kosmos-2": "works",
-    "mllama": "refused",
+    "idefics": "refused",
     "udop": "refused",
 }
 

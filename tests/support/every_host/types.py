@@ -6,8 +6,6 @@ from typing import Any
 
 from miniatures.prompts import IMAGE
 
-from support.every_host.shrink import DROP
-
 MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
 GLM_ROPE = {**MROPE, "partial_rotary_factor": 1.0}
 # Keys of one rotated and one plain part; `head_dim` is that of the rotated one.
@@ -176,7 +174,6 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         },
     },
     "paddleocr_vl": {"text_config.rope_parameters": MROPE},
-    "mllama": {"vision_config.intermediate_layers_indices": [0], "text_config.cross_attention_layers": [1]},
     **{
         name: {"vision_start_token_id": 5, "vision_end_token_id": 6, "audio_start_token_id": 7, "audio_token_id": 8}
         | ({"text_config.rope_parameters": MROPE} if name.startswith("qwen2") else {})
