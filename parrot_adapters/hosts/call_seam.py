@@ -167,8 +167,7 @@ class CallSeam(NativeSeam):
         mine = [call for call in _OPEN.get() if call.owner is self]
         if not mine or not (self.enabled or _WANTED.get() is not None):
             return output
-        field = self.parts.spec.feature_attribute
-        held = getattr(output, field, None) if not isinstance(output, Tensor | list | tuple) else output
+        held = _held(output, field := self.parts.spec.feature_attribute)
         if not _is_features(held):
             raise HostError(
                 explain(
@@ -185,6 +184,8 @@ class CallSeam(NativeSeam):
         aligned = in_shape_of(held, torch.cat(self._aligned_features(features, output, mine)))
         if held is output:
             return aligned
+        if isinstance(output, tuple | list):
+            return type(output)(aligned if each is held else each for each in output)
         new = copy.copy(output)
         setattr(new, field, aligned)
         return new
@@ -267,6 +268,15 @@ def _grouped(sizes: list[int], owners: list[tuple[int | None, int]], unit: str) 
         items.append(number)
         last = owner
     return RoutingUnits(torch.tensor(offsets), torch.tensor(rows), torch.tensor(items))
+
+
+def _held(output: Any, field: str) -> Any:
+    """What holds the visual tokens of an encoder call's output; None where nothing does."""
+    if not isinstance(output, tuple | list):
+        return output if isinstance(output, Tensor) else getattr(output, field, None)
+    if not field.isdigit():
+        return output
+    return output[int(field)] if int(field) < len(output) else None
 
 
 def _is_features(held: Any) -> bool:

@@ -5,6 +5,8 @@ Everything else either follows :data:`~parrot_adapters.hosts.DEFAULT_HOST` or co
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from parrot_adapters.hosts.host_spec import HostSpec
 
 __all__ = [
@@ -78,20 +80,15 @@ T5GEMMA2 = HostSpec(
     language_model=("encoder.text_model",),
 )
 
-# Places for visual tokens are told by a mask.
+# Places for visual tokens are told by a mask; the projector returns its attention as well.
 KOSMOS2 = HostSpec(
     ("kosmos-2",),
-    encoder_calls=("get_image_features",),
+    encoder_calls=("image_to_text_projection",),
+    feature_attribute="0",
     placeholder_mask="image_embeds_position_mask",
     projector=("image_to_text_projection",),
 )
-KOSMOS2_5 = HostSpec(
-    ("kosmos-2.5",),
-    encoder_calls=("get_image_features",),
-    placeholder_mask="image_embeds_position_mask",
-    projector=("image_to_text_projection",),
-    pixels=("flattened_patches",),
-)
+KOSMOS2_5 = replace(KOSMOS2, model_types=("kosmos-2.5",), pixels=("flattened_patches",))
 
 # Pictures are projected one by one, deep inside the embedding of the prompt.
 PHI4_MULTIMODAL = HostSpec(

@@ -59,7 +59,8 @@ class HostSpec:
         attention: Names of the linear layers that are the projections of an attention in the language model (default
             ``q_proj``, ``k_proj``, ``v_proj``, ``o_proj``); they get experts inside the layers where nothing else was
             asked for. In layers that do not have all of them it is every linear layer of the attention.
-        feature_attribute: Field of the image output that holds the visual tokens.
+        feature_attribute: Field of the image output that holds the visual tokens; with ``encoder_calls`` a number, as
+            in ``"0"``, where a call returns a tuple of which one holds them.
         video_token_attributes: Fields of the configuration that may hold the placeholder id of videos, the most
             specific first.
         deepstack: ``"raw"`` (default) leaves the extra per-layer features of a vision tower as they are; ``"align"``

@@ -48,7 +48,7 @@ def taken(handle: pa.Attachment, inputs: dict[str, Any]) -> Tensor:
     owner = handle.parts.base.get_submodule(".".join(above))
 
     def keep(out: Any) -> Any:
-        held = getattr(out, spec.feature_attribute, out)
+        held = out[0] if isinstance(out, tuple) else getattr(out, spec.feature_attribute, out)
         if spec.features_mask is not None:  # leave out empty tiles, and slots behind a prompt's last picture
             mask = inputs[spec.features_mask].bool()
             pictures = inputs["input_ids"].eq(handle.parts.encoders["image"].token_id).sum(1)

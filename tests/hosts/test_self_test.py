@@ -156,6 +156,19 @@ def test_a_class_that_forgets_to_say_that_it_takes_pictures(monkeypatch) -> None
     assert host.input_modalities == "text"
 
 
+def test_a_class_whose_base_alone_names_encoded_images(monkeypatch) -> None:
+    """transformers 5.20's PaddleOCR-VL, of the same kind."""
+    host = FAMILIES["llava"].build()
+    monkeypatch.setattr(type(host), "_supports_mm_encoder_outputs", lambda self: False)
+    inputs = FAMILIES["llava"].batch(PROMPTS)
+    handle = pa.attach(host, ADAPTER, self_test=inputs)
+    with handle.record_routing() as log:
+        host.generate(**inputs, max_new_tokens=2, do_sample=False, use_cache=False)
+    assert len(log) == 1
+    assert not host._supports_mm_encoder_outputs()
+    assert "_supports_mm_encoder_outputs" not in vars(host)
+
+
 def test_attach_takes_an_adapter_off_that_fails_its_self_test(host, inputs, monkeypatch) -> None:
     keys = set(host.state_dict())
     monkeypatch.setattr(TextScope, "select", BlindScope.select)
