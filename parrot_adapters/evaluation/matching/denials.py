@@ -98,10 +98,19 @@ def _spoken(known: str | None) -> list[Language]:
     return list(every.values()) if known is None else [every[code] for code in dict.fromkeys((known, "en"))]
 
 
+def _words(languages: list[Language], kind: str) -> list[str]:
+    """Words of a kind, the question's language first; of English those that are no small word of that language, as "no"
+    is of Portuguese."""
+    own, *others = languages
+    small = {*own.fillers, *own.articles, *own.relations}
+    return [*getattr(own, kind), *(word for entry in others for word in getattr(entry, kind) if word not in small)]
+
+
 @lru_cache(maxsize=64)
 def _denial(known: str | None, revision: int) -> re.Pattern[str]:
     kinds = ("negations", "denials", "exclusions", "impressions", "seemings", "concessions")
-    words = (word for entry in _spoken(known) for kind in kinds for word in getattr(entry, kind))
+    languages = _spoken(known)
+    words = (word for kind in kinds for word in _words(languages, kind))
     return re.compile(_any(words) + "|[?؟]")
 
 
@@ -111,7 +120,7 @@ def _patterns(options: tuple[tuple[str, str], ...], known: str | None, revision:
     rejected, in three ways."""
     languages = _spoken(known)
     before, behind, out, first, turn, joiner, grants, seem = (
-        _any(word for entry in languages for word in getattr(entry, name))
+        _any(_words(languages, name))
         for name in ("negations", "denials", "exclusions", "impressions", "turns", "joiners", "concessions", "seemings")
     )
     filler = _any(

@@ -26,6 +26,27 @@ def _labels(alphabet: str) -> dict[str, str]:
 LANGUAGES: dict[str, Language] = {
     "en": Language(
         scripts=_("LATIN"),
+        both=_("both | the two of them"),
+        neither=_("neither | none | none of | nobody | no one | not either | nothing"),
+        every=_(
+            "all of the above | all of them | all of these | all the above | all three | all four | all options | "
+            "all are"
+        ),
+        absences=_(
+            "there is no | there are no | there isn't | there aren't | there is not | there are not | "
+            "is not visible | are not visible | I don't see | I do not see | doesn't have | does not have | "
+            "cannot be seen | can't be seen | isn't any | aren't any | there are not any | is absent | "
+            "doesn't appear | does not appear | does not show | doesn't show | isn't visible | is not present"
+        ),
+        openings=_(
+            "it is | it's | this is | that is | that's | they are | these are | the image shows | "
+            "the picture shows | the photo shows | the image depicts | the picture depicts | I see | I can see | "
+            "there is | there are"
+        ),
+        relations=_(
+            "on | under | behind | near | next to | beside | with | over | by | above | "
+            "below | inside | than | onto | around | like | between | through | against | without | unlike"
+        ),
         answer=_(
             "I settle on | I settle for | settle on | settling on | I opt for | opting for | my choice | "
             "my final choice | my vote | answer | answers | correct option | correct choice | best option | "
@@ -33,7 +54,7 @@ LANGUAGES: dict[str, Language] = {
             "I choose | I pick | I select | I'd choose | I would choose | I'd pick | I'll go with | I'd go with | "
             "I would go with | I go with | I'd say | I would say | my pick | correct one | right one | I'm going with"
         ),
-        option=_("option | choice | letter | alternative"),
+        option=_("option | options | choice | letter | alternative"),
         fillers=_(
             "but | of | in | on | at | from | is | are | was | be | would | will | should | must | the | a | an | "
             "my | it | it's | its | that | "
@@ -106,12 +127,25 @@ LANGUAGES: dict[str, Language] = {
     ),
     "zh": Language(
         scripts=_("CJK"),
+        both=_(
+            "两只都 | 两个都 | 两者都 | 二者都 | 两种都 | 两人都 | 两只动物都 | 两位都 | 他们都 | 它们都 | "
+            "她们都 | 都是 | 都有 | 都在 | 两者皆 | 两者 | 同时"
+        ),
+        neither=_("都不 | 都没 | 没有一个 | 两者都不 | 谁也没 | 谁都没 | 皆非 | 都非 | 没有任何 | 以上都不"),
+        every=_("以上都是 | 以上全部 | 全部都 | 所有选项 | 全都是 | 以上皆是 | 全部正确"),
+        absences=_("没有 | 看不到 | 并没有 | 没看到 | 不存在 | 并无 | 未见 | 没看见 | 未显示"),
+        openings=_(
+            "这是 | 图中是 | 图片中是 | 图里是 | 图中有 | 图片显示的是 | 图中显示的是 | 图片显示 | 图中显示 | "
+            "那是 | 它是 | 这应该是 | 这张图是 | 画面中是"
+        ),
+        relations=_("比 | 与 | 跟 | 除了 | 像"),
+        places=_("上 | 里 | 下 | 旁边 | 旁 | 后面 | 前面 | 中 | 边 | 的"),
         answer=_(
             "我的选择 | 我的答案 | 最终选择 | 最终答案 | 应当选 | 答案 | 正确选项 | 正确的选项 | 正解 | 应选 | "
             "应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | "
             "我认为是 | 我觉得是 | 答"
         ),
-        option=_("选项 | 项 | 字母"),
+        option=_("选项 | 项 | 字母 | 号"),
         fillers=_(
             "而是 | 而 | 在 | 位于 | 属于 | 是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | "
             "个 | 项 | 正确 | 我 | 会 | 字母 | "
@@ -159,6 +193,23 @@ LANGUAGES: dict[str, Language] = {
     ),
     "pt": Language(
         scripts=_("LATIN"),
+        both=_("ambos | ambas | os dois | as duas | tanto"),
+        neither=_("nenhum | nenhuma | nem um | ninguém | nada"),
+        every=_(
+            "todas as anteriores | todas as alternativas | todos os anteriores | todas elas | todos eles | "
+            "todas estão | todas as opções"
+        ),
+        absences=_(
+            "não há | não tem | não existe | não vejo | não aparece | não se vê | não é possível ver | "
+            "não está presente | não mostra | não existem | não aparecem | inexiste"
+        ),
+        openings=_(
+            "é | é um | é uma | isto é | isso é | trata-se de | a imagem mostra | a foto mostra | são | vejo | há | "
+            "este é | esta é | esse é | essa é"
+        ),
+        relations=_(
+            "sobre | sob | atrás | perto | ao lado | com | junto | embaixo | dentro | que | entre | sem | como"
+        ),
         answer=_(
             "minha escolha | minha resposta | decido por | decido-me por | opto pela | opto pelo | fico com a | "
             "escolho a | resposta | respostas | opção correta | alternativa correta | letra correta | gabarito | "
@@ -166,7 +217,7 @@ LANGUAGES: dict[str, Language] = {
             "eu escolheria | fico com | eu diria | o correto é | a correta é | a certa é | o certo é | opto por | "
             "vou de"
         ),
-        option=_("opção | letra | alternativa"),
+        option=_("opção | letra | alternativa | item"),
         fillers=_(
             "mas | de | do | da | em | no | na | é | e | será | seria | a | o | as | os | correta | correto | "
             "certa | certo | opção | letra | "
@@ -228,12 +279,23 @@ LANGUAGES: dict[str, Language] = {
     ),
     "ar": Language(
         scripts=_("ARABIC"),
+        both=_("كلاهما | كلتاهما | كلا | كلتا | كليهما | كلتيهما | الاثنان | الاثنين | معا | كل من"),
+        neither=_("لا أحد | لا شيء | أي منهما | أيا منهما | لا هذا ولا | لا واحد | لا شيء مما | لا أي"),
+        every=_("جميع ما سبق | كل ما سبق | جميعها | جميع الخيارات | كلها | كل الخيارات | جميعهم"),
+        absences=_(
+            "لا يوجد | لا توجد | ليس هناك | لا أرى | لا يظهر | لا تظهر | لا يمكن رؤية | ليس هنالك | لا وجود | لم يظهر"
+        ),
+        openings=_(
+            "هذا | هذه | إنه | إنها | هو | هي | تظهر الصورة | تظهر في الصورة | الصورة تظهر | يوجد في الصورة | أرى | "
+            "هناك | يوجد | توجد"
+        ),
+        relations=_("على | بجانب | تحت | فوق | خلف | أمام | مع | قرب | بالقرب من | بين | داخل | مثل | بدون"),
         answer=_(
             "الصحيح | الصحيحة | اختياري | خياري | جوابي | الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | "
             "الخيار الصحيح | إجابتي | أختار | اخترت | "
             "الصحيح هو | الصحيحة هي | الأصح هو"
         ),
-        option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل"),
+        option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل | الإجابة رقم | رقم"),
         fillers=_(
             "بل | إلى | في | من | عن | هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | "
             "النهائية | الأصح | إن | أن | "
@@ -258,7 +320,7 @@ LANGUAGES: dict[str, Language] = {
             "إنما | ومن ثم"
         ),
         joiners=_("أو | و | أم"),
-        labels=_labels("أ ب ج د ه | ا ب ت ث"),
+        labels=_labels("أ ب ج د ه | ا ب ت ث | ألف باء جيم دال هاء"),
         prefixes=_("ال | و | ب | ل | ك | ف | وال | بال | لل | كال | فال"),
         exclusions=_("أستبعد | استبعد | باستبعاد | نستبعد | ما عدا | باستثناء"),
         affirmations=_(
@@ -285,12 +347,29 @@ LANGUAGES: dict[str, Language] = {
     ),
     "tr": Language(
         scripts=_("LATIN"),
+        both=_("ikisi de | ikisi | her ikisi | her iki | ikisi birden | hem"),
+        neither=_("hiçbiri | hiçbir | hiç kimse | hiç biri | ikisi de değil | ne"),
+        every=_("yukarıdakilerin hepsi | hepsi | tümü | tamamı"),
+        absences=_(
+            "yok | yoktur | bulunmuyor | görünmüyor | görülmüyor | bulunmamaktadır | görünmemektedir | "
+            "mevcut değil | göremiyorum | yer almıyor"
+        ),
+        openings=_("bu | bu bir | bunlar | resimde | görselde | fotoğrafta | resimdeki | görseldeki | burada | o bir"),
+        relations=_("gibi"),
+        places=_(
+            "üzerinde | üstünde | yanında | altında | içinde | arkasında | önünde | üzerindeki | üstündeki | "
+            "yanındaki | altındaki | içindeki | arkasındaki | önündeki | ile | gibi | kadar"
+        ),
+        negated=_("miyor | muyor | mamakta | memekte | maz | mez | madi | medi | mamis | memis | mayan | meyen"),
         answer=_(
             "kararım | seçiyorum | cevabımız | cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | "
             "doğru seçenek | doğru şık | doğrusu | "
             "doğru olan | tercihim | seçimim | bence"
         ),
-        option=_("seçenek | seçeneği | seçeneğidir | şık | şıkkı | şıkkıdır | harf | harfi"),
+        option=_(
+            "seçenek | seçeneği | seçeneğidir | seçeneğini | seçeneğinde | seçeneğinin | seçeneğine | şık | şıkkı | "
+            "şıkkıdır | şıkkını | şıkkında | şıkkının | şıkkına | harf | harfi | harfidir"
+        ),
         fillers=_(
             "doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | için | "
             "kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
@@ -343,12 +422,36 @@ LANGUAGES: dict[str, Language] = {
     ),
     "ru": Language(
         scripts=_("CYRILLIC"),
+        both=_("оба | обе | обоих | обеих | и тот и другой | и та и другая | и то и другое"),
+        neither=_(
+            "ни один | ни одна | ни одно | ни одного | никто | ничего из | ни тот | ни та | ни то | ничто из | "
+            "нет ни | ни кто"
+        ),
+        every=_(
+            "все вышеперечисленное | всё перечисленное | все перечисленные | все варианты | все из них | "
+            "все ответы | все они"
+        ),
+        absences=_(
+            "нет | не видно | отсутствует | отсутствуют | не вижу | не изображено | не изображён | не изображена | "
+            "не показано | не наблюдается | не имеется"
+        ),
+        openings=_(
+            "это | на картинке | на фото | на изображении | на фотографии | на снимке | на рисунке | я вижу | "
+            "изображён | изображена | изображено | перед нами | здесь"
+        ),
+        relations=_(
+            "на | под | за | рядом с | возле | около | с | со | над | перед | между | без | как | чем | к | по"
+        ),
         answer=_(
             "мой выбор | мой ответ | останавливаюсь на | склоняюсь к | остановлюсь на | ответ | ответом | "
             "правильный вариант | верный вариант | правильная буква | правильный выбор | выбираю | "
             "я выбираю | я бы выбрал | я бы выбрала | верно | правильно | верный ответ"
         ),
-        option=_("вариант | буква | буквой | пункт | варианту"),
+        option=_(
+            "вариант | варианта | варианту | вариантом | варианте | варианты | буква | буквы | букву | буквой | "
+            "букве | "
+            "пункт | пункта | пункту | пунктом | пункте | ответ под буквой | номер"
+        ),
         fillers=_(
             "а | но | в | из | это | — | является | будет | правильный | верный | вариант | варианта | буква | "
             "пункт | под | буквой | "

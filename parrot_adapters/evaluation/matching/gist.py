@@ -1,0 +1,128 @@
+"""The option that a reply says in other words: by the words that no other option has, in any of their forms.
+
+"The boy kicks a ball" is "The boy is kicking the ball" where no other option kicks. What two options' words are in the
+reply decides for neither, unless one has nearly all of its own and the other few.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from parrot_adapters.evaluation.matching.text_forms import UNSPACED, script
+from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
+from parrot_adapters.evaluation.matching.word_forms import kin, words_of
+
+__all__ = ["gist_choice"]
+
+SENTENCES = re.compile(r"[.!?。！？؟;；\n]+")
+CLAUSES = re.compile(r"[,.!?:;，。！？：；、،؛؟\n]+|\s-\s")
+LONGEST = 600
+"""Characters of a reply that is taken as a whole; of a longer one the last sentence is."""
+ENOUGH = 0.5
+"""Share of an option's own words that the reply has to have."""
+NEARLY_ALL, FEW = 0.75, 0.34
+"""Shares that decide between two options of which the reply has words."""
+MANY = 3
+"""Own words of an option from which on that is allowed."""
+LONGEST_OPTION = 400
+NOT_FAR = 2
+"""Words behind a "not" that it may be about."""
+COMMON_SIGNS = frozenset("的了着在是一个有和与也都很这那他她它们上里中下到被把就为")
+LONG_CHINESE = 4
+"""Signs from which on a Chinese option is a phrase, of which one sign may tell."""
+
+
+class _Said(NamedTuple):
+    words: list[str]
+    denied: list[bool]
+
+
+def gist_choice(reply: str, options: Mapping[str, str], known: Vocabulary) -> str | None:
+    """Return the one option whose own words a reply has.
+
+    Args:
+        reply: What was said, without what it rejects.
+        options: Option texts by letter.
+        known: Words of the language.
+    """
+    own = own_words(options, known)
+    if sum(bool(words) for words in own.values()) < 2:
+        return None
+    sentences = [said for said in SENTENCES.split(reply[-LONGEST:]) if said.strip()]
+    return _told(reply if len(reply) <= LONGEST else sentences[-1] if sentences else "", own, options, known)
+
+
+def own_words(options: Mapping[str, str], known: Vocabulary) -> dict[str, list[str]]:
+    """The words of each option that no other option has in any form, without small ones where it has others.
+
+    Args:
+        options: Option texts by letter.
+        known: Words of the language.
+    """
+    words = {letter: list(dict.fromkeys(words_of(text[:LONGEST_OPTION]))) for letter, text in options.items()}
+    own = {
+        letter: [
+            word
+            for word in mine
+            if not any(kin(word, other, known) for b, theirs in words.items() if b != letter for other in theirs)
+        ]
+        for letter, mine in words.items()
+    }
+    return {letter: [w for w in mine if not _is_small(w, known)] or mine for letter, mine in own.items()}
+
+
+def _is_small(word: str, known: Vocabulary) -> bool:
+    return word in COMMON_SIGNS or word.isdecimal() or known.is_small(word)
+
+
+def _told(piece: str, own: Mapping[str, list[str]], options: Mapping[str, str], known: Vocabulary) -> str | None:
+    said = _read(piece, known)
+    shares = {
+        letter: sum(_is_said(word, said, known) for word in words) / len(words)
+        for letter, words in own.items()
+        if words
+    }
+    order = sorted(shares, key=lambda letter: shares[letter], reverse=True)
+    best, second = order[0], order[1]
+    clear = shares[second] == 0 and shares[best] >= ENOUGH
+    clear |= len(own[best]) >= MANY and shares[best] >= NEARLY_ALL and shares[second] <= FEW
+    return best if clear and _is_about(best, said, own, options, known) else None
+
+
+def _is_about(
+    letter: str, said: _Said, own: Mapping[str, list[str]], options: Mapping[str, str], known: Vocabulary
+) -> bool:
+    """One sign of Chinese tells a phrase only where the rest of the phrase is in the reply as well."""
+    if not any(script(word[0]).startswith(UNSPACED) for word in own[letter]):
+        return True
+    signs = [word for word in words_of(options[letter]) if word not in COMMON_SIGNS]
+    found = sum(word in said.words for word in signs)
+    return len(signs) >= LONG_CHINESE - 1 and found >= 0.6 * len(signs)
+
+
+def _read(piece: str, known: Vocabulary) -> _Said:
+    """The words of a piece, and which of them a "not" in front or behind denies."""
+    words: list[str] = []
+    denied: list[bool] = []
+    for clause in CLAUSES.split(piece):
+        mine = words_of(clause)
+        marks = [False] * len(mine)
+        for i, word in enumerate(mine):
+            if word in known.negations:
+                marks[i + 1 : i + 1 + NOT_FAR] = [True] * len(marks[i + 1 : i + 1 + NOT_FAR])
+            if known.negated and known.negated.search(word):
+                marks[i] = True
+        if mine and known.suffixing and mine[-1] in known.denials:
+            marks = [True] * len(mine)
+        words += mine
+        denied += marks
+    return _Said(words, denied)
+
+
+def _is_said(word: str, said: _Said, known: Vocabulary) -> bool:
+    negated = bool(known.negated and known.negated.search(word))
+    return any(
+        kin(word, other, known) and denied == negated for other, denied in zip(said.words, said.denied, strict=True)
+    )
