@@ -104,11 +104,15 @@ def many_experts(width: int, options: Options) -> Iterator[Row]:
         "top-1 of 64": case.step(case.bank(), keep_top_k(case.routing, 1)),
         "top-1 of 6": few.step(few.bank(), keep_top_k(few.routing, 1)),
         "its bare matrix products": case.products_of_each(),
+        "bare products of 64, into memory at hand": case.products_of_each(new_memory=False),
+        "bare products of 6, into memory at hand": few.products_of_each(new_memory=False),
         "top-1 of 64, a slice for each": case.step(case.ready(Sliced(width, width, 64)), keep_top_k(case.routing, 1)),
     }
     limits = {
         ("top-1 of 64", "top-1 of 6"): 1.1,
         ("top-1 of 64", "its bare matrix products"): None,
+        ("bare products of 64, into memory at hand", "bare products of 6, into memory at hand"): None,
+        ("its bare matrix products", "bare products of 64, into memory at hand"): None,
         ("top-1 of 64, a slice for each", "top-1 of 6"): None,
     }
     yield from rows_of(compare(runs, options), limits, settings=f"D=F={width}, 64 x 36 tokens, {case.kind}")
@@ -196,13 +200,17 @@ class Case:
 
         return once
 
-    def products_of_each(self) -> Callable[[], object]:
-        """The matrix products of top-1 where every expert has one item, and memory for the gradients."""
-        x, dy, edges = self.tokens.detach(), self.grad, self.offsets.tolist()
+    def products_of_each(self, *, new_memory: bool = True) -> Callable[[], object]:
+        """The matrix products of top-1 where all experts have as many tokens, and memory for the gradients: new in
+        every step, as training has it, or the same again, which leaves the products alone.
+        """
+        x, dy = self.tokens.detach(), self.grad
+        edges = [len(x) * expert // self.experts for expert in range(self.experts + 1)]
         bank = [torch.randn(self.experts, self.width, self.width).to(x) * 0.02 for _ in range(3)]
+        at_hand = None if new_memory else [torch.empty_like(theta) for theta in bank]
 
         def once() -> None:
-            grads = [torch.empty_like(theta) for theta in bank]
+            grads = [torch.empty_like(theta) for theta in bank] if at_hand is None else at_hand
             for e in range(self.experts):
                 rows = slice(edges[e], edges[e + 1])
                 gate, up, down = (theta[e] for theta in bank)

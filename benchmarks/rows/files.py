@@ -6,7 +6,7 @@ The adapter is the standard one of a host of width 4096 (302M numbers, 1.2 GB), 
 bytes that are there into a new file; ``safetensors' save_file`` writes the same tensors without a checksum. A load's
 copy is deliberate: a mapped file that another program writes in place would change, or end, the process. The import is
 of a released checkpoint of 1.4 GB in shards of 256 MiB, its peak of resident memory that above what was imported and
-written before.
+written before. An index says where each line begins; ``open_data`` makes it and then parses and checks each record.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import json
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +26,14 @@ from harness import HERE, Options, Row, compare, rows_of
 from safetensors.torch import save_file
 
 import parrot_adapters as pa
+from parrot_adapters.data import DataSettings, SourceSettings, open_data
 from parrot_adapters.data.sources.json_files import JsonRecords
 from parrot_adapters.testing import small_llava
 
 COVERS = (
     *("parrot_adapters/hosts/tensor_files.py", "parrot_adapters/hosts/weight_files.py", "parrot_adapters/original/"),
     *("parrot_adapters/adapter/load.py", "parrot_adapters/adapter/save.py", "parrot_adapters/adapter/adapter_files.py"),
-    *("parrot_adapters/adapter/fitting_layer.py", "parrot_adapters/data/sources/json_files.py"),
+    *("parrot_adapters/adapter/fitting_layer.py", "parrot_adapters/data/"),
 )
 PIECE = 1 << 20
 
@@ -100,6 +103,25 @@ def index_rows(lines: int, work: Path, options: Options) -> Iterator[Row]:
     found = compare({"reading and finding line ends": line_ends, "index": lambda: JsonRecords(path)}, options)
     limits: dict[tuple[str, str], float | None] = {("index", "reading and finding line ends"): 2.0}
     yield from rows_of(found, limits, settings=f"{lines:,} JSON lines, {path.stat().st_size / 1e6:.0f} MB")
+    tracemalloc.start()
+    records = JsonRecords(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    yield Row("peak memory of an index", "8 bytes a line", peak / 8 / len(records), 2.0, settings=f"{lines:,} lines")
+    yield from opening_rows(path, lines // 10, options)
+
+
+def opening_rows(path: Path, lines: int, options: Options) -> Iterator[Row]:
+    """What it costs to check every record before a run, for which it has to be parsed."""
+    settings = DataSettings((SourceSettings(str(path), limit=lines),))
+
+    def parse() -> None:
+        with path.open("rb") as opened:
+            for line in islice(opened, lines):
+                json.loads(line)
+
+    found = compare({"json.loads of each": parse, "open_data": lambda: open_data(settings, seed=0)}, options)
+    yield from rows_of(found, {("open_data", "json.loads of each"): None}, settings=f"{lines:,} JSON lines, checked")
 
 
 def import_row() -> Row:

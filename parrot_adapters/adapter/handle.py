@@ -35,6 +35,7 @@ from parrot_adapters.hosts.base_call import BaseCall
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.packed_for_inference import PackedForInference
 from parrot_adapters.hosts.text_only_batches import TextOnlyBatches
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.carried.put_on(owns_projector=owns_projector, lora=lora)
         self.training_saves.install()
         self.base_call.look_first(self._wrapped_host.look)
-        self.base_call.around_learning(FrozenByPeft(self).look, self._text_only.tied)
+        looks = FrozenByPeft(self).look, PackedForInference(self.model).look
+        self.base_call.around_learning(*looks, after=self._text_only.tied)
         if self.peft_wrapper is not None:
             self.peft_wrapper.install()
         stand_ins = {
@@ -203,7 +205,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
             self._added_losses.remove()
         self.training_saves.remove()
         self.base_call.look_first(None)
-        self.base_call.around_learning(None, None)
+        self.base_call.around_learning(after=None)
         self._wrapped_host.remove()
         if self.peft_wrapper is not None:
             self.peft_wrapper.remove()

@@ -200,10 +200,10 @@ class IndexedSamples:
         return next((record for record in looked_at if not isinstance(record, BadSample)), None)
 
     def _find_good(self, on_bad: OnBad, limit: int | None, progress: Callable[[int, int], None] | None) -> None:
-        for number in range(self._total):
+        for number, record in self._records:
             if limit is not None and len(self._numbers) >= limit:
                 break
-            dialogue = self._reader.read(number, self._record(number), on_bad)
+            dialogue = self._reader.read(number, record, on_bad)
             if dialogue is not None:
                 self._numbers.append(number)
                 self.languages.append(intern(dialogue.language) if dialogue.language else None)

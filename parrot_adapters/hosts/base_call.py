@@ -35,7 +35,7 @@ class BaseCall:
         self._first: Callable[[nn.Module], None] | None = None
         self._before_forward: BeforeForward | None = None
         self._after_forward: Callable[[], None] | None = None
-        self._before_learning: Callable[[nn.Module], None] | None = None
+        self._before_learning: tuple[Callable[[nn.Module], None], ...] = ()
         self._after_learning: Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], Any] | None = None
         self._displaced: Any = None
         self._stands = False
@@ -61,14 +61,15 @@ class BaseCall:
 
     def around_learning(
         self,
-        before: Callable[[nn.Module], None] | None,
+        *before: Callable[[nn.Module], None],
         after: Callable[[nn.Module, tuple[Any, ...], Mapping[str, Any], Any], Any] | None,
     ) -> None:
         """Ask something of calls with gradients.
 
         Args:
-            before: Called first, with the module; None asks nothing any more.
-            after: Gives the output, from module, arguments, named arguments and the module's own output.
+            before: Called first, with the module, each in its turn.
+            after: Gives the output, from module, arguments, named arguments and the module's own output; None leaves
+                it.
         """
         self._before_learning, self._after_learning = before, after
         self._put_or_remove()
@@ -81,8 +82,9 @@ class BaseCall:
         if self._first is not None:
             self._first(self.module)
         learns = torch.is_grad_enabled()
-        if learns and self._before_learning is not None:
-            self._before_learning(self.module)
+        if learns:
+            for look in self._before_learning:
+                look(self.module)
         if self._before_forward is not None:
             args, kwargs = self._before_forward(self.module, args, kwargs)
         if self._after_forward is None:
@@ -104,7 +106,7 @@ class BaseCall:
 
     def _put_or_remove(self) -> None:
         """Below something put over it later, it stays and does nothing when nothing is asked."""
-        steps = (self._first, self._before_forward, self._before_learning, self._after_learning)
+        steps = (self._first, self._before_forward, self._after_learning, *self._before_learning)
         asked = any(step is not None for step in steps)
         own = self.module.__dict__
         if asked and not self._stands:

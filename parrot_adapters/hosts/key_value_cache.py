@@ -7,12 +7,18 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from parrot_adapters.errors import HostError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["cache_argument", "cache_rows", "given_cache", "made_cache"]
+__all__ = ["NoCacheError", "cache_argument", "cache_rows", "given_cache", "made_cache"]
 
 NAMES = ("cache", "past_key_values")
+
+
+class NoCacheError(HostError):
+    """A host's forward gives back no key-value cache, whatever it is asked for."""
 
 
 def cache_argument(forward: Callable[..., Any]) -> str:
@@ -30,9 +36,11 @@ def made_cache(output: Mapping[str, Any]) -> Any:
     """The cache in a model's output.
 
     Raises:
-        KeyError: it made none.
+        NoCacheError: it made none.
     """
-    return output[next((name for name in NAMES if name in output), NAMES[-1])]
+    if (found := given_cache(output)) is None:
+        raise NoCacheError("its forward gives back no key-value cache")
+    return found
 
 
 def cache_rows(cache: Any, rows: Tensor) -> Any:

@@ -32,6 +32,7 @@ from parrot_adapters.atomic_files import write_json
 from parrot_adapters.core.types import IGNORED
 from parrot_adapters.data.packing import SEGMENTS, PackedCollator
 from parrot_adapters.errors import TrainingError, explain, writing
+from parrot_adapters.hosts.host_failures import failures_named
 from parrot_adapters.hosts.packed_rows import packed_arguments, sequence_languages
 from parrot_adapters.hosts.private_api import require_for_training
 from parrot_adapters.training.batch_measures import measure, targets_of
@@ -214,6 +215,20 @@ class ParrotTrainer(Trainer):
             measure(self.measured, given, outputs, terms, targets, languages, segments)
         scaled = mine * self.accelerator.num_processes  # engines average over processes
         return (scaled, outputs) if return_outputs else scaled
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Forward and backward of a micro-batch; where the host's code fails, its samples are named."""
+        samples, pieces = inputs.get(IDENTITIES, ()), self.run.batch.per_device
+        with failures_named(
+            TrainingError,
+            f"the host failed in step {self.state.global_step + 1}.",
+            {"samples": ", ".join(samples) or None},
+            last_checkpoint=self._last_checkpoint(),
+            to_do=f"engine.pieces={pieces} goes on one by one, and tells which sample it is"
+            if len(samples) > 1 and pieces > self.run.engine.pieces
+            else None,
+        ):
+            return super().training_step(model, inputs, *args, **kwargs)
 
     def require_packing(self) -> None:
         """Refuse to pack at a host that would mix the samples of a row.

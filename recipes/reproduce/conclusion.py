@@ -14,7 +14,7 @@ def conclusions(described: Mapping[str, Any]) -> list[str]:
     for regime, found in described["regimes"].items():
         sentences.append(_verdicts(found))
         if "remedies" in found:
-            sentences += _costs(found["remedies"])
+            sentences += [*_not_told_apart(found["remedies"]), *_costs(found["remedies"])]
         if regime == described["main"] and found["two_by_two"]:
             sentences.append(_two_by_two(found["two_by_two"]["choice"]))
             sentences += [_compared(pair, found["arms"]) for pair in found["comparisons"] if clear(pair)]
@@ -52,10 +52,24 @@ def _verdicts(found: Mapping[str, Any]) -> str:
     if count < 3:
         repeats = found["repeats"] + ("s" if count > 1 else "")
         start += f" Only {count} {repeats} yet, so what follows is no verdict about others."
-    best = max(repairing, key=lambda arm: arm["gain"]["value"])
-    also = [arm["title"] for arm in repairing if arm is not best]
-    tail = f" Also: {_listed(also)}." if also else " No other arm does."
-    return f"{start} By the registered rules {best['title']} repairs erosion best: {points(best['gain'])} points.{tail}"
+    ordered = sorted(repairing, key=lambda arm: -arm["gain"]["value"])
+    each = "; ".join(f"{arm['title']} {points(arm['gain'])}" for arm in ordered)
+    return f"{start} By the registered rules these repair erosion, gains in points: {each}. No other arm does."
+
+
+def _not_told_apart(found: Mapping[str, Any]) -> list[str]:
+    """What no planned comparison parts from the arm that gains most."""
+    judged = found["arms"]
+    most = max(
+        (key for key in judged if judged[key].get("repairs")), key=lambda k: judged[k]["gain"]["value"], default=None
+    )
+    pairs = [pair for pair in found["planned"] if most in (pair["ours"], pair["theirs"]) and not pair["decided"]]
+    others = [judged[pair["theirs"] if pair["ours"] == most else pair["ours"]]["title"] for pair in pairs]
+    return (
+        [f"{judged[most]['title']} gains most, but is not told apart from: {_listed(others)}."]
+        if most and others
+        else []
+    )
 
 
 def _costs(found: Mapping[str, Any]) -> list[str]:
@@ -99,4 +113,7 @@ def _compared(pair: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
+    """Some names of arms have commas of their own."""
+    if not any(", " in name for name in names):
+        return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
+    return "; ".join(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -169,8 +170,10 @@ def _routing(figure: Figure, arms: Mapping[str, Any]) -> Figure:
     routed = [(arm["title"], arm["looked"]["routing"][0]) for arm in arms.values() if arm["looked"]["routing"]]
     columns = min(4, len(routed))
     rows = -(-len(routed) // columns)
-    figure.set_size_inches(8.6, 0.4 + 1.75 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"hspace": 0.65, "wspace": 0.3})
+    routed = [(textwrap.fill(title, 92 // columns), routing) for title, routing in routed]  # no wider than its panel
+    lines = max(title.count("\n") for title, _ in routed)
+    figure.set_size_inches(8.6, 0.4 + (1.75 + 0.15 * lines) * rows)
+    panels = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"hspace": 0.65 + 0.2 * lines, "wspace": 0.3})
     image = None
     for axes, item in zip(panels.flat, [*routed, *[None] * (panels.size - len(routed))], strict=True):
         if item is None:

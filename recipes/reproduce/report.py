@@ -39,6 +39,7 @@ def write_report(described: Mapping[str, Any], out: Path) -> Path:
         conclusions=conclusions(described),
         figures={name: data_url(data) for name, data in figures.items()},
         main=described["main"],
+        sizes=_sizes,
         codes=CODES,
         others=OTHERS,
         works=credits_with(*described["regimes"]),
@@ -47,3 +48,13 @@ def write_report(described: Mapping[str, Any], out: Path) -> Path:
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _sizes(regime: Mapping[str, Any]) -> str:
+    """How many parameters the adapters of a regime hold, in words; those within one per cent count as alike."""
+    held = [arm["parameters"] for arm in regime["arms"].values() if arm["parameters"]]
+    if not held:
+        return "no"
+    low, high = min(held), max(held)
+    about = f"about {1000 * round(low / 1000):,}"
+    return about if high <= 1.01 * low else f"{about} to {1000 * round(high / 1000):,}"

@@ -5,6 +5,7 @@ The stand-in keeps a matrix as bitsandbytes keeps eight bits: its class's name, 
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,32 @@ class EightBits(nn.Linear):
         assert isinstance(self.weight, Int8Params)
         assert self.weight.SCB is not None
         return nn.functional.linear(x, self.weight.float() * self.weight.SCB[:, None] / 127, self.bias)
+
+
+class FourBits(nn.Linear):
+    """As bitsandbytes keeps four bits on some CPUs: packed anew at the first answer, and blind to gradients then."""
+
+    def __init__(self, of: nn.Linear) -> None:
+        super().__init__(of.in_features, of.out_features)
+        self.weight, self.bias = nn.Parameter(of.weight.detach().clone(), requires_grad=False), of.bias
+        self.weight.quant_state = SimpleNamespace(packing_format_for_cpu=False)  # type: ignore[attr-defined]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        state: Any = self.weight.quant_state  # type: ignore[attr-defined]
+        if not (self.training or x.requires_grad):
+            state.packing_format_for_cpu = True
+        return super().forward(x.detach() if state.packing_format_for_cpu else x)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        self.weight.quant_state.packing_format_for_cpu = False  # type: ignore[attr-defined]
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+
+
+def in_four_bits(host: Any) -> Any:
+    for attention in (layer.self_attn for layer in host.model.language_model.layers):
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            setattr(attention, name, FourBits(getattr(attention, name)))
+    return host.eval()
 
 
 def quantised(host: Any) -> Any:
@@ -83,3 +110,14 @@ def test_an_adapter_goes_from_full_to_quantised_and_back(kit, make_host, small, 
     pa.load_adapter(make_host(), tmp_path / "eight", strict=True)
     with pytest.raises(HostMismatchError):
         pa.load_adapter(make_host(seed=1), tmp_path / "eight", strict=True)
+
+
+@pytest.mark.parametrize("placement", ["projector", "layers"])
+def test_a_host_that_has_answered_is_trained_all_the_same(kit, make_host, inputs, placement):
+    handle = pa.attach(in_four_bits(make_host()), {"placement": placement, "num_experts": 2})
+    host = handle.model
+    kit.logits(host, inputs)
+    assert host.model.language_model.layers[0].self_attn.q_proj.weight.quant_state.packing_format_for_cpu
+    host.train()
+    host(**inputs).logits[:, -1].square().sum().backward()
+    assert max(float(p.grad.abs().max()) for p in handle.parameters() if p.grad is not None) > 0

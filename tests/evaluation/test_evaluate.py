@@ -17,7 +17,7 @@ from support.chat_processors import PLAIN, TIGHT, llava
 from support.folders import TESTS
 
 from parrot_adapters.cli import main
-from parrot_adapters.errors import ConfigError, ParrotWarning, UnknownNameError
+from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, UnknownNameError
 from parrot_adapters.evaluation import PROTOCOLS, EvaluationDataError
 from parrot_adapters.evaluation.answers.evaluate import Evaluation, evaluate
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
@@ -442,6 +442,54 @@ def test_a_broken_picture_is_named_and_answers_stay(
         evaluate(replace(config, data=str(folder)), host=host)
     path.write_text(whole, encoding="utf-8")
     assert evaluate(replace(config, data=str(folder)), host=host).made == 3
+
+
+def failing(host: EvaluationHost, fails) -> Altered:
+    """The host, whose generate raises ``KeyError('cache')`` where ``fails(languages and rows asked together)``."""
+
+    def generate(given, max_new_tokens):
+        asked, inputs = given
+        if fails([(question.language, question.index) for question in asked]):
+            raise KeyError("cache")
+        return host.generate(inputs, max_new_tokens)
+
+    return Altered(host, encode=lambda asked: (asked, host.encode(asked)), generate=generate)
+
+
+def test_the_question_that_a_host_fails_at_is_named_and_answers_stay(
+    config: EvaluationConfig, host: EvaluationHost
+) -> None:
+    config = replace(config, languages=("en", "ar"))
+    last = evaluate(config, host=host).answers[-1]  # in the order of questions
+    one = evaluate(replace(config, out=f"{config.out}-2", limit=1), host=host)
+    assert one.made == 2
+    broken = failing(host, lambda asked: (last.lang, last.index) in asked)
+    with pytest.raises(HostError, match=rf"(?s)fails at a question.*MMMB_{last.lang} {last.index}\n") as caught:
+        evaluate(replace(config, out=f"{config.out}-2"), host=broken)
+    assert "because    KeyError: 'cache'" in str(caught.value)
+    assert "test_evaluate.py line" in str(caught.value)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert evaluate(replace(config, out=f"{config.out}-2"), host=host).made <= 12 - one.made
+    # after the check of batches, so that nothing is asked one by one for that
+    once = iter([False])
+    broken = failing(host, lambda asked: len(asked) > 1 and next(once, True))
+    with pytest.raises(HostError, match=r"(?s)these questions together.*rows .*MMMB_.*, MMMB_.*--batch-size 1"):
+        evaluate(replace(config, out=f"{config.out}-3"), host=broken)
+
+
+@pytest.mark.parametrize("scoring", ["generate", "loglik"])
+def test_the_command_says_what_a_host_raises(
+    config: EvaluationConfig, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, scoring: str
+) -> None:
+    def forward(self, *_: object, **__: object) -> None:
+        raise ValueError("no such tile\nand more")
+
+    monkeypatch.setattr("transformers.LlavaModel.forward", forward)
+    assert main(arguments(config, scoring=scoring)) == 1
+    shown = capsys.readouterr().err
+    assert "parrot: HostError: the host fails at a question.\n  row        MMMB_" in shown
+    assert "because    ValueError: no such tile\n" in shown
+    assert "Traceback" not in shown
 
 
 # --- with an adapter --------------------------------------------------------------------------------------------

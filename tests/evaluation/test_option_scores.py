@@ -136,10 +136,21 @@ def test_a_host_whose_cache_cannot_be_shared_computes_whole_prompts(monkeypatch:
 
     for path in (option_scorer, packed_options):
         monkeypatch.setattr(path, "cache_rows", unable)
-    with pytest.warns(ParrotWarning, match="each is computed whole: NotImplementedError: no rows"):
+    with pytest.warns(ParrotWarning, match="each is computed whole: it fails then .NotImplementedError: no rows."):
         asker = _option_asker(host, pairs())
     assert not asker.scorer.shared
     assert asker.same(asker.answer([question(0)], ["0"], host.encode([question(0)]))[0], right[0])
+
+
+def test_a_host_that_gives_back_no_cache_computes_whole_prompts() -> None:
+    host = MiniatureHost("llava")
+
+    def forget(module: Any, args: Any, output: Any) -> Any:
+        return type(output)(**{k: v for k, v in output.items() if k not in ("cache", "past_key_values")})
+
+    host.model.register_forward_hook(forget)
+    with pytest.warns(ParrotWarning, match=r"each is computed whole: its forward gives back no key-value cache$"):
+        assert not _option_asker(host, pairs()).scorer.shared
 
 
 def test_wrong_positions_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from support import benchmark_files
+from support.browser import in_a_browser, needs_a_browser, width_needed
 from support.evaluation_runs import RUDE, ScriptedHost, likely_run, page_text, run
 
 from parrot_adapters.errors import ParrotWarning
@@ -21,8 +19,6 @@ from parrot_adapters.evaluation.reports.comparison_page import write_comparison
 from parrot_adapters.evaluation.scores.compare_results import compare_runs, read_run
 from parrot_adapters.evaluation.scores.routing_summary import routing_statistics
 from parrot_adapters.pages import direction, thumbnail
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def data_of(page: str) -> dict:
@@ -152,45 +148,30 @@ def test_thumbnails_are_small_and_never_fail() -> None:
     assert len(thumbnail(large)) < len(large) / 5
 
 
-def in_a_browser(page: str) -> str:
-    """The page's document after its script has run."""
-    with tempfile.TemporaryDirectory() as profile:
-        done = subprocess.run(
-            [
-                str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--dump-dom", f"file://{page}",
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )  # fmt: skip
-    return done.stdout
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@needs_a_browser
 def test_a_browser_shows_the_questions(tmp_path: Path) -> None:
-    run(tmp_path, ScriptedHost())
-    page = in_a_browser(f"{tmp_path}/out0/report.html#MMMB_ar")
+    result = run(tmp_path, ScriptedHost())
+    page = in_a_browser(f"file://{tmp_path}/out0/report.html#MMMB_ar")
     shown = page.split('id="items"')[1].split("<script")[0]
     assert shown.count("<article") == 12
     assert shown.count('class="prompt" lang="ar" dir="rtl"') == 12
     assert shown.count("<img") == 12
     assert "30 questions, page 1 of 3" in page
+    assert width_needed(page_text(result), 390) == 390
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@needs_a_browser
 def test_a_browser_shows_likelihoods_and_what_flipped(tmp_path: Path) -> None:
     likely_run(tmp_path)
-    page = in_a_browser(f"{tmp_path}/likely/report.html#MMMB_en")
+    page = in_a_browser(f"file://{tmp_path}/likely/report.html#MMMB_en")
     assert page.split('id="items"')[1].split("<script")[0].count("log-likelihood of letters: A ") == 12
     assert page.count("<circle") > 4
     one, other = (read_run(run(tmp_path, ScriptedHost(seed)).run.config.out) for seed in (0, 1))
     comparison = compare_runs(one, other)
     write_comparison(comparison, tmp_path / "compare.html")
-    page = in_a_browser(f"{tmp_path}/compare.html")
+    assert width_needed((tmp_path / "compare.html").read_text("utf-8"), 390) == 390
+    page = in_a_browser(f"file://{tmp_path}/compare.html")
     assert f"{sum(map(len, comparison.flipped.values()))} questions, page 1 of" in page
     assert page.split('id="items"')[1].count("<article") == 12

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -15,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import benchmark_files
+from support.browser import in_a_browser, needs_a_browser
 from support.evaluation_runs import ScriptedHost
 
 import parrot_adapters as pa
@@ -32,7 +31,6 @@ from parrot_adapters.evaluation.scores.retrieval import recall_at
 from parrot_adapters.evaluation.scores.score_open_task import Item, score_items, score_task, write_task_results
 from parrot_adapters.testing import save_small_host
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NAMES = {
     "en": ["cat", "dog", "fox", "ant", "bee", "cow", "hen", "owl", "rat", "yak"],
     "ar": ["قطة", "كلب", "ثعلب", "نملة", "نحلة", "بقرة", "دجاجة", "بومة", "جرذ", "ثور"],
@@ -296,18 +294,15 @@ def test_a_plugins_benchmark_has_the_tasks_it_declares(data: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@needs_a_browser
 def test_a_browser_shows_the_answers(data: Path, tmp_path: Path) -> None:
     run, items, result = scored(evaluate(config(data, tmp_path / "out", "naming"), host=Namer()))
     write_task_report(result, items, run, tmp_path / "out")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
-    page = (tmp_path / "out" / "report.html").as_uri()
-    argv = [str(CHROMIUM), *options, f"--user-data-dir={tmp_path / 'profile'}", page]
-    shown = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
-    assert shown.count('<article class="item right"') == 20
-    assert shown.count('class="prompt" lang="ar" dir="rtl"') == 10
-    assert shown.count("<img") == 20
-    assert "20 questions, page 1 of 1" in shown
+    page = in_a_browser((tmp_path / "out" / "report.html").as_uri())
+    assert page.count('<article class="item right"') == 20
+    assert page.count('class="prompt" lang="ar" dir="rtl"') == 10
+    assert page.count("<img") == 20
+    assert "20 questions, page 1 of 1" in page
 
 
 def test_comparisons_read_their_own_files(data: Path, tmp_path: Path) -> None:

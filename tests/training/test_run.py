@@ -362,6 +362,31 @@ def test_out_of_memory_says_what_to_do(tmp_path):
         toy_run(toy_config(tmp_path), collator=Large(FAMILIES["llava"]))
 
 
+@pytest.mark.parametrize("moment", ["forward", "backward"])
+def test_what_a_host_raises_names_the_samples(tmp_path, moment):
+    config, seen = toy_config(tmp_path), []
+    handle = toy_handle(config)
+
+    class Kept(ToyCollator):
+        def __call__(self, samples):
+            seen.append([sample.identity for sample in samples])
+            return super().__call__(samples)
+
+    def fail(*_):
+        if len(seen) > 7:
+            raise KeyError("tiles")
+
+    tower = handle.model.lm_head
+    tower.register_forward_hook(fail) if moment == "forward" else tower.register_full_backward_hook(fail)
+    with pytest.raises(
+        TrainingError, match=r"(?s)the host failed in step 4.*KeyError: 'tiles'.*engine.pieces=2"
+    ) as said:
+        train(handle, None, config, ToyData(), collator=Kept(FAMILIES["llava"]))
+    assert f"samples          {', '.join(seen[6])}\n" in str(said.value)
+    assert f"last checkpoint  {tmp_path / 'checkpoints' / 'step-00000003'}" in str(said.value)
+    assert isinstance(said.value.__cause__, KeyError)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -22,7 +22,9 @@ def split_at(text: str, markers: Mapping[str, list[Any]]) -> tuple[str | Picture
     Raises:
         BadSample: There are more placeholders than things to put there.
     """
-    placeholder = re.compile("|".join(map(re.escape, markers)) or r"(?!)")
+    if not any(marker in text for marker in markers):
+        return trimmed([text] if text.strip() else [])
+    placeholder = re.compile("|".join(map(re.escape, markers)))
     parts: list[Any] = []
     done = 0
     for found in placeholder.finditer(text):

@@ -95,13 +95,17 @@ class Files:
             kind = "missing-image" if what == "picture" else "bad-video"
             raise BadSample(kind, f"a {what} is on the network ({given[:80]}); download it first, give its path")
         path = self.folder / given
-        if not self.allow_outside and not any(_is_within(path, folder) for folder in (self.folder, *self.caches)):
+        if not self.allow_outside and not self._is_inside(path, given):
             raise BadSample(
                 "outside",
                 f"the {what} {given[:120]} is not in {self.folder}; say where they are (data.sources.images), "
                 "or allow it (data.sources.allow_outside)",
             )
         return str(path)
+
+    def _is_inside(self, path: Path, given: str) -> bool:
+        below = ".." not in given and ":" not in given and not given.startswith(("/", "\\"))
+        return below or any(_is_within(path, folder) for folder in (self.folder, *self.caches))
 
 
 def from_base64(text: str) -> bytes:

@@ -12,11 +12,11 @@ import json
 import re
 from array import array
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.sources.source import IndexedSource, Source
@@ -27,7 +27,7 @@ __all__ = ["BOM", "JsonRecords", "JsonStream", "open_json", "parse_record"]
 BOM = b"\xef\xbb\xbf"
 SPACE = b" \t\r\n"
 LINE_END, LARGEST_SPACE = ord("\n"), ord(" ")
-PIECE = 1 << 20  # bytes that are read at once
+PIECE = 1 << 18  # bytes that are read at once: what is read stays in a usual second-level cache
 DECODER = json.JSONDecoder()
 WHITE = re.compile(r"[ \t\r\n]+")
 LONGEST_LINE = 1 << 26  # bytes of a first line; a longer one is a whole list
@@ -65,9 +65,7 @@ class JsonRecords(IndexedSource):
         self.path = path
         self._begins, self._ends, self._size = array("Q"), array("Q"), 0
         if _layout(path) == "lines":
-            for begins, end in _line_begins(path):
-                self._begins.frombytes(begins.tobytes())
-                self._size = end
+            self._begins, self._size = _line_begins(path)
         else:
             for begin, end in _places(path, "list"):
                 self._begins.append(begin)
@@ -81,6 +79,18 @@ class JsonRecords(IndexedSource):
         with self.path.open("rb") as file:
             file.seek(begin)
             return parse_record(file.read(self._end(range(len(self))[number]) - begin))
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        with _opened(self.path) as file:  # once: opening it for every record takes longer than reading them
+            while self._done < len(self):
+                number, begin = self._done, self._begins[self._done]
+                self._done += 1
+                file.seek(begin)
+                try:
+                    record = parse_record(file.read(self._end(number) - begin))
+                except BadSample as problem:
+                    record = problem
+                yield number, record
 
     def _end(self, number: int) -> int:
         """Of an element, or of a line: where the next one begins, blank lines between them included."""
@@ -139,7 +149,7 @@ def parse_record(text: bytes) -> Any:
         raise BadSample("bad-record", f"not JSON that can be read: {first_line(error)}") from None
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except FileNotFoundError:
@@ -250,21 +260,31 @@ def _lines(file: BinaryIO, at: int) -> Iterator[Place]:
             yield begin, at
 
 
-def _line_begins(path: Path) -> Iterator[tuple[NDArray[np.uint64], int]]:
-    """Where lines with a record begin, many at a time, and where the last of them ends."""
-    at = 0
+def _line_begins(path: Path) -> tuple[array[int], int]:
+    """Where lines with a record begin, and where the last of them ends. All pieces are read into one place."""
+    begins, doubtful, room, is_new = array("Q"), [], np.empty(PIECE, np.uint8), True
     with _opened(path) as file:
-        while block := file.read(PIECE) + file.readline():  # whole lines
-            letters = np.frombuffer(block, np.uint8)
-            ends = np.flatnonzero(letters == LINE_END) + 1
-            if not block.endswith(b"\n"):
-                ends = np.append(ends, len(block))
-            begins = np.concatenate([[len(BOM) if at == 0 and block.startswith(BOM) else 0], ends[:-1]])
-            full = np.ones(len(ends), bool)
-            for number in np.flatnonzero(letters[np.minimum(begins, len(block) - 1)] <= LARGEST_SPACE):
-                full[number] = bool(block[begins[number] : ends[number]].strip(SPACE))
-            at += len(block)
-            yield (begins[full] + (at - len(block))).astype(np.uint64), at
+        at = file.seek(len(BOM) if file.read(len(BOM)) == BOM else 0)
+        while count := file.readinto(room.data):
+            letters = room[:count]
+            here = np.flatnonzero(letters == LINE_END) + 1
+            if is_new:
+                here = np.concatenate([[0], here])
+            is_new = bool(letters[-1] == LINE_END)
+            if is_new:
+                here = here[:-1]  # whether a line begins there is seen with what follows
+            doubtful += (here[letters[here] <= LARGEST_SPACE] + at).tolist()
+            begins.frombytes((here + at).astype(np.uint64).tobytes())
+            at += count
+        blank = [begin for begin in doubtful if _is_blank(file, begin)]
+    if blank:
+        begins = array("Q", np.setdiff1d(np.frombuffer(begins, np.uint64), np.array(blank, np.uint64)).tobytes())
+    return begins, at
+
+
+def _is_blank(file: BinaryIO, begin: int) -> bool:
+    file.seek(begin)
+    return not file.readline().strip(SPACE)
 
 
 class _Elements:

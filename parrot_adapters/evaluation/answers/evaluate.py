@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from parrot_adapters.errors import HostError, ParrotError, ParrotWarning, explain
+from parrot_adapters.errors import HostError, ParrotError, ParrotWarning, explain, first_line
 from parrot_adapters.evaluation.answers.askers import Asker, OptionAsker, ReplyAsker
 from parrot_adapters.evaluation.answers.batching import batches, prefetched, spread
 from parrot_adapters.evaluation.answers.evaluation_config import EvaluationConfig
+from parrot_adapters.evaluation.answers.failed_answers import answer_batch, answer_or_name, where
 from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.answers.open_questions import open_questions
 from parrot_adapters.evaluation.answers.processes import this_process, wait_for_others
@@ -19,6 +20,8 @@ from parrot_adapters.evaluation.answers.store import AnswerStore, answer_key
 from parrot_adapters.evaluation.benchmark.questions import Question, limited, load_questions, load_subsets
 from parrot_adapters.evaluation.benchmark.subsets import Subset, named
 from parrot_adapters.evaluation.benchmark.tasks import OPEN
+from parrot_adapters.hosts.host_failures import failures_named, host_says
+from parrot_adapters.hosts.key_value_cache import NoCacheError
 
 __all__ = ["Evaluation", "evaluate", "load_host_of"]
 
@@ -84,10 +87,7 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
         _warn_of_unknown_text(host, questions)
         _warn_of_signs(host, questions)
         settings = config.answer_settings()
-        keys = [
-            answer_key(question, host.render(question.prompt, len(question.picture_hashes)), host.identity, settings)
-            for question in questions
-        ]
+        keys = [answer_key(question, _rendered(host, question), host.identity, settings) for question in questions]
         mine = [(q, key) for q, key in zip(questions, keys, strict=True) if process.owns(key)]
         pending = [(question, key) for question, key in mine if key not in store.found]
         size = _ask(config, host, pending, store, progress, len(mine)) if pending else config.batch_size
@@ -96,6 +96,11 @@ def evaluate(config: EvaluationConfig, *, host: Any = None, progress: Progress |
         wait_for_others(store, keys)
         answers = [store.found[key] for key in keys]
     return Evaluation(config, subsets, questions, answers, dict(host.identity), len(pending), size)
+
+
+def _rendered(host: Any, question: Question) -> str:
+    with failures_named(HostError, "the host's chat format refuses a question.", {"row": where(question)}):
+        return str(host.render(question.prompt, len(question.picture_hashes)))
 
 
 def _warn_of_unknown_text(host: Any, questions: Sequence[Question]) -> None:
@@ -159,7 +164,7 @@ def _ask(
     if progress:
         progress(done, total)
     for batch, encoded in prefetched(planned, lambda batch: asker.encode([q for q, _ in batch])):
-        store.add(asker.answer([q for q, _ in batch], [key for _, key in batch], encoded))
+        store.add(answer_or_name(asker, batch, encoded))
         done += len(batch)
         if progress:
             progress(done, total)
@@ -179,13 +184,13 @@ def _checked_size(
     """
     kind = len(pending[0][0].picture_hashes)
     sample = _sample([pair for pair in pending if len(pair[0].picture_hashes) == kind], min(CHECKED, size))
-    alone = [known[pair[1]] if pair[1] in known else _answer(asker, [pair])[0] for pair in sample]
+    alone = [known[pair[1]] if pair[1] in known else answer_or_name(asker, [pair])[0] for pair in sample]
     try:
-        together = _answer(asker, sample)
+        together = answer_batch(asker, sample)
     except ParrotError:
         raise
     except Exception as error:  # whatever keeps a host from batches; alone it has just worked
-        reason = f"{type(error).__name__}: {error}"
+        reason = host_says(error)
     else:
         differ = [a for a, b in zip(alone, together, strict=True) if not asker.same(a, b)]
         if not differ:
@@ -231,7 +236,7 @@ def _option_asker(
     whole = OptionAsker(host, OptionScorer(host, shared=False, texts=COMPARED))
     packed, shared = (OptionAsker(host, OptionScorer(host, packed=packed)) for packed in (True, False))
     sample = [pair for pair in spread(pending, 2) if pair[0].options]
-    expected = [_answer(whole, [pair])[0] for pair in sample]
+    expected = [answer_or_name(whole, [pair])[0] for pair in sample]
     if (unpacked := _differs(packed, sample, expected, known)) is None:
         return packed
     if (reason := _differs(shared, sample, expected, known)) is None:
@@ -260,11 +265,13 @@ def _differs(
 ) -> str | None:
     """Why a way to score options cannot be taken; None if it gives what is expected, and then its answers are known."""
     try:
-        given = [_answer(asker, [pair])[0] for pair in sample]
+        given = [answer_batch(asker, [pair])[0] for pair in sample]
+    except NoCacheError as error:
+        return first_line(error)
     except ParrotError:
         raise
     except Exception as error:  # a cache we cannot take rows of, a forward without positions, ...
-        return f"{type(error).__name__}: {error}"
+        return f"it fails then ({host_says(error)})"
     if not all(asker.same(one, other) for one, other in zip(expected, given, strict=True)):
         return "its log-likelihoods differ from those of whole prompts"
     known.update((answer.key, answer) for answer in given)
@@ -273,19 +280,15 @@ def _differs(
 
 def _as_generated(asker: OptionAsker, pair: tuple[Question, str]) -> bool:
     """Does it find an option as likely as ``generate`` does, which is made to write it?"""
-    letter, expected = asker.scorer.as_generated(pair[0])
+    with failures_named(HostError, "the host fails at a question.", {"row": where(pair[0])}):
+        letter, expected = asker.scorer.as_generated(pair[0])
     try:
-        [answer] = _answer(asker, [pair])
+        [answer] = answer_batch(asker, [pair])
     except ParrotError:
         raise
     except Exception:  # said by our caller, which saw it first
         return False
     return answer.scores is not None and abs(answer.scores["text"][letter] - expected) <= asker.tolerance
-
-
-def _answer(asker: Asker, pairs: Sequence[tuple[Question, str]]) -> list[Answer]:
-    batch = [question for question, _ in pairs]
-    return asker.answer(batch, [key for _, key in pairs], asker.encode(batch))
 
 
 def load_host_of(config: EvaluationConfig) -> Any:

@@ -19,6 +19,7 @@ from parrot_recipes.emoji.host import load_host, load_vocabulary
 from parrot_recipes.emoji.languages import CODES, LANGUAGES
 from parrot_recipes.emoji.presets import MIXTURE, NONE, PRESETS, SINGLE, preset
 from rich.console import Console
+from support.browser import needs_a_browser, width_needed
 
 import parrot_adapters as pa
 from parrot_adapters.cli import main
@@ -210,3 +211,9 @@ class _Balanced(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+@pytest.mark.slow
+@needs_a_browser
+def test_the_report_is_as_wide_as_a_phone(finished):
+    assert width_needed((finished.out / "report.html").read_text("utf-8"), 390) == 390

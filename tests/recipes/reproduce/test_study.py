@@ -444,7 +444,7 @@ def test_planted_effects_come_out(described):
 
 def test_sentences_follow_the_numbers(described):
     text = " ".join(conclusions(described))
-    assert "single conditioned expert repairs erosion best" in text
+    assert "these repair erosion, gains in points: single conditioned expert" in text
     assert "together they do less than the sum" in text
     # The same numbers without the winners: the page must not repeat the sentence.
     arms = described["regimes"][MAIN]["arms"]
