@@ -30,7 +30,7 @@ LONGEST_OPTION = 400
 NOT_FAR = 2
 """Words behind a "not" that it may be about."""
 COMMON_SIGNS = frozenset("的了着在是一个有和与也都很这那他她它们上里中下到被把就为")
-LONG_CHINESE = 4
+LONG_CHINESE = 3
 """Signs from which on a Chinese option is a phrase, of which one sign may tell."""
 
 
@@ -79,27 +79,33 @@ def _is_small(word: str, known: Vocabulary) -> bool:
 
 def _told(piece: str, own: Mapping[str, list[str]], options: Mapping[str, str], known: Vocabulary) -> str | None:
     said = _read(piece, known)
-    shares = {
-        letter: sum(_is_said(word, said, known) for word in words) / len(words)
-        for letter, words in own.items()
-        if words
-    }
+    told = {letter: _read(text[:LONGEST_OPTION], known) for letter, text in options.items()}
+    shares = {letter: _share(words, told[letter], said, known) for letter, words in own.items() if words}
     order = sorted(shares, key=lambda letter: shares[letter], reverse=True)
     best, second = order[0], order[1]
     clear = shares[second] == 0 and shares[best] >= ENOUGH
     clear |= len(own[best]) >= MANY and shares[best] >= NEARLY_ALL and shares[second] <= FEW
-    return best if clear and _is_about(best, said, own, options, known) else None
+    if not clear or not _is_about(best, said, own, options):
+        return None
+    # Of options that differ in the order of their words only, neither has words of its own.
+    whole = {
+        letter: _share([word for word in mine.words if not _is_small(word, known)], mine, said, known)
+        for letter, mine in told.items()
+    }
+    return best if all(whole[best] >= whole[letter] for letter in own if not own[letter]) else None
 
 
-def _is_about(
-    letter: str, said: _Said, own: Mapping[str, list[str]], options: Mapping[str, str], known: Vocabulary
-) -> bool:
+def _share(words: list[str], option: _Said, said: _Said, known: Vocabulary) -> float:
+    return sum(_is_said(word, option, said, known) for word in words) / max(1, len(words))
+
+
+def _is_about(letter: str, said: _Said, own: Mapping[str, list[str]], options: Mapping[str, str]) -> bool:
     """One sign of Chinese tells a phrase only where the rest of the phrase is in the reply as well."""
     if not any(script(word[0]).startswith(UNSPACED) for word in own[letter]):
         return True
     signs = [word for word in words_of(options[letter]) if word not in COMMON_SIGNS]
     found = sum(word in said.words for word in signs)
-    return len(signs) >= LONG_CHINESE - 1 and found >= 0.6 * len(signs)
+    return found == len(signs) > 1 or (len(signs) >= LONG_CHINESE and found >= 0.6 * len(signs))
 
 
 def _read(piece: str, known: Vocabulary) -> _Said:
@@ -110,19 +116,18 @@ def _read(piece: str, known: Vocabulary) -> _Said:
         mine = words_of(clause)
         marks = [False] * len(mine)
         for i, word in enumerate(mine):
-            if word in known.negations:
+            if known.suffixing and word in known.denials:  # "kahve değil"
+                marks[max(0, i - 1) : i] = [True] * min(i, 1)
+            elif word in known.negations:
                 marks[i + 1 : i + 1 + NOT_FAR] = [True] * len(marks[i + 1 : i + 1 + NOT_FAR])
             if known.negated and known.negated.search(word):
                 marks[i] = True
-        if mine and known.suffixing and mine[-1] in known.denials:
-            marks = [True] * len(mine)
         words += mine
         denied += marks
     return _Said(words, denied)
 
 
-def _is_said(word: str, said: _Said, known: Vocabulary) -> bool:
-    negated = bool(known.negated and known.negated.search(word))
-    return any(
-        kin(word, other, known) and denied == negated for other, denied in zip(said.words, said.denied, strict=True)
-    )
+def _is_said(word: str, option: _Said, said: _Said, known: Vocabulary) -> bool:
+    """True where the reply has a form of the word, denied if the option denies it."""
+    denied = option.denied[option.words.index(word)]
+    return any(kin(word, other, known) and d == denied for other, d in zip(said.words, said.denied, strict=True))

@@ -142,7 +142,9 @@ class Letters:
         """Signs of other alphabets that stand by themselves and are no words: "Б", "ب"."""
         for i, token in enumerate(self.tokens):
             sign = token.text
-            is_capital = sign.upper() == sign and sign not in self.known.words and not sign.isdecimal()
+            following = self.neighbour(i, 1)
+            is_word = sign in self.known.words and following is not None and following.is_word
+            is_capital = sign.upper() == sign and not is_word and not sign.isdecimal()
             if len(sign) != 1 or not is_capital or sign not in self.known.labels or self.struck_out(i):
                 continue
             label = self.label(sign)
@@ -189,6 +191,12 @@ class Letters:
                 said.clear()
             said.append(fold(token.text))
         return False
+
+    def is_denied(self, i: int) -> bool:
+        """True of a word with a "not" before it, fillers between, or with one right behind it: "doğru değil"."""
+        following = self.neighbour(i, 1)
+        behind = following is not None and self.known.suffixing and fold(following.text) in self.known.denials
+        return behind or self.struck_out(i)
 
     def struck_out(self, i: int) -> bool:
         """True after a "not", fillers between: "not A", "não é a letra A"."""

@@ -18,6 +18,7 @@ LONGEST_ENDING = 7
 ARTICLE = "ال"
 VOWELS = "aeiouаеиоуыэюяйь"
 SHORTEST_INFLECTED = 4
+SHORTEST_SHORTENED = 3
 LONGEST_INFLECTION = 2
 """Letters behind a stem; more of them make other words."""
 
@@ -35,10 +36,14 @@ def is_option(reply: str, options: Mapping[str, str], language: str | None) -> s
 
 
 def _shortened(said: str, options: Mapping[str, str]) -> str | None:
-    """The one option that a Chinese reply names without its last sign, as in "白" for "白色"."""
-    if not said or script(said[0]) != "CJK":
+    """The one option that a reply names by its beginning: "Tue" for "Tuesday", "白" for "白色"."""
+    if not said or " " in said or not said.isalpha():
         return None
-    longer = [letter for letter, text in options.items() if _stripped(fold(text))[:-1] == said]
+    forms = {letter: _stripped(fold(text)) for letter, text in options.items()}
+    if script(said[0]) == "CJK":
+        longer = [letter for letter, form in forms.items() if form[:-1] == said]
+    else:
+        longer = [letter for letter, form in forms.items() if form.startswith(said) and len(said) >= SHORTEST_SHORTENED]
     return longer[0] if len(longer) == 1 else None
 
 

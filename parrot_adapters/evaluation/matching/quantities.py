@@ -167,6 +167,8 @@ def _word_values(language: str) -> dict[str, int]:
         for entry in HUNDREDS.get(code, "").split():
             word, _, value = entry.partition(":")
             values[fold(word)] = int(value)
+    if language == "ar":  # "واحدًا" as an object
+        values |= {f"{word}ا": value for word, value in values.items() if len(word) > 2}
     return {word: value for word, value in values.items() if not script(word[0]).startswith(UNSPACED)}
 
 

@@ -88,7 +88,7 @@ def _excerpt(said: str, known: Vocabulary) -> str:
 class _Reading(Letters):
     """One reply, its words, and the questions asked of it."""
 
-    def __init__(self, said: str, options: dict[str, str], language: str | None, *, framed: bool = False) -> None:
+    def __init__(self, said: str, options: Mapping[str, str], language: str | None, *, framed: bool = False) -> None:
         self.said, self.is_framed = said, framed
         cleaned = clean(said)
         text = without_denied(cleaned, options, language)
@@ -201,6 +201,11 @@ class _Reading(Letters):
         for letter, mine, other in ((yes[0], self.known.yes, self.known.no), (no[0], self.known.no, self.known.yes)):
             if opening.strip() in mine:
                 return None if later & other else letter  # "Yes, there is no dog"
+        rejected = {token.text for token in tokens(fold(self.denied))}
+        if rejected & self.known.yes or any(
+            fold(token.text) in self.known.yes and self.is_denied(i) for i, token in enumerate(self.tokens)
+        ):
+            return no[0]  # "the statement is not true"
         absent = self.known.absence.search(self.said) and not (later | {*opening.split()}) & self.known.yes
         return no[0] if absent else None
 

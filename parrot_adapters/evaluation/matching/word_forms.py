@@ -17,7 +17,9 @@ LONGEST_ENDING = {3: 2, 4: 3}
 LONGEST_ENDING_OF_LONG = 5
 LONGEST_SUFFIXES, LONGEST_OF_SHORT = 8, 4
 """In a language that glues its endings one to another; behind a stem of three letters less."""
-ENGLISH_ENDINGS = frozenset({"s", "es", "'s", "ed", "ing", "ies", "ied", "ish", "er", "en"})
+ENGLISH_ENDINGS = frozenset(
+    {"s", "es", "'s", "ed", "ing", "ies", "ied", "ish", "er", "en", "ness", "iness", "ly", "ily", "ful"}
+)
 ENGLISH_BARE = frozenset({"", "e", "y"})
 ARABIC_BEFORE = re.compile("^(?:وال|فال|بال|كال|لل|ال|وي|وت|[وفبكل](?=.{3})|[يتن](?=.{3}))")
 ARABIC_BEHIND = re.compile("(?:تان|تين|ون|ين|ات|ان|ها|هم|يه|ه|ي|ا)$")
