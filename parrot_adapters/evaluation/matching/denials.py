@@ -38,18 +38,19 @@ ENDING = r"[^\W\d_]{0,3}"
 """What an option's word may end in and still be it."""
 
 
-def without_denied(text: str, options: Mapping[str, str], tag: str | None) -> str:
+def without_denied(text: str, options: Mapping[str, str], tag: str | None, names: Iterable[str] = ()) -> str:
     """Return a cleaned reply with what it rejects blanked, every other character in its place.
 
     Args:
         text: Reply, as :func:`~parrot_adapters.evaluation.matching.text_forms.clean` leaves it.
         options: Option texts by letter.
         tag: Language of the question; None where it is not known.
+        names: Other words for the options.
     """
     known, plain = tag and known_as(tag), _plain(text)
     if not _denial(known, revision()).search(plain):  # as in nearly every reply
         return text
-    thing, first_thought, granted, *patterns = _patterns(tuple(options.items()), known, revision())
+    thing, first_thought, granted, *patterns = _patterns(tuple(options.items()), tuple(names), known, revision())
     thoughts = [found for found in first_thought.finditer(plain) if any(c.isalnum() for c in text[found.end() :])]
     plain = _blanked(plain, (span for thought in thoughts for span in _spans(thing, plain, *thought.span())))
     for pattern in patterns:
@@ -115,7 +116,9 @@ def _denial(known: str | None, revision: int) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=512)
-def _patterns(options: tuple[tuple[str, str], ...], known: str | None, revision: int) -> tuple[re.Pattern[str], ...]:
+def _patterns(
+    options: tuple[tuple[str, str], ...], names: tuple[str, ...], known: str | None, revision: int
+) -> tuple[re.Pattern[str], ...]:
     """A letter or option; a first thought up to where it is given up; a clause that only grants something; what is
     rejected, in three ways."""
     languages = _spoken(known)
@@ -128,7 +131,7 @@ def _patterns(options: tuple[tuple[str, str], ...], known: str | None, revision:
     )
     prefixes = sorted((clean(p) for entry in languages for p in entry.prefixes), key=len, reverse=True)
     letters = "".join(letter for letter, _ in options)
-    texts = [text for _, text in options if text]
+    texts = [*(text for _, text in options if text), *names]
     texts += [text.capitalize() for text in texts if text[1:2] == " "]  # "A cat is not there" begins with no letter
     turned = [bare for text in texts if (bare := stem(fold(text).strip(EDGES)))] if languages[0].inflecting else []
     thing = rf"(?:{_any([*texts, *turned], ENDING, prefixes)}|(?<![{LATIN}])[{letters}](?![{LATIN}]))"

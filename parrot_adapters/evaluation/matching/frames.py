@@ -12,7 +12,7 @@ __all__ = ["BOX", "answer_in_json", "framed", "meant", "turns_of"]
 
 THOUGHT = re.compile(r"[<◁](/?)(?:think|thinking|thought|reasoning)[>▷]", re.IGNORECASE)
 TEMPLATE = re.compile(
-    r"<[|｜](?!begin_of_box|end_of_box)[^|｜<>\n]{1,40}[|｜]>|</?s>|<(?:eos|bos|pad|unk|end_of_turn|end_of_utterance)>|"
+    r"<[|｜](?!begin_of_box|end_of_box)[^|｜<>\n]{1,40}[|｜]>|</s>|<s>(?!.{0,200}</s>)|<(?:eos|bos|pad|unk|end_of_turn|end_of_utterance)>|"
     r"\[/?INST\]"
 )
 """Signs of a chat template, which a decoder may leave in."""
@@ -26,6 +26,8 @@ TAGS = re.compile(
     r"<(answer|final_answer|conclusion|final)>(.{0,2000}?)</\1>|<\|begin_of_box\|>(.{0,2000}?)<\|end_of_box\|>|^####(?!#)([^\n]*)$",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
+STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<\n]{1,200}</\1>")
+"""What is crossed out."""
 BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 COMMAND = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname)\s*(?=\{)|[{}$]|\\[ ,;]")
 LONGEST_BOX = 400
@@ -41,7 +43,7 @@ def meant(prediction: str) -> str:
     Args:
         prediction: Reply as generated.
     """
-    prediction = TEMPLATE.sub("\n", prediction)
+    prediction = STRUCK.sub(" ", TEMPLATE.sub("\n", prediction))
     tags = list(THOUGHT.finditer(prediction))
     closing = [tag for tag in tags if tag[1]]
     if not closing:

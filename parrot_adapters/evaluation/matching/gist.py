@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from parrot_adapters.evaluation.matching.text_forms import UNSPACED, script
+from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
-from parrot_adapters.evaluation.matching.word_forms import kin, words_of
+from parrot_adapters.evaluation.matching.word_forms import WORD, kin, words_of
 
-__all__ = ["gist_choice"]
+__all__ = ["gist_choice", "short_names"]
 
 SENTENCES = re.compile(r"[.!?。！？؟;；\n]+")
 CLAUSES = re.compile(r"[,.!?:;，。！？：；、،؛؟\n]+|\s-\s")
@@ -24,12 +24,15 @@ ENOUGH = 0.5
 """Share of an option's own words that the reply has to have."""
 NEARLY_ALL, FEW = 0.75, 0.34
 """Shares that decide between two options of which the reply has words."""
+PARTLY = 0.67
+"""Share of another option's words up to which one that has all of its own is meant."""
 MANY = 3
 """Own words of an option from which on that is allowed."""
 LONGEST_OPTION = 400
 NOT_FAR = 2
 """Words behind a "not" that it may be about."""
-COMMON_SIGNS = frozenset("的了着在是一个有和与也都很这那他她它们上里中下到被把就为")
+COMMON_SIGNS = frozenset("的了着在是一个有和与也都很这那他她它们上里中下到被把就为人子士名位只条张把辆本座件双")
+NUMERALS = frozenset("零一二三四五六七八九十百千万两")
 LONG_CHINESE = 3
 """Signs from which on a Chinese option is a phrase, of which one sign may tell."""
 
@@ -48,10 +51,34 @@ def gist_choice(reply: str, options: Mapping[str, str], known: Vocabulary) -> st
         known: Words of the language.
     """
     own = own_words(options, known)
-    if sum(bool(words) for words in own.values()) < 2:
+    if len(own) < 2:
         return None
     sentences = [said for said in SENTENCES.split(reply[-LONGEST:]) if said.strip()]
     return _told(reply if len(reply) <= LONGEST else sentences[-1] if sentences else "", own, options, known)
+
+
+def short_names(options: Mapping[str, str], known: Vocabulary) -> dict[str, str]:
+    """Return the one word that tells each option from the others, "red" of "the red ball"; none where one needs more.
+
+    Args:
+        options: Option texts by letter.
+        known: Words of the language.
+    """
+    own = own_words(options, known)
+    if any(len(words) != 1 for words in own.values()) or all(len(words_of(text)) < 2 for text in options.values()):
+        return {}
+    names = {letter: words[0] for letter, words in own.items()}
+    unfit = NUMERALS | COMMON_SIGNS
+    for letter, name in names.items():
+        told = _read(options[letter], known)
+        if name in unfit or known.is_small(name) or name.isdecimal() or told.denied[told.words.index(name)]:
+            return {}
+    return {letter: _as_written(name, options[letter]) for letter, name in names.items()}
+
+
+def _as_written(name: str, text: str) -> str:
+    """A folded word as the option writes it: "kırmızı"."""
+    return next((word for word in WORD.findall(clean(text)) if fold(word) == name), name)
 
 
 def own_words(options: Mapping[str, str], known: Vocabulary) -> dict[str, list[str]]:
@@ -81,18 +108,32 @@ def _told(piece: str, own: Mapping[str, list[str]], options: Mapping[str, str], 
     said = _read(piece, known)
     told = {letter: _read(text[:LONGEST_OPTION], known) for letter, text in options.items()}
     shares = {letter: _share(words, told[letter], said, known) for letter, words in own.items() if words}
-    order = sorted(shares, key=lambda letter: shares[letter], reverse=True)
-    best, second = order[0], order[1]
+    if len(shares) < 2:
+        return _complete(said, told, known)
+    best, second = sorted(shares, key=lambda letter: shares[letter], reverse=True)[:2]
     clear = shares[second] == 0 and shares[best] >= ENOUGH
     clear |= len(own[best]) >= MANY and shares[best] >= NEARLY_ALL and shares[second] <= FEW
     if not clear or not _is_about(best, said, own, options):
-        return None
+        return _complete(said, told, known) if not shares[best] else None
     # Of options that differ in the order of their words only, neither has words of its own.
-    whole = {
+    whole = _wholes(said, told, known)
+    return best if all(whole[best] >= whole[letter] for letter in own if not own[letter]) else None
+
+
+def _complete(said: _Said, told: Mapping[str, _Said], known: Vocabulary) -> str | None:
+    """The one option of which every word is said, where no other has many: "两名男子" is "两个男人", not "一男一女"."""
+    whole = _wholes(said, told, known)
+    best, second = sorted(whole, key=lambda letter: whole[letter], reverse=True)[:2]
+    many = sum(not _is_small(word, known) for word in told[best].words) > 1
+    return best if whole[best] == 1 and many and whole[second] <= PARTLY else None
+
+
+def _wholes(said: _Said, told: Mapping[str, _Said], known: Vocabulary) -> dict[str, float]:
+    """For each option the share of its words, small ones aside, that the reply has."""
+    return {
         letter: _share([word for word in mine.words if not _is_small(word, known)], mine, said, known)
         for letter, mine in told.items()
     }
-    return best if all(whole[best] >= whole[letter] for letter in own if not own[letter]) else None
 
 
 def _share(words: list[str], option: _Said, said: _Said, known: Vocabulary) -> float:

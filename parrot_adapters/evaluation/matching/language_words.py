@@ -18,6 +18,8 @@ class Language:
     """Words beside a letter: "option" in "option B", "şıkkı" in "B şıkkı"."""
     fillers: tuple[str, ...] = ()
     """Words between the answer word and the letter: "is", "the", "clearly"."""
+    adverbs: tuple[str, ...] = ()
+    """Endings of such words: "ly" of "obviously"."""
     refusals: tuple[str, ...] = ()
     """Phrases that mean "I will not, or cannot, say"."""
     negations: tuple[str, ...] = ()

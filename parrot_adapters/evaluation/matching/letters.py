@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
+from parrot_adapters.evaluation.matching.gist import short_names
 from parrot_adapters.evaluation.matching.option_text import find_option
 from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, script, tokens
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
@@ -32,12 +33,20 @@ class Letters:
         self, text: str, options: Mapping[str, str], language: str | None, known: Vocabulary, counts: bool
     ) -> None:
         self.text, self.options, self.language, self.known = text, options, language, known
+        self.names = short_names(options, known)
         self.counts = counts
         """True where digits name options."""
         self.tokens = tokens(text)
         self.starts = [token.start for token in self.tokens]
         self.words = [token for token in self.tokens if token.is_word]
         self.beside = self._words_beside_letters()
+
+    def named(self, said: str) -> str | None:
+        """The option whose text stands in what is said, or else the one word that tells it from the others."""
+        found = find_option(said, self.options, self.language, self.known)
+        if found is None and self.names:
+            found = find_option(said, self.names, self.language, self.known)
+        return found
 
     def label(self, word: str, *, loose: bool = True) -> str | None:
         """The option a word stands for: "B", and if ``loose`` also "b", "В", "ب", "2"."""
@@ -61,7 +70,7 @@ class Letters:
             label = self.label(token.text)
             if label and self.is_text(i):
                 return None
-            if label and not self.is_word_here(i, label):
+            if label and (self.is_next(position, i) or not self.is_word_here(i, label)):
                 if skip or self.contested(i):
                     skip = False
                     continue
@@ -71,6 +80,13 @@ class Letters:
             elif not self.known.is_filler(token.text) and token.text.upper() not in self.known.words:
                 return None
         return None
+
+    def is_next(self, position: int, i: int) -> bool:
+        """True of a capital of another alphabet right behind a word for "option": "вариант А" is no "А ..."."""
+        token = self.tokens[i]
+        return (
+            token.text.isupper() and token.text not in self.options and not self.text[position : token.start].strip(" ")
+        )
 
     def label_before(self, position: int) -> str | None:
         """The letter that stands before ``position``, fillers between, where no question is asked."""
@@ -100,7 +116,7 @@ class Letters:
         if token.text == label or token.text.isdecimal():
             return label
         line = self.text[token.end : token.end + SENTENCE].partition("\n")[0]
-        return find_option(line, self.options, self.language, self.known) or label
+        return self.named(line) or label
 
     def is_word_here(self, i: int, label: str) -> bool:
         """True where a one-letter word such as "a" or "В" goes with the words after it and is no label."""
@@ -116,7 +132,7 @@ class Letters:
             return True
         if self.known.is_filler(following.text) and fold(following.text) not in self.known.option_words:
             return fold(following.text) not in ("is", "because")
-        named = find_option(self.text[token.end : token.end + SENTENCE], self.options, self.language, self.known)
+        named = self.named(self.text[token.end : token.end + SENTENCE])
         return named is not None and named != label
 
     def standing_letters(self) -> list[str]:

@@ -17,10 +17,10 @@ from itertools import chain
 from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of, reckoned_choice
 from parrot_adapters.evaluation.matching.denials import without_denied
 from parrot_adapters.evaluation.matching.frames import BOX, answer_in_json, framed, meant, turns_of
-from parrot_adapters.evaluation.matching.gist import gist_choice
+from parrot_adapters.evaluation.matching.gist import gist_choice, short_names
 from parrot_adapters.evaluation.matching.groups import group_choice
 from parrot_adapters.evaluation.matching.letters import SENTENCE, Letters
-from parrot_adapters.evaluation.matching.option_text import find_option, is_option
+from parrot_adapters.evaluation.matching.option_text import is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, tokens
@@ -91,7 +91,7 @@ class _Reading(Letters):
     def __init__(self, said: str, options: Mapping[str, str], language: str | None, *, framed: bool = False) -> None:
         self.said, self.is_framed = said, framed
         cleaned = clean(said)
-        text = without_denied(cleaned, options, language)
+        text = without_denied(cleaned, options, language, short_names(options, vocabulary(language)).values())
         self.raw = said if text == cleaned else text
         self.denied = "".join(c if kept == " " else " " for c, kept in zip(cleaned, text, strict=True))
         # Digits name options ("2" is B) only where no option is about numbers.
@@ -216,7 +216,9 @@ class _Reading(Letters):
         letters = {token.text for token in tokens(self.denied) if token.is_word}
         said = fold(self.denied)
         rejected = {
-            letter for letter, text in self.options.items() if letter in letters or (text and fold(text) in said)
+            letter
+            for letter, text in self.options.items()
+            if letter in letters or (text and fold(text) in said) or fold(self.names.get(letter, "\0")) in said
         }
         left = sorted(self.options.keys() - rejected)
         return left[0] if len(left) == 1 and len(self.options) > 2 else None
@@ -231,7 +233,7 @@ class _Reading(Letters):
         for _, end in self._cues(cue):
             rest = self.text[end : end + SENTENCE].lstrip(" :\n")
             sentence = re.split(r"[.!?。！？؟](?=\s|$)|\n", rest, maxsplit=1)[0]
-            found = find_option(sentence, self.options, self.language, self.known)
+            found = self.named(sentence)
             if found:
                 return found
         return None
@@ -256,7 +258,7 @@ class _Reading(Letters):
         if letter is None or letter not in self.options or not turn:
             return letter
         behind = self.raw[turn[0].end() :]
-        after = find_option(behind, self.options, self.language, self.known)
+        after = self.named(behind)
         after = after or counted_choice(behind, self.options, self.language)
         return None if after and after != letter else letter
 
@@ -265,7 +267,7 @@ class _Reading(Letters):
         sentences = [said for said in SENTENCES.split(self.text) if said.strip()]
         if letter is None or len(self.said) < CUT_OFF or len(sentences) < 2 or not UNFINISHED.search(self.said):
             return letter
-        return letter if find_option(sentences[0], self.options, self.language, self.known) == letter else None
+        return letter if self.named(sentences[0]) == letter else None
 
     def _called_option(self) -> str | None:
         """The one letter beside a word for "option", before or after it."""
@@ -286,9 +288,7 @@ class _Reading(Letters):
         sentences = [said for said in SENTENCES.split(self.text[: 2 * SENTENCE]) if said.strip()]
         if len(sentences) < 2 or not self.known.opening.match(sentences[0].lstrip(" *\"'")):
             return None
-        first, last = (
-            find_option(said, self.options, self.language, self.known) for said in (sentences[0], sentences[-1])
-        )
+        first, last = (self.named(said) for said in (sentences[0], sentences[-1]))
         return first if last in (None, first) else None
 
     def _grouped(self) -> str | None:
@@ -308,7 +308,7 @@ class _Reading(Letters):
         Where they disagree the text is meant: in "A is to the left of B" the letters are things in the picture.
         """
         letters = set(self.standing_letters()) or set(self.standing_signs())
-        text = find_option(self.raw, self.options, self.language, self.known)
+        text = self.named(self.raw)
         if text or len(letters) == 1:
             return text or letters.pop()
         return "Z" if not letters and "Z" in (t.text for t in self.words) else None

@@ -32,6 +32,7 @@ class Vocabulary:
         self.answer_words = _folded(p for entry in every.values() for p in (*entry.answer, *entry.option))
         self.option_words = _folded(p for entry in every.values() for p in entry.option)
         self.fillers = _folded(p for entry in every.values() for p in (*entry.fillers, *entry.option))
+        self.adverbs = tuple(p for entry in own for p in entry.adverbs)
         longest_first = sorted(map(re.escape, self.fillers), key=len, reverse=True)
         self.filler_run = re.compile(f"(?:{'|'.join(longest_first)})+")
         self.negations = _folded(p for entry in every.values() for p in entry.negations)
@@ -67,7 +68,11 @@ class Vocabulary:
     def is_filler(self, word: str) -> bool:
         """True for a word, or a run of unspaced words, that may stand between "answer" and its letter."""
         folded = fold(word)
-        return folded in self.fillers or (len(folded) <= LONGEST_RUN and self.filler_run.fullmatch(folded) is not None)
+        if len(folded) > LONGEST_RUN:
+            return False
+        if self.adverbs and folded.endswith(self.adverbs):
+            return True
+        return folded in self.fillers or self.filler_run.fullmatch(folded) is not None
 
 
 def vocabulary(tag: str | None) -> Vocabulary:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, fold, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 
-__all__ = ["kin", "words_of"]
+__all__ = ["WORD", "kin", "words_of"]
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 SHORTEST_STEM = 3

@@ -26,6 +26,7 @@ def _labels(alphabet: str) -> dict[str, str]:
 LANGUAGES: dict[str, Language] = {
     "en": Language(
         scripts=_("LATIN"),
+        adverbs=_("ly"),
         both=_("both | the two of them"),
         neither=_("neither | none | none of | nobody | no one | not either | nothing"),
         every=_(
@@ -47,22 +48,27 @@ LANGUAGES: dict[str, Language] = {
             "onto | around | like | between | through | against | without | unlike"
         ),
         answer=_(
-            "I mark | I'd mark | I'd select | I would select | I'd answer | I lean towards | I'm leaning towards | "
-            "I lean toward | leaning towards | leaning toward | my guess is | my best guess is | final choice | "
-            "pick | choose | select | go with | best guess | I vote for | my bet is | verdict | "
-            "the one that matches is | the one that fits is | best match is | most accurate is | solution | "
-            "correct letter | right letter | chosen option | selected option | I settle on | I settle for | "
-            "settle on | settling on | I opt for | opting for | my choice | my final choice | my vote | answer | "
-            "answers | correct option | correct choice | best option | best choice | right option | I choose | "
-            "I pick | I select | I'd choose | I would choose | I'd pick | I'll go with | I'd go with | "
-            "I would go with | I go with | I'd say | I would say | my pick | correct one | right one | I'm going with"
+            "I change it to | change it to | change my answer to | change that to | switch to | changing it to | "
+            "I'd change to | I revise it to | revise my answer to | correct that to | let me correct that to | "
+            "make that | I mark | I'd mark | I'd select | I would select | I'd answer | I lean towards | "
+            "I'm leaning towards | I lean toward | leaning towards | leaning toward | my guess is | "
+            "my best guess is | final choice | pick | choose | select | go with | best guess | I vote for | "
+            "my bet is | verdict | the one that matches is | the one that fits is | best match is | "
+            "most accurate is | solution | correct letter | right letter | chosen option | selected option | "
+            "I settle on | I settle for | settle on | settling on | I opt for | opting for | my choice | "
+            "my final choice | my vote | answer | answers | correct option | correct choice | best option | "
+            "best choice | right option | I choose | I pick | I select | I'd choose | I would choose | I'd pick | "
+            "I'll go with | I'd go with | I would go with | I go with | I'd say | I would say | my pick | "
+            "correct one | right one | I'm going with"
         ),
         option=_("option | options | choice | letter | alternative"),
         fillers=_(
-            "but | of | in | on | at | from | is | are | was | be | would | will | should | must | the | a | an | "
-            "my | it | it's | its | that | option | choice | letter | correct | best | right | final | clearly | "
-            "probably | likely | most | therefore | thus | definitely | simply | to | this | question | one | both | "
-            "all | looks | like | seems | appears | as | for | sure"
+            "of course | without | doubt | indeed | I | believe | think | guess | suppose | be | pretty | very | "
+            "quite | perhaps | maybe | here | hence | so | in | fact | 's | but | of | on | at | from | is | are | "
+            "was | would | will | should | must | the | a | an | my | it | it's | its | that | option | choice | "
+            "letter | correct | best | right | final | clearly | probably | likely | most | therefore | thus | "
+            "definitely | simply | to | this | question | one | both | all | looks | like | seems | appears | as | "
+            "for | sure"
         ),
         refusals=_(
             "Sorry, I can't help with | I can't process this | without the image provided | "
@@ -103,10 +109,11 @@ LANGUAGES: dict[str, Language] = {
             "is my answer | fits best | matches best | it is | is true"
         ),
         impressions=_(
-            "my first thought | my first guess | first thought | my initial thought | I was going to say | "
-            "tempted to say | my first instinct | my gut says | at first glance | at first sight | at first | "
-            "initially | originally | one might think | one might say | you might think | it may seem | "
-            "it might seem | I thought | I first thought"
+            "my first answer | my initial answer | my earlier answer | I said | I initially said | "
+            "I previously said | my first thought | my first guess | first thought | my initial thought | "
+            "I was going to say | tempted to say | my first instinct | my gut says | at first glance | "
+            "at first sight | at first | initially | originally | one might think | one might say | you might think | "
+            "it may seem | it might seem | I thought | I first thought"
         ),
         turns=_("but | however | yet | on closer inspection | actually | in fact | in reality"),
         yes=_("yes | correct | right | true | ✓ | ✔ | ✅"),
@@ -143,15 +150,16 @@ LANGUAGES: dict[str, Language] = {
         relations=_("比 | 与 | 跟 | 除了 | 像"),
         places=_("上 | 里 | 下 | 旁边 | 旁 | 后面 | 前面 | 中 | 边 | 的"),
         answer=_(
-            "我倾向于 | 倾向于 | 倾向 | 最佳答案 | 最佳选项 | 猜测是 | 我猜是 | 我猜 | 勾选 | 填 | 解答 | 结论 | "
-            "正确答案 | 正确的答案 | 最符合的是 | 最合适的是 | 我的判断是 | 我投 | 我的选择 | 我的答案 | 最终选择 | "
-            "最终答案 | 应当选 | 答案 | 正确选项 | 正确的选项 | 正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | "
-            "选 | 正确的是 | 我认为是 | 我觉得是 | 答"
+            "改为 | 改成 | 改选 | 更正为 | 修正为 | 应改为 | 我倾向于 | 倾向于 | 倾向 | 最佳答案 | 最佳选项 | "
+            "猜测是 | 我猜是 | 我猜 | 勾选 | 填 | 解答 | 结论 | 正确答案 | 正确的答案 | 最符合的是 | 最合适的是 | "
+            "我的判断是 | 我投 | 我的选择 | 我的答案 | 最终选择 | 最终答案 | 应当选 | 答案 | 正确选项 | 正确的选项 | "
+            "正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | 我认为是 | 我觉得是 | 答"
         ),
         option=_("选项 | 项 | 字母 | 号"),
         fillers=_(
-            "而是 | 而 | 在 | 位于 | 属于 | 是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | 个 | "
-            "项 | 正确 | 我 | 会 | 字母 | 可能 | 最终"
+            "显然 | 明显 | 肯定 | 毫无疑问 | 无疑 | 当然 | 大概 | 很可能 | 最有可能 | 最佳 | 最合适 | 而是 | 而 | "
+            "在 | 位于 | 属于 | 是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | 个 | 项 | 正确 | "
+            "我 | 会 | 字母 | 可能 | 最终"
         ),
         refusals=_(
             "无法回答 | 无法确定 | 无法判断 | 不能回答 | 不能确定 | 无法提供 | 无法识别 | 无法查看 | 看不到图 | "
@@ -175,8 +183,8 @@ LANGUAGES: dict[str, Language] = {
         exclusions=_("排除 | 除了 | 除去"),
         affirmations=_("是正确的 | 正确 | 是对的 | 是正确答案 | 是答案 | 符合 | 最符合 | 最合适 | 才对 | 才是"),
         impressions=_(
-            "第一反应 | 第一眼 | 乍看 | 起先 | 乍一看 | 起初 | 一开始 | 最初 | 刚开始 | 看起来像 | 看似 | 原以为 | "
-            "我以为 | 本来以为"
+            "我之前 | 之前选 | 原先 | 原来选 | 起初选 | 刚才 | 第一反应 | 第一眼 | 乍看 | 起先 | 乍一看 | 起初 | "
+            "一开始 | 最初 | 刚开始 | 看起来像 | 看似 | 原以为 | 我以为 | 本来以为"
         ),
         turns=_("但是 | 但 | 不过 | 然而 | 其实 | 实际上 | 仔细"),
         yes=_("是的 | 有 | 没错 | 对的 | 有的 | 符合 | 符合题意 | 正确的 | 吻合 | 是 | 对 | 正确 | ✓ | ✔ | ✅"),
@@ -193,6 +201,7 @@ LANGUAGES: dict[str, Language] = {
     ),
     "pt": Language(
         scripts=_("LATIN"),
+        adverbs=_("mente"),
         both=_("ambos | ambas | os dois | as duas | tanto"),
         neither=_("nenhum | nenhuma | nem um | ninguém | nada"),
         every=_(
@@ -211,6 +220,7 @@ LANGUAGES: dict[str, Language] = {
             "sobre | sob | atrás | perto | ao lado | com | junto | embaixo | dentro | que | entre | sem | como"
         ),
         answer=_(
+            "mudo para | troco para | mudo minha resposta para | corrijo para | altero para | mudaria para | "
             "marcaria | marco | marque | assinalo | assinalaria | assinale | escolheria | a melhor opção é | "
             "meu palpite é | aposto na | aposto em | selecione | seleciono | escolha | solução | opção certa | "
             "alternativa certa | letra certa | conclusão | inclino-me para | a que melhor se encaixa é | "
@@ -221,6 +231,7 @@ LANGUAGES: dict[str, Language] = {
         ),
         option=_("opção | letra | alternativa | item"),
         fillers=_(
+            "claro | sem | dúvida | talvez | acho | creio | que | acredito | sendo | aqui | então | portanto | pois | "
             "mas | de | do | da | em | no | na | é | e | será | seria | a | o | as | os | correta | correto | certa | "
             "certo | opção | letra | alternativa | final | para | minha | sua | esta | essa | pergunta | deve | ser | "
             "provavelmente | à"
@@ -256,9 +267,10 @@ LANGUAGES: dict[str, Language] = {
             "é a resposta | é correta | é a alternativa correta | é a opção correta | é a melhor"
         ),
         impressions=_(
-            "meu primeiro palpite | minha primeira impressão | meu primeiro pensamento | de início | "
-            "num primeiro momento | à primeira vista | no começo | no início | a princípio | inicialmente | "
-            "pensei que | pensei em | achei que | parece ser"
+            "minha primeira resposta | antes eu disse | havia dito | eu tinha dito | meu primeiro palpite | "
+            "minha primeira impressão | meu primeiro pensamento | de início | num primeiro momento | "
+            "à primeira vista | no começo | no início | a princípio | inicialmente | pensei que | pensei em | "
+            "achei que | parece ser"
         ),
         turns=_("mas | porém | no entanto | contudo | todavia | na verdade"),
         yes=_("sim | correto | correta | certo | certa | verdadeiro | verdadeira | ✓ | ✔ | ✅"),
@@ -291,15 +303,17 @@ LANGUAGES: dict[str, Language] = {
         ),
         relations=_("على | بجانب | تحت | فوق | خلف | أمام | مع | قرب | بالقرب من | بين | داخل | مثل | بدون"),
         answer=_(
-            "سأختار | أرجح | أرى أن | اختر | نختار | الحل | اختياري هو | أميل إلى | تخميني | أعتقد أنها | أعتقد أنه | "
-            "الجواب الصحيح | الخيار الأنسب | الإجابة الأنسب | أفضل خيار | الاختيار | الصحيح | الصحيحة | اختياري | "
-            "خياري | جوابي | الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | الخيار الصحيح | إجابتي | أختار | "
-            "اخترت | الصحيح هو | الصحيحة هي | الأصح هو"
+            "أغيرها إلى | أغير إجابتي إلى | أغير جوابي إلى | أصححها إلى | أعدلها إلى | سأختار | أرجح | أرى أن | "
+            "اختر | نختار | الحل | اختياري هو | أميل إلى | تخميني | أعتقد أنها | أعتقد أنه | الجواب الصحيح | "
+            "الخيار الأنسب | الإجابة الأنسب | أفضل خيار | الاختيار | الصحيح | الصحيحة | اختياري | خياري | جوابي | "
+            "الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | الخيار الصحيح | إجابتي | أختار | اخترت | الصحيح هو | "
+            "الصحيحة هي | الأصح هو"
         ),
         option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل | الإجابة رقم | رقم"),
         fillers=_(
-            "بل | إلى | في | من | عن | هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | "
-            "النهائية | الأصح | إن | أن | على | هذا | السؤال | كالتالي | التالية | ستكون"
+            "بوضوح | بالتأكيد | قطعا | بلا شك | غالبا | حتما | على الأرجح | طبعا | تحديدا | بل | إلى | في | من | عن | "
+            "هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | النهائية | الأصح | إن | أن | "
+            "على | هذا | السؤال | كالتالي | التالية | ستكون"
         ),
         refusals=_(
             "لا أستطيع | لا يمكنني | لا يمكن تحديد | لا استطيع | عذرا | آسف | أعتذر | غير قادر على | لا أعرف | تعذر علي"
@@ -326,8 +340,8 @@ LANGUAGES: dict[str, Language] = {
             "صحيح | صحيحة | هو الصحيح | هي الصحيحة | هي الإجابة | هو الجواب | هي الإجابة الصحيحة | هو الأصح"
         ),
         impressions=_(
-            "أول ما خطر | انطباعي الأول | في أول الأمر | بدا لي | للوهلة الأولى | في البداية | يبدو للوهلة الأولى | "
-            "ظننت | اعتقدت"
+            "إجابتي الأولى | قلت سابقا | كنت قد قلت | أول ما خطر | انطباعي الأول | في أول الأمر | بدا لي | "
+            "للوهلة الأولى | في البداية | يبدو للوهلة الأولى | ظننت | اعتقدت"
         ),
         turns=_("لكن | ولكن | إلا أن | غير أن | في الواقع"),
         yes=_("نعم | صحيح | صحيحة | ✓ | ✔ | ✅"),
@@ -361,18 +375,19 @@ LANGUAGES: dict[str, Language] = {
         ),
         negated=_("miyor | muyor | mamakta | memekte | maz | mez | madi | medi | mamis | memis | mayan | meyen"),
         answer=_(
-            "işaretlerim | işaretliyorum | seçerim | tahminim | seçtim | seçim | çözüm | karar | doğru harf | "
-            "en uygun seçenek | en iyi seçenek | en uygunu | oyum | tercih ederim | kararım | seçiyorum | cevabımız | "
-            "cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | doğru seçenek | doğru şık | doğrusu | doğru olan | "
-            "tercihim | seçimim | bence"
+            "olarak değiştiriyorum | olarak düzeltiyorum | işaretlerim | işaretliyorum | seçerim | tahminim | "
+            "seçtim | seçim | çözüm | karar | doğru harf | en uygun seçenek | en iyi seçenek | en uygunu | oyum | "
+            "tercih ederim | kararım | seçiyorum | cevabımız | cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | "
+            "doğru seçenek | doğru şık | doğrusu | doğru olan | tercihim | seçimim | bence"
         ),
         option=_(
             "seçenek | seçeneği | seçeneğidir | seçeneğini | seçeneğinde | seçeneğinin | seçeneğine | şık | şıkkı | "
             "şıkkıdır | şıkkını | şıkkında | şıkkının | şıkkına | harf | harfi | harfidir"
         ),
         fillers=_(
-            "doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | için | "
-            "kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
+            "açıkça | elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | "
+            "nihai | son | doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | "
+            "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
         ),
         refusals=_(
             "üzgünüm | cevaplayamam | cevap veremem | yanıtlayamam | yanıt veremem | cevaplayamıyorum | "
@@ -390,7 +405,7 @@ LANGUAGES: dict[str, Language] = {
             "bundan dolayı | bu durumda | buna göre | bu nedenle | dolayısıyla | sonuç olarak | yani | öyleyse | "
             "o halde | demek ki | geriye | aslında | gerçekte | daha doğrusu | bu yüzden | dolayısı ile | sonuçta"
         ),
-        joiners=_("veya | ya da | ve | yahut | hem | hem de | ile"),
+        joiners=_("da | mi | mı | mu | mü | veyahut | veya | ya da | ve | yahut | hem | hem de | ile"),
         articles=_("bir"),
         words=_("O | E"),
         suffixing=True,
@@ -399,8 +414,8 @@ LANGUAGES: dict[str, Language] = {
             "doğru yanıttır"
         ),
         impressions=_(
-            "ilk tahminim | ilk düşüncem | ilk izlenimim | ilk anda | ilk aklıma | ilk bakışta | başta | önce | "
-            "ilk başta | ilk önce | sandım"
+            "ilk cevabım | önce dediğim | daha önce | ilk tahminim | ilk düşüncem | ilk izlenimim | ilk anda | "
+            "ilk aklıma | ilk bakışta | başta | önce | ilk başta | ilk önce | sandım"
         ),
         turns=_("ama | ancak | fakat | aslında | oysa | lakin"),
         yes=_("evet | doğru | ✓ | ✔ | ✅"),
@@ -440,19 +455,22 @@ LANGUAGES: dict[str, Language] = {
             "на | под | за | рядом с | возле | около | с | со | над | перед | между | без | как | чем | к | по"
         ),
         answer=_(
-            "отметил | отметила | отмечаю | отмечу | я отвечу | отвечу | мой вариант | мой ответ | выберу | выбор | "
-            "решение | голосую за | предпочту | я за | вывод | подойдёт | лучше всего подходит | моя догадка | "
-            "выбрала | выбрал | мой выбор | останавливаюсь на | склоняюсь к | остановлюсь на | ответ | ответом | "
-            "правильный вариант | верный вариант | правильная буква | правильный выбор | выбираю | я выбираю | "
-            "я бы выбрал | я бы выбрала | верно | правильно | верный ответ"
+            "меняю на | меняю ответ на | меняю его на | исправляю на | заменяю на | отметил | отметила | отмечаю | "
+            "отмечу | я отвечу | отвечу | мой вариант | мой ответ | выберу | выбор | решение | голосую за | "
+            "предпочту | я за | вывод | подойдёт | лучше всего подходит | моя догадка | выбрала | выбрал | "
+            "мой выбор | останавливаюсь на | склоняюсь к | остановлюсь на | ответ | ответом | правильный вариант | "
+            "верный вариант | правильная буква | правильный выбор | выбираю | я выбираю | я бы выбрал | "
+            "я бы выбрала | верно | правильно | верный ответ"
         ),
         option=_(
             "вариант | варианта | варианту | вариантом | варианте | варианты | буква | буквы | букву | буквой | "
             "букве | пункт | пункта | пункту | пунктом | пункте | ответ под буквой | номер"
         ),
         fillers=_(
-            "а | но | в | из | это | — | является | будет | правильный | верный | вариант | варианта | буква | "
-            "пункт | под | буквой | мой | на | вопрос | этот | скорее | всего | окончательный | ответа | номер"
+            "очевидно | однозначно | безусловно | несомненно | вероятно | точно | конечно | видимо | пожалуй | "
+            "наверное | скорее всего | именно | всё же | все-таки | тут | здесь | а | но | в | из | это | — | "
+            "является | будет | правильный | верный | вариант | варианта | буква | пункт | под | буквой | мой | на | "
+            "вопрос | этот | скорее | всего | окончательный | ответа | номер"
         ),
         refusals=_(
             "не могу ответить | не могу определить | невозможно определить | не могу помочь | извините, | извините | "
@@ -479,8 +497,9 @@ LANGUAGES: dict[str, Language] = {
             "правильный вариант | подходит | подходит лучше | подходит больше"
         ),
         impressions=_(
-            "первая мысль | моя первая мысль | поначалу казалось | показалось | сперва | изначально | "
-            "на первый взгляд | сначала | поначалу | вначале | я думал | я подумал | казалось | кажется сначала"
+            "мой первый ответ | раньше я сказал | сначала я сказал | первая мысль | моя первая мысль | "
+            "поначалу казалось | показалось | сперва | изначально | на первый взгляд | сначала | поначалу | вначале | "
+            "я думал | я подумал | казалось | кажется сначала"
         ),
         turns=_("но | однако | на самом деле | а на деле"),
         yes=_("да | верно | правильно | ✓ | ✔ | ✅"),
