@@ -124,8 +124,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         Raises:
             ConfigError: There is no prompt.
             PlaceholderError: The placeholders do not match the pictures.
-            HostError: The adapter was detached, or the host encodes and merges pictures by itself (``seam`` is
-                ``"calls"``).
+            HostError: The adapter was detached.
         """
         self.require_attached()
         return encode(self, inputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -159,9 +159,13 @@ def _spec_for(outer: Any) -> tuple[HostSpec, PluginInfo | None]:
 
     Some of them use a type of transformers' own, whose classes are handed encoded images: theirs are not.
     """
-    if all(callable(getattr(outer, name, None)) for name in LLAVA_CODE.encoder_calls + LLAVA_CODE.prompt_calls):
+    named = {name: callable(getattr(outer, name, None)) for name in LLAVA_CODE.encoder_calls + LLAVA_CODE.prompt_calls}
+    writes = named.pop("generate")
+    if all(named.values()):
         found = resolve_spec(outer.config.model_type)
-        return found if found[0].encoder_calls else (LLAVA_CODE, None)
+        if found[0].encoder_calls:
+            return found
+        return (LLAVA_CODE if writes else replace(LLAVA_CODE, prompt_calls=LLAVA_CODE.prompt_calls[:-1])), None
     return resolve_spec(outer.config.model_type)
 
 

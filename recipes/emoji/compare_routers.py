@@ -324,7 +324,14 @@ def _diagnosed(diagnoses: Sequence[Diagnosis]) -> list[str]:
 
 @parrot_command("compare-routers")
 @argument("routers", nargs=-1, required=True, metavar="ROUTER...", help='a name, or NAME={"top_k": 2}')
-@option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="quickstart", help="what to run")
+@option(
+    "--preset",
+    "name",
+    type=click.Choice(sorted(PRESETS)),
+    default="quickstart",
+    metavar="NAME",
+    help=f"what to run: {', '.join(sorted(PRESETS))}",
+)
 @option("--seeds", type=click.IntRange(1), default=3, metavar="N", help="how many")
 @option("--out", type=click.Path(path_type=Path), default=Path("parrot-routers"), help="where results go")
 def command(routers: tuple[str, ...], name: str, seeds: int, out: Path) -> None:
