@@ -70,8 +70,11 @@ def refused_host(model: Any) -> HostOutcome | None:
     Args:
         model: Host without an adapter.
     """
-    error = _error(lambda: find_parts(model))
-    return None if error is None else HostOutcome(*ATTACHES, error)
+    try:
+        find_parts(model)
+    except ParrotError as error:
+        return HostOutcome(*ATTACHES, str(error))
+    return None
 
 
 def _outcomes(state: _State) -> Iterator[HostOutcome]:
