@@ -120,7 +120,9 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
             explain(
                 f"{name} is not a transformers model.",
                 to_do="for any other torch model use parrot_adapters.core.AlignmentLayer: python -m pydoc "
-                "parrot_adapters.core.AlignmentLayer shows how",
+                "parrot_adapters.core.AlignmentLayer shows how"
+                if isinstance(model, nn.Module)
+                else "load it first, for example AutoModelForImageTextToText.from_pretrained(name)",
             )
         )
     spec, plugin = _spec_for(outer)
