@@ -26,6 +26,8 @@ NEARLY_ALL, FEW = 0.75, 0.34
 """Shares that decide between two options of which the reply has words."""
 PARTLY = 0.67
 """Share of another option's words up to which one that has all of its own is meant."""
+PASSIVE = frozenset({"by", "por", "pelo", "pela", "被", "tarafindan", "قبل", "把"})
+"""Words that turn round who does what to whom."""
 MANY = 3
 """Own words of an option from which on that is allowed."""
 LONGEST_OPTION = 400
@@ -125,7 +127,25 @@ def _complete(said: _Said, told: Mapping[str, _Said], known: Vocabulary) -> str 
     whole = _wholes(said, told, known)
     best, second = sorted(whole, key=lambda letter: whole[letter], reverse=True)[:2]
     many = sum(not _is_small(word, known) for word in told[best].words) > 1
-    return best if whole[best] == 1 and many and whole[second] <= PARTLY else None
+    if whole[best] == 1 and whole[second] <= (PARTLY if many else ENOUGH):
+        return best
+    return _in_order(said, {letter: told[letter] for letter in whole if whole[letter] == 1}, known)
+
+
+def _in_order(said: _Said, told: Mapping[str, _Said], known: Vocabulary) -> str | None:
+    """Of options that have the same words, the one that has them in the order of the reply: who chases whom."""
+    if len(told) < 2 or PASSIVE & {*said.words} or any(PASSIVE & {*mine.words} for mine in told.values()):
+        return None
+    found = set()
+    for letter, mine in told.items():
+        places = [
+            next((i for i, other in enumerate(said.words) if kin(word, other, known)), -1)
+            for word in mine.words
+            if not _is_small(word, known)
+        ]
+        if places == sorted(places) and len(set(places)) == len(places):
+            found.add(letter)
+    return found.pop() if len(found) == 1 else None
 
 
 def _wholes(said: _Said, told: Mapping[str, _Said], known: Vocabulary) -> dict[str, float]:

@@ -138,7 +138,7 @@ class _Reading(Letters):
         alone = self.words[0].text if len(self.words) == 1 else ""
         if alone in self.options:
             return alone
-        return is_option(self.said, self.options, self.language) or self.label(alone)
+        return self._is_option(self.said) or self.label(alone)
 
     def _framed(self) -> str | None:
         """What stands in a box, in answer tags or under "answer" in an object: one letter, or whatever it says."""
@@ -250,7 +250,12 @@ class _Reading(Letters):
     def _is_choice(self, said: str) -> str | None:
         words = [token.text for token in tokens(said) if token.is_word]
         letter = words[0] if len(words) == 1 and words[0] in self.options else None
-        return letter or (is_option(said, self.options, self.language) if words else None)
+        return letter or (self._is_option(said) if words else None)
+
+    def _is_option(self, said: str) -> str | None:
+        return is_option(said, self.options, self.language) or (
+            is_option(said, self.names, self.language) if self.names else None
+        )
 
     def _unless_overturned(self, letter: str | None) -> str | None:
         """The letter, unless what is said behind the last "but" is another option."""
@@ -298,9 +303,16 @@ class _Reading(Letters):
         return (
             self._anywhere()
             or counted_choice(self.raw, self.options, self.language)
+            or self._counted_none()
             or quantity_choice(self.raw, self.options, self.language)
             or (None if counts_of(self.options, self.language) else gist_choice(self.raw, self.options, self.known))
         )
+
+    def _counted_none(self) -> str | None:
+        """The option that counts nothing, where options are numbers and the reply says that there is none."""
+        letters = counts_of(self.options, self.language) or {}
+        counted = any(c.isdecimal() for c in self.text) or counted_choice(self.said, self.options, self.language)
+        return letters.get(0) if not counted and self.known.absence.search(self.said) else None
 
     def _anywhere(self) -> str | None:
         """The one option whose text is in the reply, or the one letter that is.

@@ -71,15 +71,22 @@ LANGUAGES: dict[str, Language] = {
             "for | sure"
         ),
         refusals=_(
-            "Sorry, I can't help with | I can't process this | without the image provided | "
-            "Cannot determine the answer | I cannot answer | I can't answer | I'm unable to answer | I am unable to | "
-            "I'm unable to | I cannot determine | I can't determine | I can't help with | I cannot help with | "
-            "I cannot assist | I can't assist | unable to determine | I cannot see the image | "
-            "I can't see the image | I don't see any image | no image was provided | I do not know | I don't know"
+            "I cannot identify | I can't identify | unable to identify | can't provide | cannot provide | "
+            "I can't view | I cannot view | can't assist | not able to | there is no image | no image attached | "
+            "please provide the image | please upload | Sorry, I can't help with | I can't process this | "
+            "without the image provided | Cannot determine the answer | I cannot answer | I can't answer | "
+            "I'm unable to answer | I am unable to | I'm unable to | I cannot determine | I can't determine | "
+            "I can't help with | I cannot help with | I cannot assist | I can't assist | unable to determine | "
+            "I cannot see the image | I can't see the image | I don't see any image | no image was provided | "
+            "I do not know | I don't know"
         ),
         negations=_(
-            "not | isn't | aren't | never | neither | nor | no | can't be | cannot be | can not be | couldn't be | "
-            "could not be | rather than | instead of | isn't it | wasn't | won't be"
+            "don't think it's | don't think it is | do not think it is | don't believe it is | don't believe it's | "
+            "don't think this is | don't see | doubt it's | isn't likely to be | nobody is | no one is | nobody | "
+            "no one | none of them is | don't | do not | doesn't | does not | didn't | hardly | unlikely to be | "
+            "I doubt | can hardly be | far from | neither is it | n't | not | isn't | aren't | never | neither | "
+            "nor | no | can't be | cannot be | can not be | couldn't be | could not be | rather than | instead of | "
+            "isn't it | wasn't | won't be"
         ),
         denials=_(
             "is close | are close | comes close | come close | is tempting | looks tempting | is wrong | are wrong | "
@@ -119,8 +126,8 @@ LANGUAGES: dict[str, Language] = {
         yes=_("yes | correct | right | true | ✓ | ✔ | ✅"),
         no=_("no | incorrect | wrong | false | ✗ | ✘ | ❌ | ×"),
         concessions=_(
-            "although | though | even though | even if | despite | if | had it been | while it may | while it might | "
-            "while it looks"
+            "between | as opposed to | compared with | compared to | unlike | besides | although | though | "
+            "even though | even if | despite | if | had it been | while it may | while it might | while it looks"
         ),
         results=_(
             "equals | makes | total is | total of | total | adds up to | add up to | sum is | sum of | comes to | "
@@ -130,6 +137,7 @@ LANGUAGES: dict[str, Language] = {
         only=_("only | just | exactly"),
         single=_("single | sole | lone"),
         seemings=_(
+            "could have been | would suggest | would be | might pass for | can be mistaken for | looks a bit like | "
             "might suggest | may suggest | suggests | suggest | looks like | seems | seems to be | appears to be | "
             "could be | might be | may be | resembles | hint at | hints at"
         ),
@@ -162,12 +170,14 @@ LANGUAGES: dict[str, Language] = {
             "我 | 会 | 字母 | 可能 | 最终"
         ),
         refusals=_(
-            "无法回答 | 无法确定 | 无法判断 | 不能回答 | 不能确定 | 无法提供 | 无法识别 | 无法查看 | 看不到图 | "
-            "抱歉，我 | 很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
+            "无法辨认 | 没有看到图片 | 没有图片 | 请上传 | 请提供图片 | 无法辨别 | 无法得知 | 无法访问 | 无法回答 | "
+            "无法确定 | 无法判断 | 不能回答 | 不能确定 | 无法提供 | 无法识别 | 无法查看 | 看不到图 | 抱歉，我 | "
+            "很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
         ),
         negations=_(
-            "不在 | 不位于 | 没在 | 并没有 | 并不是在 | 不属于 | 没有在 | 不是 | 不是在 | 并不在 | 不选 | 并非 | 非 | "
-            "不应选 | 没有 | 不可能是 | 不会是 | 而不是 | 而非 | 并不是 | 不应该是 | 不该选 | 不能选"
+            "没有人 | 没人 | 不像 | 不认为是 | 不觉得是 | 看不出 | 不太可能是 | 不可能 | 不存在 | 不在 | 不位于 | "
+            "没在 | 并没有 | 并不是在 | 不属于 | 没有在 | 不是 | 不是在 | 并不在 | 不选 | 并非 | 非 | 不应选 | 没有 | "
+            "不可能是 | 不会是 | 而不是 | 而非 | 并不是 | 不应该是 | 不该选 | 不能选"
         ),
         denials=_(
             "不对 | 是错的 | 错误 | 不正确 | 是错误的 | 都不对 | 都错 | 不可能 | 不符合 | 不符 | 与图片不符 | "
@@ -192,12 +202,12 @@ LANGUAGES: dict[str, Language] = {
             "不是 | 没有 | 不 | 没 | 并不是 | 并没有 | 不是的 | 排除 | 不符合 | 不符 | 错误的 | 不选 | 不符合题意 | "
             "否 | 错 | 错误 | 不对 | 不正确 | ✗ | ✘ | ❌ | ×"
         ),
-        concessions=_("虽然 | 尽管 | 即使 | 即便 | 如果 | 假如 | 要是 | 若是 | 假设 | 虽说"),
+        concessions=_("与其 | 不同于 | 相比 | 虽然 | 尽管 | 即使 | 即便 | 如果 | 假如 | 要是 | 若是 | 假设 | 虽说"),
         results=_(
             "等于 | 总共有 | 总共 | 一共有 | 一共 | 共有 | 共计 | 合计 | 总数是 | 总数为 | 还剩 | 剩下 | 得到 | 得"
         ),
         only=_("只有 | 仅有 | 只看到 | 只见 | 仅 | 只"),
-        seemings=_("看起来像 | 看起来 | 看上去 | 好像 | 似乎 | 可能是"),
+        seemings=_("有可能是 | 也许是 | 或许是 | 像是 | 很像 | 看起来像 | 看起来 | 看上去 | 好像 | 似乎 | 可能是"),
     ),
     "pt": Language(
         scripts=_("LATIN"),
@@ -231,20 +241,22 @@ LANGUAGES: dict[str, Language] = {
         ),
         option=_("opção | letra | alternativa | item"),
         fillers=_(
-            "claro | sem | dúvida | talvez | acho | creio | que | acredito | sendo | aqui | então | portanto | pois | "
-            "mas | de | do | da | em | no | na | é | e | será | seria | a | o | as | os | correta | correto | certa | "
-            "certo | opção | letra | alternativa | final | para | minha | sua | esta | essa | pergunta | deve | ser | "
-            "provavelmente | à"
+            "seja | se | esta | é | esse | aquela | isso | isto | claro | sem | dúvida | talvez | acho | creio | "
+            "que | acredito | sendo | aqui | então | portanto | pois | mas | de | do | da | em | no | na | e | será | "
+            "seria | a | o | as | os | correta | correto | certa | certo | opção | letra | alternativa | final | "
+            "para | minha | sua | essa | pergunta | deve | ser | provavelmente | à"
         ),
         refusals=_(
-            "não posso responder | não consigo responder | não é possível determinar | não posso ajudar | "
-            "não consigo determinar | não consigo ver | não posso ver | desculpe, mas | desculpe, não | "
-            "lamento, mas | sinto muito, mas | não sei"
+            "não consigo identificar | não posso identificar | não consigo reconhecer | não consigo visualizar | "
+            "não tenho como | envie a imagem | não foi possível | não posso responder | não consigo responder | "
+            "não é possível determinar | não posso ajudar | não consigo determinar | não consigo ver | "
+            "não posso ver | desculpe, mas | desculpe, não | lamento, mas | sinto muito, mas | não sei"
         ),
         negations=_(
-            "não se trata de | não se trata do | não se trata da | não corresponde a | não | nem | nunca | não é | "
-            "não está | não estão | não há | não tem | não existe | não vejo | não pode ser | não podem ser | "
-            "em vez de | e não"
+            "ninguém | não acho que seja | não creio que seja | não acredito que seja | duvido que seja | "
+            "não me parece | dificilmente | em vez da | em vez do | não parece | não se trata de | não se trata do | "
+            "não se trata da | não corresponde a | não | nem | nunca | não é | não está | não estão | não há | "
+            "não tem | não existe | não vejo | não pode ser | não podem ser | em vez de | e não"
         ),
         denials=_(
             "está errada | está errado | estão erradas | estão errados | é incorreta | é falsa | incorreta | errada | "
@@ -276,8 +288,9 @@ LANGUAGES: dict[str, Language] = {
         yes=_("sim | correto | correta | certo | certa | verdadeiro | verdadeira | ✓ | ✔ | ✅"),
         no=_("não | incorreto | incorreta | errado | errada | falso | falsa | ✗ | ✘ | ❌ | ×"),
         concessions=_(
-            "embora | ainda que | mesmo que | apesar de | se bem que | se fosse | se fossem | se estivesse | "
-            "se houvesse | caso fosse"
+            "entre a | entre as | entre o | entre | ao contrário de | comparado com | diferente de | "
+            "diferentemente de | embora | ainda que | mesmo que | apesar de | se bem que | se fosse | se fossem | "
+            "se estivesse | se houvesse | caso fosse"
         ),
         results=_(
             "igual a | dá | dão | dando | totalizando | totaliza | total de | total é | soma é | resulta em | "
@@ -286,8 +299,14 @@ LANGUAGES: dict[str, Language] = {
         totals=_("ao todo | no total | no todo | ao total"),
         only=_("só | somente | apenas | exatamente"),
         single=_("único | única"),
-        inflections=_("inha | inho"),
-        seemings=_("parece | pareceria | parecia | pode parecer | sugere | sugerem | lembra | poderia ser"),
+        inflections=_(
+            "ando | endo | indo | ado | ido | ada | ida | aram | eram | iram | ava | avam | idade | eza | amento | "
+            "ação | inha | inho"
+        ),
+        seemings=_(
+            "pode ser | podia ser | talvez seja | talvez fosse | parece | pareceria | parecia | pode parecer | "
+            "sugere | sugerem | lembra | poderia ser"
+        ),
     ),
     "ar": Language(
         scripts=_("ARABIC"),
@@ -316,11 +335,14 @@ LANGUAGES: dict[str, Language] = {
             "على | هذا | السؤال | كالتالي | التالية | ستكون"
         ),
         refusals=_(
-            "لا أستطيع | لا يمكنني | لا يمكن تحديد | لا استطيع | عذرا | آسف | أعتذر | غير قادر على | لا أعرف | تعذر علي"
+            "لا يمكنني التعرف | لا أستطيع التعرف | لا يمكن التعرف | يرجى إرفاق | لا أرى أي صورة | لا توجد صورة | "
+            "لا أستطيع | لا يمكنني | لا يمكن تحديد | لا استطيع | عذرا | آسف | أعتذر | غير قادر على | لا أعرف | "
+            "تعذر علي"
         ),
         negations=_(
-            "غير | ليس | ليست | لا | وليس | وليست | ولا | فليس | فليست | ولیس | لا يوجد | لا توجد | ليس هناك | "
-            "لا أرى | لا يمكن أن تكون | لا يمكن أن يكون | بدلا من"
+            "لا أحد | لا أظن أنه | لا أظن أنها | لا أعتقد أنه | لا أعتقد أنها | لم | لن | ما من | أشك في أن | "
+            "لا يبدو | لا تبدو | وليس | غير | ليس | ليست | لا | وليست | ولا | فليس | فليست | ولیس | لا يوجد | "
+            "لا توجد | ليس هناك | لا أرى | لا يمكن أن تكون | لا يمكن أن يكون | بدلا من"
         ),
         denials=_(
             "خطأ | خاطئ | خاطئة | غير صحيح | غير صحيحة | ليس | ليست | لا تطابق | لا يطابق | فلا تطابق | لا تتطابق | "
@@ -347,8 +369,8 @@ LANGUAGES: dict[str, Language] = {
         yes=_("نعم | صحيح | صحيحة | ✓ | ✔ | ✅"),
         no=_("لا | خطأ | خاطئ | خاطئة | ✗ | ✘ | ❌ | ×"),
         concessions=_(
-            "لو كان | لو كانت | لو كانوا | لو أن | رغم | برغم | على الرغم | بالرغم | مع أن | وإن كان | وإن كانت | "
-            "حتى لو"
+            "بين | على عكس | مقارنة ب | بخلاف | لو كان | لو كانت | لو كانوا | لو أن | رغم | برغم | على الرغم | "
+            "بالرغم | مع أن | وإن كان | وإن كانت | حتى لو"
         ),
         results=_(
             "يساوي | تساوي | المجموع | مجموعها | مجموعهم | إجمالي | الإجمالي | الناتج | يبقى | ليصبح | ليكون المجموع"
@@ -356,7 +378,10 @@ LANGUAGES: dict[str, Language] = {
         totals=_("إجمالا | في المجموع | في المجمل"),
         only=_("فقط | سوى | إلا"),
         single=_("وحيد | وحيدة"),
-        seemings=_("يبدو | تبدو | قد يكون | قد تكون | يوحي | توحي | ربما"),
+        seemings=_(
+            "قد يبدو | قد تبدو | ربما يكون | ربما تكون | يشبه | تشبه | يبدو | تبدو | قد يكون | قد تكون | يوحي | "
+            "توحي | ربما"
+        ),
     ),
     "tr": Language(
         scripts=_("LATIN"),
@@ -385,21 +410,26 @@ LANGUAGES: dict[str, Language] = {
             "şıkkıdır | şıkkını | şıkkında | şıkkının | şıkkına | harf | harfi | harfidir"
         ),
         fillers=_(
-            "açıkça | elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | "
-            "nihai | son | doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | "
-            "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
+            "yi | yı | yu | yü | i | ı | u | ü | dir | dır | tir | tır | ye | ya | e | a | nin | nın | açıkça | "
+            "elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | nihai | "
+            "son | doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | için | "
+            "kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
         ),
         refusals=_(
+            "tanımlayamam | tanımlayamıyorum | belirleyemem | görüntüleyemiyorum | görsel yok | söyleyemem | "
             "üzgünüm | cevaplayamam | cevap veremem | yanıtlayamam | yanıt veremem | cevaplayamıyorum | "
             "yanıtlayamıyorum | belirleyemiyorum | maalesef | yardımcı olamam | göremiyorum | bilmiyorum"
         ),
-        negations=_("değil"),
+        negations=_("kimse | hiç kimse | değil"),
         denials=_(
-            "gibi görünüyor ama | gibi görünüyor fakat | gibi görünüyor ancak | gibi duruyor ama | sanılıyor ama | "
-            "gibi görünüyordu ama | olsaydı | olsa da | olsa bile | gibi görünse de | gibi görünse bile | "
-            "gibi dursa da | sanılabilir | yerine | değil | değildir | yanlış | yanlıştır | hatalı | olamaz | "
-            "uymuyor | uyuşmuyor | eşleşmiyor | yok | yoktur | elenir | eleniyor | elendi | doğru değil | "
-            "doğru değildir | olmaz | resimle uyuşmuyor | görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
+            "olduğunu sanmıyorum | olduğunu düşünmüyorum | olduğunu zannetmiyorum | sanmıyorum | olabilir ama | "
+            "olabilir ancak | olabilir fakat | olamayacağı için | denemez | söylenemez | olması mümkün değil | "
+            "olma ihtimali düşük | görünmüyor | bulunmuyor | olmadığı için | gibi görünüyor ama | "
+            "gibi görünüyor fakat | gibi görünüyor ancak | gibi duruyor ama | sanılıyor ama | gibi görünüyordu ama | "
+            "olsaydı | olsa da | olsa bile | gibi görünse de | gibi görünse bile | gibi dursa da | sanılabilir | "
+            "yerine | değil | değildir | yanlış | yanlıştır | hatalı | olamaz | uymuyor | uyuşmuyor | eşleşmiyor | "
+            "yok | yoktur | elenir | eleniyor | elendi | doğru değil | doğru değildir | olmaz | resimle uyuşmuyor | "
+            "görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
         ),
         conclusions=_(
             "bundan dolayı | bu durumda | buna göre | bu nedenle | dolayısıyla | sonuç olarak | yani | öyleyse | "
@@ -410,8 +440,9 @@ LANGUAGES: dict[str, Language] = {
         words=_("O | E"),
         suffixing=True,
         affirmations=_(
-            "doğru | doğrudur | doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | "
-            "doğru yanıttır"
+            "seçiyorum | seçerim | işaretliyorum | işaretlerim | tercih ediyorum | tercih ederim | diyorum | derim | "
+            "en uygun | en uygunu | en doğrusu | olmalı | olmalıdır | cevaptır | yanıttır | doğru | doğrudur | "
+            "doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | doğru yanıttır"
         ),
         impressions=_(
             "ilk cevabım | önce dediğim | daha önce | ilk tahminim | ilk düşüncem | ilk izlenimim | ilk anda | "
@@ -473,10 +504,16 @@ LANGUAGES: dict[str, Language] = {
             "вопрос | этот | скорее | всего | окончательный | ответа | номер"
         ),
         refusals=_(
-            "не могу ответить | не могу определить | невозможно определить | не могу помочь | извините, | извините | "
-            "к сожалению, я | не могу дать ответ | не могу увидеть | не вижу изображения | я не знаю | простите,"
+            "не могу опознавать | не могу опознать | не могу распознать | не могу определить личность | "
+            "нет изображения | не удаётся открыть | не удается | не в состоянии | не могу ответить | "
+            "не могу определить | невозможно определить | не могу помочь | извините, | извините | к сожалению, я | "
+            "не могу дать ответ | не могу увидеть | не вижу изображения | я не знаю | простите,"
         ),
-        negations=_("не | ни | неверно | а не | нет | вместо | не может быть | вряд ли"),
+        negations=_(
+            "никто | не думаю, что это | не думаю что это | я не думаю, что это | сомневаюсь, что это | "
+            "маловероятно, что это | непохоже на | не похоже на | отнюдь не | вовсе не | совсем не | не | ни | "
+            "неверно | а не | нет | вместо | не может быть | вряд ли"
+        ),
         denials=_(
             "неверно | неверен | неправильно | неправильный | не подходит | не является | ошибочен | не подходят | "
             "не соответствует | не соответствуют | не верен | не верно | не верны | неверны | неправильны | "
@@ -504,7 +541,10 @@ LANGUAGES: dict[str, Language] = {
         turns=_("но | однако | на самом деле | а на деле"),
         yes=_("да | верно | правильно | ✓ | ✔ | ✅"),
         no=_("нет | неверно | неправильно | ✗ | ✘ | ❌ | ×"),
-        concessions=_("хотя | хоть и | если бы | несмотря на | даже если | пусть и | будь это"),
+        concessions=_(
+            "между | в отличие от | по сравнению с | хотя | хоть и | если бы | несмотря на | даже если | пусть и | "
+            "будь это"
+        ),
         results=_(
             "равно | равняется | итого | всего | получается | получаем | остаётся | остается | в сумме | в итоге | "
             "общее число"
@@ -512,10 +552,13 @@ LANGUAGES: dict[str, Language] = {
         totals=_("в сумме | в общей сложности | всего"),
         only=_("только | лишь | всего | ровно"),
         single=_("единственный | единственная | единственное"),
-        inflections=_("ого | его | ому | ему | ыми | ими | ами | ями"),
+        inflections=_(
+            "ует | уют | ется | ются | ение | ения | ании | ание | ала | али | ила | или | ящий | ющий | ущий | "
+            "ивает | ывает | ого | его | ому | ему | ыми | ими | ами | ями"
+        ),
         seemings=_(
-            "похоже на | похож на | похожа на | похоже | выглядит как | кажется | может показаться | напоминает | "
-            "наводит на мысль"
+            "мог бы быть | могла бы быть | могло бы быть | может быть | напоминал бы | похоже на | похож на | "
+            "похожа на | похоже | выглядит как | кажется | может показаться | напоминает | наводит на мысль"
         ),
     ),
     "ja": Language(
