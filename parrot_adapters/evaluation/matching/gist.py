@@ -60,22 +60,24 @@ def gist_choice(reply: str, options: Mapping[str, str], known: Vocabulary) -> st
 
 
 def short_names(options: Mapping[str, str], known: Vocabulary) -> dict[str, str]:
-    """Return the one word that tells each option from the others, "red" of "the red ball"; none where one needs more.
+    """Return the one word that tells an option from the others, "red" of "the red ball"; its text where it needs more.
 
     Args:
         options: Option texts by letter.
         known: Words of the language.
     """
-    own = own_words(options, known)
-    if any(len(words) != 1 for words in own.values()) or all(len(words_of(text)) < 2 for text in options.values()):
+    if all(len(words_of(text)) < 2 for text in options.values()):
         return {}
-    names = {letter: words[0] for letter, words in own.items()}
-    unfit = NUMERALS | COMMON_SIGNS
-    for letter, name in names.items():
+    names = {}
+    for letter, words in own_words(options, known).items():
         told = _read(options[letter], known)
-        if name in unfit or known.is_small(name) or name.isdecimal() or told.denied[told.words.index(name)]:
-            return {}
-    return {letter: _as_written(name, options[letter]) for letter, name in names.items()}
+        if len(words) == 1 and _is_name(words[0], known) and not told.denied[told.words.index(words[0])]:
+            names[letter] = _as_written(words[0], options[letter])
+    return {**options, **names} if len(names) > 1 else {}
+
+
+def _is_name(word: str, known: Vocabulary) -> bool:
+    return not (_is_small(word, known) or word in NUMERALS)
 
 
 def _as_written(name: str, text: str) -> str:
@@ -166,7 +168,7 @@ def _is_about(letter: str, said: _Said, own: Mapping[str, list[str]], options: M
         return True
     signs = [word for word in words_of(options[letter]) if word not in COMMON_SIGNS]
     found = sum(word in said.words for word in signs)
-    return found == len(signs) > 1 or (len(signs) >= LONG_CHINESE and found >= 0.6 * len(signs))
+    return found == len(signs) > 1 or (len(signs) >= LONG_CHINESE and found >= ENOUGH * len(signs))
 
 
 def _read(piece: str, known: Vocabulary) -> _Said:

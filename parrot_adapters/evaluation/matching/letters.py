@@ -62,6 +62,10 @@ class Letters:
         """The letter that the words from ``position`` lead to, through fillers such as "is the letter"."""
         skip = False
         first = bisect_left(self.starts, position)
+        if first and self.tokens[first - 1].end > position:  # "选项三" is one word
+            glued = self.text[position : self.tokens[first - 1].end]
+            if label := self.label(glued):
+                return label
         for i, token in enumerate(self.tokens[first : first + REACH], start=first):
             if not token.is_word:
                 if token.text in SENTENCE_END:

@@ -165,7 +165,10 @@ def _stripped(form: str) -> str:
 
 
 def _without_article(text: str, known: Vocabulary) -> str:
-    first, _, rest = fold(text).partition(" ")
+    folded = fold(text)
+    first, _, rest = folded.partition(" ")
+    if folded.startswith(ARTICLE) and len(first) > len(ARTICLE) + 1:
+        return folded.removeprefix(ARTICLE)
     return rest if rest and first in known.articles else text
 
 

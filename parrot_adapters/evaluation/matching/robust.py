@@ -46,6 +46,7 @@ VERDICTS = re.compile(r"[\n.;!。；！]+")
 LABEL_DOT = re.compile(r"(?m)^([^\w\n]*[A-Za-z])\.(?=\s)")
 CLAUSE_END = re.compile(r"[,.;:!?，。；：！？،؛؟\n]| - ")
 MARKS = frozenset("✓✔✅✗✘❌×")
+MARKED = re.compile(r"(?<![^\W_])([A-Z])[ :).|]{0,4}([✓✔✅✗✘❌×])")
 SHORT = 3
 """Words of a reply that names a letter and nothing else."""
 CUT_OFF = 120
@@ -127,6 +128,7 @@ class _Reading(Letters):
                 or place_named(self.raw, list(self.options), self.language)
                 or self._grouped()
                 or self._opened()
+                or self._predicated()
                 or self._unless_cut_off(self._mentioned())
             )
         )
@@ -153,7 +155,7 @@ class _Reading(Letters):
 
     def _verdicts(self) -> str | None:
         """The one letter that a list calls right where it calls all others wrong: "A: cat - no. B: dog - yes."."""
-        said: dict[str, bool] = {}
+        said = {pair[1]: pair[2] in self.known.yes for pair in MARKED.finditer(self.text) if pair[1] in self.options}
         listed = LABEL_DOT.sub(r"\1:", self.text) if len(self.text) <= VERDICT_REACH else ""
         for sentence in VERDICTS.split(listed, LISTED):
             words = [token for token in tokens(sentence) if token.is_word or fold(token.text) in MARKS]
@@ -213,7 +215,8 @@ class _Reading(Letters):
         """The one option that is not rejected where all others are, and nothing else is said."""
         if not self.denied.strip():
             return None
-        letters = {token.text for token in tokens(self.denied) if token.is_word}
+        words = [token.text for token in tokens(self.denied) if token.is_word]
+        letters = {*words, *(self.label(word.removeprefix("و")) for word in words if len(word) <= 2)}  # "وب"
         said = fold(self.denied)
         rejected = {
             letter
@@ -296,8 +299,22 @@ class _Reading(Letters):
         first, last = (self.named(said) for said in (sentences[0], sentences[-1]))
         return first if last in (None, first) else None
 
+    def _predicated(self) -> str | None:
+        """The one option that the reply says something is: the llama of "this is a llama, camels have humps"."""
+        texts = [fold(text) for text in self.options.values() if text]
+        said = [
+            self.text[end : end + SENTENCE]
+            for start, end in self._cues(self.known.opening)
+            if not fold(self.text[start : start + SENTENCE]).startswith(tuple(texts))  # "São Paulo"
+        ]
+        if self.known.alternative.search(self.text):  # "it is a llama or a camel"
+            return None
+        found = {letter for rest in said if (letter := self.named(CLAUSE_END.split(rest, maxsplit=1)[0]))}
+        return found.pop() if len(found) == 1 else None
+
     def _grouped(self) -> str | None:
-        return group_choice(self.said, self.options, self.language)
+        group = group_choice(self.said, self.options, self.language)
+        return (self.named(self.raw) or group) if group else None
 
     def _mentioned(self) -> str | None:
         return (
