@@ -148,8 +148,10 @@ def _patterns(
     enumerated = rf"(?:{GAP}*+、{GAP}*+{thing_whole}){{0,{LISTED}}}"
     rejected = rf"{before}{GAP}*+{run}{thing_whole}{enumerated}(?:{listed}{last})?"
     excluded = rf"{out}{GAP}*+{run}{thing_whole}{joined}(?:{last})?"
-    # "A, no; B, neither": a "not" that ends its clause, and a "no" to a letter that was asked about
-    refused = rf"{several}(?:{GAP}*+[,:]?{GAP}*+{run}{before}{GAP}*+(?=[.;,!?。；，！]|\n|$)|{GAP}*+[?？؟]{GAP}*+{no})"
+    # "Not C. A neither.", "B? No": but where "no" is an option, it stands behind its letter
+    says_no = re.compile(rf"{before}|{no}")
+    refused = rf"{several}(?:{GAP}*+{run}{before}{GAP}*+(?=[.;,!?。；，！]|\n|$)|{GAP}*+[?？؟]{GAP}*+{no})"
+    refused = "(?!)" if any(says_no.fullmatch(_plain(clean(text)).strip()) for _, text in options) else refused
     aside = rf"[^\n.!?;。！？；]{{0,{THOUGHT}}}?"
     thought = rf"(?:{first}{aside}(?:{turn}|[.!?;。！？；])|{seem}{aside}{turn})"
     granted = rf"{grants}[^\n,.!?;，。！？；،؛]{{0,{THOUGHT}}}"

@@ -14,7 +14,7 @@ from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 from parrot_adapters.evaluation.matching.word_forms import WORD, kin, words_of
 
-__all__ = ["gist_choice", "short_names"]
+__all__ = ["NUMERALS", "gist_choice", "short_names"]
 
 SENTENCES = re.compile(r"[.!?。！？؟;；\n]+")
 CLAUSES = re.compile(r"[,.!?:;，。！？：；、،؛؟\n]+|\s-\s")
@@ -71,7 +71,10 @@ def short_names(options: Mapping[str, str], known: Vocabulary) -> dict[str, str]
     names = {}
     for letter, words in own_words(options, known).items():
         told = _read(options[letter], known)
-        if len(words) == 1 and _is_name(words[0], known) and not told.denied[told.words.index(words[0])]:
+        run = "".join(words)
+        if len(words) > 1 and script(run[0]).startswith(UNSPACED) and run in fold(options[letter]):
+            names[letter] = run
+        elif len(words) == 1 and _is_name(words[0], known) and not told.denied[told.words.index(words[0])]:
             names[letter] = _as_written(words[0], options[letter])
     return {**options, **names} if len(names) > 1 else {}
 

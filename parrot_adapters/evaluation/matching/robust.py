@@ -20,7 +20,7 @@ from parrot_adapters.evaluation.matching.frames import BOX, answer_in_json, fram
 from parrot_adapters.evaluation.matching.gist import gist_choice, short_names
 from parrot_adapters.evaluation.matching.groups import group_choice
 from parrot_adapters.evaluation.matching.letters import SENTENCE, Letters
-from parrot_adapters.evaluation.matching.option_text import is_option
+from parrot_adapters.evaluation.matching.option_text import find_option, is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, tokens
@@ -129,6 +129,7 @@ class _Reading(Letters):
                 or self._grouped()
                 or self._opened()
                 or self._predicated()
+                or self._ended()
                 or self._unless_cut_off(self._mentioned())
             )
         )
@@ -299,9 +300,33 @@ class _Reading(Letters):
         first, last = (self.named(said) for said in (sentences[0], sentences[-1]))
         return first if last in (None, first) else None
 
+    def _ended(self) -> str | None:
+        """The one option in the last of several sentences, where those before it go through many."""
+        sentences = [said for said in SENTENCES.split(self.raw[-2 * SENTENCE :]) if said.strip()]
+        if len(sentences) < 2 or len(sentences[-1].split()) == 1 or self._is_option(sentences[-1]):
+            return None
+        before = [self._standing(said) for said in sentences[:-1]]
+        last = self._standing(sentences[-1])
+        return (
+            last.pop() if len(last) == 1 and len(set().union(*before)) > 2 and any(len(x) > 1 for x in before) else None
+        )
+
+    def _standing(self, said: str) -> set[str]:
+        """Every option that a sentence mentions, each looked for by itself."""
+        shorter = {
+            a for a, text in self.options.items() for other in self.options.values() if text != other and text in other
+        }
+        return {
+            letter
+            for letter, text in self.options.items()
+            if letter not in shorter and find_option(said, {letter: text}, self.language, self.known)
+        }
+
     def _predicated(self) -> str | None:
         """The one option that the reply says something is: the llama of "this is a llama, camels have humps"."""
         texts = [fold(text) for text in self.options.values() if text]
+        if any(text in self.known.yes or text in self.known.no for text in texts):  # "Yes, there is no dog"
+            return None
         said = [
             self.text[end : end + SENTENCE]
             for start, end in self._cues(self.known.opening)

@@ -137,6 +137,7 @@ LANGUAGES: dict[str, Language] = {
             "while it might | while it looks"
         ),
         results=_(
+            "in total | in all | altogether | sums to | sum to | gives | you get | we get | amounts to | therefore | "
             "equals | makes | total is | total of | total | adds up to | add up to | sum is | sum of | comes to | "
             "leaves | exact count is | count is | number is"
         ),
@@ -216,7 +217,8 @@ LANGUAGES: dict[str, Language] = {
         ),
         concessions=_("与其 | 不同于 | 相比 | 虽然 | 尽管 | 即使 | 即便 | 如果 | 假如 | 要是 | 若是 | 假设 | 虽说"),
         results=_(
-            "等于 | 总共有 | 总共 | 一共有 | 一共 | 共有 | 共计 | 合计 | 总数是 | 总数为 | 还剩 | 剩下 | 得到 | 得"
+            "共 | 合起来 | 加起来 | 总计 | 总和 | 一起 | 等于 | 总共有 | 总共 | 一共有 | 一共 | 共有 | 共计 | 合计 | "
+            "总数是 | 总数为 | 还剩 | 剩下 | 得到 | 得"
         ),
         only=_("只有 | 仅有 | 只看到 | 只见 | 仅 | 只"),
         seemings=_("有可能是 | 也许是 | 或许是 | 像是 | 很像 | 看起来像 | 看起来 | 看上去 | 好像 | 似乎 | 可能是"),
@@ -311,8 +313,8 @@ LANGUAGES: dict[str, Language] = {
             "se bem que | se fosse | se fossem | se estivesse | se houvesse | caso fosse"
         ),
         results=_(
-            "igual a | dá | dão | dando | totalizando | totaliza | total de | total é | soma é | resulta em | "
-            "sobram | restam | ficam"
+            "total | no total | ao todo | somando | somam | soma de | igual a | dá | dão | dando | totalizando | "
+            "totaliza | total de | total é | soma é | resulta em | sobram | restam | ficam"
         ),
         totals=_("ao todo | no total | no todo | ao total"),
         only=_("só | somente | apenas | exatamente"),
@@ -396,7 +398,8 @@ LANGUAGES: dict[str, Language] = {
             "رغم | برغم | على الرغم | بالرغم | مع أن | وإن كان | وإن كانت | حتى لو"
         ),
         results=_(
-            "يساوي | تساوي | المجموع | مجموعها | مجموعهم | إجمالي | الإجمالي | الناتج | يبقى | ليصبح | ليكون المجموع"
+            "بالمجموع | في المجموع | إجمالا | النتيجة | المجموع هو | ليصبح المجموع | يساوي | تساوي | المجموع | "
+            "مجموعها | مجموعهم | إجمالي | الإجمالي | الناتج | يبقى | ليصبح | ليكون المجموع"
         ),
         totals=_("إجمالا | في المجموع | في المجمل"),
         only=_("فقط | سوى | إلا"),
@@ -405,6 +408,7 @@ LANGUAGES: dict[str, Language] = {
             "قد يبدو | قد تبدو | ربما يكون | ربما تكون | يشبه | تشبه | يبدو | تبدو | قد يكون | قد تكون | يوحي | "
             "توحي | ربما"
         ),
+        endings=_("ا | ه"),
     ),
     "tr": Language(
         scripts=_("LATIN"),
@@ -481,7 +485,7 @@ LANGUAGES: dict[str, Language] = {
         yes=_("evet | doğru | ✓ | ✔ | ✅"),
         no=_("hayır | yanlış | değil | ✗ | ✘ | ❌ | ×"),
         concessions=_("her ne kadar | eğer"),
-        results=_("toplam | toplamda | toplamı | sayısı | eşittir"),
+        results=_("toplamda | sonuç | hepsi birlikte | yani toplam | toplam | toplamı | sayısı | eşittir"),
         totals=_("kalır | kalıyor | eder | ediyor | yapar | yapıyor | bulunur | etmektedir"),
         only=_("sadece | yalnızca | yalnız"),
         single=_("tek"),
@@ -578,8 +582,8 @@ LANGUAGES: dict[str, Language] = {
             "хоть и | если бы | несмотря на | даже если | пусть и | будь это"
         ),
         results=_(
-            "равно | равняется | итого | всего | получается | получаем | остаётся | остается | в сумме | в итоге | "
-            "общее число"
+            "в сумме | в общей сложности | получится | выходит | вместе | итог | равно | равняется | итого | всего | "
+            "получается | получаем | остаётся | остается | в итоге | общее число"
         ),
         totals=_("в сумме | в общей сложности | всего"),
         only=_("только | лишь | всего | ровно"),
