@@ -40,6 +40,14 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
                 to_do="handle.encode(**processor(text=..., images=..., return_tensors='pt'))",
             )
         )
+    prompt = given.get("input_ids", given.get("inputs_embeds"))
+    if not isinstance(prompt, Tensor):
+        raise ConfigError(
+            explain(
+                f"encode() needs the prompt as a tensor, not {type(prompt).__name__}.",
+                to_do="handle.encode(**processor(text=..., images=..., return_tensors='pt'))",
+            )
+        )
     if parts.spec.encoder_calls:
         return {"image": _encoded_by_calls(handle, given), "video": []}
     block = rows_here(parts)

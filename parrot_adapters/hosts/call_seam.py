@@ -199,8 +199,8 @@ class CallSeam(NativeSeam):
         """
         call = calls[-1]
         call.read(self.parts, self.scope, calls[:-1])
-        tokens = torch.cat(features)
-        self._check_width(tokens)
+        for one in features:
+            self._check_width(one)
         if self.enabled and call.languages is UNASKED:
             call.languages = self._languages_of(call, calls[:-1])
         units, routed = self._units(features, call)
@@ -208,12 +208,12 @@ class CallSeam(NativeSeam):
         if routed:
             mine = [features[number] for number in routed]
             tokens = (
-                self._aligned_tokens(mine, units.to(tokens.device), output, call) if self.enabled else torch.cat(mine)
+                self._aligned_tokens(mine, units.to(mine[0].device), output, call) if self.enabled else torch.cat(mine)
             )
             for number, aligned in zip(routed, tokens.split([len(one) for one in mine]), strict=True):
                 made[number] = aligned.to(features[number].dtype)
         if (wanted := _WANTED.get()) is not None:
-            items = torch.cat([made[number] for number in routed]) if routed else tokens[:0]
+            items = torch.cat([made[number] for number in routed]) if routed else features[0][:0]
             wanted += items.split(units.offsets.diff().tolist())
             if call.is_complete(self.parts):
                 raise _AllMade

@@ -46,16 +46,17 @@ GLM_V = HostSpec(("glm4v", "glm4v_moe", "glm46v", "glm_ocr"), video_token_attrib
 
 # --- reached at their own calls -------------------------------------------------------------------------------------
 
-# LLaVA's own code and its descendants, whatever type they call themselves: known by these two methods.
+# LLaVA's own code and its descendants, whatever type they call themselves: known by these two methods. Those whose
+# generate is transformers' own (LLaVA 1.0, Bunny) encode at every step without a cache: "generate" ends the prompt.
 LLAVA_CODE = HostSpec(
     encoder_calls=("encode_images",),
-    prompt_calls=("prepare_inputs_labels_for_multimodal",),
+    prompt_calls=("prepare_inputs_labels_for_multimodal", "generate"),
     pixels=("images",),
     placeholder=-200,
     placeholder_holds="picture",
-    projector=("mm_projector",),
-    vision_tower=("vision_tower",),
-    language_model=("layers",),
+    projector=("mm_projector", "connector", "multi_modal_projector", "projector"),
+    vision_tower=("vision_tower", "vision_model"),
+    language_model=("language_model", "llm", "layers"),
 )
 
 # The projector is called inside forward, on all tiles of all images end to end; separators stand between tiles.
