@@ -19,7 +19,6 @@ from parrot_adapters.adapter.adapter_files import (
     HASHED,
     LORA_CONFIG,
     LORA_WEIGHTS,
-    PEFT_TYPE,
     PROJECTOR,
     WEIGHTS,
     check_config,
@@ -32,6 +31,7 @@ from parrot_adapters.adapter.snapshot import PLUGIN_KEYS, AdapterSnapshot
 from parrot_adapters.bounded_json import read_json, read_json_object
 from parrot_adapters.digests import CHECKSUM_PATTERN
 from parrot_adapters.errors import CheckpointError, ConfigError, HostMismatchError, explain
+from parrot_adapters.hosts.adapter_directory import PEFT_TYPE
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import structure_differences
 from parrot_adapters.hosts.hub_name import as_hub_name
@@ -145,6 +145,19 @@ def read_adapter(directory: Path) -> StoredAdapter:
                     explain(f"the adapter in {directory} was replaced while it was read.", to_do="read it again")
                 )
         time.sleep(0.02)
+
+
+def require_adapter(directory: str | os.PathLike[str]) -> None:
+    """Refuse what is no adapter from its settings alone, before a large host is loaded for it.
+
+    Args:
+        directory: of the adapter, or a Hub name, which is looked at when it is loaded.
+
+    Raises:
+        CheckpointError: there is no adapter.
+    """
+    if os.path.exists(directory) or str(directory).count("/") != 1:
+        _read_config(Path(directory))
 
 
 def _trace(directory: Path) -> dict[str, tuple[int, ...]]:
@@ -298,6 +311,8 @@ def _read_config(directory: Path) -> dict[str, Any]:
         there = (
             ", ".join(sorted(p.name for p in directory.iterdir())[:8])
             if os.path.isdir(directory)
+            else f"a file; its directory is {directory.parent}"
+            if os.path.isfile(directory)
             else "no such directory"
         )
         raise CheckpointError(

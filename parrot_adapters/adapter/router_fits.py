@@ -24,7 +24,8 @@ TOKENS, WORDS = 2, 3  # of the picture and of the prompt
 
 
 def require_fitting_router(layer: AlignmentLayer, config: AdapterConfig, width: int) -> None:
-    """Refuse experts that read a context with a router that gives none, and groups of layers with nothing to weigh.
+    """Refuse experts that read a context with a router that gives none, experts for one routing per item with a router
+    that routes tokens, and groups of layers with nothing to weigh.
 
     Args:
         layer: The adapter's module, not put on a host yet.
@@ -41,11 +42,20 @@ def require_fitting_router(layer: AlignmentLayer, config: AdapterConfig, width: 
     }
     reader = next((name for name, reads in readers.items() if reads), None)
     groups = 1 if inside is None else inside.groups
-    if reader is None and groups == 1:
+    by_item = getattr(layer.experts, "conformance", {}).get("per_token") is False
+    if reader is None and groups == 1 and not by_item:
         return
     answer = _answer(layer, width)
     if answer is None:
         return
+    if by_item and answer.weights.ndim and answer.routes_tokens(1):
+        raise ConfigError(
+            explain(
+                f"expert={config.expert!r} takes one routing per item, and router={config.router!r} routes every "
+                "visual token by itself.",
+                to_do="use router='text-guided', or expert='swiglu'",
+            )
+        )
     if reader is not None and answer.context is None:
         raise ConfigError(
             explain(

@@ -22,7 +22,7 @@ from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.ragged import spread
 from parrot_adapters.core.router_answer import can_be_read, check_form, check_values
 from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
-from parrot_adapters.errors import ConfigError, ParrotError, RoutingError
+from parrot_adapters.errors import ConfigError, ParrotError, RoutingError, explain
 
 __all__ = ["AlignmentLayer", "keep_top_k"]
 
@@ -53,7 +53,8 @@ class AlignmentLayer(nn.Module):
             router, which is small and may draw or count, never runs twice.
 
     Raises:
-        ConfigError: ``top_k`` outside 1..E, or no experts anywhere.
+        ConfigError: ``top_k`` outside 1..E, no experts anywhere, or a router that declares ``per_token`` with experts
+            that declare to take one routing per item only.
     """
 
     gradient_checkpointing: bool = False
@@ -80,6 +81,14 @@ class AlignmentLayer(nn.Module):
         self.num_experts, self.top_k = num_experts, top_k
         self.residual_scale, self.moe_scale = residual_scale, moe_scale
         self.part_names = dict(part_names or {})
+        if _declares_per_token(router) is True and _declares_per_token(experts) is False:
+            raise ConfigError(
+                explain(
+                    f"{self.name_of('router')} routes every visual token by itself, and {self.name_of('experts')} "
+                    "takes one routing per item.",
+                    to_do="use router='text-guided', or expert='swiglu'",
+                )
+            )
         self._unseen_passes = LOOKED_AT
 
     def forward(
@@ -203,6 +212,11 @@ class AlignmentLayer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"top_k={self.top_k}, residual_scale={self.residual_scale}, moe_scale={self.moe_scale}"
+
+
+def _declares_per_token(part: nn.Module | None) -> object:
+    """What a router or expert bank says of routing per token (``conformance``); None where it says nothing."""
+    return getattr(part, "conformance", {}).get("per_token")
 
 
 def keep_top_k(routing: Routing, k: int) -> Routing:

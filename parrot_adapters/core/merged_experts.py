@@ -40,7 +40,8 @@ class MergedExperts(SwiGLUExperts):
 
     Raises:
         ConfigError: An impossible ``recompute`` or ``by_hand``.
-        RoutingError: (In forward) the router routes per token; merging parameters for each token makes no sense.
+        RoutingError: (In forward) the router routes per token; merging parameters for each token makes no sense. A
+            layer of such a router and these experts is refused when it is made.
     """
 
     takes_any_dtype: ClassVar[bool] = True

@@ -18,6 +18,7 @@ distribution names; allow, when set, is exclusive), ``PARROT_PLUGIN_FILE``.
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import warnings
@@ -231,23 +232,23 @@ class PluginManager:
         """Import the plugins with hooks that installed distributions name, once."""
         with self._lock:
             while self._waiting:
-                point = self._waiting.pop(0)
+                point, info = self._waiting.pop(0)
                 try:
-                    self._load_plugin(point)
+                    self._load_plugin(point, info)
                 except BaseException:  # the user's interruption: the next call goes on from here
-                    self._waiting.insert(0, point)
+                    self._waiting.insert(0, (point, info))
                     raise
 
     @cached_property
-    def _points(self) -> dict[str, list[EntryPoint]]:
-        """Entry points by group; reading the metadata of all distributions takes a while, so it is done once."""
-        found: dict[str, list[EntryPoint]] = {}
+    def _points(self) -> dict[str, list[tuple[EntryPoint, PluginInfo]]]:
+        """Entry points by group, and where each is from; reading the metadata takes a while, so it is done once."""
+        found: dict[str, list[tuple[EntryPoint, PluginInfo]]] = {}
         for point in self._entry_points():
-            found.setdefault(point.group, []).append(point)
+            found.setdefault(point.group, []).append((point, info_of(point)))
         return found
 
     @cached_property
-    def _waiting(self) -> list[EntryPoint]:
+    def _waiting(self) -> list[tuple[EntryPoint, PluginInfo]]:
         """Plugins with hooks that are yet to be imported."""
         return list(self._points.get(HOOKS_GROUP, []))
 
@@ -257,12 +258,12 @@ class PluginManager:
             self._file_read = True  # before it runs: it may look names up itself
             self.load_file(asked)
 
-    def _load_plugin(self, point: EntryPoint) -> None:
+    def _load_plugin(self, point: EntryPoint, info: PluginInfo) -> None:
         # pluggy's load_setuptools_entrypoints would let one plugin's error end all, and skip the second of two
         # distributions whose plugins have one name.
-        info = info_of(point)
+        reason = barred(info)  # by its own name, whatever it is called here
         info = replace(info, name=self._free(info.name, info.distribution))
-        if reason := barred(point):
+        if reason:
             self.pm.set_blocked(info.name)
             self._barred[info] = reason
             return
@@ -313,6 +314,8 @@ class PluginManager:
             mine = [each for each in hook.get_hookimpls() if each.plugin is plugin]
             if not all("register" in (*each.argnames, *each.kwargnames) for each in mine):
                 raise PluginError(f"its hook {hook.name!r} takes no argument 'register', so it can register nothing")
+            if any(map(_runs_later, mine)):
+                raise PluginError(f"its hook {hook.name!r} is async or a generator, so its body never runs")
 
     def _free(self, name: str, owner: object) -> str:
         """``name``, or with its owner where another plugin has it."""
@@ -334,9 +337,8 @@ class PluginManager:
         return found
 
     def _named_by_metadata(self, kind: str) -> Iterator[Component]:
-        for point in self._points.get(group_of(kind), []):
-            info = info_of(point)
-            if reason := barred(point):
+        for point, info in self._points.get(group_of(kind), []):
+            if reason := barred(info):
                 self._barred[info] = reason
             else:
                 yield Component(kind, point.name, info, partial(self._imported, kind, point, info))
@@ -360,7 +362,7 @@ class PluginManager:
             hook = self.pm.subset_hook_caller(KINDS[kind], others)
             mine: list[Component] = []
             try:
-                hook(register=_collector(kind, self._plugins[name], mine))
+                hook(register=_collector(kind, self._plugins[name], mine, self.report))
             except BaseException as error:  # this plugin's fault stays its own
                 if passes_through(error):
                     raise
@@ -419,13 +421,27 @@ def _clash(kind: str, name: str, matches: list[Component]) -> PluginError:
     )
 
 
-def _collector(kind: str, plugin: PluginInfo, into: list[Component]) -> Callable[[str, Any], None]:
+def _runs_later(hook: pluggy.HookImpl) -> bool:
+    asked: Any = hook.function
+    later = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    return not (hook.wrapper or hook.hookwrapper) and any(is_later(asked) for is_later in later)
+
+
+def _collector(
+    kind: str, plugin: PluginInfo, into: list[Component], report: Callable[[PluginInfo, BaseException], None]
+) -> Callable[[str, Any], None]:
+    """What a hook is given. Nonsense is reported and left out; what the hook registers after it counts."""
+
     def register(name: str, factory: Any) -> None:
-        if not isinstance(name, str) or not name:
-            raise PluginError(f"the name of a {kind} must be a string, not {name!r}")
-        _require_factory(kind, name, factory)
-        if any(c.name == name for c in into):
-            raise PluginError(f"{kind} {name!r} is registered twice by the same plugin")
+        try:
+            if not isinstance(name, str) or not name:
+                raise PluginError(f"the name of a {kind} must be a string, not {name!r}")
+            _require_factory(kind, name, factory)
+            if any(c.name == name for c in into):
+                raise PluginError(f"{kind} {name!r} is registered twice by the same plugin")
+        except PluginError as error:
+            report(plugin, error)
+            return
         into.append(Component(kind, name, plugin, lambda: factory))
 
     return register

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from miniatures import FAMILIES, Image, awake, tokenizer
+from torch import nn
 
 import parrot_adapters as pa
-from parrot_adapters.errors import HostError
+from parrot_adapters.errors import ConfigError, HostError
 
 FAMILY = FAMILIES["llava"]
 PROMPTS = [[30, 31, Image(1), 32, 33], [40, 41, 42, Image(2), 43], [50, Image(3), 51, 52]]
@@ -56,6 +57,29 @@ def test_experts_attached_saved_loaded(host, inputs, tmp_path, expert):
         handle.save_pretrained(tmp_path / "adapter")
     with pa.load_adapter(host, tmp_path / "adapter"):
         assert torch.equal(logits(host, inputs), adapted)
+
+
+def test_experts_for_items_are_refused_with_a_strangers_router_of_tokens(host, request):
+    class Undeclared(nn.Module):
+        def __init__(self, width, num_experts):
+            super().__init__()
+            self.of_token = nn.Linear(width, num_experts)
+
+        def forward(self, inputs):
+            logits = self.of_token(inputs.tokens.float())
+            return pa.Routing(logits.softmax(-1), logits, per_token=True)
+
+    class Plugin:
+        @pa.hookimpl
+        def register_routers(self, register):
+            register("undeclared", Undeclared)
+
+    name = pa.plugins.register(Plugin(), "undeclared")
+    request.addfinalizer(lambda: pa.plugins.manager.unregister(name))
+    with pytest.raises(ConfigError, match=r"expert='merged' takes one routing .* router='undeclared' routes every"):
+        pa.attach(host, config_of("undeclared", expert="merged"))
+    assert not hasattr(host.base_model, "parrot_adapter")
+    pa.attach(host, config_of("undeclared")).detach()
 
 
 def test_noise_is_for_training_alone(host, inputs):

@@ -6,10 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn.functional import one_hot, silu
 from torch.testing import assert_close
 
+import parrot_adapters as pa
 from parrot_adapters.core import (
+    AlignmentLayer,
     LowRankExperts,
     MergedExperts,
     Routing,
@@ -18,6 +21,7 @@ from parrot_adapters.core import (
     keep_top_k,
     offsets_from_lengths,
 )
+from parrot_adapters.core.token_router import PerTokenRouter
 from parrot_adapters.errors import ConfigError, RoutingError
 from parrot_adapters.testing import ExpertTraits, expert_checks
 
@@ -117,6 +121,18 @@ def test_merged_refuses_a_routing_per_token():
     per_token = Routing(torch.full((5, E), 1 / E), torch.zeros(5, E), per_token=True)
     with pytest.raises(RoutingError, match="routes per token"):
         MergedExperts(D, F, E)(tokens.float(), offsets, per_token)
+
+
+def test_a_layer_of_merged_experts_and_a_router_per_token_is_not_made():
+    """Which ``torch.compile`` would else say in words of its own."""
+    with pytest.raises(
+        ConfigError, match=r"router 'per-token' .*every visual token.*expert 'merged' .*one routing per"
+    ):
+        pa.build_layer(pa.AdapterConfig(router="per-token", expert="merged", expert_hidden_size=8, num_experts=2), D)
+    with pytest.raises(ConfigError, match="the router PerTokenRouter routes every"):
+        AlignmentLayer(
+            summary=nn.Identity(), router=PerTokenRouter(D, E), experts=MergedExperts(D, F, E), num_experts=E
+        )
 
 
 def test_shared_size_must_be_positive():

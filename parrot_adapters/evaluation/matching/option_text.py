@@ -6,18 +6,19 @@ import re
 import string
 from collections.abc import Mapping
 
+from parrot_adapters.evaluation.matching.asides import without_asides
 from parrot_adapters.evaluation.matching.text_forms import fold, joined, light, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 
-__all__ = ["find_option", "is_option", "scattered_option", "stem"]
+__all__ = ["find_option", "is_option", "stem"]
 
 ASPECT = re.compile(r"(?<=[\u4e00-\u9fff])[着了过](?=[\u4e00-\u9fff])")
-SENTENCES = re.compile(r"[.!?。！？؟;\n]+")
 EDGES = string.punctuation.replace("%", "") + string.whitespace + "。，、！？：；،؛؟।…«»“”‘’"
 LONGEST_ENDING = 7
 ARTICLE = "ال"
 VOWELS = "aeiouаеиоуыэюяйь"
 SHORTEST_INFLECTED = 4
+SHORTEST_SHORTENED = 3
 LONGEST_INFLECTION = 2
 """Letters behind a stem; more of them make other words."""
 
@@ -35,10 +36,14 @@ def is_option(reply: str, options: Mapping[str, str], language: str | None) -> s
 
 
 def _shortened(said: str, options: Mapping[str, str]) -> str | None:
-    """The one option that a Chinese reply names without its last sign, as in "白" for "白色"."""
-    if not said or script(said[0]) != "CJK":
+    """The one option that a reply names by its beginning: "Tue" for "Tuesday", "白" for "白色"."""
+    if not said or " " in said or not said.isalpha():
         return None
-    longer = [letter for letter, text in options.items() if _stripped(fold(text))[:-1] == said]
+    forms = {letter: _stripped(fold(text)) for letter, text in options.items()}
+    if script(said[0]) == "CJK":
+        longer = [letter for letter, form in forms.items() if form[:-1] == said]
+    else:
+        longer = [letter for letter, form in forms.items() if form.startswith(said) and len(said) >= SHORTEST_SHORTENED]
     return longer[0] if len(longer) == 1 else None
 
 
@@ -66,11 +71,20 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
         standing = _outermost(spans)
         if standing and known.inflecting and not any(" " in forms[letter] for letter in standing):
             standing |= inflected_options(reply, options, known)
+        if standing and not glued and known.prefixes:  # "وعمود": an "and" is written with the word behind it
+            said_bold, beside = fold(reply), {x: _stripped(fold(t)) for x, t in bare.items() if x not in standing}
+            standing |= {x for x, form in beside.items() if form and _spans(form, said_bold, known)} - _hidden(
+                standing, beside, forms
+            )
+        if standing and (longer := _longer_in_other_forms(standing, options, fold(reply), known)):
+            standing, spans, said = longer
         if standing:
             affirmed = {
                 letter for letter in standing if not spans.get(letter) or not _struck_out(said, spans[letter], known)
             }
             chosen = affirmed if len(standing) > 1 and affirmed else standing
+            if len(chosen) > 1 and all(spans.get(letter) for letter in chosen):
+                chosen = without_asides(said, {letter: spans.get(letter, []) for letter in chosen}, known) or chosen
             return chosen.pop() if len(chosen) == 1 else None
     if ASPECT.search(reply):
         plain = {letter: _without_aspect(text) for letter, text in options.items()}
@@ -80,6 +94,23 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
     if not turned and known.cases:
         turned = _in_other_cases(fold(reply), options, known)
     return turned.pop() if len(turned) == 1 else None
+
+
+def _hidden(standing: set[str], beside: Mapping[str, str], forms: Mapping[str, str]) -> set[str]:
+    """Options that are part of one that stands in the reply."""
+    return {x for x, form in beside.items() if any(form in fold(forms[letter]) for letter in standing)}
+
+
+def _longer_in_other_forms(
+    standing: set[str], options: Mapping[str, str], said: str, known: Vocabulary
+) -> tuple[set[str], dict[str, list[tuple[int, int]]], str] | None:
+    """What stands where an option that holds another one is there with an ending: "masa lambasıdır" hides "masa"."""
+    forms = {letter: _stripped(fold(text)) for letter, text in options.items()}
+    longer = {b for b in forms.keys() - standing if any(forms[a] and forms[a] in forms[b] for a in standing)}
+    if not longer:
+        return None
+    spans = {letter: _spans(forms[letter], said, known) for letter in standing | longer if forms[letter]}
+    return (_outermost(spans), spans, said) if any(spans.get(letter) for letter in longer) else None
 
 
 def _in_other_cases(said: str, options: Mapping[str, str], known: Vocabulary) -> set[str]:
@@ -94,21 +125,6 @@ def _in_other_cases(said: str, options: Mapping[str, str], known: Vocabulary) ->
     if len(set(stems.values())) < len(stems):
         return set()
     return {letter for letter, form in stems.items() if _spans(form, said, known)}
-
-
-def scattered_option(reply: str, options: Mapping[str, str], known: Vocabulary) -> str | None:
-    """The one option of several words whose words all stand in one sentence, in any order, and no other option's do."""
-    words = {letter: {w for w in fold(text).split() if w not in known.articles} for letter, text in options.items()}
-    every = [word for own in words.values() for word in own]
-    own = {letter: {word for word in mine if every.count(word) == 1} for letter, mine in words.items()}
-    found = set()
-    for sentence in SENTENCES.split(fold(reply)):
-        said = {word.strip(EDGES) for word in sentence.split()}
-        named = {letter for letter, mine in own.items() if mine & said}
-        if len(named) > 1:
-            return None
-        found |= {letter for letter in named if len(own[letter]) > 1 and own[letter] <= said}
-    return found.pop() if len(found) == 1 else None
 
 
 def inflected_options(reply: str, options: Mapping[str, str], known: Vocabulary) -> set[str]:
@@ -159,7 +175,10 @@ def _stripped(form: str) -> str:
 
 
 def _without_article(text: str, known: Vocabulary) -> str:
-    first, _, rest = fold(text).partition(" ")
+    folded = fold(text)
+    first, _, rest = folded.partition(" ")
+    if folded.startswith(ARTICLE) and len(first) > len(ARTICLE) + 1:
+        return folded.removeprefix(ARTICLE)
     return rest if rest and first in known.articles else text
 
 
