@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 __all__ = ["MemoryOfStep", "TensorBytes", "WithoutWeights", "make_fake", "measure_step"]
 
 aten = torch.ops.aten
-GROUPED = aten._grouped_mm.default if hasattr(aten, "_grouped_mm") else None  # torch 2.8 brought it
+GROUPED: Any = aten._grouped_mm.default if hasattr(aten, "_grouped_mm") else None  # torch 2.8 brought it
 BY_MASK = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default)
 
 
