@@ -112,7 +112,7 @@ def test_what_is_not_there_is_a_no(language: str, options: str, said: str) -> No
         ("zh", "猫 | 狗 | 鸟", "选项三", "C"),
         ("zh", "1 | 3 | 5", "五", "C"),
         ("tr", "öğretmen | öğrenci | hemşire", "Öğrencidir.", "B"),
-        ("ar", "قطة | كلب | طائر | سمكة", "أستبعد أ و ب و ج", "D"),
+        ("ar", "قطة | كلب | طائر | سمكة", "أستبعد أ و ب و ج لأنها لا تسبح.", "D"),
         ("en", "wasp | bee | ant", "It can't be a wasp or an ant. It's a bee.", "B"),
         ("en", "wasp | bee | ant", "I'd say a bee; a wasp is thinner.", "B"),
         ("en", "wasp | bee | ant", "My first answer was A, but I change it to C.", "C"),

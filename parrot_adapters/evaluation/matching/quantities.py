@@ -75,7 +75,9 @@ NUMBER = re.compile(r"(?<![\w.,])-?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]{1,15})
 CLOCK = re.compile(r"(?<![0-9:])([0-2]?[0-9]):([0-5][0-9])(?![0-9:])", re.ASCII)
 HALVES = re.compile(r"\s*半")
 """Half past, behind the hour."""
-CHINESE = re.compile("(?<!第)(?<![零一二三四五六七八九十百千两])[零一二三四五六七八九十百千两]{1,7}")
+CHINESE = re.compile(
+    "(?<!第)(?<![0-9零一二三四五六七八九十百千两])[零一二三四五六七八九十百千两]{1,7}(?<!千(?=[克米]))"
+)
 CHINESE_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2}
 CHINESE_TENS = {"十": 10, "百": 100, "千": 1000}
 LONGEST = 20_000

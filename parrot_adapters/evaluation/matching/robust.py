@@ -19,7 +19,7 @@ from parrot_adapters.evaluation.matching.denials import without_denied
 from parrot_adapters.evaluation.matching.frames import BOX, answer_in_json, framed, meant, turns_of
 from parrot_adapters.evaluation.matching.gist import gist_choice, short_names
 from parrot_adapters.evaluation.matching.groups import group_choice
-from parrot_adapters.evaluation.matching.letters import SENTENCE, Letters
+from parrot_adapters.evaluation.matching.letters import SENTENCE, SENTENCE_END, Letters
 from parrot_adapters.evaluation.matching.option_text import find_option, is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
@@ -104,7 +104,7 @@ class _Reading(Letters):
 
     def choice(self) -> str | None:
         if not self.words:  # nothing, or nothing but what is rejected: unless that is how an option reads
-            return (self._sole() or self._left_over()) if self.said.strip() else None
+            return self._sole() if self.said.strip() else None
         return self._said() or self._left_over()
 
     def _sole(self) -> str | None:
@@ -198,9 +198,12 @@ class _Reading(Letters):
         answers = {letter: fold(text).strip(" .,!。") for letter, text in self.options.items()}
         yes = [letter for letter, text in answers.items() if text in self.known.yes]
         no = [letter for letter, text in answers.items() if text in self.known.no]
-        if len(answers) != 2 or len(yes) != 1 or len(no) != 1 or self.known.turn.search(self.text):
+        if len(answers) != 2 or len(yes) != 1 or len(no) != 1:
             return None
-        opening, *rest = CLAUSE_END.split(fold(self.said).lstrip(" *\"'"), maxsplit=1)
+        said = fold(self.said).lstrip(" *\"'")
+        opening, *rest = CLAUSE_END.split(said, maxsplit=1)
+        if said[len(opening) : len(opening) + 1] not in SENTENCE_END and self.known.turn.search(self.text):
+            return None
         later = {token.text for said in rest for token in tokens(said)}
         for letter, mine, other in ((yes[0], self.known.yes, self.known.no), (no[0], self.known.no, self.known.yes)):
             if opening.strip() in mine:

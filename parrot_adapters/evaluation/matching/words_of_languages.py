@@ -107,7 +107,7 @@ LANGUAGES: dict[str, Language] = {
             "we conclude | consequently | accordingly | as a result | it follows that | all in all | overall | "
             "to sum up | that means | this means | therefore | thus | hence | in conclusion | in summary | so | "
             "which leaves | that leaves | leaves | leaving | actually | no wait | wait | wait no | or rather | "
-            "correction | scratch that | on closer inspection | on second thought | what remains is | then"
+            "correction | scratch that | on closer inspection | on second thought | what remains is"
         ),
         alternatives=_("or | either"),
         joiners=_("or | and | nor | as well as | and also | and/or"),
