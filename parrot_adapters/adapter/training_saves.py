@@ -3,8 +3,9 @@
 A stock ``Trainer`` writes a model by ``model.save_pretrained`` and reads it by ``model.load_state_dict``; accelerate
 writes ``model.state_dict()``. For an attached host that would be gigabytes that do not train. So a checkpoint of such
 a library holds what trains (the adapter, its projector and LoRA, and any host weight that is not frozen), under the
-names of the host's own state dict, and ``load_state_dict`` takes it for complete. A state dict that holds the host and
-not the adapter would leave the adapter untrained without a word, and is refused.
+names of the host's own state dict, and ``load_state_dict`` takes it for complete. Running statistics of a frozen host
+that have moved in training are part of what was computed with, so they are in it too, and that is said. A state dict
+that holds the host and not the adapter would leave the adapter untrained without a word, and is refused.
 
 ``save_pretrained`` and ``state_dict`` are called by users and by trainers alike and are not told what for. Who calls is
 read off the stack: a release of these libraries whose functions have other names writes a host that is bare, or
@@ -15,12 +16,13 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.errors import CheckpointError, ParrotWarning, explain
 from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.lora import NAME as LORA_NAME
 from parrot_adapters.hosts.peft_layers import PeftLayers
@@ -91,8 +93,11 @@ class TrainingSaves:
         self._hooks = []
 
     def trained(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """What trains of a state dict of the host: the adapter's own, what peft added, host weights not frozen."""
-        frozen = self._frozen(state)
+        """What trains of a state dict of the host: the adapter's own, what peft added, host weights not frozen.
+
+        And statistics of frozen batch norms that have moved all the same.
+        """
+        frozen = self._frozen(state) - self._moved(state)
         return {name: value for name, value in state.items() if name not in frozen}
 
     # --- hooks ---------------------------------------------------------------------------------------------------
@@ -108,7 +113,7 @@ class TrainingSaves:
         if _asked_by(STATES_OF_WHAT_TRAINS) or (_asked_by(GATHERED) and saved_by_trainer()):
             self.handle.warn_of_others()
             mine = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
-            for name in self._frozen(mine):
+            for name in self._frozen(mine) - self._moved(mine):
                 del state[mine[name]]
 
     def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, metadata: Any, *_: Any) -> None:
@@ -179,6 +184,25 @@ class TrainingSaves:
             for name in names
             if not self._is_own(name) and peft.host_name(name) is not None and _owner(name, host) not in learns
         }
+
+    def _moved(self, names: Iterable[str]) -> set[str]:
+        """Of these names, the statistics of frozen modules that are no longer what they were; a warning names them."""
+        owners = self.handle.host_weights.moved_statistics(self.handle.model)
+        buffers = {name for name, _ in self.handle.model.named_buffers()} if owners else set()
+        found = {n for n in names if n in buffers and n.rpartition(".")[0] in owners and not self._is_own(n)}
+        if found:
+            warnings.warn(
+                explain(
+                    "statistics of the frozen host have moved in training; this checkpoint holds them, the adapter "
+                    "does not.",
+                    moved=f"{len(found)}: {', '.join(sorted(found)[:3])}{' ...' if len(found) > 3 else ''}",
+                    to_do="keep those modules in eval(), also after the trainer has called model.train(): batch norms "
+                    "move at every forward in training mode, frozen or not",
+                ),
+                ParrotWarning,
+                stacklevel=3,
+            )
+        return found
 
     def _is_own(self, name: str) -> bool:
         parts = self.handle.parts

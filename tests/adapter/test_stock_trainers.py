@@ -292,6 +292,48 @@ def test_statistics_of_a_frozen_host_that_moved_are_told(make_host, small, input
             handle.save_pretrained(tmp_path / "adapter")
 
 
+@pytest.mark.filterwarnings("ignore:statistics of the frozen host:parrot_adapters.errors.ParrotWarning")
+@pytest.mark.parametrize("library", ["transformers", "accelerate"])
+def test_statistics_that_moved_are_taken_up_again(make_host, small, inputs, trainer_of, tmp_path, library):
+    """The tower's batch norm is the host's and frozen, and what was learned was learned with its statistics."""
+
+    def normed():
+        host = make_host()
+        tower = host.model.multi_modal_projector
+        tower.linear_1 = torch.nn.Sequential(tower.linear_1, Normed(tower.linear_1.out_features))
+        return pa.attach(host, small)
+
+    def end(folder, steps, resume=False):
+        handle = normed()
+        if library == "transformers":
+            trainer_of(handle.model, folder, steps).train(resume_from_checkpoint=resume)
+        else:
+            from accelerate import Accelerator
+
+            accelerator, mine = Accelerator(cpu=True), list(handle.parameters())
+            model, update = accelerator.prepare(handle.model.train(), torch.optim.SGD(mine, lr=0.1))
+            if resume:
+                accelerator.load_state(str(tmp_path / folder))
+            for _ in range(steps - 2 if resume else steps):
+                accelerator.backward(model(**inputs, labels=inputs["input_ids"]).loss)
+                update.step()
+                update.zero_grad()
+            if steps == 2:
+                accelerator.save_state(str(tmp_path / folder))
+        return handle
+
+    with pytest.warns(
+        pa.ParrotWarning, match=r"moved  3: .*num_batches_tracked, .*running_mean, .*running_var\n.*eval"
+    ):
+        end("halves", 2)
+    whole, again = end("whole", 4), end("halves", 4, resume=True)
+    assert same(weights(again), weights(whole))
+    moved, fresh = again.model.state_dict(), normed().model.state_dict()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(moved[name], value), name
+    assert any("running_mean" in name and not torch.equal(moved[name], fresh[name]) for name in fresh)
+
+
 @pytest.mark.parametrize("how", ["cast", "own projector", "merged"])
 def test_what_is_no_change_is_saved(kit, make_host, small, tmp_path, how):
     handle = pa.attach(make_host(), small, train_projector=how != "cast", lora=kit.LORA if how == "merged" else None)
