@@ -20,8 +20,10 @@ import warnings
 from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from parrot_adapters.adapter.adapter_files import NAMED
 from parrot_adapters.errors import CheckpointError, ParrotWarning, explain
 from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.lora import NAME as LORA_NAME
@@ -38,7 +40,8 @@ TRAINER_LOADS = frozenset((TRAINER, name) for name in ("_load_from_checkpoint", 
 SHARDS = "accelerate.utils.fsdp_utils"  # what a checkpoint of shards is read into has to be what was written
 ADAPTER = "parrot_adapter"  # in the metadata of a state dict: the name of the adapter that it holds
 ACCELERATE = "accelerate.accelerator"
-STATES_OF_WHAT_TRAINS = {(ACCELERATE, "save_state"), (SHARDS, "save_fsdp_model"), (SHARDS, "load_fsdp_model")}
+BY_SHARD = {(SHARDS, "save_fsdp_model"), (SHARDS, "load_fsdp_model")}
+STATES_OF_WHAT_TRAINS = {(ACCELERATE, "save_state"), *BY_SHARD}
 GATHERED = {(ACCELERATE, "get_state_dict")}  # what a Trainer of several processes hands to save_pretrained
 
 
@@ -115,15 +118,26 @@ class TrainingSaves:
             mine = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
             for name in self._frozen(mine) - self._moved(mine):
                 del state[mine[name]]
+            if not _asked_by(BY_SHARD):
+                state.update({f"{prefix}{name}": value for name, value in self.name_tensor().items()})
 
-    def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, metadata: Any, *_: Any) -> None:
+    def name_tensor(self) -> dict[str, Tensor]:
+        """The active adapter's name as a tensor, since files of tensors hold nothing else; none where it is alone."""
+        name = self._name()
+        if name is None or len(self.handle.shelf) < 2:
+            return {}
+        return {NAMED: torch.tensor(list(name.encode()), dtype=torch.uint8)}
+
+    def before_load(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any, *_: Any) -> None:
         """Refuse a state dict that would leave the adapter as it is, or that holds one that has no place here.
 
-        Metadata say which of several adapters a state dict is of, where it is as torch made it.
+        Which of several adapters a state dict is of is said by its metadata, where it is as torch made it, or by a
+        tensor in it, where a library has written it.
 
         Raises:
             CheckpointError: It is one.
         """
+        said = state.pop(f"{prefix}{NAMED}", None)
         given = {name.removeprefix(prefix) for name in state if name.startswith(prefix)}
         own = {name for name in self._all_names() if self._is_own(name)}
         self._prefix, self._complete = prefix, bool(own) and own <= given
@@ -136,7 +150,8 @@ class TrainingSaves:
                     to_do="attach with the config, and the lora=, that the checkpoint was made with, then load it",
                 )
             )
-        name, active = metadata.get(ADAPTER), self._name()
+        active = self._name()
+        name = metadata.get(ADAPTER) if said is None else bytes(said.tolist()).decode(errors="replace")
         if None not in (name, active) and name != active and own & given:
             raise CheckpointError(
                 explain(

@@ -215,6 +215,46 @@ def test_a_state_dict_of_one_adapter_is_not_anothers(make_host, small):
     handle.model.load_state_dict(state)
 
 
+@pytest.mark.filterwarnings("ignore:this checkpoint holds adapter 'tr':parrot_adapters.errors.ParrotWarning")
+@pytest.mark.parametrize("library", ["transformers", "accelerate"])
+def test_a_checkpoint_of_one_adapter_is_not_anothers(make_host, small, trainer_of, tmp_path, library):
+    """Whose it is stands in its tensors, as files of them hold nothing else that these libraries read."""
+    from accelerate import Accelerator
+
+    def two(active):
+        handle = pa.attach(make_host(), small)
+        handle.add_adapter("tr", small)
+        handle.set_adapter(active)
+        return handle
+
+    def take_up(handle):
+        if library == "transformers":
+            trainer_of(handle.model, "run", 4).train(resume_from_checkpoint=True)
+        else:
+            accelerator = Accelerator(cpu=True)
+            accelerator.prepare(handle.model)
+            accelerator.load_state(str(tmp_path / "run"))
+
+    one, accelerator = two("tr"), Accelerator(cpu=True)
+    if library == "transformers":
+        trainer_of(one.model, "run", 2).train()
+        pa.load_adapter(make_host(), tmp_path / "run" / "checkpoint-2", strict=True)
+    else:
+        accelerator.prepare(one.model)
+        with torch.no_grad():
+            for parameter in one.parameters():
+                parameter.add_(1.0)
+        accelerator.save_state(str(tmp_path / "run"))
+    other = two("default")
+    before = weights(other)
+    with pytest.raises(CheckpointError, match=r"'tr', and 'default' is the active one(.|\n)*set_adapter\('tr'\)"):
+        take_up(other)
+    assert same(weights(other), before)
+    other.set_adapter("tr")
+    take_up(other)
+    assert same(weights(other), weights(one)) == (library == "accelerate")  # the trainer has gone on
+
+
 def test_detaching_leaves_no_hook(attached, make_host):
     handle = attached()
     host = handle.model
