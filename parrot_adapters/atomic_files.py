@@ -16,17 +16,35 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from parrot_adapters.errors import ConfigError
 
 __all__ = [
     "appearing_directory",
     "appearing_file",
+    "as_path",
     "flush_to_disk",
     "working_directory",
     "write_bytes",
     "write_json",
     "write_text",
 ]
+
+
+def as_path(value: Any, name: str) -> Path:
+    """A caller's argument as a path.
+
+    Args:
+        value: Text or path.
+        name: Name of the argument, for the message.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise ConfigError(f"{name} must be a path, as text or a pathlib.Path, not {type(value).__name__}")
+    return Path(value)
 
 
 def write_json(path: str | Path, content: object, *, indent: int | None = 1) -> None:

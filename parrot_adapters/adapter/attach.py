@@ -11,7 +11,7 @@ from parrot_adapters.adapter.config import AdapterConfig
 from parrot_adapters.adapter.expert_sizes import default_hidden_size
 from parrot_adapters.adapter.handle import Attachment, attachment_of
 from parrot_adapters.adapter.prepare_adapter import Detector, as_adapter_config, prepare_adapter
-from parrot_adapters.errors import AlreadyAttachedError, HostError, explain
+from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError, explain
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
@@ -72,6 +72,9 @@ def attach(
         ConfigError: Unknown names or impossible settings (:class:`UnknownNameError` for routers, experts ...).
         SelfTestError: The adapter does not act on this host as it should. Nothing stays attached.
     """
+    for name, flag in (("train_projector", train_projector), ("freeze_host", freeze_host)):
+        if not isinstance(flag, bool):
+            raise ConfigError(f"{name} must be True or False, not {flag!r}")
     config = as_adapter_config(config)
     parts = find_unattached_parts(model, config)
     made = prepare_adapter(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from parrot_adapters.adapter.row_adapters import rows_here
-from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, PlaceholderError, explain
+from parrot_adapters.errors import ConfigError, ParrotWarning, PlaceholderError, explain
+from parrot_adapters.hosts.adapter_switch import AdapterSwitch
+from parrot_adapters.hosts.call_seam import CallSeam
 from parrot_adapters.hosts.host_parts import MODALITIES
 from parrot_adapters.hosts.item_places import find_places
-from parrot_adapters.hosts.read_prompt import find_placeholders
+from parrot_adapters.hosts.read_prompt import TextScope, find_placeholders
 from parrot_adapters.hosts.routing_units import flat_tokens
 
 if TYPE_CHECKING:
@@ -29,15 +31,6 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
         inputs: Arguments of the host's forward.
     """
     parts = handle.parts
-    if parts.spec.encoder_calls:
-        raise HostError(
-            explain(
-                f"encode() needs a host that can be handed encoded images; {type(parts.outer).__name__} encodes and "
-                "merges them by itself.",
-                given=f"model_type {parts.model_type!r}, reached at {', '.join(parts.spec.encoder_calls)}",
-                to_do="call the host; a forward hook on its projector sees what is encoded",
-            )
-        )
     given = {name: value for name, value in inputs.items() if value is not None}
     if "input_ids" not in given and "inputs_embeds" not in given:
         raise ConfigError(
@@ -47,6 +40,16 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
                 to_do="handle.encode(**processor(text=..., images=..., return_tensors='pt'))",
             )
         )
+    prompt = given.get("input_ids", given.get("inputs_embeds"))
+    if not isinstance(prompt, Tensor):
+        raise ConfigError(
+            explain(
+                f"encode() needs the prompt as a tensor, not {type(prompt).__name__}.",
+                to_do="handle.encode(**processor(text=..., images=..., return_tensors='pt'))",
+            )
+        )
+    if parts.spec.encoder_calls:
+        return {"image": _encoded_by_calls(handle, given), "video": []}
     block = rows_here(parts)
     inside = handle.active and handle.config.placement != "projector"
     if inside or (block is not None and block.layers.each):
@@ -68,14 +71,7 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
             outputs[modality] = encoder.encode(parts.base, given)
     places = find_placeholders(parts, given)
     if not outputs and any(bool(where.any()) for where in places.values()):
-        raise PlaceholderError(
-            explain(
-                "the prompt has placeholders for images, and no images were given.",
-                placeholders=f"per row {next(iter(places.values())).sum(1).tolist()}",
-                given=", ".join(given),
-                to_do=f"hand on all that the processor made: {', '.join(e.pixels for e in parts.encoders.values())}",
-            )
-        )
+        raise _without_images(places, given, [encoder.pixels for encoder in parts.encoders.values()])
     if block is not None:
         outputs = block.outputs({**given, "mm_encoder_outputs": handed}, given.get("labels"))
     elif outputs and handle.native_seam is not None and handle.active:
@@ -86,3 +82,35 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
             units = find_places(places).units(modality, features, parts.spec.unit)
             found[modality] = list(flat_tokens(features).split(units.offsets.diff().tolist()))
     return found
+
+
+def _encoded_by_calls(handle: Attachment, given: Mapping[str, Any]) -> list[Tensor]:
+    """Of a host that encodes and merges by itself: its forward, as far as the last of its visual tokens."""
+    parts = handle.parts
+    if not any(name in given for name in parts.spec.pixels):
+        places = find_placeholders(parts, given)
+        if any(bool(where.any()) for where in places.values()):
+            raise _without_images(places, given, parts.spec.pixels)
+        return []
+    if isinstance(handle.native_seam, CallSeam):
+        return handle.native_seam.encode_items(given)
+    nobody = AdapterSwitch()  # a projector alone has no seam
+    nobody.wanted = False
+    scope = TextScope.of(handle.config.text_scope, parts, handle.chat)
+    seam = CallSeam(parts, None, scope, nobody)
+    try:
+        seam.install()
+        return seam.encode_items(given)
+    finally:
+        seam.remove()
+
+
+def _without_images(places: Mapping[str, Tensor], given: Mapping[str, Any], pixels: Iterable[str]) -> PlaceholderError:
+    return PlaceholderError(
+        explain(
+            "the prompt has placeholders for images, and no images were given.",
+            placeholders=f"per row {next(iter(places.values())).sum(1).tolist()}",
+            given=", ".join(given),
+            to_do=f"hand on all that the processor made: {', '.join(pixels)}",
+        )
+    )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.core import LayerExperts, Routing, keep_top_k, token_weights
 from parrot_adapters.core.language_router import find_language
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
@@ -80,7 +81,7 @@ def freeze_routing(
     from parrot_adapters.adapter.language_routing import read_language_routing
     from parrot_adapters.adapter.read_adapter_files import read_adapter
 
-    stored = read_adapter(Path(adapter))
+    stored = read_adapter(as_path(adapter, "adapter"))
     layer = stored_layer(stored).requires_grad_(False).eval()
     _fold_evenly(layer)  # what cannot be folded is refused for that, not sent for a measurement first
     if weights is None:
@@ -119,7 +120,7 @@ def freeze_routing(
         if module is not None
         for name, value in module.state_dict().items()
     }
-    write_derived(stored, Path(out), config, state, how)
+    write_derived(stored, as_path(out, "out"), config, state, how)
     return done
 
 
@@ -136,7 +137,7 @@ def require_foldable(adapter: str | Path) -> None:
     from parrot_adapters.adapter.derived_directory import stored_layer
     from parrot_adapters.adapter.read_adapter_files import read_adapter
 
-    _fold_evenly(stored_layer(read_adapter(Path(adapter))))
+    _fold_evenly(stored_layer(read_adapter(as_path(adapter, "adapter"))))
 
 
 def _fold_evenly(layer: AlignmentLayer) -> None:

@@ -39,6 +39,7 @@ from torch.nn.functional import pad
 
 from parrot_adapters.adapter.build_layer import build_layer, stored_features
 from parrot_adapters.adapter.grow_families import with_families
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.core.control_routers import LOGIT_FLOOR, FrozenRouter, UniformRouter, known_weights
 from parrot_adapters.core.language_router import LanguageIdRouter, known_languages
 from parrot_adapters.core.layer_experts import SUFFIX
@@ -160,7 +161,7 @@ def grow_adapter(
     from parrot_adapters.adapter.derived_directory import stored_layer, write_derived
     from parrot_adapters.adapter.read_adapter_files import read_adapter
 
-    stored = read_adapter(Path(adapter))
+    stored = read_adapter(as_path(adapter, "adapter"))
     grown, state = grow_state(
         stored.config,
         stored.require_weights(),
@@ -179,7 +180,7 @@ def grow_adapter(
         "languages": list(languages or ()),
         "largest_difference_on_random_prompts": difference,
     }
-    write_derived(stored, Path(out), grown, state, how)
+    write_derived(stored, as_path(out, "out"), grown, state, how)
     return Grown(grown, difference)
 
 

@@ -56,7 +56,7 @@ def attachment_of(model: Any) -> Attachment | None:
     """
     inner = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     inner = inner.get_base_model() if callable(getattr(inner, "get_base_model", None)) else inner
-    return inner.__dict__.get(HANDLE_NAME)
+    return getattr(inner, "__dict__", {}).get(HANDLE_NAME)
 
 
 class Attachment(HandleSwitches, HandleWeightedSums):
@@ -124,8 +124,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         Raises:
             ConfigError: There is no prompt.
             PlaceholderError: The placeholders do not match the pictures.
-            HostError: The adapter was detached, or the host encodes and merges pictures by itself (``seam`` is
-                ``"calls"``).
+            HostError: The adapter was detached.
         """
         self.require_attached()
         return encode(self, inputs)

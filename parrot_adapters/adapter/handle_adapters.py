@@ -239,7 +239,7 @@ class HandleAdapters(HandleWeights):
         Raises:
             UnknownNameError: There is none.
         """
-        if name not in self.shelf:
+        if not isinstance(name, str) or name not in self.shelf:
             raise UnknownNameError(
                 explain(
                     f"no adapter {name!r} on this host.{suggest(str(name), self.shelf)}", known=", ".join(self.shelf)

@@ -15,6 +15,7 @@ from parrot_adapters.adapter.model_card import CardFacts
 from parrot_adapters.adapter.save import write_adapter, write_checkpoint
 from parrot_adapters.adapter.snapshot import AdapterSnapshot, plugins_used
 from parrot_adapters.adapter.training_saves import TrainingSaves
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.errors import HostMismatchError, explain
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import MODULE_NAME
@@ -78,11 +79,11 @@ class HandleFiles(HandleAdapters):
                 self._require_unchanged_host()
             snapshot = self.snapshot()
             if not any_sharded(self.model.parameters()):
-                write_adapter(snapshot, Path(directory))
+                write_adapter(snapshot, as_path(directory, "directory"))
                 return
             with first_process_alone() as is_first:
                 if is_first:
-                    write_adapter(snapshot, Path(directory))
+                    write_adapter(snapshot, as_path(directory, "directory"))
 
     def write_checkpoint(self, directory: str | Path, state: Mapping[str, Tensor] | None = None) -> None:
         """Write what trains, in the form that a stock ``Trainer`` reads back into the attached host.
@@ -110,7 +111,7 @@ class HandleFiles(HandleAdapters):
             "projector": None if switch is None else prefix,
         }
         trained |= self.training_saves.name_tensor()
-        write_checkpoint(self.snapshot(whole=False), trained, prefixes, Path(directory))
+        write_checkpoint(self.snapshot(whole=False), trained, prefixes, as_path(directory, "directory"))
 
     def snapshot(self, *, whole: bool = True) -> AdapterSnapshot:
         """Everything of the adapter that files hold, as plain values.

@@ -64,7 +64,11 @@ class HandleSwitches(HandleViews):
 
         Routers that use languages read them; otherwise they only label :meth:`record_routing`.
         """
-        if isinstance(languages, str) or not all(tag is None or isinstance(tag, str) for tag in languages):
+        if (
+            not isinstance(languages, Sequence)
+            or isinstance(languages, str)
+            or not all(tag is None or isinstance(tag, str) for tag in languages)
+        ):
             raise ConfigError(f"languages={languages!r} must be one tag or None per prompt, for example ['tr', None]")
         token = declare_languages(self.switch, tuple(languages))
         try:
@@ -94,7 +98,12 @@ class HandleSwitches(HandleViews):
         Returns:
             A handle whose ``remove()`` takes the observer off; as a context manager it does so on leaving. Without
             either the observer stays as long as the adapter is attached.
+
+        Raises:
+            ConfigError: It cannot be called.
         """
+        if not callable(observer):
+            raise ConfigError(f"an observer must be a function of a RoutingRecord, not {type(observer).__name__}")
         removable = RemovableHandle(self.observers)
         self.observers[removable.id] = observer
         return removable

@@ -12,6 +12,7 @@ from parrot_adapters.adapter.adapter_files import CARD
 from parrot_adapters.adapter.model_card import CardFacts
 from parrot_adapters.adapter.save import write_adapter
 from parrot_adapters.adapter.snapshot import AdapterSnapshot
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.errors import CheckpointError, ConfigError, explain
 
 __all__ = ["local_directory", "upload_adapter"]
@@ -37,7 +38,7 @@ def local_directory(
         CheckpointError: The Hub does not give it.
         ConfigError: A revision of a local directory, or a subfolder outside it.
     """
-    path, inner = Path(directory), PurePosixPath(subfolder or "")
+    path, inner = as_path(directory, "directory"), PurePosixPath(subfolder or "")
     if inner.is_absolute() or ".." in inner.parts:
         raise ConfigError(f"subfolder={subfolder!r} must be a folder inside {directory}")
     if os.path.exists(path) or str(directory).count("/") != 1 or str(directory).startswith((".", "/", "~")):

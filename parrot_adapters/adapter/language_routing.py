@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parrot_adapters.adapter.adapter_files import CONFIG, WEIGHTS
-from parrot_adapters.atomic_files import write_json
+from parrot_adapters.atomic_files import as_path, write_json
 from parrot_adapters.bounded_json import read_json_object
 from parrot_adapters.errors import CheckpointError, ConfigError, explain, writing
 
@@ -121,7 +121,7 @@ def _adapter(adapter: str | Path) -> tuple[Path, str, int]:
     """Directory, checksum of the weights, number of experts."""
     from parrot_adapters.adapter.read_adapter_files import read_adapter
 
-    directory = Path(adapter)
+    directory = as_path(adapter, "adapter")
     stored = read_adapter(directory)
     stored.require_weights()
     described = read_json_object(directory / CONFIG)

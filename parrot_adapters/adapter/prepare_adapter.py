@@ -100,7 +100,7 @@ def as_adapter_config(config: AdapterConfig | Mapping[str, Any] | None) -> Adapt
     if isinstance(config, Mapping):
         return AdapterConfig.from_dict(config)
     if not isinstance(config, AdapterConfig):
-        raise ConfigError(f"config must be an AdapterConfig, not {type(config).__name__}")
+        raise ConfigError(f"config must be an AdapterConfig or a mapping of its settings, not {type(config).__name__}")
     return config
 
 

@@ -148,6 +148,19 @@ def read_adapter(directory: Path) -> StoredAdapter:
         time.sleep(0.02)
 
 
+def require_adapter(directory: str | os.PathLike[str]) -> None:
+    """Refuse what is no adapter from its settings alone, before a large host is loaded for it.
+
+    Args:
+        directory: of the adapter, or a Hub name, which is looked at when it is loaded.
+
+    Raises:
+        CheckpointError: there is no adapter.
+    """
+    if os.path.exists(directory) or str(directory).count("/") != 1:
+        _read_config(Path(directory))
+
+
 def _trace(directory: Path) -> dict[str, tuple[int, ...]]:
     """What changes where a save replaces an adapter: which files there are, waiting ones too, and since when."""
     found: dict[str, tuple[int, ...]] = {}
@@ -299,6 +312,8 @@ def _read_config(directory: Path) -> dict[str, Any]:
         there = (
             ", ".join(sorted(p.name for p in directory.iterdir())[:8])
             if os.path.isdir(directory)
+            else f"a file; its directory is {directory.parent}"
+            if os.path.isfile(directory)
             else "no such directory"
         )
         raise CheckpointError(

@@ -55,6 +55,14 @@ def self_test(model: Any, inputs: Mapping[str, Any], *, tolerance: float | None 
                 to_do='for example inputs = processor(text=prompt, images=picture, return_tensors="pt")',
             )
         )
+    if not any(isinstance(value, Tensor) for value in inputs.values()):
+        raise HostError(
+            explain(
+                "self_test needs the host's inputs as tensors, with at least one image.",
+                given=", ".join(map(str, inputs)) or "nothing",
+                to_do='for example inputs = processor(text=prompt, images=picture, return_tensors="pt")',
+            )
+        )
     host = handle.model
     with evaluation_mode(host):
         with handle.disabled():

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from parrot_adapters.analysis.asked_picture import asked_picture
 from parrot_adapters.analysis.explain import PromptInputs
-from parrot_adapters.errors import ConfigError, MissingDependencyError, explain
+from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.hosts.load_host import load_processor
 from parrot_adapters.hosts.picture_text import picture_text
@@ -65,7 +66,7 @@ class Subject:
         """
         if languages and len(languages) != len(texts):
             raise ConfigError(f"{len(languages)} languages for {len(texts)} prompts; declare one for each, or none")
-        image = _opened(Path(picture))
+        image = asked_picture(picture)
         declared = languages or [None] * len(texts)
         return [
             PromptInputs(text, self._inputs(image, text), language)
@@ -113,17 +114,3 @@ def _require_image_processor(model: str) -> None:
             because=because,
         )
     )
-
-
-def _opened(path: Path) -> Any:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingDependencyError("explaining reads a picture\n  to do  pip install pillow") from error
-    try:
-        with Image.open(path) as image:
-            shown = image.convert("RGBA")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(explain("the picture cannot be read.", file=path, because=error)) from None
-    paper = Image.new("RGBA", shown.size, "white")  # transparent pictures on paper, as they are seen
-    return Image.alpha_composite(paper, shown).convert("RGB")

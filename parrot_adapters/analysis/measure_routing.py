@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.analysis.asked_picture import asked_picture
 from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 from parrot_adapters.errors import ConfigError, HostError, MissingDependencyError, ParrotWarning, explain
@@ -169,10 +170,10 @@ def _records(
     from parrot_adapters.adapter.load import load_adapter
     from parrot_adapters.hosts.load_host import load_host
 
+    pictures: list[Any] = [asked_picture(path) for path in images]  # before a large host is loaded
     host, processor = load_host(str(model), device=device)
     handle = load_adapter(host, adapter, processor=processor)
     _require_prompts_read(handle)
-    pictures: list[Any] = [Image.open(path).convert("RGB") for path in images]
     asked = list(itertools.product(pictures or [Image.new("RGB", (SIDE, SIDE), GREY)], prompts))
     records: list[RoutingRecord] = []
     for number, (picture, prompt) in enumerate(asked, 1):

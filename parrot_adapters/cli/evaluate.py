@@ -155,7 +155,7 @@ def _option_table(result: Result) -> Table:
     return Table(
         ("subset", *result.option_scores, "calibration"),
         rows,
-        title="options by log-likelihood of, in %",
+        title="accuracy by the log-likelihood of options, in %",
         caption=f"{result.option_score} decides above. calibration: expected error over letters",
     )
 

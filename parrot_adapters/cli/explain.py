@@ -51,10 +51,12 @@ def command(
     """
     if repeated := [text for text in prompt if prompt.count(text) > 1]:
         raise ConfigError(f"--prompt {repeated[0]!r} is given twice")
+    from parrot_adapters.analysis.asked_picture import asked_picture
     from parrot_adapters.analysis.explain import explain
     from parrot_adapters.analysis.explain_subject import Subject
     from parrot_adapters.console import print_or_write_json, show, waiting
 
+    asked_picture(image)  # what cannot be read is said before a large host is loaded
     with waiting("loading the host"):
         subject = Subject.load(model, adapter, device=device)
     prompts = subject.prompts(image, prompt, [None if tag == "-" else tag for tag in language])
@@ -83,13 +85,12 @@ def _write_page_and_figure(
 
 
 def _thumbnail(path: Path) -> bytes:
-    from PIL import Image
+    from parrot_adapters.analysis.asked_picture import asked_picture
 
-    with Image.open(path) as image:
-        small = image.convert("RGBA")
-        small.thumbnail((288, 288))
-        data = io.BytesIO()
-        small.save(data, format="PNG")
+    small = asked_picture(path)
+    small.thumbnail((288, 288))
+    data = io.BytesIO()
+    small.save(data, format="PNG")
     return data.getvalue()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from click import IntRange
+
 from parrot_adapters.cli.commands import argument, option, parrot_command
 from parrot_adapters.errors import ConfigError
 
@@ -11,7 +13,7 @@ __all__ = ["command"]
 @parrot_command("grow")
 @argument("adapter", metavar="ADAPTER", help="an adapter directory")
 @argument("out", metavar="OUT", help="the directory to make")
-@option("--experts", metavar="N", type=int, help="how many to add; else one per --language")
+@option("--experts", metavar="N", type=IntRange(1), help="how many to add; else one per --language")
 @option("--language", metavar="TAG", multiple=True, help="language of a new expert (repeatable)")
 @option("--parent", metavar="E", multiple=True, type=int, help="expert to split (repeatable)")
 def command(adapter: str, out: str, experts: int | None, language: tuple[str, ...], parent: tuple[int, ...]) -> None:
@@ -33,5 +35,5 @@ def command(adapter: str, out: str, experts: int | None, language: tuple[str, ..
     new = ", ".join(map(str, range(grown.num_experts - number, grown.num_experts)))
     names = f" for {', '.join(language)}" if language else ""
     print(f"experts      {grown.num_experts - number} -> {grown.num_experts}: new ones are {new}{names}")
-    print(f"answers      unchanged until trained: largest difference {difference:.3g} on random prompts")
+    print(f"answers      unchanged until trained: at most {difference:.3g} on random prompts")
     print(f"written      {out}")

@@ -60,7 +60,7 @@ def score_table(result: Result) -> Table:
 def _told_by(result: Result) -> str:
     """What "asked" means: replies in the asked language, or only in its script."""
     by = {found.by for found in result.fidelity.values()} - {"script"}
-    judged = f"language asked in (detector {by.pop()})" if by else "script of the language asked in"
+    judged = f"asked language (detector {by.pop()})" if by else "asked language's script"
     return f"asked: of replies long enough to tell, those in the {judged}."
 
 

@@ -15,7 +15,6 @@ deep copy of the host gets its own seam, and pickling works where the bare host'
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -27,16 +26,22 @@ from parrot_adapters.core.recomputation import runs_again
 from parrot_adapters.core.routing_record import recordings_for
 from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts import EncodedImages
+from parrot_adapters.hosts.called_methods import CalledMethod, find_call
 from parrot_adapters.hosts.called_prompts import UNASKED, PromptCall, picture_sizes
 from parrot_adapters.hosts.native_seam import NativeSeam
 from parrot_adapters.hosts.read_prompt import Prompt
-from parrot_adapters.hosts.routing_units import RoutingUnits, in_shape_of, tokens_by_element
+from parrot_adapters.hosts.routing_units import RoutingUnits, in_shape_of
 
 __all__ = ["CallSeam"]
 
 MODALITY = "image"
 
 _OPEN: ContextVar[tuple[PromptCall, ...]] = ContextVar("parrot_prompt_calls", default=())
+_WANTED: ContextVar[list[Tensor] | None] = ContextVar("parrot_wanted_items", default=None)
+
+
+class _AllMade(Exception):
+    """Every visual token of the prompt is made: the host need not go on."""
 
 
 class CallSeam(NativeSeam):
@@ -49,7 +54,7 @@ class CallSeam(NativeSeam):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._methods: list[_Called] = []
+        self.methods: list[CalledMethod] = []
 
     def install(self) -> None:
         """Put hooks and stand-ins in place.
@@ -58,8 +63,8 @@ class CallSeam(NativeSeam):
             HostError: the host has no call of a declared name.
         """
         base, outer, spec = self.parts.base, self.parts.outer, self.parts.spec
-        encoders = [(path, _find((base, outer), path, "encoder_calls")) for path in spec.encoder_calls]
-        prompts = [(path, _find((outer, base), path, "prompt_calls")) for path in spec.prompt_calls]
+        encoders = [(path, find_call((base, outer), path, "encoder_calls")) for path in spec.encoder_calls]
+        prompts = [(path, find_call((outer, base), path, "prompt_calls")) for path in spec.prompt_calls]
         for path, (owner, name) in prompts:
             called = getattr(owner, name)
             if isinstance(called, nn.Module) or name == "forward":
@@ -69,15 +74,15 @@ class CallSeam(NativeSeam):
                     module.register_forward_hook(self.after_prompt_module, always_call=True),
                 ]
             else:
-                self._methods.append(_Called(self, owner, name, reads=True, generates=path == "generate"))
+                self.methods.append(CalledMethod(self, owner, name, reads=True, generates=path == "generate"))
         for _, (owner, name) in encoders:
             called = getattr(owner, name)
             if isinstance(called, nn.Module) or name == "forward":
                 module = owner if name == "forward" else called
                 self._hooks.append(module.register_forward_hook(self.after_encoder_module))
             else:
-                self._methods.append(_Called(self, owner, name))
-        for method in self._methods:
+                self.methods.append(CalledMethod(self, owner, name))
+        for method in self.methods:
             method.put()
         self._is_installed = True
 
@@ -85,9 +90,9 @@ class CallSeam(NativeSeam):
         """Take every trace of the seam off the host, however far :meth:`install` came."""
         for hook in self._hooks:
             hook.remove()
-        for method in reversed(self._methods):
+        for method in reversed(self.methods):
             method.remove()
-        self._hooks, self._methods, self._is_installed = [], [], False
+        self._hooks, self.methods, self._is_installed = [], [], False
 
     # --- what the host calls -----------------------------------------------------------------------------------
 
@@ -138,15 +143,31 @@ class CallSeam(NativeSeam):
                 )
             )
 
+    def encode_items(self, call: Mapping[str, Any]) -> list[Tensor]:
+        """What the host's encoder calls make of a prompt's pictures, (n_i, D) for each item, aligned where the adapter
+        is on. The host's forward is left as soon as it has them all, in front of the language model.
+
+        Args:
+            call: arguments of the host's forward.
+        """
+        made: list[Tensor] = []
+        token = _WANTED.set(made)
+        try:
+            self.parts.outer(**call)
+        except _AllMade:
+            pass
+        finally:
+            _WANTED.reset(token)
+        return made
+
     # --- aligning ----------------------------------------------------------------------------------------------
 
     def align_encoded(self, output: Any) -> Any:
         """What an encoder call returned, aligned; as it is outside prompt calls and where the adapter is off."""
         mine = [call for call in _OPEN.get() if call.owner is self]
-        if not mine or not self.enabled:
+        if not mine or not (self.enabled or _WANTED.get() is not None):
             return output
-        field = self.parts.spec.feature_attribute
-        held = getattr(output, field, None) if not isinstance(output, Tensor | list | tuple) else output
+        held = _held(output, field := self.parts.spec.feature_attribute)
         if not _is_features(held):
             raise HostError(
                 explain(
@@ -157,12 +178,14 @@ class CallSeam(NativeSeam):
                     to_do="declare other encoder_calls, or feature_attribute, in a HostSpec",
                 )
             )
-        features = tokens_by_element(held)
+        features = mine[-1].elements(self.parts, held)
         if not features:
             return output
         aligned = in_shape_of(held, torch.cat(self._aligned_features(features, output, mine)))
         if held is output:
             return aligned
+        if isinstance(output, tuple | list):
+            return type(output)(aligned if each is held else each for each in output)
         new = copy.copy(output)
         setattr(new, field, aligned)
         return new
@@ -176,24 +199,33 @@ class CallSeam(NativeSeam):
         """
         call = calls[-1]
         call.read(self.parts, self.scope, calls[:-1])
-        tokens = torch.cat(features)
-        self._check_width(tokens)
-        if call.languages is UNASKED:
+        for one in features:
+            self._check_width(one)
+        if self.enabled and call.languages is UNASKED:
             call.languages = self._languages_of(call, calls[:-1])
         units, routed = self._units(features, call)
-        if not routed:
-            return features
-        mine = [features[number] for number in routed]
-        tokens = torch.cat(mine)
-        units = units.to(tokens.device)
+        made = list(features)
+        if routed:
+            mine = [features[number] for number in routed]
+            tokens = (
+                self._aligned_tokens(mine, units.to(mine[0].device), output, call) if self.enabled else torch.cat(mine)
+            )
+            for number, aligned in zip(routed, tokens.split([len(one) for one in mine]), strict=True):
+                made[number] = aligned.to(features[number].dtype)
+        if (wanted := _WANTED.get()) is not None:
+            items = torch.cat([made[number] for number in routed]) if routed else features[0][:0]
+            wanted += items.split(units.offsets.diff().tolist())
+            if call.is_complete(self.parts):
+                raise _AllMade
+        return made
+
+    def _aligned_tokens(self, mine: list[Tensor], units: RoutingUnits, output: Any, call: PromptCall) -> Tensor:
+        """(N, D)"""
         cls = self._cls(EncodedImages(self.parts.base, MODALITY, output, mine, call.arguments), units)
-        result = self._run(tokens, units, call.prompt, cls, call.languages)
+        result = self._run(torch.cat(mine), units, call.prompt, cls, call.languages)
         if not runs_again():
             self._record(result, units, MODALITY, call.languages, tuple(recordings_for(id(self.switch))))
-        made = list(features)
-        for number, aligned in zip(routed, result.tokens.split([len(one) for one in mine]), strict=True):
-            made[number] = aligned.to(features[number].dtype)
-        return made
+        return result.tokens
 
     def _languages_of(self, call: PromptCall, around: list[PromptCall]) -> tuple[str | None, ...] | None:
         """A language for each row; ``generate`` may have made several of each row that it was given."""
@@ -210,14 +242,17 @@ class CallSeam(NativeSeam):
     def _units(self, features: list[Tensor], call: PromptCall) -> tuple[RoutingUnits, list[int]]:
         """Routing units of some encoded elements, and which elements they are made of."""
         sizes = [len(one) for one in features]
-        if self.parts.spec.placeholder_holds == "token" and not call.without_prompt:
-            return call.units_of_tokens(sizes, self.parts.spec.unit), list(range(len(sizes)))
-        if self.parts.spec.placeholder_holds == "picture" and not call.without_prompt:
+        spec = self.parts.spec
+        if spec.features_mask is not None and not call.without_prompt:
+            owners = call.owners_of_slots(self.parts, sizes)
+        elif spec.placeholder_holds == "token" and not call.without_prompt:
+            return call.units_of_tokens(sizes, spec.unit), list(range(len(sizes)))
+        elif spec.placeholder_holds == "picture" and not call.without_prompt:
             owners = call.owners_of_pictures(len(sizes), picture_sizes(call.pixels(self.parts)))
         else:
             owners = call.owners_in_order(len(sizes))
         routed = [number for number, (row, _) in enumerate(owners) if row is not None]
-        return _grouped([sizes[n] for n in routed], [owners[n] for n in routed], self.parts.spec.unit), routed
+        return _grouped([sizes[n] for n in routed], [owners[n] for n in routed], spec.unit), routed
 
 
 def _grouped(sizes: list[int], owners: list[tuple[int | None, int]], unit: str) -> RoutingUnits:
@@ -235,76 +270,13 @@ def _grouped(sizes: list[int], owners: list[tuple[int | None, int]], unit: str) 
     return RoutingUnits(torch.tensor(offsets), torch.tensor(rows), torch.tensor(items))
 
 
-class _Called:
-    """In the place of a method of the host: no closure, so that deep copies and pickles follow it.
-
-    Args:
-        seam: its owner.
-        owner: the module whose method it is.
-        name: of the method.
-        reads: it is a prompt call; else an encoder call.
-        generates: it is ``generate``, whose arguments say where the prompt ends.
-    """
-
-    def __init__(
-        self, seam: CallSeam, owner: nn.Module, name: str, *, reads: bool = False, generates: bool = False
-    ) -> None:
-        self.seam, self.owner, self.name, self.reads, self.generates = seam, owner, name, reads, generates
-        self._before: Any = None
-
-    def put(self) -> None:
-        """From now on answer in place of the method."""
-        self._before = self.owner.__dict__.get(self.name)
-        self.owner.__dict__[self.name] = self
-
-    def remove(self) -> None:
-        """Give the host its own method back. Below something put over it later, it stays and does nothing."""
-        if self.owner.__dict__.get(self.name) is self:
-            del self.owner.__dict__[self.name]
-            if self._before is not None:
-                self.owner.__dict__[self.name] = self._before
-
-    @property
-    def __signature__(self) -> inspect.Signature:
-        return inspect.signature(self.own)
-
-    @property
-    def own(self) -> Callable[..., Any]:
-        """The host's method."""
-        return self._before or getattr(type(self.owner), self.name).__get__(self.owner)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self not in self.seam._methods:  # removed, with something put over it
-            return self.own(*args, **kwargs)
-        if not self.reads:
-            return self.seam.align_encoded(self.own(*args, **kwargs))
-        self.seam.open_prompt(self.own, args, kwargs, generates=self.generates)
-        whole = False
-        try:
-            made = self.own(*args, **kwargs)
-            whole = True
-        finally:
-            self.seam.close_prompt(whole=whole)
-        return made
-
-
-def _find(where: tuple[Any, ...], path: str, field: str) -> tuple[Any, str]:
-    """The module that has a call, and the call's name."""
-    *above, name = path.split(".")
-    for start in where:
-        owner = start
-        for step in above:
-            owner = getattr(owner, step, None) if isinstance(owner, nn.Module) else None
-        if isinstance(owner, nn.Module) and not name.startswith("__") and callable(getattr(owner, name, None)):
-            return owner, name
-    outer = where[0] if where[0] is where[-1] else max(where, key=lambda module: len(list(module.modules())))
-    raise HostError(
-        explain(
-            f"{type(outer).__name__} has no {path}.",
-            given=f"HostSpec.{field}",
-            to_do="name a method or a module of the host, or of its base model, that is called for every picture",
-        )
-    )
+def _held(output: Any, field: str) -> Any:
+    """What holds the visual tokens of an encoder call's output; None where nothing does."""
+    if not isinstance(output, tuple | list):
+        return output if isinstance(output, Tensor) else getattr(output, field, None)
+    if not field.isdigit():
+        return output
+    return output[int(field)] if int(field) < len(output) else None
 
 
 def _is_features(held: Any) -> bool:

@@ -17,7 +17,7 @@ from parrot_adapters.errors import HostError, PlaceholderError, explain
 from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.packed_rows import read_apart
 from parrot_adapters.hosts.read_prompt import Prompt, TextScope, read_prompt
-from parrot_adapters.hosts.routing_units import RoutingUnits, find_units
+from parrot_adapters.hosts.routing_units import RoutingUnits, find_units, tokens_by_element
 
 __all__ = ["UNASKED", "PromptCall", "generation_arguments", "picture_sizes"]
 
@@ -165,6 +165,51 @@ class PromptCall:
             return 0
         return int(self.prompt.placeholders["image"].sum())
 
+    def is_complete(self, parts: HostParts) -> bool:
+        """Whether every place of the prompt is taken; False where nobody knows how many there are."""
+        if self.without_prompt or parts.spec.placeholder_holds == "nothing":
+            sizes = picture_sizes(self.pixels(parts))
+            return sizes is not None and self.used == sum(sizes)
+        return self.used >= self.places
+
+    def elements(self, parts: HostParts, held: Any) -> list[Tensor]:
+        """(n_i, D) of each element that an encoder call made.
+
+        Args:
+            parts: the host.
+            held: what the call returned, as :func:`tokens_by_element` takes it; with ``features_mask`` a tensor whose
+                first dimensions are the mask's, or their product.
+
+        Raises:
+            HostError: the mask and the features do not fit.
+        """
+        name = parts.spec.features_mask
+        if name is None:
+            return tokens_by_element(held)
+        mask = self._mask(name)
+        by_row = isinstance(held, Tensor) and held.shape[: mask.dim()] == mask.shape
+        if not by_row and not (isinstance(held, Tensor) and held.shape[0] == mask.numel()):
+            raise HostError(
+                explain(
+                    f"{name} does not say which of the host's features are pictures: their shapes do not agree.",
+                    mask=tuple(mask.shape),
+                    features=tuple(held.shape) if isinstance(held, Tensor) else type(held).__name__,
+                    to_do="declare another HostSpec.features_mask, or none",
+                )
+            )
+        return list(held.reshape(mask.numel(), -1, held.shape[-1]))
+
+    def _mask(self, name: str) -> Tensor:
+        mask = self.arguments.get(name)
+        if not isinstance(mask, Tensor) or mask.dim() < 2:
+            raise HostError(
+                explain(
+                    f"{name} was not given, so nobody knows which features are pictures and which fill a row up.",
+                    to_do="hand on all that the host's processor made",
+                )
+            )
+        return mask
+
     # --- whose each picture is ---------------------------------------------------------------------------------
 
     def units_of_tokens(self, sizes: list[int], unit: str) -> RoutingUnits:
@@ -217,12 +262,48 @@ class PromptCall:
         self.places = len(owners)
         return found
 
+    def owners_of_slots(self, parts: HostParts, sizes: list[int]) -> list[tuple[int | None, int]]:
+        """(row, picture) of elements that stand in a row of slots for each prompt; None as the row of an empty slot.
+
+        Args:
+            parts: the host.
+            sizes: visual tokens of each element.
+
+        Raises:
+            PlaceholderError: pictures and placeholders of a prompt do not match.
+        """
+        assert parts.spec.features_mask is not None
+        mask = self._mask(parts.spec.features_mask)
+        filled = mask.bool().flatten(2) if mask.dim() > 2 else mask.bool()[..., None]  # (R, K, tiles)
+        counts = self.prompt.placeholders["image"].sum(1).tolist()
+        by_picture, owners, found = parts.spec.placeholder_holds == "picture", [], []
+        for row, slots in enumerate(filled.tolist()):
+            found.append(0)
+            for slot, tiles in enumerate(slots):
+                # A slot behind a prompt's last picture may look filled: Llama 3.2 marks one tile of it.
+                is_picture = any(tiles) and not (by_picture and found[row] == counts[row])
+                owners += [(row if is_picture and tile else None, slot) for tile in tiles]
+                tokens = sum(size for size, tile in zip(sizes[len(owners) - len(tiles) :], tiles, strict=False) if tile)
+                found[row] += (1 if by_picture else tokens) * is_picture
+        if found != counts:
+            raise PlaceholderError(
+                explain(
+                    "the image placeholders in the prompt do not match the images.",
+                    placeholders=f"per row {counts}",
+                    **{"pictures" if by_picture else "visual tokens": f"per row {found}"},
+                    to_do="hand the host all that its processor made of prompts and pictures together",
+                )
+            )
+        self.used = self.places
+        return owners
+
     def owners_in_order(self, elements: int) -> list[tuple[int | None, int]]:
         """(row, picture) of elements that are shared out evenly among the rows.
 
         Raises:
             PlaceholderError: they cannot be.
         """
+        self.used += elements
         rows = self.prompt.routing_text.shape[0]
         if elements % rows:
             raise PlaceholderError(f"{elements} pictures cannot be shared out among {rows} prompts")

@@ -5,6 +5,8 @@ Everything else either follows :data:`~parrot_adapters.hosts.DEFAULT_HOST` or co
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from parrot_adapters.hosts.host_spec import HostSpec
 
 __all__ = [
@@ -17,10 +19,12 @@ __all__ = [
     "GLM_V",
     "GRANITE4_VISION",
     "IDEFICS",
+    "INKLING",
     "KOSMOS2",
     "KOSMOS2_5",
     "LLAMA4",
     "LLAVA_CODE",
+    "MLLAMA",
     "NO_PROMPT",
     "PHI4_MULTIMODAL",
     "T5GEMMA2",
@@ -34,21 +38,25 @@ IDEFICS = HostSpec(("idefics2", "idefics3", "smolvlm"), unit="run")
 # No vision encoder: linear patch embeddings, returned without pooling.
 FUYU = HostSpec(("fuyu",), feature_attribute="last_hidden_state", vision_tower=("vision_embed_tokens",))
 
+# Every patch is an element of one visual token; an id of its own stands before each picture.
+INKLING = HostSpec(("inkling_mm_model",), unit="run")
+
 # Videos stand in the prompt as the image's placeholder, between video frames of their own.
 GLM_V = HostSpec(("glm4v", "glm4v_moe", "glm46v", "glm_ocr"), video_token_attributes=("image_token_id",))
 
 # --- reached at their own calls -------------------------------------------------------------------------------------
 
-# LLaVA's own code and its descendants, whatever type they call themselves: known by these two methods.
+# LLaVA's own code and its descendants, whatever type they call themselves: known by these two methods. Those whose
+# generate is transformers' own (LLaVA 1.0, Bunny) encode at every step without a cache: "generate" ends the prompt.
 LLAVA_CODE = HostSpec(
     encoder_calls=("encode_images",),
-    prompt_calls=("prepare_inputs_labels_for_multimodal",),
+    prompt_calls=("prepare_inputs_labels_for_multimodal", "generate"),
     pixels=("images",),
     placeholder=-200,
     placeholder_holds="picture",
-    projector=("mm_projector",),
-    vision_tower=("vision_tower",),
-    language_model=("layers",),
+    projector=("mm_projector", "connector", "multi_modal_projector", "projector"),
+    vision_tower=("vision_tower", "vision_model"),
+    language_model=("language_model", "llm", "layers"),
 )
 
 # The projector is called inside forward, on all tiles of all images end to end; separators stand between tiles.
@@ -73,20 +81,15 @@ T5GEMMA2 = HostSpec(
     language_model=("encoder.text_model",),
 )
 
-# Places for visual tokens are told by a mask.
+# Places for visual tokens are told by a mask; the projector returns its attention as well.
 KOSMOS2 = HostSpec(
     ("kosmos-2",),
-    encoder_calls=("get_image_features",),
+    encoder_calls=("image_to_text_projection",),
+    feature_attribute="0",
     placeholder_mask="image_embeds_position_mask",
     projector=("image_to_text_projection",),
 )
-KOSMOS2_5 = HostSpec(
-    ("kosmos-2.5",),
-    encoder_calls=("get_image_features",),
-    placeholder_mask="image_embeds_position_mask",
-    projector=("image_to_text_projection",),
-    pixels=("flattened_patches",),
-)
+KOSMOS2_5 = replace(KOSMOS2, model_types=("kosmos-2.5",), pixels=("flattened_patches",))
 
 # Pictures are projected one by one, deep inside the embedding of the prompt.
 PHI4_MULTIMODAL = HostSpec(
@@ -109,11 +112,17 @@ GIT = HostSpec(
     language_model=("encoder",),
 )
 
+# Layers of cross-attention read what the projector makes; the pictures and tiles of each prompt are filled up.
+MLLAMA = HostSpec(
+    ("mllama",),
+    encoder_calls=("multi_modal_projector",),
+    placeholder_holds="picture",
+    features_mask="aspect_ratio_mask",
+)
+
 # --- not reached ----------------------------------------------------------------------------------------------------
 
-CROSS_ATTENTION = HostSpec(
-    ("mllama", "idefics", "blip"), unsupported="its images go into cross-attention, not into the prompt"
-)
+CROSS_ATTENTION = HostSpec(("idefics", "blip"), unsupported="its images go into cross-attention, not into the prompt")
 GRANITE4_VISION = HostSpec(
     ("granite4_vision",),
     unsupported="its image features go into several layers of the language model, none into the prompt",

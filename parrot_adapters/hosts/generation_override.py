@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GENERATION_HELPER", "GenerationOverride"]
 
+ASKED = "_supports_mm_encoder_outputs"
 GENERATION_HELPER = "_maybe_prepare_encoder_kwargs_for_generation"
 
 
@@ -50,7 +51,8 @@ class GenerationOverride:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         parts = self.seam.parts
-        with _modalities_said(parts.outer, parts.encoders if self.seam.enabled else ()):
+        encoded = parts.encoders if self.seam.enabled else ()
+        with _modalities_said(parts.outer, encoded), _encoded_images_taken(parts.outer, parts.base, encoded):
             return self.seam.before_generation(self.original, *args, **kwargs)
 
 
@@ -71,3 +73,24 @@ def _modalities_said(host: Any, encoded: Collection[str]) -> Iterator[None]:
         yield
     finally:
         host.__dict__.pop("input_modalities", None)
+
+
+@contextmanager
+def _encoded_images_taken(host: Any, base: Any, encoded: Collection[str]) -> Iterator[None]:
+    """Let a class say that it takes encoded images where only its base model names the argument, as PaddleOCR-VL of
+    5.20 did; what it would do without is what classes do that forgot their modalities.
+    """
+    asked = getattr(host, ASKED, None)
+    forgotten = encoded and callable(asked) and ASKED not in host.__dict__ and not asked()
+    if not forgotten or "mm_encoder_outputs" not in inspect.signature(type(base).forward).parameters:
+        yield
+        return
+    host.__dict__[ASKED] = _yes
+    try:
+        yield
+    finally:
+        host.__dict__.pop(ASKED, None)
+
+
+def _yes() -> bool:
+    return True

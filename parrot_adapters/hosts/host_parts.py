@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -120,7 +120,9 @@ def find_parts(model: Any, host_options: Mapping[str, Any] | None = None) -> Hos
             explain(
                 f"{name} is not a transformers model.",
                 to_do="for any other torch model use parrot_adapters.core.AlignmentLayer: python -m pydoc "
-                "parrot_adapters.core.AlignmentLayer shows how",
+                "parrot_adapters.core.AlignmentLayer shows how"
+                if isinstance(model, nn.Module)
+                else "load it first, for example AutoModelForImageTextToText.from_pretrained(name)",
             )
         )
     spec, plugin = _spec_for(outer)
@@ -157,9 +159,13 @@ def _spec_for(outer: Any) -> tuple[HostSpec, PluginInfo | None]:
 
     Some of them use a type of transformers' own, whose classes are handed encoded images: theirs are not.
     """
-    if all(callable(getattr(outer, name, None)) for name in LLAVA_CODE.encoder_calls + LLAVA_CODE.prompt_calls):
+    named = {name: callable(getattr(outer, name, None)) for name in LLAVA_CODE.encoder_calls + LLAVA_CODE.prompt_calls}
+    writes = named.pop("generate")
+    if all(named.values()):
         found = resolve_spec(outer.config.model_type)
-        return found if found[0].encoder_calls else (LLAVA_CODE, None)
+        if found[0].encoder_calls:
+            return found
+        return (LLAVA_CODE if writes else replace(LLAVA_CODE, prompt_calls=LLAVA_CODE.prompt_calls[:-1])), None
     return resolve_spec(outer.config.model_type)
 
 

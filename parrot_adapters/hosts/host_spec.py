@@ -59,7 +59,8 @@ class HostSpec:
         attention: Names of the linear layers that are the projections of an attention in the language model (default
             ``q_proj``, ``k_proj``, ``v_proj``, ``o_proj``); they get experts inside the layers where nothing else was
             asked for. In layers that do not have all of them it is every linear layer of the attention.
-        feature_attribute: Field of the image output that holds the visual tokens.
+        feature_attribute: Field of the image output that holds the visual tokens; with ``encoder_calls`` a number, as
+            in ``"0"``, where a call returns a tuple of which one holds them.
         video_token_attributes: Fields of the configuration that may hold the placeholder id of videos, the most
             specific first.
         deepstack: ``"raw"`` (default) leaves the extra per-layer features of a vision tower as they are; ``"align"``
@@ -79,6 +80,9 @@ class HostSpec:
             placeholders and the pictures are shared out evenly, in order.
         placeholder_mask: With ``encoder_calls``, the argument of a prompt call that is 1 where visual tokens go, for
             hosts that tell places by a mask and not by an id; None (default) for all others.
+        features_mask: With ``encoder_calls``, the argument of a prompt call, (R, K) or (R, K, tiles), that is 1 where
+            there is a picture or a tile, for hosts whose features come as K slots for each of R prompts, filled up
+            where a prompt has fewer; None (default) where pictures stand end to end.
     """
 
     model_types: tuple[str, ...] = ()
@@ -112,6 +116,7 @@ class HostSpec:
     placeholder: int | str | None = None
     placeholder_holds: Literal["token", "picture", "nothing"] = "token"
     placeholder_mask: str | None = None
+    features_mask: str | None = None
 
     def override(self, options: Mapping[str, Any]) -> HostSpec:
         """This declaration with some fields replaced.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -45,6 +46,7 @@ def load_host(
         PluginError: a plugin that should bring the model's classes fails.
     """
     check_dtype(dtype)
+    _device(device)
     processor = load_processor(name, processor_options)
     return load_model(name, dtype=dtype, device=device, attn_implementation=attn_implementation), processor
 
@@ -54,6 +56,7 @@ def load_model(name: str, *, dtype: str = "auto", device: str = "auto", attn_imp
     from transformers import AutoModelForImageTextToText
 
     check_dtype(dtype)
+    place = _device(device)  # what is not there is refused before anything is loaded
     name = str(example_path(name) or name)
     make_classes_known(name)
     options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
@@ -61,7 +64,7 @@ def load_model(name: str, *, dtype: str = "auto", device: str = "auto", attn_imp
         model, loaded = AutoModelForImageTextToText.from_pretrained(
             name, dtype=dtype, output_loading_info=True, **options
         )
-        model.eval().to(_device(device))
+        model.eval().to(place)
     except ConfigError:
         raise
     except Exception as error:  # of transformers, safetensors, the Hub, the accelerator
@@ -190,11 +193,18 @@ def _settings_of(processor: Any) -> set[str]:
 
 
 def _device(name: str) -> torch.device:
-    if name != "auto":
-        try:
-            return torch.device(name)
-        except RuntimeError as error:
-            raise ConfigError(explain(f"no device named {name!r}.", because=first_line(error))) from None
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if name == "auto":
+        here = torch.cuda.is_available()
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if here else torch.device("cpu")
+    counted = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    try:
+        wanted = torch.device(name)
+    except RuntimeError:
+        wanted = None
+    if wanted is None or (wanted.index or 0) >= counted.get(wanted.type, sys.maxsize):  # others are torch's to judge
+        known = [kind if count == 1 else f"{kind}:{n}" for kind, count in counted.items() for n in range(count)]
+        what = (
+            f"no device named {name!r}." if wanted is None else f"this machine, or this torch, has no device {name!r}."
+        )
+        raise ConfigError(explain(what + suggest(name, counted), known=", ".join(("auto", *known))))
+    return wanted

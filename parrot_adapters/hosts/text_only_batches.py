@@ -36,7 +36,7 @@ class TextOnlyBatches:
 
     def tied(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
         """The output of a base model's call with gradients, zero added to the hidden states of a training batch without
-        images.
+        images, or to loss and logits where the model is its own base model.
 
         Args:
             module: The base model.
@@ -48,14 +48,17 @@ class TextOnlyBatches:
             return output
         if args or any(kwargs.get(name) is not None for name in self._visual):
             return output
-        hidden = output[0] if isinstance(output, tuple) else getattr(output, "last_hidden_state", None)
-        if not isinstance(hidden, Tensor) or not hidden.is_floating_point():
-            return output
-        tied = hidden + self._zero(hidden)
         if isinstance(output, tuple):
-            return (tied, *output[1:])
-        output["last_hidden_state"] = tied
+            return (self._with_zero(output[0]), *output[1:])
+        hidden = getattr(output, "last_hidden_state", None)
+        # A model that is its own base model shows no hidden states: what is made of them has to do.
+        for name in ("last_hidden_state",) if hidden is not None else ("loss", "logits"):
+            if getattr(output, name, None) is not None:
+                output[name] = self._with_zero(output[name])
         return output
+
+    def _with_zero(self, value: Any) -> Any:
+        return value + self._zero(value) if isinstance(value, Tensor) and value.is_floating_point() else value
 
     def _zero(self, hidden: Tensor) -> Tensor:
         """Made of no values of every trainable weight."""

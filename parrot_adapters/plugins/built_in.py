@@ -42,9 +42,11 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     },
     "host": {
         "idefics": "parrot_adapters.hosts.families:IDEFICS",
+        "inkling": "parrot_adapters.hosts.families:INKLING",
         "fuyu": "parrot_adapters.hosts.families:FUYU",
         "glm-v": "parrot_adapters.hosts.families:GLM_V",
         "llama4": "parrot_adapters.hosts.families:LLAMA4",
+        "mllama": "parrot_adapters.hosts.families:MLLAMA",
         "blip-2": "parrot_adapters.hosts.families:BLIP2",
         "blip-video": "parrot_adapters.hosts.families:BLIP_VIDEO",
         "florence2": "parrot_adapters.hosts.families:FLORENCE2",

@@ -100,12 +100,13 @@ def lively_weights(model: torch.nn.Module) -> None:
     """Draw a model's weights anew, at a scale at which inputs matter; transformers' initialisation is nearly constant.
 
     Args:
-        model: Model whose matrices are drawn; vectors (norms, biases) stay, but for class and newline embeddings.
+        model: Model whose matrices are drawn; vectors (norms, biases) stay, but for class and newline embeddings
+            and the gates of cross-attention, which begin shut.
     """
     for name, parameter in model.named_parameters():
         if parameter.dim() >= 2:
             parameter.normal_(0, parameter[0].numel() ** -0.5)
-        elif name.endswith(("newline", "class_embedding")):
+        elif name.endswith(("newline", "class_embedding", "_gate")):
             parameter.normal_()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.errors import ConfigError, explain
 from parrot_adapters.examples import example_path
 from parrot_adapters.training.config_faults import Fault, type_faults, without
@@ -44,7 +45,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainingConf
             message has them all, by key path.
         MissingDependencyError: Pydantic is not installed.
     """
-    path = Path(path).expanduser()
+    path = as_path(path, "path").expanduser()
     values = _anchored(read_yaml(path), path.parent)
     faults = [fault for override in overrides for fault in _override(values, override)]
     config, mistyped = type_faults(_plain(_anchored(values, Path.cwd()), path))

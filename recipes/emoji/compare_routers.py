@@ -324,16 +324,21 @@ def _diagnosed(diagnoses: Sequence[Diagnosis]) -> list[str]:
 
 @parrot_command("compare-routers")
 @argument("routers", nargs=-1, required=True, metavar="ROUTER...", help='a name, or NAME={"top_k": 2}')
-@option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="quickstart", help="what to run")
-@option("--seeds", type=int, default=3, metavar="N", help="how many")
+@option(
+    "--preset",
+    "name",
+    type=click.Choice(sorted(PRESETS)),
+    default="quickstart",
+    metavar="NAME",
+    help=f"what to run: {', '.join(sorted(PRESETS))}",
+)
+@option("--seeds", type=click.IntRange(1), default=3, metavar="N", help="how many")
 @option("--out", type=click.Path(path_type=Path), default=Path("parrot-routers"), help="where results go")
 def command(routers: tuple[str, ...], name: str, seeds: int, out: Path) -> None:
     """Train routers on the same data, several seeds, one table.
 
     It runs on the CPU, each arm on one thread, so that numbers do not depend on the machine.
     """
-    if seeds < 1:
-        raise RecipeError(f"--seeds must be at least 1, not {seeds}")
     arms = [router_arm(text) for text in routers]
     from .compute import quiet
     from .console import Display

@@ -109,7 +109,14 @@ def command() -> None:
 
 @command.command("export")
 @option("--out", type=click.Path(path_type=Path), required=True, help="directory to write into")
-@option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="full", help="whose concepts (full: all), host")
+@option(
+    "--preset",
+    "name",
+    type=click.Choice(sorted(PRESETS)),
+    default="full",
+    metavar="NAME",
+    help=f"whose concepts (full: all), host: {', '.join(sorted(PRESETS))}",
+)
 @option("--views", type=int, default=1, help="of each training picture: as drawn, then inked, moved, recoloured")
 @option("--languages", default="six", metavar="six|all|en,sw,...", help="of the questions")
 @option("--seed", type=int, default=0, help="of the host's projector and the views")

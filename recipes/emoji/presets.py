@@ -198,10 +198,10 @@ def preset(name: str) -> QuickstartConfig:
     """The configuration of a preset.
 
     Raises:
-        RecipeError: no preset has this name.
+        UnknownChoiceError: no preset has this name.
     """
-    from .errors import RecipeError
+    from .errors import UnknownChoiceError, unknown
 
     if name not in PRESETS:
-        raise RecipeError(f"no preset named {name!r}.\n  known  {', '.join(PRESETS)}")
+        raise UnknownChoiceError(unknown("preset", name, PRESETS))
     return PRESETS[name]()

@@ -288,7 +288,14 @@ class Clock:
 
 @parrot_command("quickstart")
 @option("--out", type=click.Path(path_type=Path), default=Path("parrot-quickstart"), help="where results go")
-@option("--preset", "name", type=click.Choice(sorted(PRESETS)), default="quickstart", help="what to run")
+@option(
+    "--preset",
+    "name",
+    type=click.Choice(sorted(PRESETS)),
+    default="quickstart",
+    metavar="NAME",
+    help=f"what to run: {', '.join(sorted(PRESETS))}",
+)
 @option("--seed", type=int, help="of everything random (0)")
 @option("--workers", type=int, help="arms trained at once (one per core, at most four)")
 def command(out: Path, name: str, seed: int | None, workers: int | None) -> None:

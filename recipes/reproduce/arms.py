@@ -212,12 +212,12 @@ def arm_named(key: str) -> StudyArm:
     """The arm of a key.
 
     Raises:
-        RecipeError: there is none.
+        UnknownChoiceError: there is none.
     """
-    from parrot_recipes.emoji.errors import RecipeError
+    from parrot_recipes.emoji.errors import UnknownChoiceError, unknown
 
     if key not in BY_KEY:
-        raise RecipeError(f"no arm named {key!r}.\n  known  {', '.join(BY_KEY)}")
+        raise UnknownChoiceError(unknown("arm", key, BY_KEY))
     return BY_KEY[key]
 
 

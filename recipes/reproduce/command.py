@@ -84,8 +84,10 @@ def command(
     -- say how every arm is asked; they are those of parrot evaluate, without model, adapter and out.
     """
     if list_arms:
-        for arm in (*ARMS, *REMEDIES):
-            print(f"{arm.key:<20} {arm.title}\n{'':<20}   {arm.purpose}")
+        from parrot_adapters.console import Table, show
+
+        rows = [(arm.key, arm.title, arm.purpose) for arm in (*ARMS, *REMEDIES)]
+        show(Table(("arm", "what it is", "what it rules out"), rows, text=("what it is", "what it rules out")))
         return 0
     if seeds is not None and chosen:
         raise click.UsageError("--seeds N (the first N) and --seed S (this one) do not go together: give one of them")

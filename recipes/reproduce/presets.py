@@ -193,10 +193,10 @@ def preset(name: str) -> StudyConfig:
     """The configuration of a preset.
 
     Raises:
-        RecipeError: no preset has this name.
+        UnknownChoiceError: no preset has this name.
     """
-    from parrot_recipes.emoji.errors import RecipeError
+    from parrot_recipes.emoji.errors import UnknownChoiceError, unknown
 
     if name not in PRESETS:
-        raise RecipeError(f"no preset named {name!r}.\n  known  {', '.join(PRESETS)}")
+        raise UnknownChoiceError(unknown("preset", name, PRESETS))
     return PRESETS[name]()

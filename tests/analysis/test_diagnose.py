@@ -18,7 +18,7 @@ from parrot_adapters.analysis.diagnose import (
     answers_rightly,
     diagnose,
 )
-from parrot_adapters.analysis.linear_probe import category_probe, linear_probe
+from parrot_adapters.analysis.linear_probe import Probe, category_probe, linear_probe
 from parrot_adapters.analysis.token_similarity import Shift
 from parrot_adapters.core import RoutingStatistics
 from parrot_adapters.errors import ConfigError, HostError
@@ -248,6 +248,23 @@ def test_probe_leaves_whole_pictures_out():
     assert linear_probe(mixed, ["en", "tr"] * 12, [i // 2 for i in range(24)]).accuracy == 1.0
     with pytest.raises(ConfigError, match="two languages and two groups"):
         linear_probe(mixed, ["en"] * 24, list(range(24)))
+
+
+def test_probe_reads_small_weights_by_their_size():
+    """Shares of 1e-5, 1e-3 and 0.1 are told apart as well as those of 0.2, 0.5 and 0.8."""
+    generator = torch.Generator().manual_seed(0)
+    small = torch.tensor([1e-5, 1e-3, 0.1]).repeat(12) * (0.8 + 0.4 * torch.rand(36, generator=generator))
+    found = linear_probe(
+        torch.stack([small, 1 - small], 1), ["en", "tr", "ru"] * 12, [number // 3 for number in range(36)]
+    )
+    assert found.accuracy == 1.0
+
+
+def test_pairs_count_confusions_in_both_directions():
+    found = Probe(["a", "b", "c"], [[0.6, 0.4, 0.0], [0.0, 0.7, 0.3], [0.1, 0.3, 0.6]], 0.63, 1 / 3)
+    assert [(one, other, round(share, 3)) for one, other, share in found.pairs()] == [
+        ("b", "c", 0.3), ("a", "b", 0.2), ("a", "c", 0.05),
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_diagnosed_is_an_error(handle):

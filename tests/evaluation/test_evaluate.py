@@ -372,6 +372,7 @@ def test_a_protocol_must_be_named(config: EvaluationConfig, capsys: pytest.Captu
         ({"model": "no/such/model"}, 2, "cannot be loaded"),
         ({"dtype": "float23"}, 2, "Did you mean 'float32'"),
         ({"device": "cudda"}, 2, "no device named 'cudda'"),
+        ({"device": "cuda:77"}, 2, "has no device 'cuda:77'"),
         ({"limit": 0}, 2, "limit must be at least 1"),
         ({"max_new_tokens": -1}, 2, "max new tokens must be at least 1"),
         ({"think": "drop"}, 2, "no think named 'drop'"),

@@ -227,7 +227,7 @@ ODD = [
     ("en", "white", {"A": "black", "B": "white", "C": "black and white"}, "B"),
     ("en", "line one line two", {"A": "line one\nline two", "B": "x y"}, "A"),
     ("en", '"gold", said Bob', {"A": '"gold", said Bob', "B": "x y"}, "A"),
-    ("en", "gold said Bob", {"A": '"gold", said Bob', "B": "x y"}, None),
+    ("en", "gold said Bob", {"A": '"gold", said Bob', "B": "x y"}, "A"),
     ("en", "“gold”, said Bob", {"A": '"gold", said Bob', "B": "x y"}, "A"),
     ("en", "naïve", {"A": "naive", "B": "x y"}, "A"),
     ("de", "Straße", {"A": "STRASSE", "B": "weg"}, "A"),

@@ -254,9 +254,21 @@ def test_experts_inside_the_layers_are_refused_before_anything_is_touched(host) 
     assert (set(host.state_dict()), set(vars(host))) == before
 
 
-def test_encode_is_refused(attached, inputs) -> None:
-    with pytest.raises(HostError, match="merges them by itself"):
-        attached.encode(**inputs)
+@torch.no_grad()
+def test_encode_gives_what_is_woven_into_the_prompt(attached, inputs) -> None:
+    """Two pictures and one; the stand-in of the row without is nobody's."""
+    for images in (inputs["images"], [pictures(0, 1), pictures(2)[0], pictures(3, 4, 5), pictures(9)]):
+        given = inputs | {"images": images}
+        found = attached.encode(**given)["image"]
+        *_, embeds, _ = attached.model.prepare_inputs_labels_for_multimodal(
+            given["input_ids"], None, given["attention_mask"], None, None, images
+        )
+        sizes = [len(each) * TOKENS if each.dim() == 4 else TOKENS for each in images][:3]
+        assert [len(item) for item in found] == sizes
+        assert torch.equal(found[0], embeds[0, 3 : 3 + sizes[0]])
+        assert torch.equal(found[1], embeds[0, 4 + sizes[0] : 4 + sizes[0] + sizes[1]])
+        assert torch.equal(found[2], embeds[1, 2 : 2 + sizes[2]])
+    assert attached.encode(**batch(NONE, NONE), images=pictures(8, 9)) == {"image": [], "video": []}
 
 
 # --- strangers of the same shape ------------------------------------------------------------------------------------

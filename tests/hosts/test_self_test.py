@@ -156,6 +156,19 @@ def test_a_class_that_forgets_to_say_that_it_takes_pictures(monkeypatch) -> None
     assert host.input_modalities == "text"
 
 
+def test_a_class_whose_base_alone_names_encoded_images(monkeypatch) -> None:
+    """transformers 5.20's PaddleOCR-VL, of the same kind."""
+    host = FAMILIES["llava"].build()
+    monkeypatch.setattr(type(host), "_supports_mm_encoder_outputs", lambda self: False)
+    inputs = FAMILIES["llava"].batch(PROMPTS)
+    handle = pa.attach(host, ADAPTER, self_test=inputs)
+    with handle.record_routing() as log:
+        host.generate(**inputs, max_new_tokens=2, do_sample=False, use_cache=False)
+    assert len(log) == 1
+    assert not host._supports_mm_encoder_outputs()
+    assert "_supports_mm_encoder_outputs" not in vars(host)
+
+
 def test_attach_takes_an_adapter_off_that_fails_its_self_test(host, inputs, monkeypatch) -> None:
     keys = set(host.state_dict())
     monkeypatch.setattr(TextScope, "select", BlindScope.select)
@@ -213,20 +226,12 @@ def test_hosts_without_vision() -> None:
             pa.attach(model, ADAPTER)
 
 
-MLLAMA = {
-    "text_config": {**text(), "cross_attention_layers": [1]},
-    "vision_config": {
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_global_layers": 1,
-        "attention_heads": 2,
-        "intermediate_size": 16,
-        "vision_output_dim": 32,
-        "image_size": 16,
-        "patch_size": 4,
-        "intermediate_layers_indices": [0],
-    },
-    "image_token_index": IMAGE,
+IDEFICS = {
+    **{key: value for key, value in text().items() if key not in ("model_type", "num_key_value_heads")},
+    "additional_vocab_size": 2,
+    "vision_config": {"embed_dim": 16, "image_size": 16, "patch_size": 4, "intermediate_size": 16}
+    | {"num_hidden_layers": 1, "num_attention_heads": 2},
+    "perceiver_config": {"resampler_depth": 1, "resampler_n_heads": 2, "resampler_head_dim": 8},
 }
 BLIP = {
     "text_config": {"model_type": "opt", "vocab_size": 96, "hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 1}
@@ -240,7 +245,7 @@ BLIP = {
 
 
 def test_families_that_cannot_work_are_refused_with_the_reason() -> None:
-    host = transformers.MllamaForConditionalGeneration(transformers.MllamaConfig(**MLLAMA))
+    host = transformers.IdeficsForVisionText2Text(transformers.IdeficsConfig(**IDEFICS))
     keys = set(host.state_dict())
     with pytest.raises(HostError, match="cross-att"):
         pa.attach(host, ADAPTER)

@@ -88,6 +88,34 @@ def _crops(rows: list[list[int]]) -> Encoded:
     )
 
 
+TILES = 2
+
+
+def _slots(rows: list[list[int]]) -> Encoded:
+    """Llama 3.2: as many slots a row as the row with most pictures has, of two tiles each, filled or not."""
+    slots = max(map(len, rows))
+    pixels = torch.zeros(len(rows), slots, TILES, 3, SIDE, SIDE)
+    ids = torch.zeros(len(rows), slots, dtype=torch.long)
+    mask = torch.zeros(len(rows), slots, TILES, dtype=torch.long)
+    mask[..., 0] = 1  # of an empty slot too, as its processor does
+    for number, row in enumerate(rows):
+        for slot, seed in enumerate(row):
+            tiles = 1 + seed % TILES
+            pixels[number, slot, :tiles] = picture(seed, tiles, 3, SIDE, SIDE)
+            ids[number, slot], mask[number, slot, :tiles] = tiles, 1
+    arguments = {"pixel_values": pixels, "aspect_ratio_ids": ids, "aspect_ratio_mask": mask}
+    return Encoded(arguments, [[IMAGE] for row in rows for _ in row])
+
+
+def _seen_from_here(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Words look at the pictures that stand before them in their prompt."""
+    if "pixel_values" not in inputs:
+        return {}
+    mask, ids = inputs["aspect_ratio_mask"], inputs["input_ids"]
+    before = (ids == IMAGE).cumsum(1)[..., None] > torch.arange(mask.shape[1])  # (R, S, K)
+    return {"cross_attention_mask": (before[..., None] & mask[:, None].bool()).long()}
+
+
 def _in_front(rows: list[list[int]]) -> Encoded:
     """GIT: one picture a prompt, in front of it and without a placeholder."""
     assert all(len(row) == 1 for row in rows), "git takes one picture a prompt"
@@ -308,6 +336,30 @@ FAMILIES = (
             },
         ),
         _crops,
+    ),
+    Family(
+        "mllama",
+        "MllamaForConditionalGeneration",
+        config(
+            "MllamaConfig",
+            text_config={**text("mllama_text_model"), "cross_attention_layers": [1]},
+            vision_config={
+                "hidden_size": 16,
+                "num_hidden_layers": 2,
+                "num_global_layers": 1,
+                "attention_heads": 2,
+                "intermediate_size": 24,
+                "vision_output_dim": 32,
+                "image_size": SIDE,
+                "patch_size": PATCH,
+                "max_num_tiles": TILES,
+                "intermediate_layers_indices": [0],
+                "supported_aspect_ratios": [[1, 1], [1, 2]],
+            },
+            image_token_index=IMAGE,
+        ),
+        _slots,
+        extra=_seen_from_here,
     ),
     Family(
         "git",

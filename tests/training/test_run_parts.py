@@ -134,6 +134,17 @@ def test_means_are_over_tokens_however_the_sums_are_shared_out(micro_batches):
         assert set(summary.get("languages", {})) - {"unknown"} == {x for *_, x in micro_batches} - {None}
 
 
+def test_padding_with_and_without_packing():
+    measured = Measured()
+    measured.add_losses({"language_model": 1.0}, learned=4, read=30, positions=40, unpacked=120)
+    assert measured.padding() == {"padding": 0.25, "padding_unpacked": 0.75}
+    together = Measured.together([measured, measured])
+    assert together.padding() == measured.padding()
+    unpacked = Measured()
+    unpacked.add_losses({"language_model": 1.0}, learned=4, read=30, positions=40, unpacked=40)
+    assert unpacked.padding() == {"padding": 0.25}
+
+
 def test_processes_add_up_what_routers_did():
     shared = []
     for abstained in ([True, False], [False, False], [True, True]):
@@ -214,6 +225,9 @@ def test_what_is_high_is_never_usual():
 
 def test_the_beginning_of_a_run_is_not_judged():
     assert not any(verdicts([*[1.0] * (WARM_UP - 1), *[50.0] * 5]))
+    early = [*[1.0] * (WARM_UP - PATIENCE - 2), *[50.0] * (PATIENCE + 1)]
+    assert len(early) < WARM_UP
+    assert not any(verdicts(early))
 
 
 def test_a_resumed_guard_says_what_an_uninterrupted_one_says():

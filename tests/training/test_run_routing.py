@@ -168,3 +168,19 @@ def test_the_mode_of_every_module_is_as_before():
     assert seen.decisions == 2
     assert {name: module.training for name, module in handle.model.named_modules()} == before
     assert len(set(before.values())) == 2
+
+
+def test_routing_is_measured_as_it_is_at_inference():
+    """A router with noise in training is measured without it, whatever mode the host is in."""
+    from support.training_runs import toy_handle
+
+    from parrot_adapters.analysis.measure_routing import measure_samples
+
+    handle = toy_handle(
+        toy_config("", adapter={**ADAPTER, "router": "top-k", "top_k": 2, "router_options": {"noise": 5.0}})
+    )
+    samples, collator = ToyData().samples[:3], ToyCollator(FAMILIES["llava"])
+    handle.model.eval()
+    at_inference = measure_samples(handle, samples, collator)
+    handle.model.train()
+    assert measure_samples(handle, samples, collator).by_language == at_inference.by_language

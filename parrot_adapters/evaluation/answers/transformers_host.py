@@ -82,6 +82,10 @@ class EvaluationHost:
         Raises:
             ConfigError: the model cannot be loaded, or a setting is unknown to its processor.
         """
+        if adapter is not None:
+            from parrot_adapters.adapter.read_adapter_files import require_adapter
+
+            require_adapter(adapter)  # before a large host is loaded
         host, made = load_host(model, dtype=dtype, device=device, processor_options=processor)
         identity: dict[str, Any] = {
             "name": str(model),

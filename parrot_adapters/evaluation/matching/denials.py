@@ -38,18 +38,19 @@ ENDING = r"[^\W\d_]{0,3}"
 """What an option's word may end in and still be it."""
 
 
-def without_denied(text: str, options: Mapping[str, str], tag: str | None) -> str:
+def without_denied(text: str, options: Mapping[str, str], tag: str | None, names: Iterable[str] = ()) -> str:
     """Return a cleaned reply with what it rejects blanked, every other character in its place.
 
     Args:
         text: Reply, as :func:`~parrot_adapters.evaluation.matching.text_forms.clean` leaves it.
         options: Option texts by letter.
         tag: Language of the question; None where it is not known.
+        names: Other words for the options.
     """
     known, plain = tag and known_as(tag), _plain(text)
     if not _denial(known, revision()).search(plain):  # as in nearly every reply
         return text
-    thing, first_thought, granted, *patterns = _patterns(tuple(options.items()), known, revision())
+    thing, first_thought, granted, *patterns = _patterns(tuple(options.items()), tuple(names), known, revision())
     thoughts = [found for found in first_thought.finditer(plain) if any(c.isalnum() for c in text[found.end() :])]
     plain = _blanked(plain, (span for thought in thoughts for span in _spans(thing, plain, *thought.span())))
     for pattern in patterns:
@@ -98,20 +99,31 @@ def _spoken(known: str | None) -> list[Language]:
     return list(every.values()) if known is None else [every[code] for code in dict.fromkeys((known, "en"))]
 
 
+def _words(languages: list[Language], kind: str) -> list[str]:
+    """Words of a kind, the question's language first; of English those that are no small word of that language, as "no"
+    is of Portuguese."""
+    own, *others = languages
+    small = {*own.fillers, *own.articles, *own.relations}
+    return [*getattr(own, kind), *(word for entry in others for word in getattr(entry, kind) if word not in small)]
+
+
 @lru_cache(maxsize=64)
 def _denial(known: str | None, revision: int) -> re.Pattern[str]:
     kinds = ("negations", "denials", "exclusions", "impressions", "seemings", "concessions")
-    words = (word for entry in _spoken(known) for kind in kinds for word in getattr(entry, kind))
+    languages = _spoken(known)
+    words = (word for kind in kinds for word in _words(languages, kind))
     return re.compile(_any(words) + "|[?؟]")
 
 
 @lru_cache(maxsize=512)
-def _patterns(options: tuple[tuple[str, str], ...], known: str | None, revision: int) -> tuple[re.Pattern[str], ...]:
+def _patterns(
+    options: tuple[tuple[str, str], ...], names: tuple[str, ...], known: str | None, revision: int
+) -> tuple[re.Pattern[str], ...]:
     """A letter or option; a first thought up to where it is given up; a clause that only grants something; what is
     rejected, in three ways."""
     languages = _spoken(known)
     before, behind, out, first, turn, joiner, grants, seem = (
-        _any(word for entry in languages for word in getattr(entry, name))
+        _any(_words(languages, name))
         for name in ("negations", "denials", "exclusions", "impressions", "turns", "joiners", "concessions", "seemings")
     )
     filler = _any(
@@ -119,7 +131,7 @@ def _patterns(options: tuple[tuple[str, str], ...], known: str | None, revision:
     )
     prefixes = sorted((clean(p) for entry in languages for p in entry.prefixes), key=len, reverse=True)
     letters = "".join(letter for letter, _ in options)
-    texts = [text for _, text in options if text]
+    texts = [*(text for _, text in options if text), *names]
     texts += [text.capitalize() for text in texts if text[1:2] == " "]  # "A cat is not there" begins with no letter
     turned = [bare for text in texts if (bare := stem(fold(text).strip(EDGES)))] if languages[0].inflecting else []
     thing = rf"(?:{_any([*texts, *turned], ENDING, prefixes)}|(?<![{LATIN}])[{letters}](?![{LATIN}]))"
@@ -130,7 +142,8 @@ def _patterns(options: tuple[tuple[str, str], ...], known: str | None, revision:
     listed = rf"(?:{comma}{thing_whole}){{0,{LISTED}}}"
     last = rf"{GAP}*+[,、،]?{GAP}*+{joiner}{GAP}*+{run}{thing_whole}"
     several = rf"{thing_whole}(?:{listed}{last})?"
-    rejected = rf"{before}{GAP}*+{run}{thing_whole}(?:{listed}{last})?"
+    enumerated = rf"(?:{GAP}*+、{GAP}*+{thing_whole}){{0,{LISTED}}}"
+    rejected = rf"{before}{GAP}*+{run}{thing_whole}{enumerated}(?:{listed}{last})?"
     excluded = rf"{out}{GAP}*+{run}{thing_whole}{listed}(?:{last})?"
     aside = rf"[^\n.!?;。！？；]{{0,{THOUGHT}}}?"
     thought = rf"(?:{first}{aside}(?:{turn}|[.!?;。！？；])|{seem}{aside}{turn})"

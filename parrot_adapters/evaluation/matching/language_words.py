@@ -18,6 +18,8 @@ class Language:
     """Words beside a letter: "option" in "option B", "şıkkı" in "B şıkkı"."""
     fillers: tuple[str, ...] = ()
     """Words between the answer word and the letter: "is", "the", "clearly"."""
+    adverbs: tuple[str, ...] = ()
+    """Endings of such words: "ly" of "obviously"."""
     refusals: tuple[str, ...] = ()
     """Phrases that mean "I will not, or cannot, say"."""
     negations: tuple[str, ...] = ()
@@ -50,6 +52,22 @@ class Language:
     """Words that say of an option that it is right, as in "B: cat - yes"."""
     no: tuple[str, ...] = ()
     """Words that say of an option that it is wrong."""
+    both: tuple[str, ...] = ()
+    """Words for two of two: "both"; in an option, and in a reply that means it."""
+    neither: tuple[str, ...] = ()
+    """Words for none: "neither", "none of"."""
+    every: tuple[str, ...] = ()
+    """Words for all: "all of the above"."""
+    absences: tuple[str, ...] = ()
+    """Words that say that something is not there: a no where the options are a yes and a no."""
+    openings: tuple[str, ...] = ()
+    """Words with which a reply opens before it names the thing: "it is", "the picture shows"."""
+    relations: tuple[str, ...] = ()
+    """Words before a thing that is mentioned beside the answer: "on" in "the lamp on the table"."""
+    places: tuple[str, ...] = ()
+    """Words behind such a thing, in languages that put them there: "上" in "桌子上的台灯"."""
+    negated: tuple[str, ...] = ()
+    """Folded parts of a word that deny it: "miyor" in Turkish "uyumuyor"."""
     joiners: tuple[str, ...] = ()
     """Words that put two letters side by side: "or" in "A or B"."""
     articles: tuple[str, ...] = ()

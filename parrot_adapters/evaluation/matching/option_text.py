@@ -6,18 +6,19 @@ import re
 import string
 from collections.abc import Mapping
 
+from parrot_adapters.evaluation.matching.asides import without_asides
 from parrot_adapters.evaluation.matching.text_forms import fold, joined, light, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 
-__all__ = ["find_option", "is_option", "scattered_option", "stem"]
+__all__ = ["find_option", "is_option", "stem"]
 
 ASPECT = re.compile(r"(?<=[\u4e00-\u9fff])[着了过](?=[\u4e00-\u9fff])")
-SENTENCES = re.compile(r"[.!?。！？؟;\n]+")
 EDGES = string.punctuation.replace("%", "") + string.whitespace + "。，、！？：；،؛؟।…«»“”‘’"
 LONGEST_ENDING = 7
 ARTICLE = "ال"
 VOWELS = "aeiouаеиоуыэюяйь"
 SHORTEST_INFLECTED = 4
+SHORTEST_SHORTENED = 3
 LONGEST_INFLECTION = 2
 """Letters behind a stem; more of them make other words."""
 
@@ -35,10 +36,14 @@ def is_option(reply: str, options: Mapping[str, str], language: str | None) -> s
 
 
 def _shortened(said: str, options: Mapping[str, str]) -> str | None:
-    """The one option that a Chinese reply names without its last sign, as in "白" for "白色"."""
-    if not said or script(said[0]) != "CJK":
+    """The one option that a reply names by its beginning: "Tue" for "Tuesday", "白" for "白色"."""
+    if not said or " " in said or not said.isalpha():
         return None
-    longer = [letter for letter, text in options.items() if _stripped(fold(text))[:-1] == said]
+    forms = {letter: _stripped(fold(text)) for letter, text in options.items()}
+    if script(said[0]) == "CJK":
+        longer = [letter for letter, form in forms.items() if form[:-1] == said]
+    else:
+        longer = [letter for letter, form in forms.items() if form.startswith(said) and len(said) >= SHORTEST_SHORTENED]
     return longer[0] if len(longer) == 1 else None
 
 
@@ -66,11 +71,15 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
         standing = _outermost(spans)
         if standing and known.inflecting and not any(" " in forms[letter] for letter in standing):
             standing |= inflected_options(reply, options, known)
+        if standing and (longer := _longer_in_other_forms(standing, options, fold(reply), known)):
+            standing, spans, said = longer
         if standing:
             affirmed = {
                 letter for letter in standing if not spans.get(letter) or not _struck_out(said, spans[letter], known)
             }
             chosen = affirmed if len(standing) > 1 and affirmed else standing
+            if len(chosen) > 1 and all(spans.get(letter) for letter in chosen):
+                chosen = without_asides(said, {letter: spans.get(letter, []) for letter in chosen}, known) or chosen
             return chosen.pop() if len(chosen) == 1 else None
     if ASPECT.search(reply):
         plain = {letter: _without_aspect(text) for letter, text in options.items()}
@@ -80,6 +89,18 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
     if not turned and known.cases:
         turned = _in_other_cases(fold(reply), options, known)
     return turned.pop() if len(turned) == 1 else None
+
+
+def _longer_in_other_forms(
+    standing: set[str], options: Mapping[str, str], said: str, known: Vocabulary
+) -> tuple[set[str], dict[str, list[tuple[int, int]]], str] | None:
+    """What stands where an option that holds another one is there with an ending: "masa lambasıdır" hides "masa"."""
+    forms = {letter: _stripped(fold(text)) for letter, text in options.items()}
+    longer = {b for b in forms.keys() - standing if any(forms[a] and forms[a] in forms[b] for a in standing)}
+    if not longer:
+        return None
+    spans = {letter: _spans(forms[letter], said, known) for letter in standing | longer if forms[letter]}
+    return (_outermost(spans), spans, said) if any(spans.get(letter) for letter in longer) else None
 
 
 def _in_other_cases(said: str, options: Mapping[str, str], known: Vocabulary) -> set[str]:
@@ -94,21 +115,6 @@ def _in_other_cases(said: str, options: Mapping[str, str], known: Vocabulary) ->
     if len(set(stems.values())) < len(stems):
         return set()
     return {letter for letter, form in stems.items() if _spans(form, said, known)}
-
-
-def scattered_option(reply: str, options: Mapping[str, str], known: Vocabulary) -> str | None:
-    """The one option of several words whose words all stand in one sentence, in any order, and no other option's do."""
-    words = {letter: {w for w in fold(text).split() if w not in known.articles} for letter, text in options.items()}
-    every = [word for own in words.values() for word in own]
-    own = {letter: {word for word in mine if every.count(word) == 1} for letter, mine in words.items()}
-    found = set()
-    for sentence in SENTENCES.split(fold(reply)):
-        said = {word.strip(EDGES) for word in sentence.split()}
-        named = {letter for letter, mine in own.items() if mine & said}
-        if len(named) > 1:
-            return None
-        found |= {letter for letter in named if len(own[letter]) > 1 and own[letter] <= said}
-    return found.pop() if len(found) == 1 else None
 
 
 def inflected_options(reply: str, options: Mapping[str, str], known: Vocabulary) -> set[str]:

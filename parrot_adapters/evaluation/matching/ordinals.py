@@ -14,31 +14,36 @@ __all__ = ["ORDINALS", "place_named"]
 
 ORDINALS = {
     "en": "first/1st second/2nd third/3rd fourth/4th fifth/5th sixth/6th",
-    "zh": "第一个/第一 第二个/第二 第三个/第三 第四个/第四 第五个/第五",
-    "pt": "primeira/primeiro segunda/segundo terceira/terceiro quarta/quarto quinta/quinto",
-    "ar": "الأول/الأولى الثاني/الثانية الثالث/الثالثة الرابع/الرابعة الخامس/الخامسة",
-    "tr": "birinci ikinci üçüncü dördüncü beşinci",
-    "ru": "первый/первая второй/вторая третий/третья четвертый/четвертая пятый/пятая",
-    "es": "primera/primero segunda/segundo tercera/tercero cuarta/cuarto quinta/quinto",
+    "zh": "第一个/第一/第1个/第1 第二个/第二/第2个/第2 第三个/第三/第3个/第3 "
+    "第四个/第四/第4个/第4 第五个/第五/第5个/第5",
+    "pt": "primeir+a/o/as/os segund+a/o/as/os terceir+a/o/as/os quart+a/o/as/os quint+a/o/as/os",
+    "ar": "الأول/الأولى/أول/أولى الثاني/الثانية/ثاني/ثانية الثالث/الثالثة/ثالث/ثالثة الرابع/الرابعة/رابع/رابعة "
+    "الخامس/الخامسة/خامس/خامسة",
+    "tr": "birinci+/si/sidir/dir/yi/sini ikinci+/si/sidir/dir/yi/sini üçüncü+/sü/südür/dür/yü/sünü "
+    "dördüncü+/sü/südür/dür/yü/sünü beşinci+/si/sidir/dir/yi/sini",
+    "ru": "перв+ый/ая/ое/ого/ой/ому/ым/ом/ую втор+ой/ая/ое/ого/ому/ым/ом/ую треть+я/е/его/ей/ему/им/ем/ю|третий "
+    "четверт+ый/ая/ое/ого/ой/ому/ым/ом/ую пят+ый/ая/ое/ого/ой/ому/ым/ом/ую",
+    "es": "primer+a/o segund+a/o tercer+a/o cuart+a/o quint+a/o",
     "fr": "première/premier deuxième/seconde troisième quatrième cinquième",
-    "de": "erste/ersten zweite/zweiten dritte/dritten vierte/vierten fünfte/fünften",
-    "it": "prima/primo seconda/secondo terza/terzo quarta/quarto quinta/quinto",
+    "de": "erst+e/en zweit+e/en dritt+e/en viert+e/en fünft+e/en",
+    "it": "prim+a/o second+a/o terz+a/o quart+a/o quint+a/o",
     "ja": "一番目 二番目 三番目 四番目 五番目",
-    "ko": "첫번째/첫 번째 두번째/두 번째 세번째/세 번째 네번째/네 번째",
+    "ko": "첫번째/첫_번째 두번째/두_번째 세번째/세_번째 네번째/네_번째",
     "id": "pertama kedua ketiga keempat kelima",
 }
-"""Words for the first, second, ... by language; other forms of one place behind a slash."""
+"""Words for the first, second, ... by language; other forms of one place behind a slash, ``_`` for a space; behind a
+plus endings of what stands before it, ``|`` before a form that has another stem."""
 LAST = {
     "en": "last/final",
     "zh": "最后一个/最后",
-    "pt": "última/último",
+    "pt": "últim+a/o",
     "ar": "الأخير/الأخيرة",
-    "tr": "sonuncu/son",
-    "ru": "последний/последняя",
-    "es": "última/último",
+    "tr": "sonuncu/sonuncusu/sonuncusudur/son",
+    "ru": "последн+ий/яя/ее/его/ей/ему/им/ем/юю",
+    "es": "últim+a/o",
     "fr": "dernière/dernier",
-    "de": "letzte/letzten",
-    "it": "ultima/ultimo",
+    "de": "letzt+e/en",
+    "it": "ultim+a/o",
     "ja": "最後",
     "ko": "마지막",
     "id": "terakhir",
@@ -79,6 +84,15 @@ def place_named(reply: str, letters: Sequence[str], tag: str | None) -> str | No
     return letters[found.pop()] if len(found) == 1 and max(found) < len(letters) else None
 
 
+def _forms(entry: str) -> list[str]:
+    """ "перв+ый/ая|раз" is первый, первая and раз."""
+    found: list[str] = []
+    for part in entry.split("|"):
+        stem, plus, endings = part.partition("+")
+        found += [stem + ending for ending in endings.split("/")] if plus else stem.split("/")
+    return [fold(form.replace("_", " ")) for form in found if form]
+
+
 class _Places(NamedTuple):
     """A "not" that ends in front of a place; an "is wrong" behind it; a place beside "option"; a reply that is one;
     any; which a word is."""
@@ -93,9 +107,8 @@ class _Places(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _patterns(language: str, revision: int) -> _Places:
-    forms = [entry.split("/") for entry in re.split(r"(?<!첫|두|세|네) ", ORDINALS.get(language, ""))]
-    places = {fold(form): place for place, several in enumerate(forms) for form in several if form}
-    places |= {fold(form): -1 for form in LAST.get(language, "").split("/") if form}
+    places = {form: place for place, entry in enumerate(ORDINALS.get(language, "").split()) for form in _forms(entry)}
+    places |= dict.fromkeys(_forms(LAST.get(language, "")), -1)
     entry = known_languages().get(language)
     options = [fold(word) for word in (*entry.option, *ONE)] if entry is not None else []
     if entry is None or not places or not options:

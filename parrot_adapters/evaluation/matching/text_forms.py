@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+from parrot_adapters.evaluation.matching.chinese_signs import SIMPLIFIED
+
 __all__ = ["Token", "any_of", "clean", "fold", "joined", "light", "tokens"]
 
 # Arabic vowel signs and Quranic marks, Hebrew points, variation selectors: drawn over letters, often left out.
@@ -21,7 +23,33 @@ ONE_OF_MANY = str.maketrans(
     # hamza seats, final forms, Persian letters, the elongation stroke
     | {**dict.fromkeys("أإآٱ", "ا"), **dict.fromkeys("ىئی", "ي"), "ؤ": "و", "ة": "ه", "ک": "ك", "ء": None, "ـ": None}
     | {"ё": "е", "Ё": "Е"}
+    | SIMPLIFIED
 )
+SPELLINGS = {
+    "gray": "grey",
+    "color": "colour",
+    "center": "centre",
+    "theater": "theatre",
+    "airplane": "aeroplane",
+    "tire": "tyre",
+    "pajamas": "pyjamas",
+    "mustache": "moustache",
+    "donut": "doughnut",
+    "yogurt": "yoghurt",
+    "plow": "plough",
+    "curb": "kerb",
+    "mom": "mum",
+    "ok": "okay",
+    "tv": "television",
+    "fridge": "refrigerator",
+    "phone": "telephone",
+    "bike": "bicycle",
+    "plane": "aeroplane",
+    "colored": "coloured",
+    "colors": "colours",
+}
+"""Words of American English and short ones, with how they are compared."""
+RESPELLED = re.compile(rf"(?<![^\W_])(?:{'|'.join(SPELLINGS)})(?![^\W_])")
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "BOPOMOFO")
 STRIPPED = ("LATIN", "GREEK")
 """Scripts whose accents are often left out; in others a mark makes another letter (й is not и)."""
@@ -55,7 +83,8 @@ def fold(text: str) -> str:
         elif base in STRIPPED:
             continue
         kept.append("i" if c == "ı" else c)
-    return " ".join(unicodedata.normalize("NFC", "".join(kept)).split())
+    folded = " ".join(unicodedata.normalize("NFC", "".join(kept)).split())
+    return RESPELLED.sub(lambda found: SPELLINGS[found[0]], folded)
 
 
 @lru_cache(maxsize=4096)

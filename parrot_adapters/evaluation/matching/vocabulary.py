@@ -29,8 +29,10 @@ class Vocabulary:
         cues = (p for entry in every.values() for p in (*entry.answer, *entry.affirmations, *entry.conclusions))
         self.lower_cue = _pattern((p.lower() for p in cues), every.values(), flags=0)
         self.option = _pattern((p for entry in every.values() for p in entry.option), every.values())
+        self.answer_words = _folded(p for entry in every.values() for p in (*entry.answer, *entry.option))
         self.option_words = _folded(p for entry in every.values() for p in entry.option)
         self.fillers = _folded(p for entry in every.values() for p in (*entry.fillers, *entry.option))
+        self.adverbs = tuple(p for entry in own for p in entry.adverbs)
         longest_first = sorted(map(re.escape, self.fillers), key=len, reverse=True)
         self.filler_run = re.compile(f"(?:{'|'.join(longest_first)})+")
         self.negations = _folded(p for entry in every.values() for p in entry.negations)
@@ -43,6 +45,13 @@ class Vocabulary:
         self.endings = _folded(p for entry in own for p in entry.endings)
         self.inflections = _folded(p for entry in own for p in entry.inflections)
         self.cases = sorted(_folded(p for entry in own for p in entry.cases), key=len, reverse=True)
+        self.relations = _folded(p for entry in own for p in entry.relations)
+        self.places = _folded(p for entry in own for p in entry.places)
+        self.denials = _folded(p for entry in own for p in entry.denials)
+        negated = "|".join(sorted({p for entry in own for p in entry.negated}))
+        self.negated = re.compile(negated) if negated else None
+        self.absence = _pattern((p for entry in own for p in entry.absences), every.values())
+        self.opening = _pattern((p for entry in own for p in entry.openings), every.values())
         self.turn = _pattern((p for entry in own for p in entry.turns), every.values())
         self.suffixing = language is None or (language in every and every[language].suffixing)
         self.inflecting = language is not None and language in every and every[language].inflecting
@@ -51,10 +60,19 @@ class Vocabulary:
             for sign, letter in entry.labels.items():
                 self.labels.setdefault(clean(sign).upper(), letter)
 
+    def is_small(self, word: str) -> bool:
+        """True for a word that says little of an option: an article, "is", "and", "not", "on"."""
+        kinds = (self.articles, self.fillers, self.joiners, self.relations, self.negations)
+        return any(word in kind for kind in kinds)
+
     def is_filler(self, word: str) -> bool:
         """True for a word, or a run of unspaced words, that may stand between "answer" and its letter."""
         folded = fold(word)
-        return folded in self.fillers or (len(folded) <= LONGEST_RUN and self.filler_run.fullmatch(folded) is not None)
+        if len(folded) > LONGEST_RUN:
+            return False
+        if self.adverbs and folded.endswith(self.adverbs):
+            return True
+        return folded in self.fillers or self.filler_run.fullmatch(folded) is not None
 
 
 def vocabulary(tag: str | None) -> Vocabulary:

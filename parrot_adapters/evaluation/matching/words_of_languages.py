@@ -26,26 +26,55 @@ def _labels(alphabet: str) -> dict[str, str]:
 LANGUAGES: dict[str, Language] = {
     "en": Language(
         scripts=_("LATIN"),
+        adverbs=_("ly"),
+        both=_("both | the two of them"),
+        neither=_("neither | none | none of | nobody | no one | not either | nothing"),
+        every=_(
+            "all of the above | all of them | all of these | all the above | all three | all four | all options | "
+            "all are"
+        ),
+        absences=_(
+            "there is no | there are no | there isn't | there aren't | there is not | there are not | "
+            "is not visible | are not visible | I don't see | I do not see | doesn't have | does not have | "
+            "cannot be seen | can't be seen | isn't any | aren't any | there are not any | is absent | "
+            "doesn't appear | does not appear | does not show | doesn't show | isn't visible | is not present"
+        ),
+        openings=_(
+            "it is | it's | this is | that is | that's | they are | these are | the image shows | the picture shows | "
+            "the photo shows | the image depicts | the picture depicts | I see | I can see | there is | there are"
+        ),
+        relations=_(
+            "on | under | behind | near | next to | beside | with | over | by | above | below | inside | than | "
+            "onto | around | like | between | through | against | without | unlike"
+        ),
         answer=_(
+            "I change it to | change it to | change my answer to | change that to | switch to | changing it to | "
+            "I'd change to | I revise it to | revise my answer to | correct that to | let me correct that to | "
+            "make that | I mark | I'd mark | I'd select | I would select | I'd answer | I lean towards | "
+            "I'm leaning towards | I lean toward | leaning towards | leaning toward | my guess is | "
+            "my best guess is | final choice | pick | choose | select | go with | best guess | I vote for | "
+            "my bet is | verdict | the one that matches is | the one that fits is | best match is | "
+            "most accurate is | solution | correct letter | right letter | chosen option | selected option | "
             "I settle on | I settle for | settle on | settling on | I opt for | opting for | my choice | "
             "my final choice | my vote | answer | answers | correct option | correct choice | best option | "
-            "best choice | right option | "
-            "I choose | I pick | I select | I'd choose | I would choose | I'd pick | I'll go with | I'd go with | "
-            "I would go with | I go with | I'd say | I would say | my pick | correct one | right one | I'm going with"
+            "best choice | right option | I choose | I pick | I select | I'd choose | I would choose | I'd pick | "
+            "I'll go with | I'd go with | I would go with | I go with | I'd say | I would say | my pick | "
+            "correct one | right one | I'm going with"
         ),
-        option=_("option | choice | letter | alternative"),
+        option=_("option | options | choice | letter | alternative"),
         fillers=_(
-            "but | of | in | on | at | from | is | are | was | be | would | will | should | must | the | a | an | "
-            "my | it | it's | its | that | "
-            "option | choice | letter | correct | best | right | final | clearly | probably | likely | most | "
-            "therefore | thus | definitely | simply | to | this | question | one | both | all | looks | like | "
-            "seems | appears | as | for | sure"
+            "of course | without | doubt | indeed | I | believe | think | guess | suppose | be | pretty | very | "
+            "quite | perhaps | maybe | here | hence | so | in | fact | 's | but | of | on | at | from | is | are | "
+            "was | would | will | should | must | the | a | an | my | it | it's | its | that | option | choice | "
+            "letter | correct | best | right | final | clearly | probably | likely | most | therefore | thus | "
+            "definitely | simply | to | this | question | one | both | all | looks | like | seems | appears | as | "
+            "for | sure"
         ),
         refusals=_(
             "Sorry, I can't help with | I can't process this | without the image provided | "
-            "Cannot determine the answer | I cannot answer | I can't answer | I'm unable to answer | "
-            "I am unable to | I'm unable to | I cannot determine | I can't determine | I can't help with | "
-            "I cannot help with | I cannot assist | I can't assist | unable to determine | I cannot see the image | "
+            "Cannot determine the answer | I cannot answer | I can't answer | I'm unable to answer | I am unable to | "
+            "I'm unable to | I cannot determine | I can't determine | I can't help with | I cannot help with | "
+            "I cannot assist | I can't assist | unable to determine | I cannot see the image | "
             "I can't see the image | I don't see any image | no image was provided | I do not know | I don't know"
         ),
         negations=_(
@@ -53,14 +82,14 @@ LANGUAGES: dict[str, Language] = {
             "could not be | rather than | instead of | isn't it | wasn't | won't be"
         ),
         denials=_(
-            "is close | are close | comes close | come close | is tempting | looks tempting | is wrong | "
-            "are wrong | is incorrect | are incorrect | is not | isn't | are not | aren't | "
-            "is not correct | is false | is not it | does not match | do not match | doesn't match | don't match | "
-            "does not fit | do not fit | doesn't fit | don't fit | can be ruled out | is ruled out | are ruled out | "
-            "can be excluded | can be eliminated | is out | are out | is not right | are false | isn't right | "
-            "is not the answer | can't be | cannot be | does not apply | do not apply | makes no sense | "
-            "don't make sense | does not work | doesn't work | don't work | is not present | was not it | "
-            "is not visible | is not shown | is not there"
+            "is close | are close | comes close | come close | is tempting | looks tempting | is wrong | are wrong | "
+            "is incorrect | are incorrect | is not | isn't | are not | aren't | is not correct | is false | "
+            "is not it | does not match | do not match | doesn't match | don't match | does not fit | do not fit | "
+            "doesn't fit | don't fit | can be ruled out | is ruled out | are ruled out | can be excluded | "
+            "can be eliminated | is out | are out | is not right | are false | isn't right | is not the answer | "
+            "can't be | cannot be | does not apply | do not apply | makes no sense | don't make sense | "
+            "does not work | doesn't work | don't work | is not present | was not it | is not visible | "
+            "is not shown | is not there"
         ),
         conclusions=_(
             "therefore | thus | hence | in conclusion | in summary | so | which leaves | that leaves | leaves | "
@@ -80,17 +109,18 @@ LANGUAGES: dict[str, Language] = {
             "is my answer | fits best | matches best | it is | is true"
         ),
         impressions=_(
-            "my first thought | my first guess | first thought | my initial thought | I was going to say | "
-            "tempted to say | my first instinct | my gut says | at first glance | at first sight | at first | "
-            "initially | originally | one might think | "
-            "one might say | you might think | it may seem | it might seem | I thought | I first thought"
+            "my first answer | my initial answer | my earlier answer | I said | I initially said | "
+            "I previously said | my first thought | my first guess | first thought | my initial thought | "
+            "I was going to say | tempted to say | my first instinct | my gut says | at first glance | "
+            "at first sight | at first | initially | originally | one might think | one might say | you might think | "
+            "it may seem | it might seem | I thought | I first thought"
         ),
         turns=_("but | however | yet | on closer inspection | actually | in fact | in reality"),
         yes=_("yes | correct | right | true | ✓ | ✔ | ✅"),
         no=_("no | incorrect | wrong | false | ✗ | ✘ | ❌ | ×"),
         concessions=_(
-            "although | though | even though | even if | despite | if | had it been | while it may | "
-            "while it might | while it looks"
+            "although | though | even though | even if | despite | if | had it been | while it may | while it might | "
+            "while it looks"
         ),
         results=_(
             "equals | makes | total is | total of | total | adds up to | add up to | sum is | sum of | comes to | "
@@ -100,40 +130,52 @@ LANGUAGES: dict[str, Language] = {
         only=_("only | just | exactly"),
         single=_("single | sole | lone"),
         seemings=_(
-            "might suggest | may suggest | suggests | suggest | looks like | seems | seems to be | "
-            "appears to be | could be | might be | may be | resembles | hint at | hints at"
+            "might suggest | may suggest | suggests | suggest | looks like | seems | seems to be | appears to be | "
+            "could be | might be | may be | resembles | hint at | hints at"
         ),
     ),
     "zh": Language(
         scripts=_("CJK"),
-        answer=_(
-            "我的选择 | 我的答案 | 最终选择 | 最终答案 | 应当选 | 答案 | 正确选项 | 正确的选项 | 正解 | 应选 | "
-            "应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | "
-            "我认为是 | 我觉得是 | 答"
+        both=_(
+            "两只都 | 两个都 | 两者都 | 二者都 | 两种都 | 两人都 | 两只动物都 | 两位都 | 他们都 | 它们都 | 她们都 | "
+            "都是 | 都有 | 都在 | 两者皆 | 两者 | 同时"
         ),
-        option=_("选项 | 项 | 字母"),
+        neither=_("都不 | 都没 | 没有一个 | 两者都不 | 谁也没 | 谁都没 | 皆非 | 都非 | 没有任何 | 以上都不"),
+        every=_("以上都是 | 以上全部 | 全部都 | 所有选项 | 全都是 | 以上皆是 | 全部正确"),
+        absences=_("没有 | 看不到 | 并没有 | 没看到 | 不存在 | 并无 | 未见 | 没看见 | 未显示"),
+        openings=_(
+            "这是 | 图中是 | 图片中是 | 图里是 | 图中有 | 图片显示的是 | 图中显示的是 | 图片显示 | 图中显示 | 那是 | "
+            "它是 | 这应该是 | 这张图是 | 画面中是"
+        ),
+        relations=_("比 | 与 | 跟 | 除了 | 像"),
+        places=_("上 | 里 | 下 | 旁边 | 旁 | 后面 | 前面 | 中 | 边 | 的"),
+        answer=_(
+            "改为 | 改成 | 改选 | 更正为 | 修正为 | 应改为 | 我倾向于 | 倾向于 | 倾向 | 最佳答案 | 最佳选项 | "
+            "猜测是 | 我猜是 | 我猜 | 勾选 | 填 | 解答 | 结论 | 正确答案 | 正确的答案 | 最符合的是 | 最合适的是 | "
+            "我的判断是 | 我投 | 我的选择 | 我的答案 | 最终选择 | 最终答案 | 应当选 | 答案 | 正确选项 | 正确的选项 | "
+            "正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | 我认为是 | 我觉得是 | 答"
+        ),
+        option=_("选项 | 项 | 字母 | 号"),
         fillers=_(
-            "而是 | 而 | 在 | 位于 | 属于 | 是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | "
-            "个 | 项 | 正确 | 我 | 会 | 字母 | "
-            "可能 | 最终"
+            "显然 | 明显 | 肯定 | 毫无疑问 | 无疑 | 当然 | 大概 | 很可能 | 最有可能 | 最佳 | 最合适 | 而是 | 而 | "
+            "在 | 位于 | 属于 | 是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | 个 | 项 | 正确 | "
+            "我 | 会 | 字母 | 可能 | 最终"
         ),
         refusals=_(
             "无法回答 | 无法确定 | 无法判断 | 不能回答 | 不能确定 | 无法提供 | 无法识别 | 无法查看 | 看不到图 | "
             "抱歉，我 | 很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
         ),
         negations=_(
-            "不在 | 不位于 | 没在 | 并没有 | 并不是在 | 不属于 | 没有在 | 不是 | 不是在 | 并不在 | 不选 | 并非 | "
-            "非 | 不应选 | 没有 | 不可能是 | 不会是 | 而不是 | 而非 | "
-            "并不是 | 不应该是 | 不该选 | 不能选"
+            "不在 | 不位于 | 没在 | 并没有 | 并不是在 | 不属于 | 没有在 | 不是 | 不是在 | 并不在 | 不选 | 并非 | 非 | "
+            "不应选 | 没有 | 不可能是 | 不会是 | 而不是 | 而非 | 并不是 | 不应该是 | 不该选 | 不能选"
         ),
         denials=_(
             "不对 | 是错的 | 错误 | 不正确 | 是错误的 | 都不对 | 都错 | 不可能 | 不符合 | 不符 | 与图片不符 | "
             "与图不符 | 可以排除 | 被排除 | 不合适 | 排除 | 错 | 均不符合 | 都不符合 | 均不正确 | 都不正确 | 不成立"
         ),
         conclusions=_(
-            "也就是 | 即为 | 故 | 因此 | 所以 | 综上 | 综上所述 | 只剩 | 剩下 | 那么 | 其实 | 实际上 | 更正 | "
-            "不对 | 应该是 | 应为 | "
-            "就是 | 于是"
+            "也就是 | 即为 | 故 | 因此 | 所以 | 综上 | 综上所述 | 只剩 | 剩下 | 那么 | 其实 | 实际上 | 更正 | 不对 | "
+            "应该是 | 应为 | 就是 | 于是"
         ),
         joiners=_("或 | 或者 | 和 | 与 | 还是 | 以及 | 及 | 跟"),
         articles=_("一个 | 一只 | 一条 | 一张"),
@@ -141,14 +183,14 @@ LANGUAGES: dict[str, Language] = {
         exclusions=_("排除 | 除了 | 除去"),
         affirmations=_("是正确的 | 正确 | 是对的 | 是正确答案 | 是答案 | 符合 | 最符合 | 最合适 | 才对 | 才是"),
         impressions=_(
-            "第一反应 | 第一眼 | 乍看 | 起先 | 乍一看 | 起初 | 一开始 | 最初 | 刚开始 | 看起来像 | 看似 | "
-            "原以为 | 我以为 | 本来以为"
+            "我之前 | 之前选 | 原先 | 原来选 | 起初选 | 刚才 | 第一反应 | 第一眼 | 乍看 | 起先 | 乍一看 | 起初 | "
+            "一开始 | 最初 | 刚开始 | 看起来像 | 看似 | 原以为 | 我以为 | 本来以为"
         ),
         turns=_("但是 | 但 | 不过 | 然而 | 其实 | 实际上 | 仔细"),
-        yes=_("是的 | 有 | 没错 | 对的 | 有的 | 符合 | 符合题意 | 正确的 | 对的 | 吻合 | 是 | 对 | 正确 | ✓ | ✔ | ✅"),
+        yes=_("是的 | 有 | 没错 | 对的 | 有的 | 符合 | 符合题意 | 正确的 | 吻合 | 是 | 对 | 正确 | ✓ | ✔ | ✅"),
         no=_(
-            "不是 | 没有 | 不 | 没 | 并不是 | 并没有 | 不是的 | 排除 | 不符合 | 不符 | 错误的 | 不选 | "
-            "不符合题意 | 否 | 错 | 错误 | 不对 | 不正确 | ✗ | ✘ | ❌ | ×"
+            "不是 | 没有 | 不 | 没 | 并不是 | 并没有 | 不是的 | 排除 | 不符合 | 不符 | 错误的 | 不选 | 不符合题意 | "
+            "否 | 错 | 错误 | 不对 | 不正确 | ✗ | ✘ | ❌ | ×"
         ),
         concessions=_("虽然 | 尽管 | 即使 | 即便 | 如果 | 假如 | 要是 | 若是 | 假设 | 虽说"),
         results=_(
@@ -159,18 +201,40 @@ LANGUAGES: dict[str, Language] = {
     ),
     "pt": Language(
         scripts=_("LATIN"),
+        adverbs=_("mente"),
+        both=_("ambos | ambas | os dois | as duas | tanto"),
+        neither=_("nenhum | nenhuma | nem um | ninguém | nada"),
+        every=_(
+            "todas as anteriores | todas as alternativas | todos os anteriores | todas elas | todos eles | "
+            "todas estão | todas as opções"
+        ),
+        absences=_(
+            "não há | não tem | não existe | não vejo | não aparece | não se vê | não é possível ver | "
+            "não está presente | não mostra | não existem | não aparecem | inexiste"
+        ),
+        openings=_(
+            "é | é um | é uma | isto é | isso é | trata-se de | a imagem mostra | a foto mostra | são | vejo | há | "
+            "este é | esta é | esse é | essa é"
+        ),
+        relations=_(
+            "sobre | sob | atrás | perto | ao lado | com | junto | embaixo | dentro | que | entre | sem | como"
+        ),
         answer=_(
-            "minha escolha | minha resposta | decido por | decido-me por | opto pela | opto pelo | fico com a | "
-            "escolho a | resposta | respostas | opção correta | alternativa correta | letra correta | gabarito | "
-            "escolho | "
+            "mudo para | troco para | mudo minha resposta para | corrijo para | altero para | mudaria para | "
+            "marcaria | marco | marque | assinalo | assinalaria | assinale | escolheria | a melhor opção é | "
+            "meu palpite é | aposto na | aposto em | selecione | seleciono | escolha | solução | opção certa | "
+            "alternativa certa | letra certa | conclusão | inclino-me para | a que melhor se encaixa é | "
+            "minha opção é | minha escolha | minha resposta | decido por | decido-me por | opto pela | opto pelo | "
+            "resposta | respostas | opção correta | alternativa correta | letra correta | gabarito | escolho | "
             "eu escolheria | fico com | eu diria | o correto é | a correta é | a certa é | o certo é | opto por | "
             "vou de"
         ),
-        option=_("opção | letra | alternativa"),
+        option=_("opção | letra | alternativa | item"),
         fillers=_(
-            "mas | de | do | da | em | no | na | é | e | será | seria | a | o | as | os | correta | correto | "
-            "certa | certo | opção | letra | "
-            "alternativa | final | para | minha | sua | esta | essa | pergunta | deve | ser | provavelmente | à"
+            "claro | sem | dúvida | talvez | acho | creio | que | acredito | sendo | aqui | então | portanto | pois | "
+            "mas | de | do | da | em | no | na | é | e | será | seria | a | o | as | os | correta | correto | certa | "
+            "certo | opção | letra | alternativa | final | para | minha | sua | esta | essa | pergunta | deve | ser | "
+            "provavelmente | à"
         ),
         refusals=_(
             "não posso responder | não consigo responder | não é possível determinar | não posso ajudar | "
@@ -178,20 +242,19 @@ LANGUAGES: dict[str, Language] = {
             "lamento, mas | sinto muito, mas | não sei"
         ),
         negations=_(
-            "não se trata de | não se trata do | não se trata da | não corresponde a | não | nem | nunca | "
-            "não é | não está | não estão | não há | não tem | não existe | não vejo | "
-            "não pode ser | não podem ser | em vez de | e não"
+            "não se trata de | não se trata do | não se trata da | não corresponde a | não | nem | nunca | não é | "
+            "não está | não estão | não há | não tem | não existe | não vejo | não pode ser | não podem ser | "
+            "em vez de | e não"
         ),
         denials=_(
-            "está errada | está errado | estão erradas | estão errados | é incorreta | é falsa | incorreta | "
-            "errada | não corresponde | não correspondem | não se encaixa | não se encaixam | não combina | "
-            "não combinam | não pode ser | não podem ser | está descartada | são falsas | são incorretas | "
-            "estão incorretas | está incorreta | não está correta | não serve | não servem"
+            "está errada | está errado | estão erradas | estão errados | é incorreta | é falsa | incorreta | errada | "
+            "não corresponde | não correspondem | não se encaixa | não se encaixam | não combina | não combinam | "
+            "não pode ser | não podem ser | está descartada | são falsas | são incorretas | estão incorretas | "
+            "está incorreta | não está correta | não serve | não servem"
         ),
         conclusions=_(
-            "ou seja | isto é | de modo que | trata-se de | portanto | logo | em conclusão | então | assim | "
-            "resta | só resta | sobra | restando | na verdade | "
-            "aliás | ou melhor | olhando melhor | correção | por isso"
+            "ou seja | isto é | de modo que | trata-se de | portanto | logo | em conclusão | então | assim | resta | "
+            "só resta | sobra | restando | na verdade | aliás | ou melhor | olhando melhor | correção | por isso"
         ),
         inflecting=True,
         joiners=_("ou | e | quanto | como | bem como | e também"),
@@ -204,9 +267,9 @@ LANGUAGES: dict[str, Language] = {
             "é a resposta | é correta | é a alternativa correta | é a opção correta | é a melhor"
         ),
         impressions=_(
-            "meu primeiro palpite | minha primeira impressão | meu primeiro pensamento | de início | "
-            "num primeiro momento | à primeira vista | no começo | no início | a princípio | inicialmente | "
-            "pensei que | pensei em | "
+            "minha primeira resposta | antes eu disse | havia dito | eu tinha dito | meu primeiro palpite | "
+            "minha primeira impressão | meu primeiro pensamento | de início | num primeiro momento | "
+            "à primeira vista | no começo | no início | a princípio | inicialmente | pensei que | pensei em | "
             "achei que | parece ser"
         ),
         turns=_("mas | porém | no entanto | contudo | todavia | na verdade"),
@@ -228,23 +291,36 @@ LANGUAGES: dict[str, Language] = {
     ),
     "ar": Language(
         scripts=_("ARABIC"),
-        answer=_(
-            "الصحيح | الصحيحة | اختياري | خياري | جوابي | الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | "
-            "الخيار الصحيح | إجابتي | أختار | اخترت | "
-            "الصحيح هو | الصحيحة هي | الأصح هو"
+        both=_("كلاهما | كلتاهما | كلا | كلتا | كليهما | كلتيهما | الاثنان | الاثنين | معا | كل من"),
+        neither=_("لا أحد | لا شيء | أي منهما | أيا منهما | لا هذا ولا | لا واحد | لا شيء مما | لا أي"),
+        every=_("جميع ما سبق | كل ما سبق | جميعها | جميع الخيارات | كلها | كل الخيارات | جميعهم"),
+        absences=_(
+            "لا يوجد | لا توجد | ليس هناك | لا أرى | لا يظهر | لا تظهر | لا يمكن رؤية | ليس هنالك | لا وجود | لم يظهر"
         ),
-        option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل"),
+        openings=_(
+            "هذا | هذه | إنه | إنها | هو | هي | تظهر الصورة | تظهر في الصورة | الصورة تظهر | يوجد في الصورة | أرى | "
+            "هناك | يوجد | توجد"
+        ),
+        relations=_("على | بجانب | تحت | فوق | خلف | أمام | مع | قرب | بالقرب من | بين | داخل | مثل | بدون"),
+        answer=_(
+            "أغيرها إلى | أغير إجابتي إلى | أغير جوابي إلى | أصححها إلى | أعدلها إلى | سأختار | أرجح | أرى أن | "
+            "اختر | نختار | الحل | اختياري هو | أميل إلى | تخميني | أعتقد أنها | أعتقد أنه | الجواب الصحيح | "
+            "الخيار الأنسب | الإجابة الأنسب | أفضل خيار | الاختيار | الصحيح | الصحيحة | اختياري | خياري | جوابي | "
+            "الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | الخيار الصحيح | إجابتي | أختار | اخترت | الصحيح هو | "
+            "الصحيحة هي | الأصح هو"
+        ),
+        option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل | الإجابة رقم | رقم"),
         fillers=_(
-            "بل | إلى | في | من | عن | هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | "
-            "النهائية | الأصح | إن | أن | "
+            "بوضوح | بالتأكيد | قطعا | بلا شك | غالبا | حتما | على الأرجح | طبعا | تحديدا | بل | إلى | في | من | عن | "
+            "هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | النهائية | الأصح | إن | أن | "
             "على | هذا | السؤال | كالتالي | التالية | ستكون"
         ),
         refusals=_(
             "لا أستطيع | لا يمكنني | لا يمكن تحديد | لا استطيع | عذرا | آسف | أعتذر | غير قادر على | لا أعرف | تعذر علي"
         ),
         negations=_(
-            "ليس | ليست | لا | وليس | وليست | ولا | فليس | فليست | ولیس | لا يوجد | لا توجد | ليس هناك | لا أرى | "
-            "لا يمكن أن تكون | لا يمكن أن يكون | بدلا من"
+            "غير | ليس | ليست | لا | وليس | وليست | ولا | فليس | فليست | ولیس | لا يوجد | لا توجد | ليس هناك | "
+            "لا أرى | لا يمكن أن تكون | لا يمكن أن يكون | بدلا من"
         ),
         denials=_(
             "خطأ | خاطئ | خاطئة | غير صحيح | غير صحيحة | ليس | ليست | لا تطابق | لا يطابق | فلا تطابق | لا تتطابق | "
@@ -254,19 +330,18 @@ LANGUAGES: dict[str, Language] = {
         inflecting=True,
         conclusions=_(
             "فهو | فهي | أي أنها | أي أنه | وعليه | لذلك | إذن | بالتالي | إذا | لذا | يبقى | تبقى | وبالتالي | "
-            "في الواقع | في الحقيقة | بل | وإنما | "
-            "إنما | ومن ثم"
+            "في الواقع | في الحقيقة | بل | وإنما | إنما | ومن ثم"
         ),
         joiners=_("أو | و | أم"),
-        labels=_labels("أ ب ج د ه | ا ب ت ث"),
+        labels=_labels("أ ب ج د ه | ا ب ت ث | ألف باء جيم دال هاء"),
         prefixes=_("ال | و | ب | ل | ك | ف | وال | بال | لل | كال | فال"),
         exclusions=_("أستبعد | استبعد | باستبعاد | نستبعد | ما عدا | باستثناء"),
         affirmations=_(
             "صحيح | صحيحة | هو الصحيح | هي الصحيحة | هي الإجابة | هو الجواب | هي الإجابة الصحيحة | هو الأصح"
         ),
         impressions=_(
-            "أول ما خطر | انطباعي الأول | في أول الأمر | بدا لي | للوهلة الأولى | في البداية | "
-            "يبدو للوهلة الأولى | ظننت | اعتقدت"
+            "إجابتي الأولى | قلت سابقا | كنت قد قلت | أول ما خطر | انطباعي الأول | في أول الأمر | بدا لي | "
+            "للوهلة الأولى | في البداية | يبدو للوهلة الأولى | ظننت | اعتقدت"
         ),
         turns=_("لكن | ولكن | إلا أن | غير أن | في الواقع"),
         yes=_("نعم | صحيح | صحيحة | ✓ | ✔ | ✅"),
@@ -285,15 +360,34 @@ LANGUAGES: dict[str, Language] = {
     ),
     "tr": Language(
         scripts=_("LATIN"),
-        answer=_(
-            "kararım | seçiyorum | cevabımız | cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | "
-            "doğru seçenek | doğru şık | doğrusu | "
-            "doğru olan | tercihim | seçimim | bence"
+        both=_("ikisi de | ikisi | her ikisi | her iki | ikisi birden | hem"),
+        neither=_("hiçbiri | hiçbir | hiç kimse | hiç biri | ikisi de değil | ne"),
+        every=_("yukarıdakilerin hepsi | hepsi | tümü | tamamı"),
+        absences=_(
+            "yok | yoktur | bulunmuyor | görünmüyor | görülmüyor | bulunmamaktadır | görünmemektedir | mevcut değil | "
+            "göremiyorum | yer almıyor"
         ),
-        option=_("seçenek | seçeneği | seçeneğidir | şık | şıkkı | şıkkıdır | harf | harfi"),
+        openings=_("bu | bu bir | bunlar | resimde | görselde | fotoğrafta | resimdeki | görseldeki | burada | o bir"),
+        relations=_("gibi"),
+        places=_(
+            "üzerinde | üstünde | yanında | altında | içinde | arkasında | önünde | üzerindeki | üstündeki | "
+            "yanındaki | altındaki | içindeki | arkasındaki | önündeki | ile | gibi | kadar"
+        ),
+        negated=_("miyor | muyor | mamakta | memekte | maz | mez | madi | medi | mamis | memis | mayan | meyen"),
+        answer=_(
+            "olarak değiştiriyorum | olarak düzeltiyorum | işaretlerim | işaretliyorum | seçerim | tahminim | "
+            "seçtim | seçim | çözüm | karar | doğru harf | en uygun seçenek | en iyi seçenek | en uygunu | oyum | "
+            "tercih ederim | kararım | seçiyorum | cevabımız | cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | "
+            "doğru seçenek | doğru şık | doğrusu | doğru olan | tercihim | seçimim | bence"
+        ),
+        option=_(
+            "seçenek | seçeneği | seçeneğidir | seçeneğini | seçeneğinde | seçeneğinin | seçeneğine | şık | şıkkı | "
+            "şıkkıdır | şıkkını | şıkkında | şıkkının | şıkkına | harf | harfi | harfidir"
+        ),
         fillers=_(
-            "doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | için | "
-            "kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
+            "açıkça | elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | "
+            "nihai | son | doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | "
+            "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
         ),
         refusals=_(
             "üzgünüm | cevaplayamam | cevap veremem | yanıtlayamam | yanıt veremem | cevaplayamıyorum | "
@@ -301,19 +395,17 @@ LANGUAGES: dict[str, Language] = {
         ),
         negations=_("değil"),
         denials=_(
-            "gibi görünüyor ama | gibi görünüyor fakat | gibi görünüyor ancak | gibi duruyor ama | "
-            "sanılıyor ama | gibi görünüyordu ama | olsaydı | olsa da | olsa bile | gibi görünse de | "
-            "gibi görünse bile | gibi dursa da | sanılabilir | "
-            "yerine | değil | değildir | yanlış | yanlıştır | hatalı | olamaz | uymuyor | uyuşmuyor | eşleşmiyor | "
-            "yok | yoktur | elenir | eleniyor | elendi | doğru değil | doğru değildir | olmaz | resimle uyuşmuyor | "
-            "görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
+            "gibi görünüyor ama | gibi görünüyor fakat | gibi görünüyor ancak | gibi duruyor ama | sanılıyor ama | "
+            "gibi görünüyordu ama | olsaydı | olsa da | olsa bile | gibi görünse de | gibi görünse bile | "
+            "gibi dursa da | sanılabilir | yerine | değil | değildir | yanlış | yanlıştır | hatalı | olamaz | "
+            "uymuyor | uyuşmuyor | eşleşmiyor | yok | yoktur | elenir | eleniyor | elendi | doğru değil | "
+            "doğru değildir | olmaz | resimle uyuşmuyor | görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
         ),
         conclusions=_(
             "bundan dolayı | bu durumda | buna göre | bu nedenle | dolayısıyla | sonuç olarak | yani | öyleyse | "
-            "o halde | demek ki | geriye | aslında | "
-            "gerçekte | daha doğrusu | bu yüzden | dolayısı ile | sonuçta"
+            "o halde | demek ki | geriye | aslında | gerçekte | daha doğrusu | bu yüzden | dolayısı ile | sonuçta"
         ),
-        joiners=_("veya | ya da | ve | yahut | hem | hem de | ile"),
+        joiners=_("da | mi | mı | mu | mü | veyahut | veya | ya da | ve | yahut | hem | hem de | ile"),
         articles=_("bir"),
         words=_("O | E"),
         suffixing=True,
@@ -322,8 +414,8 @@ LANGUAGES: dict[str, Language] = {
             "doğru yanıttır"
         ),
         impressions=_(
-            "ilk tahminim | ilk düşüncem | ilk izlenimim | ilk anda | ilk aklıma | ilk bakışta | başta | önce | "
-            "ilk başta | ilk önce | sandım"
+            "ilk cevabım | önce dediğim | daha önce | ilk tahminim | ilk düşüncem | ilk izlenimim | ilk anda | "
+            "ilk aklıma | ilk bakışta | başta | önce | ilk başta | ilk önce | sandım"
         ),
         turns=_("ama | ancak | fakat | aslında | oysa | lakin"),
         yes=_("evet | doğru | ✓ | ✔ | ✅"),
@@ -335,24 +427,50 @@ LANGUAGES: dict[str, Language] = {
         single=_("tek"),
         cases=_("da | de | ta | te"),
         endings=_(
-            "dan | den | tan | ten | nın | nin | nun | nün | lar | ler | dandır | dendir | tandır | tendir | "
-            "dır | dir | dur | dür | tır | tir | tur | tür | ında | inde | unda | ünde | sında | sinde | "
-            "ındadır | "
+            "dan | den | tan | ten | nın | nin | nun | nün | lar | ler | dandır | dendir | tandır | tendir | dır | "
+            "dir | dur | dür | tır | tir | tur | tür | ında | inde | unda | ünde | sında | sinde | ındadır | "
             "indedir | undadır | ündedir"
         ),
     ),
     "ru": Language(
         scripts=_("CYRILLIC"),
-        answer=_(
-            "мой выбор | мой ответ | останавливаюсь на | склоняюсь к | остановлюсь на | ответ | ответом | "
-            "правильный вариант | верный вариант | правильная буква | правильный выбор | выбираю | "
-            "я выбираю | я бы выбрал | я бы выбрала | верно | правильно | верный ответ"
+        both=_("оба | обе | обоих | обеих | и тот и другой | и та и другая | и то и другое"),
+        neither=_(
+            "ни один | ни одна | ни одно | ни одного | никто | ничего из | ни тот | ни та | ни то | ничто из | "
+            "нет ни | ни кто"
         ),
-        option=_("вариант | буква | буквой | пункт | варианту"),
+        every=_(
+            "все вышеперечисленное | всё перечисленное | все перечисленные | все варианты | все из них | все ответы | "
+            "все они"
+        ),
+        absences=_(
+            "нет | не видно | отсутствует | отсутствуют | не вижу | не изображено | не изображён | не изображена | "
+            "не показано | не наблюдается | не имеется"
+        ),
+        openings=_(
+            "это | на картинке | на фото | на изображении | на фотографии | на снимке | на рисунке | я вижу | "
+            "изображён | изображена | изображено | перед нами | здесь"
+        ),
+        relations=_(
+            "на | под | за | рядом с | возле | около | с | со | над | перед | между | без | как | чем | к | по"
+        ),
+        answer=_(
+            "меняю на | меняю ответ на | меняю его на | исправляю на | заменяю на | отметил | отметила | отмечаю | "
+            "отмечу | я отвечу | отвечу | мой вариант | мой ответ | выберу | выбор | решение | голосую за | "
+            "предпочту | я за | вывод | подойдёт | лучше всего подходит | моя догадка | выбрала | выбрал | "
+            "мой выбор | останавливаюсь на | склоняюсь к | остановлюсь на | ответ | ответом | правильный вариант | "
+            "верный вариант | правильная буква | правильный выбор | выбираю | я выбираю | я бы выбрал | "
+            "я бы выбрала | верно | правильно | верный ответ"
+        ),
+        option=_(
+            "вариант | варианта | варианту | вариантом | варианте | варианты | буква | буквы | букву | буквой | "
+            "букве | пункт | пункта | пункту | пунктом | пункте | ответ под буквой | номер"
+        ),
         fillers=_(
-            "а | но | в | из | это | — | является | будет | правильный | верный | вариант | варианта | буква | "
-            "пункт | под | буквой | "
-            "мой | на | вопрос | этот | скорее | всего | окончательный | ответа | номер"
+            "очевидно | однозначно | безусловно | несомненно | вероятно | точно | конечно | видимо | пожалуй | "
+            "наверное | скорее всего | именно | всё же | все-таки | тут | здесь | а | но | в | из | это | — | "
+            "является | будет | правильный | верный | вариант | варианта | буква | пункт | под | буквой | мой | на | "
+            "вопрос | этот | скорее | всего | окончательный | ответа | номер"
         ),
         refusals=_(
             "не могу ответить | не могу определить | невозможно определить | не могу помочь | извините, | извините | "
@@ -367,8 +485,7 @@ LANGUAGES: dict[str, Language] = {
         ),
         conclusions=_(
             "так что | то есть | следовательно | поэтому | итак | таким образом | значит | остаётся | остается | "
-            "на самом деле | "
-            "в действительности | точнее | вернее | поправка | а именно | тогда | стало быть"
+            "на самом деле | в действительности | точнее | вернее | поправка | а именно | тогда | стало быть"
         ),
         inflecting=True,
         joiners=_("или | и | либо | так и | а также | да и"),
@@ -380,8 +497,9 @@ LANGUAGES: dict[str, Language] = {
             "правильный вариант | подходит | подходит лучше | подходит больше"
         ),
         impressions=_(
-            "первая мысль | моя первая мысль | поначалу казалось | показалось | сперва | изначально | "
-            "на первый взгляд | сначала | поначалу | вначале | я думал | я подумал | казалось | кажется сначала"
+            "мой первый ответ | раньше я сказал | сначала я сказал | первая мысль | моя первая мысль | "
+            "поначалу казалось | показалось | сперва | изначально | на первый взгляд | сначала | поначалу | вначале | "
+            "я думал | я подумал | казалось | кажется сначала"
         ),
         turns=_("но | однако | на самом деле | а на деле"),
         yes=_("да | верно | правильно | ✓ | ✔ | ✅"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import parrot_host_llava
@@ -232,3 +233,15 @@ def test_the_plugin_is_found() -> None:
     host = pa.plugins.find("host", "llava")
     assert host.plugin.distribution == "parrot-host-llava"
     assert host.factory is parrot_host_llava.LLAVA
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("class_embedding", True), ("cls_token", True), ("position_embeddings", False)]
+)
+def test_a_cls_token_is_known_by_its_parameter(name: str, found: bool) -> None:
+    """CLIP calls it class_embedding; DINOv2 and ViT, which LLaVA hosts have as towers too, cls_token."""
+    tower, embeddings = torch.nn.Module(), torch.nn.Module()
+    embeddings.register_parameter(name, torch.nn.Parameter(torch.zeros(1, 1, 4)))
+    tower.embeddings = embeddings
+    assert parrot_host_llava.has_cls(SimpleNamespace(vision_tower=tower)) is found
+    assert parrot_host_llava.has_cls(SimpleNamespace(image_tower=tower)) is found

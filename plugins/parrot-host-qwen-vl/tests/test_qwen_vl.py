@@ -183,9 +183,9 @@ def test_generate_starts_from_forwards_logits_with_videos(name: str) -> None:
 def test_deepstack_is_raw_unless_asked_for(name: str) -> None:
     inputs = image_inputs()
     seen: list[list[Tensor]] = []
-    for policy in ("raw", "align"):
+    for options in ({"deepstack": "raw"}, {"deepstack": "align"}, {}):
         model = build(name)
-        handle = pa.attach(model, {**SMALL.to_dict(), "host_options": {"deepstack": policy}})
+        handle = pa.attach(model, {**SMALL.to_dict(), "host_options": options})
         bare = model(**inputs).logits
         awake(handle)
         kept: list[Any] = []
@@ -199,7 +199,8 @@ def test_deepstack_is_raw_unless_asked_for(name: str) -> None:
             assert not torch.equal(model(**inputs).logits, bare)
         seen.append([torch.cat(layer) for layer in kept[0].deepstack_features])
         pa.self_test(handle, inputs)
-    raw, aligned = seen
+    raw, aligned, unasked = seen
+    assert all(map(torch.equal, raw, unasked))
     assert not any(torch.equal(a, b) for a, b in zip(raw, aligned, strict=True))
 
 

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parrot_router_expert_choice import ExpertChoiceRouter, chosen_tokens
+from torch.testing import assert_close
 
-from parrot_adapters import AdapterConfig, build_layer
+from parrot_adapters import AdapterConfig, build_layer, grow
 from parrot_adapters.core import lengths
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.plugins import PluginManager, installed
@@ -96,3 +97,23 @@ def test_installed_it_is_used_by_name():
 def test_refuses(options):
     with pytest.raises(ConfigError):
         ExpertChoiceRouter(8, 3, **options)
+
+
+@pytest.mark.skipif(
+    "expert-choice" not in {point.name for point in installed()}, reason="this distribution is not installed"
+)
+def test_growing_changes_no_answer():
+    """Twins would be balanced against each other, or choose the same tokens: they are one to the router."""
+    config = AdapterConfig(router="expert-choice", num_experts=3, expert_hidden_size=8)
+    layer = build_layer(config, 8).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+    visual, text = torch.randn(12, 8, generator=generator), torch.randn(3, 5, 8, generator=generator)
+    given = (visual, torch.tensor([0, 3, 7, 12]), torch.arange(3), text, torch.ones(3, 5, dtype=torch.bool))
+    before, _ = layer(*given)
+    grown = grow(layer, 1, config=config, parents=[1])
+    after, routing = layer(*given)
+    assert (grown.router, grown.num_experts, routing.weights.shape[1]) == ("grown", 4, 4)
+    assert_close(after, before, rtol=1e-4, atol=1e-5)

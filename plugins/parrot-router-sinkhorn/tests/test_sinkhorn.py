@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from parrot_router_sinkhorn import SinkhornRouter, column_potentials
 from torch.testing import assert_close
 
-from parrot_adapters import AdapterConfig, build_layer
+from parrot_adapters import AdapterConfig, RoutingInputs, build_layer, grow
 from parrot_adapters.core import TextGuidedRouter
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.plugins import PluginManager, installed
@@ -60,6 +60,24 @@ def test_huge_logits_stay_finite():
     assert (logits + column_potentials(logits, 50)).softmax(-1).isfinite().all()
 
 
+def test_training_only_balances_in_training():
+    generator = torch.Generator().manual_seed(0)
+    text, summary = torch.randn(6, 4, 8, generator=generator), torch.randn(6, 8, generator=generator)
+    inputs = RoutingInputs(
+        summary=summary,
+        tokens=torch.randn(6, 8, generator=generator),
+        offsets=torch.arange(7),
+        text=text,
+        text_mask=torch.ones(6, 4, dtype=torch.bool),
+        rows=torch.arange(6),
+    )
+    router, always = SinkhornRouter(8, 3, balance="training").train(), SinkhornRouter(8, 3)
+    always.load_state_dict(router.state_dict())
+    assert_close(router(inputs).weights, always(inputs).weights)
+    assert_close(router(inputs).weights.sum(0), torch.full((3,), 2.0), rtol=1e-2, atol=1e-2)
+    assert not torch.allclose(router.eval()(inputs).weights, always(inputs).weights)
+
+
 @settings(deadline=None, max_examples=10)
 @given(inputs=routing_inputs(8))
 def test_evaluation_of_training_only_is_text_guided(inputs):
@@ -69,9 +87,9 @@ def test_evaluation_of_training_only_is_text_guided(inputs):
 
 
 def test_the_module_is_a_plugin():
-    plugins = PluginManager()
-    plugins.register(parrot_router_sinkhorn)
-    assert plugins.find("router", "sinkhorn").factory is SinkhornRouter
+    manager = PluginManager()
+    manager.register(parrot_router_sinkhorn)
+    assert manager.find("router", "sinkhorn").factory is SinkhornRouter
 
 
 @pytest.mark.skipif(
@@ -85,3 +103,23 @@ def test_installed_it_is_used_by_name():
 def test_refuses(options):
     with pytest.raises(ConfigError):
         SinkhornRouter(8, 3, **options)
+
+
+@pytest.mark.skipif(
+    "sinkhorn" not in {point.name for point in installed()}, reason="this distribution is not installed"
+)
+def test_growing_changes_no_answer():
+    """Twins would be balanced against each other, or choose the same tokens: they are one to the router."""
+    config = AdapterConfig(router="sinkhorn", num_experts=3, expert_hidden_size=8)
+    layer = build_layer(config, 8).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_(0, 0.5, generator=generator)
+    visual, text = torch.randn(12, 8, generator=generator), torch.randn(3, 5, 8, generator=generator)
+    given = (visual, torch.tensor([0, 3, 7, 12]), torch.arange(3), text, torch.ones(3, 5, dtype=torch.bool))
+    before, _ = layer(*given)
+    grown = grow(layer, 1, config=config, parents=[1])
+    after, routing = layer(*given)
+    assert (grown.router, grown.num_experts, routing.weights.shape[1]) == ("grown", 4, 4)
+    assert_close(after, before, rtol=1e-4, atol=1e-5)

@@ -36,6 +36,7 @@ from parrot_recipes.reproduce.validation import validation_features
 from rich.console import Console
 
 import parrot_adapters as pa
+from parrot_adapters.cli import main
 
 TINY = preset("tiny_cpu")
 
@@ -375,13 +376,16 @@ def test_seeds_are_counted_or_named(capsys):
 
 def test_the_command_lists_every_arm(capsys):
     assert command(["--list-arms"]) == 0
-    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")}
-    assert listed == set(BY_KEY)
+    shown = capsys.readouterr().out
+    listed = {line.split()[0] for line in shown.splitlines() if line[1:2].strip() and "─" not in line}
+    assert listed - {"arm"} == set(BY_KEY)
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(RecipeError, match="no arm named 'singel'"):
+    with pytest.raises(RecipeError, match=r"no arm named 'singel'\. Did you mean 'single'"):
         arm_named("singel")
+    assert main(["reproduce", "--arms", "singel", "--preset", "tiny_cpu"]) == 2, "bad usage, as of every command"
     with pytest.raises(RecipeError, match="no preset named"):
         preset("large")
 

@@ -1,7 +1,8 @@
 """``python tests/support/every_host [TYPES] [--again] [--write]``: run the matrix, and write the table of it.
 
 Each type runs in a process of its own, with a bound on its memory and its time; what came of it is kept under
-``--results``, so that a run that was cut off goes on where it stopped.
+``--results``, so that a run that was cut off goes on where it stopped. The table has a column for every release of
+transformers that stands there.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("types", nargs="*", help="types to run; all where none is named")
     parser.add_argument("--again", action="store_true", help="run what has a result already, too")
-    parser.add_argument("--results", type=Path, default=None, help="folder of results, one JSON file a type")
+    parser.add_argument("--results", type=Path, default=None, help="folder of results: RELEASE/TYPE.json")
     parser.add_argument("--write", type=Path, nargs="?", const=HERE.parents[2] / "docs" / "hosts.md", default=None)
     parser.add_argument("--table-only", action="store_true", help="run nothing: write the table of what was run")
     asked = parser.parse_args()
-    release = version("transformers")
-    folder = asked.results or Path.home() / ".cache" / "parrot_adapters" / "every_host" / release
+    results = asked.results or Path.home() / ".cache" / "parrot_adapters" / "every_host"
+    folder = results / version("transformers")
     folder.mkdir(parents=True, exist_ok=True)
     from support.every_host.build import every_type
 
@@ -47,15 +48,13 @@ def main() -> None:
     if asked.write is not None:
         from support.every_host.table import write_table
 
-        found = {name: _result(folder / f"{name}.json") for name in types}
-        write_table(asked.write, found, release)
+        found = {other.name: _results(other) for other in results.iterdir() if other.is_dir()}
+        missing = {name: {"verdict": "not built", "why": "not run"} for name in types}
+        write_table(asked.write, found | {folder.name: missing | found[folder.name]})
 
 
-def _result(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {"verdict": "not built", "why": "not run"}
-    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return found
+def _results(folder: Path) -> dict[str, dict[str, Any]]:
+    return {file.stem: json.loads(file.read_text("utf-8")) for file in folder.glob("*.json")}
 
 
 def in_its_own_process(name: str) -> dict[str, Any]:

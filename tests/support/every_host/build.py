@@ -18,9 +18,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from parrot_adapters.hosts.host_parts import resolve_spec
 from parrot_adapters.testing import lively_weights
-from support.every_host.pictures import kinds_for
+from support.every_host.pictures import TOKENS_EACH, kinds_for
 from support.every_host.shrink import shrunk
-from support.every_host.types import EXCEPTIONS
+from support.every_host.types import EXCEPTIONS, SIDES
 
 __all__ = ["Miniature", "NotBuilt", "every_type", "miniature"]
 
@@ -117,7 +117,8 @@ class _Batches:
         if not hasattr(self.base, "get_image_features"):
             self.tried.append("it has no get_image_features to ask for the number of visual tokens")
             return
-        for kind in kinds_for(self.takes | set(inspect.signature(self.base.get_image_features).parameters)):
+        encoder = set(inspect.signature(self.base.get_image_features).parameters)
+        for kind in kinds_for(self.takes | encoder, SIDES.get(name)):
             try:
                 if self._lengths(kind([[0, 2]])) and self._lengths(kind([[0, 2], [4]])):
                     self.kind = kind
@@ -146,7 +147,7 @@ class _Batches:
         made: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, **arguments}
         is_image = ids == self.image
         for key in ("mm_token_type_ids", "token_type_ids"):
-            if key in self.takes or key in inspect.signature(type(self.model).forward).parameters:
+            if key in inspect.signature(type(self.model).forward).parameters:
                 made[key] = is_image.int() if key.startswith("mm") else is_image.long()
         if "moe_mm_token_type_ids" in self.takes:
             made["moe_mm_token_type_ids"] = is_image.int()
@@ -158,13 +159,18 @@ class _Batches:
         method = self.base.get_image_features
         takes = inspect.signature(method).parameters
         loose = any(p.kind is p.VAR_KEYWORD for p in takes.values()) and "args" in takes
-        given = {name: value for name, value in arguments.items() if name in takes or loose}
+        given = {n: value for n, value in arguments.items() if n != TOKENS_EACH and (n in takes or loose)}
         out = getattr(method(**given, return_dict=True), self.field)
         width = self.model.config.get_text_config().hidden_size
         items = [out] if isinstance(out, Tensor) and out.dim() == 2 else list(out)
         sizes = [item.reshape(-1, item.shape[-1]).shape[0] for item in items]
         if any(item.shape[-1] != width for item in items) or not all(torch.isfinite(item).all() for item in items):
             raise NotBuilt(f"its features are {[tuple(item.shape) for item in items]}, its text has width {width}")
+        if TOKENS_EACH in arguments:
+            wanted: list[int] = arguments[TOKENS_EACH].tolist()
+            if sum(sizes) != sum(wanted):
+                raise NotBuilt(f"{sum(sizes)} visual tokens of pictures that have {wanted}")
+            return wanted
         count = arguments["image_grid_thw"].shape[0] if "image_grid_thw" in arguments else None
         count = count or _count(arguments)
         if len(sizes) == count:

@@ -16,15 +16,20 @@ from torch import Tensor
 Rows = list[list[int]]
 Kind = Callable[[Rows], dict[str, Tensor]]
 
-__all__ = ["kinds_for"]
+__all__ = ["TOKENS_EACH", "kinds_for"]
+
+TOKENS_EACH = "tokens_each"  # no argument: visual tokens of each picture, where the encoder does not tell them apart
 
 
-def kinds_for(takes: set[str]) -> Iterator[Kind]:
+def kinds_for(takes: set[str], side: int | None = None) -> Iterator[Kind]:
     """Kinds of pictures whose arguments a model's encoder takes, the most particular first.
 
     Args:
         takes: names of its arguments.
+        side: of a picture, for models that are known to need another one.
     """
+    if side is not None:
+        yield _stacked(side)
     for grid in ("image_grid_thw", "image_grid_hw"):
         if grid in takes:
             for channels in (2 * 3 * PATCH * PATCH, 3 * PATCH * PATCH):
@@ -51,8 +56,7 @@ def kinds_for(takes: set[str]) -> Iterator[Kind]:
         yield _stacked(side)
     yield lambda rows: by_row(1)(rows).arguments
     yield _tiles
-    yield _frames_last(PATCH)
-    yield _frames_last(SIDE)
+    yield _patches_last
 
 
 def _flat(rows: Rows) -> list[int]:
@@ -142,5 +146,8 @@ def _blocks(rows: Rows) -> dict[str, Tensor]:
     return {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, 2, 2]] * len(seeds))}
 
 
-def _frames_last(side: int) -> Kind:
-    return lambda rows: {"pixel_values": torch.stack([picture(seed, 2, side, side, 3) for seed in _flat(rows)])}
+def _patches_last(rows: Rows) -> dict[str, Tensor]:
+    """Inkling: every patch, two frames and channels last, is a visual token; nothing says where a picture ends."""
+    counts = [4 if seed % 4 == 0 else 2 for seed in _flat(rows)]
+    patches = [picture(s, n, 2, PATCH, PATCH, 3) for s, n in zip(_flat(rows), counts, strict=True)]
+    return {"pixel_values": torch.cat(patches), TOKENS_EACH: torch.tensor(counts)}

@@ -73,14 +73,10 @@ def shrunk(default: Mapping[str, Any], exceptions: Mapping[str, Any]) -> dict[st
             if not isinstance(part.get(step), dict):
                 part[step] = {}
             part = part[step]
-        if value is DROP:
-            part.pop(last, None)
-        else:
-            part[last] = value
+        part[last] = value
     return made
 
 
-DROP = object()
 UNSAID = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "per_layer_config")
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from miniatures.prompts import IMAGE
 
-from support.every_host.shrink import DROP
-
 MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
 GLM_ROPE = {**MROPE, "partial_rotary_factor": 1.0}
 # Keys of one rotated and one plain part; `head_dim` is that of the rotated one.
@@ -18,8 +16,30 @@ LATENT_ATTENTION = {
     "text_config.num_key_value_heads": 4,
 }
 TINY_TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+SIDES = {"fast_vlm": 128}  # of a picture, where a tower of convolutions makes nothing of a smaller one
 EXCEPTIONS: dict[str, dict[str, Any]] = {
-    "apertus1p5": {"audio_config": DROP, "wavtokenizer_config": DROP},
+    "apertus1p5": {
+        "image_token_offset": 72,
+        "audio_token_offset": 80,
+        "vision_config": {
+            "codebook_size": 8,
+            "embed_dim": 8,
+            "latent_channels": 8,
+            "base_channels": 32,
+            "resolution": 16,
+            "channel_multiplier": [1, 1, 1],
+            "num_res_blocks": 1,
+        },
+        "audio_config": {
+            "model_type": "wavtokenizer_encoder",
+            "num_filters": 4,
+            "upsampling_ratios": [2],
+            "num_lstm_layers": 1,
+            "hidden_size": 8,
+            "codebook_size": 8,
+            "codebook_dim": 8,
+        },
+    },
     "aria": {"projector_patch_to_query_dict": {16: 4}},
     "chameleon": {
         "vocabulary_map": {"<image>": 3, **{f"IMGIMG{letter}Z": 80 + n for n, letter in enumerate("ABCDEFGH")}},
@@ -41,6 +61,7 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         "text_config.mlp_layer_types": ["dense", "sparse"],
         "text_config.num_experts_per_tok": 2,
         "vision_config.sam_config.downsample_channels": [16, 32],
+        "vision_config.sam_config.window_size": 2,
     },
     "deepseek_vl_hybrid": {"high_res_vision_config.global_attn_indexes": [0]},
     "diffusion_gemma": {
@@ -77,7 +98,20 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         },
     },
     "ernie4_5_vl_moe": {"text_config.moe_intermediate_size": [16, 16], "text_config.rope_parameters": MROPE},
-    "fast_vlm": {"vision_config.hidden_size": 3072},
+    "fast_vlm": {
+        "vision_config.hidden_size": 64,
+        "vision_config.model_args": {
+            "inference_mode": True,
+            "layers": [1, 1, 1, 1, 1],
+            "embed_dims": [8, 8, 16, 32, 32],
+            "mlp_ratios": [1, 1, 1, 1, 1],
+        },
+    },
+    "gemma3n": {
+        "vision_config.hidden_size": 2048,
+        "vision_config.model_args": {"channel_multiplier": 0.0625, "msfa_output_resolution": 2},
+        "vision_soft_tokens_per_image": 4,
+    },
     "gemma4": {
         "vision_config": {
             "model_type": "gemma4_vision",
@@ -140,11 +174,15 @@ EXCEPTIONS: dict[str, dict[str, Any]] = {
         },
     },
     "paddleocr_vl": {"text_config.rope_parameters": MROPE},
-    "mllama": {"vision_config.intermediate_layers_indices": [0], "text_config.cross_attention_layers": [1]},
     **{
         name: {"vision_start_token_id": 5, "vision_end_token_id": 6, "audio_start_token_id": 7, "audio_token_id": 8}
         | ({"text_config.rope_parameters": MROPE} if name.startswith("qwen2") else {})
         for name in ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker")
+    },
+    "pp_chart2table": {"vision_config.window_size": 2},
+    "unlimited_ocr": {
+        "vision_config.sam_config.downsample_channels": [16, 32],
+        "vision_config.sam_config.window_size": 2,
     },
     "step3p7": {"text_config.sliding_window": 64},
     "qwen4_exp": {

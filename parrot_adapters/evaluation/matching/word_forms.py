@@ -1,0 +1,90 @@
+"""Whether two words are forms of one: "kick" and "kicking", "зонт" and "зонтом", "يجلس" and "جالس"."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from parrot_adapters.evaluation.matching.text_forms import UNSPACED, fold, script
+from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
+
+__all__ = ["WORD", "kin", "words_of"]
+
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+SHORTEST_STEM = 3
+LONGEST_ENDING = {3: 2, 4: 3}
+"""Letters that may follow a stem of so many letters in a language that turns its words; behind longer ones more."""
+LONGEST_ENDING_OF_LONG = 5
+LONGEST_SUFFIXES, LONGEST_OF_SHORT = 8, 4
+"""In a language that glues its endings one to another; behind a stem of three letters less."""
+ENGLISH_ENDINGS = frozenset(
+    {"s", "es", "'s", "ed", "ing", "ies", "ied", "ish", "er", "en", "ness", "iness", "ly", "ily", "ful"}
+)
+ENGLISH_BARE = frozenset({"", "e", "y"})
+ARABIC_BEFORE = re.compile("^(?:وال|فال|بال|كال|لل|ال|وي|وت|[وفبكل](?=.{3})|[يتن](?=.{3}))")
+ARABIC_BEHIND = re.compile("(?:تان|تين|ون|ين|ات|ان|ها|هم|يه|ه|ي|ا)$")
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, folded; in a script without spaces its signs, one by one.
+
+    Args:
+        text: Any text.
+    """
+    found: list[str] = []
+    for run in WORD.findall(fold(text)):
+        found += _signs(run) if any(script(c).startswith(UNSPACED) for c in run) else [run]
+    return found
+
+
+def _signs(run: str) -> list[str]:
+    """Chinese "用iPhone拍" is 用, iphone, 拍."""
+    return re.findall(r"[a-z0-9]+|[^a-z0-9]", run)
+
+
+@lru_cache(maxsize=65536)
+def kin(word: str, other: str, known: Vocabulary) -> bool:
+    """True where two folded words are forms of one.
+
+    Args:
+        word: One of them.
+        other: The other.
+        known: Words of the language.
+    """
+    if word == other:
+        return True
+    if min(len(word), len(other)) < SHORTEST_STEM or word.isdecimal() or other.isdecimal():
+        return False
+    if script(word[0]) != script(other[0]) or script(word[0]).startswith(UNSPACED):
+        return False
+    if script(word[0]) == "ARABIC":
+        mine, theirs = _skeleton(word), _skeleton(other)
+        return mine == theirs and len(mine) >= SHORTEST_STEM
+    same = next((i for i, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
+    if same < SHORTEST_STEM:
+        return False
+    ends = word[same:], other[same:]
+    if known.suffixing:
+        longest = LONGEST_SUFFIXES if same > SHORTEST_STEM else LONGEST_OF_SHORT
+        return max(map(len, ends)) <= longest
+    if known.inflecting:
+        longest = LONGEST_ENDING.get(same, LONGEST_ENDING_OF_LONG)
+        return all(len(end) <= longest or (end in known.inflections) for end in ends)
+    return any(_english(word[:same], *pair) for pair in (ends, ends[::-1]))
+
+
+def _english(stem: str, bare: str, turned: str) -> bool:
+    """ "sit" and "sitting", "make" and "making", "carry" and "carries", "walks" and "walked"."""
+    doubled = turned[:1] == stem[-1:]
+    endings = {turned, turned[1:]} if doubled and len(turned) > 1 else {turned}
+    if bare in ENGLISH_BARE:
+        return bool(endings & ENGLISH_ENDINGS) or (turned == "d" and stem.endswith("e") and not bare)
+    return bare in ENGLISH_ENDINGS and bool(endings & ENGLISH_ENDINGS)
+
+
+@lru_cache(maxsize=8192)
+def _skeleton(word: str) -> str:
+    """An Arabic word without what is glued to it and without its long a."""
+    bare = ARABIC_BEFORE.sub("", word) if len(word) > SHORTEST_STEM else word
+    bare = ARABIC_BEHIND.sub("", bare) if len(bare) > SHORTEST_STEM else bare
+    return bare.replace("ا", "")
