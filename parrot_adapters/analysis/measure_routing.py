@@ -142,8 +142,8 @@ def measure_samples(
             batch = collator([sample])
             languages = batch.get("parrot_languages") or [None]
             given = {name: _moved(value, model) for name, value in batch.items() if not name.startswith("parrot_")}
-            sample = ", ".join(batch.get("parrot_identities", ())) or None
-            named = failures_named(HostError, "the host fails at a sample.", {"sample": sample})
+            whose = ", ".join(batch.get("parrot_identities", ())) or None
+            named = failures_named(HostError, "the host fails at a sample.", {"sample": whose})
             with named, handle.languages(languages), handle.record_routing() as log:
                 model(**given)
             for record in log:
