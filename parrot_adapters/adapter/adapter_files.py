@@ -43,7 +43,6 @@ __all__ = [
     "LORA_WEIGHTS",
     "NAMED",
     "NAMELESS",
-    "PEFT_TYPE",
     "PROJECTOR",
     "WEIGHTS",
     "check_config",
@@ -57,7 +56,6 @@ __all__ = [
     "write_config",
 ]
 
-PEFT_TYPE = "PARROT_MOE"  # peft does not know it, so peft refuses the directory rather than dropping weights
 # 1: experts at the projector, or none; SHA-256 of each file. 2: experts inside the language model's layers, too.
 # 3: checksums of files are XXH3. The last is written, all are read; earlier releases refuse what is later than they.
 FORMAT_VERSIONS = (1, 2, 3)

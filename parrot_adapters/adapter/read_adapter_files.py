@@ -20,7 +20,6 @@ from parrot_adapters.adapter.adapter_files import (
     LORA_CONFIG,
     LORA_WEIGHTS,
     NAMED,
-    PEFT_TYPE,
     PROJECTOR,
     WEIGHTS,
     check_config,
@@ -33,6 +32,7 @@ from parrot_adapters.adapter.snapshot import PLUGIN_KEYS, AdapterSnapshot
 from parrot_adapters.bounded_json import read_json, read_json_object
 from parrot_adapters.digests import CHECKSUM_PATTERN
 from parrot_adapters.errors import CheckpointError, ConfigError, HostMismatchError, explain
+from parrot_adapters.hosts.adapter_directory import PEFT_TYPE
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import structure_differences
 from parrot_adapters.hosts.hub_name import as_hub_name

@@ -27,16 +27,18 @@ def _name_and_owner(point: EntryPoint) -> tuple[str, str]:
 
 
 def info_of(point: EntryPoint) -> PluginInfo:
-    """Where an entry point comes from."""
+    """Where an entry point comes from; its distribution's metadata is read for it, which takes a while."""
     dist = point.dist
     version = str(dist.version) if dist and dist.version else None
     return PluginInfo(point.name, "entry point", dist.name if dist else None, version)
 
 
-def barred(point: EntryPoint) -> str | None:
-    """Why the environment leaves an entry point out, or None: ``PARROT_PLUGINS_ALLOW``, ``PARROT_PLUGINS_BLOCK``."""
-    names = {_canonical(point.name), _canonical(point.dist.name if point.dist else "")}
+def barred(plugin: PluginInfo) -> str | None:
+    """Why the environment leaves a plugin out, or None: ``PARROT_PLUGINS_ALLOW``, ``PARROT_PLUGINS_BLOCK``."""
     allow, block = _names("PARROT_PLUGINS_ALLOW"), _names("PARROT_PLUGINS_BLOCK")
+    if not allow and not block:
+        return None
+    names = {_canonical(plugin.name), _canonical(plugin.distribution or "")}
     if allow and not names & allow:
         return "not in PARROT_PLUGINS_ALLOW"
     return "blocked by PARROT_PLUGINS_BLOCK" if names & block else None

@@ -231,23 +231,23 @@ class PluginManager:
         """Import the plugins with hooks that installed distributions name, once."""
         with self._lock:
             while self._waiting:
-                point = self._waiting.pop(0)
+                point, info = self._waiting.pop(0)
                 try:
-                    self._load_plugin(point)
+                    self._load_plugin(point, info)
                 except BaseException:  # the user's interruption: the next call goes on from here
-                    self._waiting.insert(0, point)
+                    self._waiting.insert(0, (point, info))
                     raise
 
     @cached_property
-    def _points(self) -> dict[str, list[EntryPoint]]:
-        """Entry points by group; reading the metadata of all distributions takes a while, so it is done once."""
-        found: dict[str, list[EntryPoint]] = {}
+    def _points(self) -> dict[str, list[tuple[EntryPoint, PluginInfo]]]:
+        """Entry points by group, and where each is from; reading the metadata takes a while, so it is done once."""
+        found: dict[str, list[tuple[EntryPoint, PluginInfo]]] = {}
         for point in self._entry_points():
-            found.setdefault(point.group, []).append(point)
+            found.setdefault(point.group, []).append((point, info_of(point)))
         return found
 
     @cached_property
-    def _waiting(self) -> list[EntryPoint]:
+    def _waiting(self) -> list[tuple[EntryPoint, PluginInfo]]:
         """Plugins with hooks that are yet to be imported."""
         return list(self._points.get(HOOKS_GROUP, []))
 
@@ -257,12 +257,12 @@ class PluginManager:
             self._file_read = True  # before it runs: it may look names up itself
             self.load_file(asked)
 
-    def _load_plugin(self, point: EntryPoint) -> None:
+    def _load_plugin(self, point: EntryPoint, info: PluginInfo) -> None:
         # pluggy's load_setuptools_entrypoints would let one plugin's error end all, and skip the second of two
         # distributions whose plugins have one name.
-        info = info_of(point)
+        reason = barred(info)  # by its own name, whatever it is called here
         info = replace(info, name=self._free(info.name, info.distribution))
-        if reason := barred(point):
+        if reason:
             self.pm.set_blocked(info.name)
             self._barred[info] = reason
             return
@@ -334,9 +334,8 @@ class PluginManager:
         return found
 
     def _named_by_metadata(self, kind: str) -> Iterator[Component]:
-        for point in self._points.get(group_of(kind), []):
-            info = info_of(point)
-            if reason := barred(point):
+        for point, info in self._points.get(group_of(kind), []):
+            if reason := barred(info):
                 self._barred[info] = reason
             else:
                 yield Component(kind, point.name, info, partial(self._imported, kind, point, info))

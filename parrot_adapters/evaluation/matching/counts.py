@@ -43,12 +43,23 @@ NUMBER_WORDS = {
 }
 """Words for 0, 1, 2, ... by language; other forms of one number behind a slash, ``_`` for a space."""
 
+NONE = {
+    "en": "none/no/nothing/nobody/no_one/none_at_all",
+    "zh": "没有/无/一个也没有/一个都没有/没有人",
+    "pt": "nenhum/nenhuma/nada/ninguém/nenhum_deles",
+    "ar": "لا_شيء/لا_أحد/لا_يوجد/لا_يوجد_أي/ولا_واحد/بدون",
+    "tr": "hiç/hiç_yok/hiçbiri/yok/hiç_kimse",
+    "ru": "ни_одного/ни_одной/нет/никого/нисколько/ни_одна/ни_один",
+}
+"""Words that count nothing, as options beside numbers do."""
+
 VALUES = {
     language: {
         fold(form.replace("_", " ")): value for value, forms in enumerate(words.split()) for form in forms.split("/")
     }
     for language, words in NUMBER_WORDS.items()
 }
+ZEROS = {language: {fold(form.replace("_", " ")) for form in forms.split("/")} for language, forms in NONE.items()}
 DIGITS = re.compile(r"(?<![\w.,-])[0-9]{1,9}(?![\w]|[.,][0-9])", re.ASCII)
 DIGITS_OR_MEASURED = re.compile(r"(?<![A-Za-z0-9.,-])[0-9]{1,9}(?![A-Za-z0-9]|[.,][0-9])", re.ASCII)
 WORD = re.compile(r"[^\W\d_]+")
@@ -63,14 +74,15 @@ def counts_of(options: Mapping[str, str], tag: str | None) -> dict[int, str] | N
         options: Option texts by letter.
         tag: Language of the question.
     """
-    words, found = _words(tag), dict[int, str]()
+    words, found, nothing = _words(tag), dict[int, str](), ZEROS.get((tag and known_as(tag)) or "en", set())
     for letter, text in options.items():
         plain = fold(text).strip(" .")
         value = int(plain) if re.fullmatch("[0-9]{1,9}", plain, re.ASCII) else words.get(plain)
+        value = 0 if value is None and plain in nothing else value
         if value is None or value in found:
             return None
         found[value] = letter
-    return found
+    return found if any(found) else None
 
 
 def counted_choice(reply: str, options: Mapping[str, str], tag: str | None) -> str | None:

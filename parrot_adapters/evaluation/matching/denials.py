@@ -33,7 +33,7 @@ THOUGHT = 120
 GAP = r"[^\S\n]"
 """What may stand between words of one line."""
 LATIN = "A-Za-zÀ-ÖØ-öø-ɏ"
-ALONE = re.compile(rf"(?<![{LATIN}])[A-Z](?![{LATIN}])")
+ALONE = re.compile(rf"(?<![{LATIN}])[A-Z](?![{LATIN}])|(?<![^\W_])[А-Я](?![^\W_])")
 ENDING = r"[^\W\d_]{0,3}"
 """What an option's word may end in and still be it."""
 
@@ -109,7 +109,7 @@ def _words(languages: list[Language], kind: str) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _denial(known: str | None, revision: int) -> re.Pattern[str]:
-    kinds = ("negations", "denials", "exclusions", "impressions", "seemings", "concessions")
+    kinds = ("negations", "denials", "exclusions", "impressions", "seemings", "concessions", "no")
     languages = _spoken(known)
     words = (word for kind in kinds for word in _words(languages, kind))
     return re.compile(_any(words) + "|[?؟]")
@@ -122,10 +122,8 @@ def _patterns(
     """A letter or option; a first thought up to where it is given up; a clause that only grants something; what is
     rejected, in three ways."""
     languages = _spoken(known)
-    before, behind, out, first, turn, joiner, grants, seem = (
-        _any(_words(languages, name))
-        for name in ("negations", "denials", "exclusions", "impressions", "turns", "joiners", "concessions", "seemings")
-    )
+    kinds = ("negations", "denials", "exclusions", "impressions", "turns", "joiners", "concessions", "seemings", "no")
+    before, behind, out, first, turn, joiner, grants, seem, no = (_any(_words(languages, kind)) for kind in kinds)
     filler = _any(
         word for entry in languages for word in (*entry.fillers, *entry.articles, *entry.option) if word.isalpha()
     )
@@ -134,21 +132,30 @@ def _patterns(
     texts = [*(text for _, text in options if text), *names]
     texts += [text.capitalize() for text in texts if text[1:2] == " "]  # "A cat is not there" begins with no letter
     turned = [bare for text in texts if (bare := stem(fold(text).strip(EDGES)))] if languages[0].inflecting else []
-    thing = rf"(?:{_any([*texts, *turned], ENDING, prefixes)}|(?<![{LATIN}])[{letters}](?![{LATIN}]))"
+    signs = "".join(
+        sign for sign, letter in languages[0].labels.items() if letter in letters and len(clean(sign)) == 1 and known
+    )
+    own = rf"|(?<![^\W_])و?[{re.escape(clean(signs))}](?![^\W_])" if signs else ""
+    thing = rf"(?:{_any([*texts, *turned], ENDING, prefixes)}|(?<![{LATIN}])[{letters}](?![{LATIN}]){own})"
     its_text = rf"(?:{GAP}*+(?:[(:]|[)\-]{GAP}){GAP}*+{_any(texts, ENDING, prefixes)})?"  # "not A (dog)"
     thing_whole = rf"{thing}{its_text}"
     run = rf"(?:{filler}{GAP}*+){{0,{BETWEEN}}}"
     comma = rf"{GAP}*+[,、،]{GAP}*+"
     listed = rf"(?:{comma}{thing_whole}){{0,{LISTED}}}"
+    joined = rf"(?:(?:{comma}|{GAP}*+{joiner}{GAP}*+){thing_whole}){{0,{LISTED}}}"
     last = rf"{GAP}*+[,、،]?{GAP}*+{joiner}{GAP}*+{run}{thing_whole}"
     several = rf"{thing_whole}(?:{listed}{last})?"
     enumerated = rf"(?:{GAP}*+、{GAP}*+{thing_whole}){{0,{LISTED}}}"
     rejected = rf"{before}{GAP}*+{run}{thing_whole}{enumerated}(?:{listed}{last})?"
-    excluded = rf"{out}{GAP}*+{run}{thing_whole}{listed}(?:{last})?"
+    excluded = rf"{out}{GAP}*+{run}{thing_whole}{joined}(?:{last})?"
+    # "Not C. A neither.", "B? No": but where "no" is an option, it stands behind its letter
+    says_no = re.compile(rf"{before}|{no}")
+    refused = rf"{several}(?:{GAP}*+{run}{before}{GAP}*+(?=[.;,!?。；，！]|\n|$)|{GAP}*+[?？؟]{GAP}*+{no})"
+    refused = "(?!)" if any(says_no.fullmatch(_plain(clean(text)).strip()) for _, text in options) else refused
     aside = rf"[^\n.!?;。！？；]{{0,{THOUGHT}}}?"
     thought = rf"(?:{first}{aside}(?:{turn}|[.!?;。！？；])|{seem}{aside}{turn})"
     granted = rf"{grants}[^\n,.!?;，。！？；،؛]{{0,{THOUGHT}}}"
-    everything = (thing, thought, granted, excluded, rf"{several}['’]?{GAP}*+{run}{behind}", rejected)
+    everything = (thing, thought, granted, refused, excluded, rf"{several}['’]?{GAP}*+{run}{behind}", rejected)
     return tuple(re.compile(p) for p in everything)
 
 

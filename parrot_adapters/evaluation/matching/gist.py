@@ -14,7 +14,7 @@ from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 from parrot_adapters.evaluation.matching.word_forms import WORD, kin, words_of
 
-__all__ = ["gist_choice", "short_names"]
+__all__ = ["NUMERALS", "gist_choice", "short_names"]
 
 SENTENCES = re.compile(r"[.!?。！？؟;；\n]+")
 CLAUSES = re.compile(r"[,.!?:;，。！？：；、،؛؟\n]+|\s-\s")
@@ -26,6 +26,8 @@ NEARLY_ALL, FEW = 0.75, 0.34
 """Shares that decide between two options of which the reply has words."""
 PARTLY = 0.67
 """Share of another option's words up to which one that has all of its own is meant."""
+PASSIVE = frozenset({"by", "por", "pelo", "pela", "被", "tarafindan", "قبل", "把"})
+"""Words that turn round who does what to whom."""
 MANY = 3
 """Own words of an option from which on that is allowed."""
 LONGEST_OPTION = 400
@@ -58,22 +60,27 @@ def gist_choice(reply: str, options: Mapping[str, str], known: Vocabulary) -> st
 
 
 def short_names(options: Mapping[str, str], known: Vocabulary) -> dict[str, str]:
-    """Return the one word that tells each option from the others, "red" of "the red ball"; none where one needs more.
+    """Return the one word that tells an option from the others, "red" of "the red ball"; its text where it needs more.
 
     Args:
         options: Option texts by letter.
         known: Words of the language.
     """
-    own = own_words(options, known)
-    if any(len(words) != 1 for words in own.values()) or all(len(words_of(text)) < 2 for text in options.values()):
+    if all(len(words_of(text)) < 2 for text in options.values()):
         return {}
-    names = {letter: words[0] for letter, words in own.items()}
-    unfit = NUMERALS | COMMON_SIGNS
-    for letter, name in names.items():
+    names = {}
+    for letter, words in own_words(options, known).items():
         told = _read(options[letter], known)
-        if name in unfit or known.is_small(name) or name.isdecimal() or told.denied[told.words.index(name)]:
-            return {}
-    return {letter: _as_written(name, options[letter]) for letter, name in names.items()}
+        run = "".join(words)
+        if len(words) > 1 and script(run[0]).startswith(UNSPACED) and run in fold(options[letter]):
+            names[letter] = run
+        elif len(words) == 1 and _is_name(words[0], known) and not told.denied[told.words.index(words[0])]:
+            names[letter] = _as_written(words[0], options[letter])
+    return {**options, **names} if len(names) > 1 else {}
+
+
+def _is_name(word: str, known: Vocabulary) -> bool:
+    return not (_is_small(word, known) or word in NUMERALS)
 
 
 def _as_written(name: str, text: str) -> str:
@@ -125,7 +132,25 @@ def _complete(said: _Said, told: Mapping[str, _Said], known: Vocabulary) -> str 
     whole = _wholes(said, told, known)
     best, second = sorted(whole, key=lambda letter: whole[letter], reverse=True)[:2]
     many = sum(not _is_small(word, known) for word in told[best].words) > 1
-    return best if whole[best] == 1 and many and whole[second] <= PARTLY else None
+    if whole[best] == 1 and whole[second] <= (PARTLY if many else ENOUGH):
+        return best
+    return _in_order(said, {letter: told[letter] for letter in whole if whole[letter] == 1}, known)
+
+
+def _in_order(said: _Said, told: Mapping[str, _Said], known: Vocabulary) -> str | None:
+    """Of options that have the same words, the one that has them in the order of the reply: who chases whom."""
+    if len(told) < 2 or PASSIVE & {*said.words} or any(PASSIVE & {*mine.words} for mine in told.values()):
+        return None
+    found = set()
+    for letter, mine in told.items():
+        places = [
+            next((i for i, other in enumerate(said.words) if kin(word, other, known)), -1)
+            for word in mine.words
+            if not _is_small(word, known)
+        ]
+        if places == sorted(places) and len(set(places)) == len(places):
+            found.add(letter)
+    return found.pop() if len(found) == 1 else None
 
 
 def _wholes(said: _Said, told: Mapping[str, _Said], known: Vocabulary) -> dict[str, float]:
@@ -146,7 +171,7 @@ def _is_about(letter: str, said: _Said, own: Mapping[str, list[str]], options: M
         return True
     signs = [word for word in words_of(options[letter]) if word not in COMMON_SIGNS]
     found = sum(word in said.words for word in signs)
-    return found == len(signs) > 1 or (len(signs) >= LONG_CHINESE and found >= 0.6 * len(signs))
+    return found == len(signs) > 1 or (len(signs) >= LONG_CHINESE and found >= ENOUGH * len(signs))
 
 
 def _read(piece: str, known: Vocabulary) -> _Said:

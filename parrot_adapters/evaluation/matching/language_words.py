@@ -70,6 +70,8 @@ class Language:
     """Folded parts of a word that deny it: "miyor" in Turkish "uyumuyor"."""
     joiners: tuple[str, ...] = ()
     """Words that put two letters side by side: "or" in "A or B"."""
+    alternatives: tuple[str, ...] = ()
+    """Those of them that leave it open which: "or"."""
     articles: tuple[str, ...] = ()
     """Words an answer may put before an option's text, or leave away."""
     words: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
-from parrot_adapters.evaluation.matching.gist import short_names
+from parrot_adapters.evaluation.matching.gist import NUMERALS, short_names
 from parrot_adapters.evaluation.matching.option_text import find_option
 from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, script, tokens
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
@@ -53,7 +53,8 @@ class Letters:
         if word in self.options or not loose:
             return word if word in self.options else None
         upper = word.upper()
-        letter = upper if upper in self.options else self.known.labels.get(upper)
+        numeral = not self.counts and word in NUMERALS
+        letter = upper if upper in self.options else None if numeral else self.known.labels.get(upper)
         if letter is None and self.counts and word.isdecimal() and len(word) == 1 and word != "0":
             letter = chr(ord("A") + int(word) - 1)
         return letter if letter in self.options else None
@@ -62,6 +63,10 @@ class Letters:
         """The letter that the words from ``position`` lead to, through fillers such as "is the letter"."""
         skip = False
         first = bisect_left(self.starts, position)
+        if first and self.tokens[first - 1].end > position:  # "选项三" is one word
+            glued = self.text[position : self.tokens[first - 1].end]
+            if label := self.label(glued):
+                return label
         for i, token in enumerate(self.tokens[first : first + REACH], start=first):
             if not token.is_word:
                 if token.text in SENTENCE_END:

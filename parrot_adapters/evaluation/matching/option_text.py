@@ -71,6 +71,11 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
         standing = _outermost(spans)
         if standing and known.inflecting and not any(" " in forms[letter] for letter in standing):
             standing |= inflected_options(reply, options, known)
+        if standing and not glued and known.prefixes:  # "وعمود": an "and" is written with the word behind it
+            said_bold, beside = fold(reply), {x: _stripped(fold(t)) for x, t in bare.items() if x not in standing}
+            standing |= {x for x, form in beside.items() if form and _spans(form, said_bold, known)} - _hidden(
+                standing, beside, forms
+            )
         if standing and (longer := _longer_in_other_forms(standing, options, fold(reply), known)):
             standing, spans, said = longer
         if standing:
@@ -89,6 +94,11 @@ def find_option(reply: str, options: Mapping[str, str], language: str | None, kn
     if not turned and known.cases:
         turned = _in_other_cases(fold(reply), options, known)
     return turned.pop() if len(turned) == 1 else None
+
+
+def _hidden(standing: set[str], beside: Mapping[str, str], forms: Mapping[str, str]) -> set[str]:
+    """Options that are part of one that stands in the reply."""
+    return {x for x, form in beside.items() if any(form in fold(forms[letter]) for letter in standing)}
 
 
 def _longer_in_other_forms(
@@ -165,7 +175,10 @@ def _stripped(form: str) -> str:
 
 
 def _without_article(text: str, known: Vocabulary) -> str:
-    first, _, rest = fold(text).partition(" ")
+    folded = fold(text)
+    first, _, rest = folded.partition(" ")
+    if folded.startswith(ARTICLE) and len(first) > len(ARTICLE) + 1:
+        return folded.removeprefix(ARTICLE)
     return rest if rest and first in known.articles else text
 
 

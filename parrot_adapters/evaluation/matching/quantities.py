@@ -34,7 +34,7 @@ UNITS = {
     "миллилитров/mililitre/毫升",
     "s": "1 s s/sec/second/seconds/segundo/segundos/ثانية/ثوان/ثواني/saniye/с/сек/секунда/секунды/секунд/秒/秒钟",
     "min": "60 s min/mins/minute/minutes/minuto/minutos/دقيقة/دقائق/dk/dakika/мин/минута/минуты/минут/分钟/分",
-    "h": "3600 s h/hr/hrs/hour/hours/hora/horas/ساعة/ساعات/saat/ч/час/часа/часов/小时",
+    "h": "3600 s h/hr/hrs/hour/hours/o'clock/点/点钟/点整/uhr/hora/horas/ساعة/ساعات/saat/ч/час/часа/часов/小时",
     "day": "86400 s day/days/dia/dias/يوم/أيام/يوما/gun/день/дня/дней/天/日",
     "week": "604800 s week/weeks/semana/semanas/أسبوع/أسابيع/hafta/неделя/недели/недель/周/星期",
     "month": "1 month month/months/mes/meses/شهر/أشهر/شهور/ay/месяц/месяца/месяцев/个月",
@@ -70,6 +70,9 @@ JOINED = {"en": "and|-", "pt": "e", "ar": "و", "tr": "", "ru": ""}
 """What may stand between a ten and a one: "twenty-five", "vinte e cinco"."""
 COMMA_IS_DECIMAL = frozenset({"pt", "tr", "ru", "es", "fr", "de", "it", "id"})
 NUMBER = re.compile(r"(?<![\w.,])-?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]{1,15})(?:[.,][0-9]{1,9})?(?![0-9])", re.ASCII)
+CLOCK = re.compile(r"(?<![0-9:])([0-2]?[0-9]):([0-5][0-9])(?![0-9:])", re.ASCII)
+HALVES = re.compile(r"\s*半")
+"""Half past, behind the hour."""
 CHINESE = re.compile("(?<!第)(?<![零一二三四五六七八九十百千两])[零一二三四五六七八九十百千两]{1,7}")
 CHINESE_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2}
 CHINESE_TENS = {"十": 10, "百": 100, "千": 1000}
@@ -127,6 +130,10 @@ def quantities_of(text: str, tag: str | None) -> list[Quantity]:
         tag: Language of the question.
     """
     language, folded = (tag and known_as(tag)) or "en", fold(text)
+    amounts = [
+        Quantity(60.0 * int(c[1]) * 60 + 60 * int(c[2]), "s", c.start(), float(c[1])) for c in CLOCK.finditer(folded)
+    ]
+    folded = CLOCK.sub(lambda clock: " " * len(clock[0]), folded)
     found: list[tuple[int, int, float]] = []
     for number in NUMBER.finditer(folded):
         found.append((number.start(), number.end(), _value(number[0], language)))
@@ -134,7 +141,7 @@ def quantities_of(text: str, tag: str | None) -> list[Quantity]:
         found += [(n.start(), n.end(), _chinese(n[0])) for n in CHINESE.finditer(folded)]
     words = _number_words(language)
     found += [(n.start(), n.end(), _spoken(n[0], language)) for n in words.finditer(folded)]
-    amounts = [_with_unit(folded, start, end, value) for start, end, value in sorted(found)]
+    amounts += [_with_unit(folded, start, end, value) for start, end, value in sorted(found)]
     amounts += [Quantity(2.0, "m", dual.start(), 2.0) for dual in DUAL.finditer(folded)]
     return sorted(amounts, key=lambda q: q.start)
 
@@ -218,4 +225,6 @@ def _with_unit(text: str, start: int, end: int, value: float) -> Quantity:
     if name is None or name not in table:
         return Quantity(value, None, start, value)
     factor, base = table[name]
+    if unit is not None and name == "点" and HALVES.match(text, unit.end()):
+        value += 0.5
     return Quantity(value * factor, base, start, value)

@@ -20,7 +20,7 @@ from parrot_adapters.evaluation.matching.frames import BOX, answer_in_json, fram
 from parrot_adapters.evaluation.matching.gist import gist_choice, short_names
 from parrot_adapters.evaluation.matching.groups import group_choice
 from parrot_adapters.evaluation.matching.letters import SENTENCE, Letters
-from parrot_adapters.evaluation.matching.option_text import is_option
+from parrot_adapters.evaluation.matching.option_text import find_option, is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, tokens
@@ -46,6 +46,7 @@ VERDICTS = re.compile(r"[\n.;!。；！]+")
 LABEL_DOT = re.compile(r"(?m)^([^\w\n]*[A-Za-z])\.(?=\s)")
 CLAUSE_END = re.compile(r"[,.;:!?，。；：！？،؛؟\n]| - ")
 MARKS = frozenset("✓✔✅✗✘❌×")
+MARKED = re.compile(r"(?<![^\W_])([A-Z])[ :).|]{0,4}([✓✔✅✗✘❌×])")
 SHORT = 3
 """Words of a reply that names a letter and nothing else."""
 CUT_OFF = 120
@@ -127,6 +128,8 @@ class _Reading(Letters):
                 or place_named(self.raw, list(self.options), self.language)
                 or self._grouped()
                 or self._opened()
+                or self._predicated()
+                or self._ended()
                 or self._unless_cut_off(self._mentioned())
             )
         )
@@ -138,7 +141,7 @@ class _Reading(Letters):
         alone = self.words[0].text if len(self.words) == 1 else ""
         if alone in self.options:
             return alone
-        return is_option(self.said, self.options, self.language) or self.label(alone)
+        return self._is_option(self.said) or self.label(alone)
 
     def _framed(self) -> str | None:
         """What stands in a box, in answer tags or under "answer" in an object: one letter, or whatever it says."""
@@ -153,7 +156,7 @@ class _Reading(Letters):
 
     def _verdicts(self) -> str | None:
         """The one letter that a list calls right where it calls all others wrong: "A: cat - no. B: dog - yes."."""
-        said: dict[str, bool] = {}
+        said = {pair[1]: pair[2] in self.known.yes for pair in MARKED.finditer(self.text) if pair[1] in self.options}
         listed = LABEL_DOT.sub(r"\1:", self.text) if len(self.text) <= VERDICT_REACH else ""
         for sentence in VERDICTS.split(listed, LISTED):
             words = [token for token in tokens(sentence) if token.is_word or fold(token.text) in MARKS]
@@ -213,7 +216,8 @@ class _Reading(Letters):
         """The one option that is not rejected where all others are, and nothing else is said."""
         if not self.denied.strip():
             return None
-        letters = {token.text for token in tokens(self.denied) if token.is_word}
+        words = [token.text for token in tokens(self.denied) if token.is_word]
+        letters = {*words, *(self.label(word.removeprefix("و")) for word in words if len(word) <= 2)}  # "وب"
         said = fold(self.denied)
         rejected = {
             letter
@@ -250,7 +254,12 @@ class _Reading(Letters):
     def _is_choice(self, said: str) -> str | None:
         words = [token.text for token in tokens(said) if token.is_word]
         letter = words[0] if len(words) == 1 and words[0] in self.options else None
-        return letter or (is_option(said, self.options, self.language) if words else None)
+        return letter or (self._is_option(said) if words else None)
+
+    def _is_option(self, said: str) -> str | None:
+        return is_option(said, self.options, self.language) or (
+            is_option(said, self.names, self.language) if self.names else None
+        )
 
     def _unless_overturned(self, letter: str | None) -> str | None:
         """The letter, unless what is said behind the last "but" is another option."""
@@ -291,16 +300,61 @@ class _Reading(Letters):
         first, last = (self.named(said) for said in (sentences[0], sentences[-1]))
         return first if last in (None, first) else None
 
+    def _ended(self) -> str | None:
+        """The one option in the last of several sentences, where those before it go through many."""
+        sentences = [said for said in SENTENCES.split(self.raw[-2 * SENTENCE :]) if said.strip()]
+        if len(sentences) < 2 or len(sentences[-1].split()) == 1 or self._is_option(sentences[-1]):
+            return None
+        before = [self._standing(said) for said in sentences[:-1]]
+        last = self._standing(sentences[-1])
+        return (
+            last.pop() if len(last) == 1 and len(set().union(*before)) > 2 and any(len(x) > 1 for x in before) else None
+        )
+
+    def _standing(self, said: str) -> set[str]:
+        """Every option that a sentence mentions, each looked for by itself."""
+        shorter = {
+            a for a, text in self.options.items() for other in self.options.values() if text != other and text in other
+        }
+        return {
+            letter
+            for letter, text in self.options.items()
+            if letter not in shorter and find_option(said, {letter: text}, self.language, self.known)
+        }
+
+    def _predicated(self) -> str | None:
+        """The one option that the reply says something is: the llama of "this is a llama, camels have humps"."""
+        texts = [fold(text) for text in self.options.values() if text]
+        if any(text in self.known.yes or text in self.known.no for text in texts):  # "Yes, there is no dog"
+            return None
+        said = [
+            self.text[end : end + SENTENCE]
+            for start, end in self._cues(self.known.opening)
+            if not fold(self.text[start : start + SENTENCE]).startswith(tuple(texts))  # "São Paulo"
+        ]
+        if self.known.alternative.search(self.text):  # "it is a llama or a camel"
+            return None
+        found = {letter for rest in said if (letter := self.named(CLAUSE_END.split(rest, maxsplit=1)[0]))}
+        return found.pop() if len(found) == 1 else None
+
     def _grouped(self) -> str | None:
-        return group_choice(self.said, self.options, self.language)
+        group = group_choice(self.said, self.options, self.language)
+        return (self.named(self.raw) or group) if group else None
 
     def _mentioned(self) -> str | None:
         return (
             self._anywhere()
             or counted_choice(self.raw, self.options, self.language)
+            or self._counted_none()
             or quantity_choice(self.raw, self.options, self.language)
             or (None if counts_of(self.options, self.language) else gist_choice(self.raw, self.options, self.known))
         )
+
+    def _counted_none(self) -> str | None:
+        """The option that counts nothing, where options are numbers and the reply says that there is none."""
+        letters = counts_of(self.options, self.language) or {}
+        counted = any(c.isdecimal() for c in self.text) or counted_choice(self.said, self.options, self.language)
+        return letters.get(0) if not counted and self.known.absence.search(self.said) else None
 
     def _anywhere(self) -> str | None:
         """The one option whose text is in the reply, or the one letter that is.

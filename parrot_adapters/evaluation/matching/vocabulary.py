@@ -51,6 +51,7 @@ class Vocabulary:
         negated = "|".join(sorted({p for entry in own for p in entry.negated}))
         self.negated = re.compile(negated) if negated else None
         self.absence = _pattern((p for entry in own for p in entry.absences), every.values())
+        self.alternative = _pattern((p for entry in own for p in entry.alternatives), every.values())
         self.opening = _pattern((p for entry in own for p in entry.openings), every.values())
         self.turn = _pattern((p for entry in own for p in entry.turns), every.values())
         self.suffixing = language is None or (language in every and every[language].suffixing)

@@ -14,14 +14,14 @@ WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 SHORTEST_STEM = 3
 LONGEST_ENDING = {3: 2, 4: 3}
 """Letters that may follow a stem of so many letters in a language that turns its words; behind longer ones more."""
-LONGEST_ENDING_OF_LONG = 5
+LONGEST_ENDING_OF_ALL = 7
 LONGEST_SUFFIXES, LONGEST_OF_SHORT = 8, 4
 """In a language that glues its endings one to another; behind a stem of three letters less."""
 ENGLISH_ENDINGS = frozenset(
     {"s", "es", "'s", "ed", "ing", "ies", "ied", "ish", "er", "en", "ness", "iness", "ly", "ily", "ful"}
 )
 ENGLISH_BARE = frozenset({"", "e", "y"})
-ARABIC_BEFORE = re.compile("^(?:وال|فال|بال|كال|لل|ال|وي|وت|[وفبكل](?=.{3})|[يتن](?=.{3}))")
+ARABIC_BEFORE = re.compile("^(?:وال|فال|بال|كال|لل|ال|[وفبكل](?=.{4}))?(?:[يتنم](?=.{3}))?")
 ARABIC_BEHIND = re.compile("(?:تان|تين|ون|ين|ات|ان|ها|هم|يه|ه|ي|ا)$")
 
 
@@ -68,7 +68,7 @@ def kin(word: str, other: str, known: Vocabulary) -> bool:
         longest = LONGEST_SUFFIXES if same > SHORTEST_STEM else LONGEST_OF_SHORT
         return max(map(len, ends)) <= longest
     if known.inflecting:
-        longest = LONGEST_ENDING.get(same, LONGEST_ENDING_OF_LONG)
+        longest = LONGEST_ENDING.get(same, min(same, LONGEST_ENDING_OF_ALL))
         return all(len(end) <= longest or (end in known.inflections) for end in ends)
     return any(_english(word[:same], *pair) for pair in (ends, ends[::-1]))
 

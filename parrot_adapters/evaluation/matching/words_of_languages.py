@@ -28,7 +28,10 @@ LANGUAGES: dict[str, Language] = {
         scripts=_("LATIN"),
         adverbs=_("ly"),
         both=_("both | the two of them"),
-        neither=_("neither | none | none of | nobody | no one | not either | nothing"),
+        neither=_(
+            "both are false | both are wrong | both statements are false | both false | both wrong | both incorrect | "
+            "neither | none | none of | nobody | no one | not either | nothing"
+        ),
         every=_(
             "all of the above | all of them | all of these | all the above | all three | all four | all options | "
             "all are"
@@ -63,23 +66,30 @@ LANGUAGES: dict[str, Language] = {
         ),
         option=_("option | options | choice | letter | alternative"),
         fillers=_(
-            "of course | without | doubt | indeed | I | believe | think | guess | suppose | be | pretty | very | "
-            "quite | perhaps | maybe | here | hence | so | in | fact | 's | but | of | on | at | from | is | are | "
-            "was | would | will | should | must | the | a | an | my | it | it's | its | that | option | choice | "
-            "letter | correct | best | right | final | clearly | probably | likely | most | therefore | thus | "
-            "definitely | simply | to | this | question | one | both | all | looks | like | seems | appears | as | "
-            "for | sure"
+            "also | of course | without | doubt | indeed | I | believe | think | guess | suppose | be | pretty | "
+            "very | quite | perhaps | maybe | here | hence | so | in | fact | 's | but | of | on | at | from | is | "
+            "are | was | would | will | should | must | the | a | an | my | it | it's | its | that | option | "
+            "choice | letter | correct | best | right | final | clearly | probably | likely | most | therefore | "
+            "thus | definitely | simply | to | this | question | one | both | all | looks | like | seems | appears | "
+            "as | for | sure"
         ),
         refusals=_(
-            "Sorry, I can't help with | I can't process this | without the image provided | "
-            "Cannot determine the answer | I cannot answer | I can't answer | I'm unable to answer | I am unable to | "
-            "I'm unable to | I cannot determine | I can't determine | I can't help with | I cannot help with | "
-            "I cannot assist | I can't assist | unable to determine | I cannot see the image | "
-            "I can't see the image | I don't see any image | no image was provided | I do not know | I don't know"
+            "I cannot identify | I can't identify | unable to identify | can't provide | cannot provide | "
+            "I can't view | I cannot view | can't assist | not able to | there is no image | no image attached | "
+            "please provide the image | please upload | Sorry, I can't help with | I can't process this | "
+            "without the image provided | Cannot determine the answer | I cannot answer | I can't answer | "
+            "I'm unable to answer | I am unable to | I'm unable to | I cannot determine | I can't determine | "
+            "I can't help with | I cannot help with | I cannot assist | I can't assist | unable to determine | "
+            "I cannot see the image | I can't see the image | I don't see any image | no image was provided | "
+            "I do not know | I don't know"
         ),
         negations=_(
-            "not | isn't | aren't | never | neither | nor | no | can't be | cannot be | can not be | couldn't be | "
-            "could not be | rather than | instead of | isn't it | wasn't | won't be"
+            "don't think it's | don't think it is | do not think it is | don't believe it is | don't believe it's | "
+            "don't think this is | don't see | doubt it's | isn't likely to be | nobody is | no one is | nobody | "
+            "no one | none of them is | don't | do not | doesn't | does not | didn't | hardly | unlikely to be | "
+            "I doubt | can hardly be | far from | neither is it | n't | not | isn't | aren't | never | neither | "
+            "nor | no | can't be | cannot be | can not be | couldn't be | could not be | rather than | instead of | "
+            "isn't it | wasn't | won't be"
         ),
         denials=_(
             "is close | are close | comes close | come close | is tempting | looks tempting | is wrong | are wrong | "
@@ -92,10 +102,13 @@ LANGUAGES: dict[str, Language] = {
             "is not shown | is not there"
         ),
         conclusions=_(
-            "therefore | thus | hence | in conclusion | in summary | so | which leaves | that leaves | leaves | "
-            "leaving | actually | no wait | wait | wait no | or rather | correction | scratch that | "
-            "on closer inspection | on second thought | what remains is | then"
+            "i.e. | that is | namely | meaning | which makes | which means | in other words | I conclude | "
+            "we conclude | consequently | accordingly | as a result | it follows that | all in all | overall | "
+            "to sum up | that means | this means | therefore | thus | hence | in conclusion | in summary | so | "
+            "which leaves | that leaves | leaves | leaving | actually | no wait | wait | wait no | or rather | "
+            "correction | scratch that | on closer inspection | on second thought | what remains is | then"
         ),
+        alternatives=_("or | either"),
         joiners=_("or | and | nor | as well as | and also | and/or"),
         articles=_("the | a | an"),
         words=_("A | I"),
@@ -119,10 +132,12 @@ LANGUAGES: dict[str, Language] = {
         yes=_("yes | correct | right | true | ✓ | ✔ | ✅"),
         no=_("no | incorrect | wrong | false | ✗ | ✘ | ❌ | ×"),
         concessions=_(
-            "although | though | even though | even if | despite | if | had it been | while it may | while it might | "
-            "while it looks"
+            "while | whereas | whilst | granted | between | as opposed to | compared with | compared to | unlike | "
+            "besides | although | though | even though | even if | despite | if | had it been | while it may | "
+            "while it might | while it looks"
         ),
         results=_(
+            "in total | in all | altogether | sums to | sum to | gives | you get | we get | amounts to | therefore | "
             "equals | makes | total is | total of | total | adds up to | add up to | sum is | sum of | comes to | "
             "leaves | exact count is | count is | number is"
         ),
@@ -130,6 +145,7 @@ LANGUAGES: dict[str, Language] = {
         only=_("only | just | exactly"),
         single=_("single | sole | lone"),
         seemings=_(
+            "could have been | would suggest | would be | might pass for | can be mistaken for | looks a bit like | "
             "might suggest | may suggest | suggests | suggest | looks like | seems | seems to be | appears to be | "
             "could be | might be | may be | resembles | hint at | hints at"
         ),
@@ -137,15 +153,18 @@ LANGUAGES: dict[str, Language] = {
     "zh": Language(
         scripts=_("CJK"),
         both=_(
-            "两只都 | 两个都 | 两者都 | 二者都 | 两种都 | 两人都 | 两只动物都 | 两位都 | 他们都 | 它们都 | 她们都 | "
-            "都是 | 都有 | 都在 | 两者皆 | 两者 | 同时"
+            "都正确 | 都对 | 均正确 | 均为 | 皆 | 均是 | 全对 | 都成立 | 两只都 | 两个都 | 两者都 | 二者都 | 两种都 | "
+            "两人都 | 两只动物都 | 两位都 | 他们都 | 它们都 | 她们都 | 都是 | 都有 | 都在 | 两者皆 | 两者 | 同时"
         ),
-        neither=_("都不 | 都没 | 没有一个 | 两者都不 | 谁也没 | 谁都没 | 皆非 | 都非 | 没有任何 | 以上都不"),
+        neither=_(
+            "都是错 | 都错 | 均不 | 均错 | 都有误 | 皆不 | 都不 | 都没 | 没有一个 | 两者都不 | 谁也没 | 谁都没 | "
+            "皆非 | 都非 | 没有任何 | 以上都不"
+        ),
         every=_("以上都是 | 以上全部 | 全部都 | 所有选项 | 全都是 | 以上皆是 | 全部正确"),
         absences=_("没有 | 看不到 | 并没有 | 没看到 | 不存在 | 并无 | 未见 | 没看见 | 未显示"),
         openings=_(
-            "这是 | 图中是 | 图片中是 | 图里是 | 图中有 | 图片显示的是 | 图中显示的是 | 图片显示 | 图中显示 | 那是 | "
-            "它是 | 这应该是 | 这张图是 | 画面中是"
+            "是 | 属于 | 为 | 这是 | 图中是 | 图片中是 | 图里是 | 图中有 | 图片显示的是 | 图中显示的是 | 图片显示 | "
+            "图中显示 | 那是 | 它是 | 这应该是 | 这张图是 | 画面中是"
         ),
         relations=_("比 | 与 | 跟 | 除了 | 像"),
         places=_("上 | 里 | 下 | 旁边 | 旁 | 后面 | 前面 | 中 | 边 | 的"),
@@ -157,26 +176,30 @@ LANGUAGES: dict[str, Language] = {
         ),
         option=_("选项 | 项 | 字母 | 号"),
         fillers=_(
-            "显然 | 明显 | 肯定 | 毫无疑问 | 无疑 | 当然 | 大概 | 很可能 | 最有可能 | 最佳 | 最合适 | 而是 | 而 | "
-            "在 | 位于 | 属于 | 是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | 个 | 项 | 正确 | "
-            "我 | 会 | 字母 | 可能 | 最终"
+            "也 | 同样 | 显然 | 明显 | 肯定 | 毫无疑问 | 无疑 | 当然 | 大概 | 很可能 | 最有可能 | 最佳 | 最合适 | "
+            "而是 | 而 | 在 | 位于 | 属于 | 是 | 为 | 應該 | 应该 | 应 | 就 | 即 | 的 | 选项 | 选择 | 选 | 第 | 个 | "
+            "项 | 正确 | 我 | 会 | 字母 | 可能 | 最终"
         ),
         refusals=_(
-            "无法回答 | 无法确定 | 无法判断 | 不能回答 | 不能确定 | 无法提供 | 无法识别 | 无法查看 | 看不到图 | "
-            "抱歉，我 | 很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
+            "无法辨认 | 没有看到图片 | 没有图片 | 请上传 | 请提供图片 | 无法辨别 | 无法得知 | 无法访问 | 无法回答 | "
+            "无法确定 | 无法判断 | 不能回答 | 不能确定 | 无法提供 | 无法识别 | 无法查看 | 看不到图 | 抱歉，我 | "
+            "很抱歉 | 对不起，我 | 無法回答 | 無法確定 | 我不知道"
         ),
         negations=_(
-            "不在 | 不位于 | 没在 | 并没有 | 并不是在 | 不属于 | 没有在 | 不是 | 不是在 | 并不在 | 不选 | 并非 | 非 | "
-            "不应选 | 没有 | 不可能是 | 不会是 | 而不是 | 而非 | 并不是 | 不应该是 | 不该选 | 不能选"
+            "没有人 | 没人 | 不像 | 不认为是 | 不觉得是 | 看不出 | 不太可能是 | 不可能 | 不存在 | 不在 | 不位于 | "
+            "没在 | 并没有 | 并不是在 | 不属于 | 没有在 | 不是 | 不是在 | 并不在 | 不选 | 并非 | 非 | 不应选 | 没有 | "
+            "不可能是 | 不会是 | 而不是 | 而非 | 并不是 | 不应该是 | 不该选 | 不能选"
         ),
         denials=_(
             "不对 | 是错的 | 错误 | 不正确 | 是错误的 | 都不对 | 都错 | 不可能 | 不符合 | 不符 | 与图片不符 | "
             "与图不符 | 可以排除 | 被排除 | 不合适 | 排除 | 错 | 均不符合 | 都不符合 | 均不正确 | 都不正确 | 不成立"
         ),
         conclusions=_(
-            "也就是 | 即为 | 故 | 因此 | 所以 | 综上 | 综上所述 | 只剩 | 剩下 | 那么 | 其实 | 实际上 | 更正 | 不对 | "
-            "应该是 | 应为 | 就是 | 于是"
+            "综上可知 | 可知 | 可见 | 由此可见 | 说明是 | 换句话说 | 也就是说 | 这说明 | 总之 | 总的来说 | 由此 | "
+            "结论是 | 说明这是 | 表明 | 说明 | 也就是 | 即为 | 故 | 因此 | 所以 | 综上 | 综上所述 | 只剩 | 剩下 | "
+            "那么 | 其实 | 实际上 | 更正 | 不对 | 应该是 | 应为 | 就是 | 于是"
         ),
+        alternatives=_("或 | 或者 | 还是"),
         joiners=_("或 | 或者 | 和 | 与 | 还是 | 以及 | 及 | 跟"),
         articles=_("一个 | 一只 | 一条 | 一张"),
         labels=_labels("甲 乙 丙 丁 戊 | 一 二 三 四 五"),
@@ -192,18 +215,22 @@ LANGUAGES: dict[str, Language] = {
             "不是 | 没有 | 不 | 没 | 并不是 | 并没有 | 不是的 | 排除 | 不符合 | 不符 | 错误的 | 不选 | 不符合题意 | "
             "否 | 错 | 错误 | 不对 | 不正确 | ✗ | ✘ | ❌ | ×"
         ),
-        concessions=_("虽然 | 尽管 | 即使 | 即便 | 如果 | 假如 | 要是 | 若是 | 假设 | 虽说"),
+        concessions=_("与其 | 不同于 | 相比 | 虽然 | 尽管 | 即使 | 即便 | 如果 | 假如 | 要是 | 若是 | 假设 | 虽说"),
         results=_(
-            "等于 | 总共有 | 总共 | 一共有 | 一共 | 共有 | 共计 | 合计 | 总数是 | 总数为 | 还剩 | 剩下 | 得到 | 得"
+            "共 | 合起来 | 加起来 | 总计 | 总和 | 一起 | 等于 | 总共有 | 总共 | 一共有 | 一共 | 共有 | 共计 | 合计 | "
+            "总数是 | 总数为 | 还剩 | 剩下 | 得到 | 得"
         ),
         only=_("只有 | 仅有 | 只看到 | 只见 | 仅 | 只"),
-        seemings=_("看起来像 | 看起来 | 看上去 | 好像 | 似乎 | 可能是"),
+        seemings=_("有可能是 | 也许是 | 或许是 | 像是 | 很像 | 看起来像 | 看起来 | 看上去 | 好像 | 似乎 | 可能是"),
     ),
     "pt": Language(
         scripts=_("LATIN"),
         adverbs=_("mente"),
         both=_("ambos | ambas | os dois | as duas | tanto"),
-        neither=_("nenhum | nenhuma | nem um | ninguém | nada"),
+        neither=_(
+            "ambas são falsas | ambas são incorretas | as duas são falsas | ambas falsas | ambos falsos | nenhum | "
+            "nenhuma | nem um | ninguém | nada"
+        ),
         every=_(
             "todas as anteriores | todas as alternativas | todos os anteriores | todas elas | todos eles | "
             "todas estão | todas as opções"
@@ -231,20 +258,22 @@ LANGUAGES: dict[str, Language] = {
         ),
         option=_("opção | letra | alternativa | item"),
         fillers=_(
-            "claro | sem | dúvida | talvez | acho | creio | que | acredito | sendo | aqui | então | portanto | pois | "
-            "mas | de | do | da | em | no | na | é | e | será | seria | a | o | as | os | correta | correto | certa | "
-            "certo | opção | letra | alternativa | final | para | minha | sua | esta | essa | pergunta | deve | ser | "
-            "provavelmente | à"
+            "também | seja | se | esta | é | esse | aquela | isso | isto | claro | sem | dúvida | talvez | acho | "
+            "creio | que | acredito | sendo | aqui | então | portanto | pois | mas | de | do | da | em | no | na | "
+            "e | será | seria | a | o | as | os | correta | correto | certa | certo | opção | letra | alternativa | "
+            "final | para | minha | sua | essa | pergunta | deve | ser | provavelmente | à"
         ),
         refusals=_(
-            "não posso responder | não consigo responder | não é possível determinar | não posso ajudar | "
-            "não consigo determinar | não consigo ver | não posso ver | desculpe, mas | desculpe, não | "
-            "lamento, mas | sinto muito, mas | não sei"
+            "não consigo identificar | não posso identificar | não consigo reconhecer | não consigo visualizar | "
+            "não tenho como | envie a imagem | não foi possível | não posso responder | não consigo responder | "
+            "não é possível determinar | não posso ajudar | não consigo determinar | não consigo ver | "
+            "não posso ver | desculpe, mas | desculpe, não | lamento, mas | sinto muito, mas | não sei"
         ),
         negations=_(
-            "não se trata de | não se trata do | não se trata da | não corresponde a | não | nem | nunca | não é | "
-            "não está | não estão | não há | não tem | não existe | não vejo | não pode ser | não podem ser | "
-            "em vez de | e não"
+            "ninguém | não acho que seja | não creio que seja | não acredito que seja | duvido que seja | "
+            "não me parece | dificilmente | em vez da | em vez do | não parece | não se trata de | não se trata do | "
+            "não se trata da | não corresponde a | não | nem | nunca | não é | não está | não estão | não há | "
+            "não tem | não existe | não vejo | não pode ser | não podem ser | em vez de | e não"
         ),
         denials=_(
             "está errada | está errado | estão erradas | estão errados | é incorreta | é falsa | incorreta | errada | "
@@ -253,10 +282,13 @@ LANGUAGES: dict[str, Language] = {
             "está incorreta | não está correta | não serve | não servem"
         ),
         conclusions=_(
-            "ou seja | isto é | de modo que | trata-se de | portanto | logo | em conclusão | então | assim | resta | "
-            "só resta | sobra | restando | na verdade | aliás | ou melhor | olhando melhor | correção | por isso"
+            "concluo que | conclui-se que | consequentemente | em suma | em resumo | o que significa | "
+            "isso significa | quer dizer | dessa forma | sendo assim | dito isso | ou seja | isto é | de modo que | "
+            "trata-se de | portanto | logo | em conclusão | então | assim | resta | só resta | sobra | restando | "
+            "na verdade | aliás | ou melhor | olhando melhor | correção | por isso"
         ),
         inflecting=True,
+        alternatives=_("ou"),
         joiners=_("ou | e | quanto | como | bem como | e também"),
         articles=_("o | a | os | as | um | uma | uns | umas"),
         words=_("A | E | O | É | À"),
@@ -276,23 +308,33 @@ LANGUAGES: dict[str, Language] = {
         yes=_("sim | correto | correta | certo | certa | verdadeiro | verdadeira | ✓ | ✔ | ✅"),
         no=_("não | incorreto | incorreta | errado | errada | falso | falsa | ✗ | ✘ | ❌ | ×"),
         concessions=_(
-            "embora | ainda que | mesmo que | apesar de | se bem que | se fosse | se fossem | se estivesse | "
-            "se houvesse | caso fosse"
+            "enquanto | por mais que | ao passo que | entre a | entre as | entre o | entre | ao contrário de | "
+            "comparado com | diferente de | diferentemente de | embora | ainda que | mesmo que | apesar de | "
+            "se bem que | se fosse | se fossem | se estivesse | se houvesse | caso fosse"
         ),
         results=_(
-            "igual a | dá | dão | dando | totalizando | totaliza | total de | total é | soma é | resulta em | "
-            "sobram | restam | ficam"
+            "total | no total | ao todo | somando | somam | soma de | igual a | dá | dão | dando | totalizando | "
+            "totaliza | total de | total é | soma é | resulta em | sobram | restam | ficam"
         ),
         totals=_("ao todo | no total | no todo | ao total"),
         only=_("só | somente | apenas | exatamente"),
         single=_("único | única"),
-        inflections=_("inha | inho"),
-        seemings=_("parece | pareceria | parecia | pode parecer | sugere | sugerem | lembra | poderia ser"),
+        inflections=_(
+            "ando | endo | indo | ado | ido | ada | ida | aram | eram | iram | ava | avam | idade | eza | amento | "
+            "ação | inha | inho"
+        ),
+        seemings=_(
+            "pode ser | podia ser | talvez seja | talvez fosse | parece | pareceria | parecia | pode parecer | "
+            "sugere | sugerem | lembra | poderia ser"
+        ),
     ),
     "ar": Language(
         scripts=_("ARABIC"),
         both=_("كلاهما | كلتاهما | كلا | كلتا | كليهما | كلتيهما | الاثنان | الاثنين | معا | كل من"),
-        neither=_("لا أحد | لا شيء | أي منهما | أيا منهما | لا هذا ولا | لا واحد | لا شيء مما | لا أي"),
+        neither=_(
+            "كلاهما خطأ | كلتاهما خطأ | خاطئتان | خاطئان | لا أحد | لا شيء | أي منهما | أيا منهما | لا هذا ولا | "
+            "لا واحد | لا شيء مما | لا أي"
+        ),
         every=_("جميع ما سبق | كل ما سبق | جميعها | جميع الخيارات | كلها | كل الخيارات | جميعهم"),
         absences=_(
             "لا يوجد | لا توجد | ليس هناك | لا أرى | لا يظهر | لا تظهر | لا يمكن رؤية | ليس هنالك | لا وجود | لم يظهر"
@@ -311,16 +353,19 @@ LANGUAGES: dict[str, Language] = {
         ),
         option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل | الإجابة رقم | رقم"),
         fillers=_(
-            "بوضوح | بالتأكيد | قطعا | بلا شك | غالبا | حتما | على الأرجح | طبعا | تحديدا | بل | إلى | في | من | عن | "
-            "هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | النهائية | الأصح | إن | أن | "
-            "على | هذا | السؤال | كالتالي | التالية | ستكون"
+            "أيضا | كذلك | بوضوح | بالتأكيد | قطعا | بلا شك | غالبا | حتما | على الأرجح | طبعا | تحديدا | بل | إلى | "
+            "في | من | عن | هي | هو | الصحيحة | الصحيح | صحيحة | الخيار | الحرف | الاختيار | تكون | النهائية | "
+            "الأصح | إن | أن | على | هذا | السؤال | كالتالي | التالية | ستكون"
         ),
         refusals=_(
-            "لا أستطيع | لا يمكنني | لا يمكن تحديد | لا استطيع | عذرا | آسف | أعتذر | غير قادر على | لا أعرف | تعذر علي"
+            "لا يمكنني التعرف | لا أستطيع التعرف | لا يمكن التعرف | يرجى إرفاق | لا أرى أي صورة | لا توجد صورة | "
+            "لا أستطيع | لا يمكنني | لا يمكن تحديد | لا استطيع | عذرا | آسف | أعتذر | غير قادر على | لا أعرف | "
+            "تعذر علي"
         ),
         negations=_(
-            "غير | ليس | ليست | لا | وليس | وليست | ولا | فليس | فليست | ولیس | لا يوجد | لا توجد | ليس هناك | "
-            "لا أرى | لا يمكن أن تكون | لا يمكن أن يكون | بدلا من"
+            "لا أحد | لا أظن أنه | لا أظن أنها | لا أعتقد أنه | لا أعتقد أنها | لم | لن | ما من | أشك في أن | "
+            "لا يبدو | لا تبدو | وليس | غير | ليس | ليست | لا | وليست | ولا | فليس | فليست | ولیس | لا يوجد | "
+            "لا توجد | ليس هناك | لا أرى | لا يمكن أن تكون | لا يمكن أن يكون | بدلا من"
         ),
         denials=_(
             "خطأ | خاطئ | خاطئة | غير صحيح | غير صحيحة | ليس | ليست | لا تطابق | لا يطابق | فلا تطابق | لا تتطابق | "
@@ -329,9 +374,11 @@ LANGUAGES: dict[str, Language] = {
         ),
         inflecting=True,
         conclusions=_(
-            "فهو | فهي | أي أنها | أي أنه | وعليه | لذلك | إذن | بالتالي | إذا | لذا | يبقى | تبقى | وبالتالي | "
-            "في الواقع | في الحقيقة | بل | وإنما | إنما | ومن ثم"
+            "أي | يعني | بمعنى | ما يعني | مما يعني | مما يدل على | أستنتج أن | أستنتج أنها | أستنتج أنه | "
+            "وهذا يعني | فهو | فهي | أي أنها | أي أنه | وعليه | لذلك | إذن | بالتالي | إذا | لذا | يبقى | تبقى | "
+            "وبالتالي | في الواقع | في الحقيقة | بل | وإنما | إنما | ومن ثم"
         ),
+        alternatives=_("أو | أم | إما"),
         joiners=_("أو | و | أم"),
         labels=_labels("أ ب ج د ه | ا ب ت ث | ألف باء جيم دال هاء"),
         prefixes=_("ال | و | ب | ل | ك | ف | وال | بال | لل | كال | فال"),
@@ -347,21 +394,28 @@ LANGUAGES: dict[str, Language] = {
         yes=_("نعم | صحيح | صحيحة | ✓ | ✔ | ✅"),
         no=_("لا | خطأ | خاطئ | خاطئة | ✗ | ✘ | ❌ | ×"),
         concessions=_(
-            "لو كان | لو كانت | لو كانوا | لو أن | رغم | برغم | على الرغم | بالرغم | مع أن | وإن كان | وإن كانت | "
-            "حتى لو"
+            "بينما | في حين | مع ذلك فإن | بين | على عكس | مقارنة ب | بخلاف | لو كان | لو كانت | لو كانوا | لو أن | "
+            "رغم | برغم | على الرغم | بالرغم | مع أن | وإن كان | وإن كانت | حتى لو"
         ),
         results=_(
-            "يساوي | تساوي | المجموع | مجموعها | مجموعهم | إجمالي | الإجمالي | الناتج | يبقى | ليصبح | ليكون المجموع"
+            "بالمجموع | في المجموع | إجمالا | النتيجة | المجموع هو | ليصبح المجموع | يساوي | تساوي | المجموع | "
+            "مجموعها | مجموعهم | إجمالي | الإجمالي | الناتج | يبقى | ليصبح | ليكون المجموع"
         ),
         totals=_("إجمالا | في المجموع | في المجمل"),
         only=_("فقط | سوى | إلا"),
         single=_("وحيد | وحيدة"),
-        seemings=_("يبدو | تبدو | قد يكون | قد تكون | يوحي | توحي | ربما"),
+        seemings=_(
+            "قد يبدو | قد تبدو | ربما يكون | ربما تكون | يشبه | تشبه | يبدو | تبدو | قد يكون | قد تكون | يوحي | "
+            "توحي | ربما"
+        ),
+        endings=_("ا | ه"),
     ),
     "tr": Language(
         scripts=_("LATIN"),
         both=_("ikisi de | ikisi | her ikisi | her iki | ikisi birden | hem"),
-        neither=_("hiçbiri | hiçbir | hiç kimse | hiç biri | ikisi de değil | ne"),
+        neither=_(
+            "ikisi de yanlış | her ikisi de yanlış | hiçbiri | hiçbir | hiç kimse | hiç biri | ikisi de değil | ne"
+        ),
         every=_("yukarıdakilerin hepsi | hepsi | tümü | tamamı"),
         absences=_(
             "yok | yoktur | bulunmuyor | görünmüyor | görülmüyor | bulunmamaktadır | görünmemektedir | mevcut değil | "
@@ -385,33 +439,43 @@ LANGUAGES: dict[str, Language] = {
             "şıkkıdır | şıkkını | şıkkında | şıkkının | şıkkına | harf | harfi | harfidir"
         ),
         fillers=_(
+            "da | de | yi | yı | yu | yü | i | ı | u | ü | dir | dır | tir | tır | ye | ya | e | a | nin | nın | "
             "açıkça | elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | "
             "nihai | son | doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | "
-            "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | de | da | hepsi | tüm"
+            "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | hepsi | tüm"
         ),
         refusals=_(
+            "tanımlayamam | tanımlayamıyorum | belirleyemem | görüntüleyemiyorum | görsel yok | söyleyemem | "
             "üzgünüm | cevaplayamam | cevap veremem | yanıtlayamam | yanıt veremem | cevaplayamıyorum | "
             "yanıtlayamıyorum | belirleyemiyorum | maalesef | yardımcı olamam | göremiyorum | bilmiyorum"
         ),
-        negations=_("değil"),
+        negations=_("kimse | hiç kimse | değil"),
         denials=_(
-            "gibi görünüyor ama | gibi görünüyor fakat | gibi görünüyor ancak | gibi duruyor ama | sanılıyor ama | "
-            "gibi görünüyordu ama | olsaydı | olsa da | olsa bile | gibi görünse de | gibi görünse bile | "
-            "gibi dursa da | sanılabilir | yerine | değil | değildir | yanlış | yanlıştır | hatalı | olamaz | "
-            "uymuyor | uyuşmuyor | eşleşmiyor | yok | yoktur | elenir | eleniyor | elendi | doğru değil | "
-            "doğru değildir | olmaz | resimle uyuşmuyor | görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
+            "eliyorum | elerim | eliyoruz | eleriz | çıkarıyorum | dışlıyorum | ele alınmaz | olduğunu sanmıyorum | "
+            "olduğunu düşünmüyorum | olduğunu zannetmiyorum | sanmıyorum | olabilir ama | olabilir ancak | "
+            "olabilir fakat | olamayacağı için | denemez | söylenemez | olması mümkün değil | olma ihtimali düşük | "
+            "görünmüyor | bulunmuyor | olmadığı için | gibi görünüyor ama | gibi görünüyor fakat | "
+            "gibi görünüyor ancak | gibi duruyor ama | sanılıyor ama | gibi görünüyordu ama | olsaydı | olsa da | "
+            "olsa bile | gibi görünse de | gibi görünse bile | gibi dursa da | sanılabilir | yerine | değil | "
+            "değildir | yanlış | yanlıştır | hatalı | olamaz | uymuyor | uyuşmuyor | eşleşmiyor | yok | yoktur | "
+            "elenir | eleniyor | elendi | doğru değil | doğru değildir | olmaz | resimle uyuşmuyor | "
+            "görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
         ),
         conclusions=_(
-            "bundan dolayı | bu durumda | buna göre | bu nedenle | dolayısıyla | sonuç olarak | yani | öyleyse | "
-            "o halde | demek ki | geriye | aslında | gerçekte | daha doğrusu | bu yüzden | dolayısı ile | sonuçta"
+            "sonuç itibarıyla | özetle | kısacası | demek oluyor ki | buradan | böylece | bu da | anlamına gelir | "
+            "o yüzden | o zaman | bundan ötürü | bundan dolayı | bu durumda | buna göre | bu nedenle | dolayısıyla | "
+            "sonuç olarak | yani | öyleyse | o halde | demek ki | geriye | aslında | gerçekte | daha doğrusu | "
+            "bu yüzden | dolayısı ile | sonuçta"
         ),
+        alternatives=_("veya | ya da | yahut | yoksa | mi | mı | mu | mü"),
         joiners=_("da | mi | mı | mu | mü | veyahut | veya | ya da | ve | yahut | hem | hem de | ile"),
         articles=_("bir"),
         words=_("O | E"),
         suffixing=True,
         affirmations=_(
-            "doğru | doğrudur | doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | "
-            "doğru yanıttır"
+            "seçiyorum | seçerim | işaretliyorum | işaretlerim | tercih ediyorum | tercih ederim | diyorum | derim | "
+            "en uygun | en uygunu | en doğrusu | olmalı | olmalıdır | cevaptır | yanıttır | doğru | doğrudur | "
+            "doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | doğru yanıttır"
         ),
         impressions=_(
             "ilk cevabım | önce dediğim | daha önce | ilk tahminim | ilk düşüncem | ilk izlenimim | ilk anda | "
@@ -421,7 +485,7 @@ LANGUAGES: dict[str, Language] = {
         yes=_("evet | doğru | ✓ | ✔ | ✅"),
         no=_("hayır | yanlış | değil | ✗ | ✘ | ❌ | ×"),
         concessions=_("her ne kadar | eğer"),
-        results=_("toplam | toplamda | toplamı | sayısı | eşittir"),
+        results=_("toplamda | sonuç | hepsi birlikte | yani toplam | toplam | toplamı | sayısı | eşittir"),
         totals=_("kalır | kalıyor | eder | ediyor | yapar | yapıyor | bulunur | etmektedir"),
         only=_("sadece | yalnızca | yalnız"),
         single=_("tek"),
@@ -436,8 +500,8 @@ LANGUAGES: dict[str, Language] = {
         scripts=_("CYRILLIC"),
         both=_("оба | обе | обоих | обеих | и тот и другой | и та и другая | и то и другое"),
         neither=_(
-            "ни один | ни одна | ни одно | ни одного | никто | ничего из | ни тот | ни та | ни то | ничто из | "
-            "нет ни | ни кто"
+            "оба неверны | оба ложны | обе неверны | оба утверждения неверны | ни один | ни одна | ни одно | "
+            "ни одного | никто | ничего из | ни тот | ни та | ни то | ничто из | нет ни | ни кто"
         ),
         every=_(
             "все вышеперечисленное | всё перечисленное | все перечисленные | все варианты | все из них | все ответы | "
@@ -467,16 +531,22 @@ LANGUAGES: dict[str, Language] = {
             "букве | пункт | пункта | пункту | пунктом | пункте | ответ под буквой | номер"
         ),
         fillers=_(
-            "очевидно | однозначно | безусловно | несомненно | вероятно | точно | конечно | видимо | пожалуй | "
-            "наверное | скорее всего | именно | всё же | все-таки | тут | здесь | а | но | в | из | это | — | "
-            "является | будет | правильный | верный | вариант | варианта | буква | пункт | под | буквой | мой | на | "
-            "вопрос | этот | скорее | всего | окончательный | ответа | номер"
+            "тоже | также | очевидно | однозначно | безусловно | несомненно | вероятно | точно | конечно | видимо | "
+            "пожалуй | наверное | скорее всего | именно | всё же | все-таки | тут | здесь | а | но | в | из | это | "
+            "— | является | будет | правильный | верный | вариант | варианта | буква | пункт | под | буквой | мой | "
+            "на | вопрос | этот | скорее | всего | окончательный | ответа | номер"
         ),
         refusals=_(
-            "не могу ответить | не могу определить | невозможно определить | не могу помочь | извините, | извините | "
-            "к сожалению, я | не могу дать ответ | не могу увидеть | не вижу изображения | я не знаю | простите,"
+            "не могу опознавать | не могу опознать | не могу распознать | не могу определить личность | "
+            "нет изображения | не удаётся открыть | не удается | не в состоянии | не могу ответить | "
+            "не могу определить | невозможно определить | не могу помочь | извините, | извините | к сожалению, я | "
+            "не могу дать ответ | не могу увидеть | не вижу изображения | я не знаю | простите,"
         ),
-        negations=_("не | ни | неверно | а не | нет | вместо | не может быть | вряд ли"),
+        negations=_(
+            "никто | не думаю, что это | не думаю что это | я не думаю, что это | сомневаюсь, что это | "
+            "маловероятно, что это | непохоже на | не похоже на | отнюдь не | вовсе не | совсем не | не | ни | "
+            "неверно | а не | нет | вместо | не может быть | вряд ли"
+        ),
         denials=_(
             "неверно | неверен | неправильно | неправильный | не подходит | не является | ошибочен | не подходят | "
             "не соответствует | не соответствуют | не верен | не верно | не верны | неверны | неправильны | "
@@ -484,10 +554,13 @@ LANGUAGES: dict[str, Language] = {
             "исключён | исключены | исключен"
         ),
         conclusions=_(
-            "так что | то есть | следовательно | поэтому | итак | таким образом | значит | остаётся | остается | "
-            "на самом деле | в действительности | точнее | вернее | поправка | а именно | тогда | стало быть"
+            "то есть это | делаю вывод | можно сделать вывод | вывод | в итоге | одним словом | иными словами | "
+            "получается | это значит | а значит | выходит | отсюда | в общем | так что | то есть | следовательно | "
+            "поэтому | итак | таким образом | значит | остаётся | остается | на самом деле | в действительности | "
+            "точнее | вернее | поправка | а именно | тогда | стало быть"
         ),
         inflecting=True,
+        alternatives=_("или | либо"),
         joiners=_("или | и | либо | так и | а также | да и"),
         words=_("А | В | И | С | К | О | У | Я"),
         labels=_labels("А Б С Д Е | А В С Г Е"),
@@ -504,18 +577,24 @@ LANGUAGES: dict[str, Language] = {
         turns=_("но | однако | на самом деле | а на деле"),
         yes=_("да | верно | правильно | ✓ | ✔ | ✅"),
         no=_("нет | неверно | неправильно | ✗ | ✘ | ❌ | ×"),
-        concessions=_("хотя | хоть и | если бы | несмотря на | даже если | пусть и | будь это"),
+        concessions=_(
+            "в то время как | тогда как | пусть | при том что | между | в отличие от | по сравнению с | хотя | "
+            "хоть и | если бы | несмотря на | даже если | пусть и | будь это"
+        ),
         results=_(
-            "равно | равняется | итого | всего | получается | получаем | остаётся | остается | в сумме | в итоге | "
-            "общее число"
+            "в сумме | в общей сложности | получится | выходит | вместе | итог | равно | равняется | итого | всего | "
+            "получается | получаем | остаётся | остается | в итоге | общее число"
         ),
         totals=_("в сумме | в общей сложности | всего"),
         only=_("только | лишь | всего | ровно"),
         single=_("единственный | единственная | единственное"),
-        inflections=_("ого | его | ому | ему | ыми | ими | ами | ями"),
+        inflections=_(
+            "ует | уют | ется | ются | ение | ения | ании | ание | ала | али | ила | или | ящий | ющий | ущий | "
+            "ивает | ывает | ого | его | ому | ему | ыми | ими | ами | ями"
+        ),
         seemings=_(
-            "похоже на | похож на | похожа на | похоже | выглядит как | кажется | может показаться | напоминает | "
-            "наводит на мысль"
+            "мог бы быть | могла бы быть | могло бы быть | может быть | напоминал бы | похоже на | похож на | "
+            "похожа на | похоже | выглядит как | кажется | может показаться | напоминает | наводит на мысль"
         ),
     ),
     "ja": Language(
