@@ -41,8 +41,8 @@ __all__ = [
     "LORA",
     "LORA_CONFIG",
     "LORA_WEIGHTS",
+    "NAMED",
     "NAMELESS",
-    "PEFT_TYPE",
     "PROJECTOR",
     "WEIGHTS",
     "check_config",
@@ -56,7 +56,6 @@ __all__ = [
     "write_config",
 ]
 
-PEFT_TYPE = "PARROT_MOE"  # peft does not know it, so peft refuses the directory rather than dropping weights
 # 1: experts at the projector, or none; SHA-256 of each file. 2: experts inside the language model's layers, too.
 # 3: checksums of files are XXH3. The last is written, all are read; earlier releases refuse what is later than they.
 FORMAT_VERSIONS = (1, 2, 3)
@@ -72,6 +71,7 @@ OWN_DIGEST = "config_sha256"  # of everything else in the config; adapters of ea
 COMPUTED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 CARD = "README.md"
 CHECKPOINT = "model.safetensors"  # what a stock Trainer looks for
+NAMED = "parrot_adapter_named"  # beside the weights there, where a host has several adapters: the name of this one
 # Stands where the name of a host from the Hub would: other libraries quote it in their errors.
 NAMELESS = "(a host without a name: use parrot_adapters.load_adapter on it)"
 

@@ -19,7 +19,7 @@ from parrot_adapters.adapter.adapter_files import (
     HASHED,
     LORA_CONFIG,
     LORA_WEIGHTS,
-    PEFT_TYPE,
+    NAMED,
     PROJECTOR,
     WEIGHTS,
     check_config,
@@ -32,6 +32,7 @@ from parrot_adapters.adapter.snapshot import PLUGIN_KEYS, AdapterSnapshot
 from parrot_adapters.bounded_json import read_json, read_json_object
 from parrot_adapters.digests import CHECKSUM_PATTERN
 from parrot_adapters.errors import CheckpointError, ConfigError, HostMismatchError, explain
+from parrot_adapters.hosts.adapter_directory import PEFT_TYPE
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import structure_differences
 from parrot_adapters.hosts.hub_name import as_hub_name
@@ -228,7 +229,7 @@ def _read_checkpoint(directory: Path, described: Mapping[str, Any]) -> StoredAda
     }
     settings = where.get("lora")
     lora = None if settings is None else stored_names(tensors)
-    own = tuple(prefixes.values())
+    own = (*prefixes.values(), NAMED)
     beside = tuple(name for name in tensors if not name.startswith(own) and not (lora and is_own_lora(name)))
     return StoredAdapter(
         **_settings(directory, described),

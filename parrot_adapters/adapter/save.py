@@ -18,7 +18,6 @@ from parrot_adapters.adapter.adapter_files import (
     LORA_CONFIG,
     LORA_WEIGHTS,
     NAMELESS,
-    PEFT_TYPE,
     PROJECTOR,
     WEIGHTS,
     save_tensors,
@@ -30,6 +29,7 @@ from parrot_adapters.adapter.snapshot import AdapterSnapshot
 from parrot_adapters.atomic_files import appearing_file, write_json
 from parrot_adapters.digests import file_checksum
 from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.hosts.adapter_directory import PEFT_TYPE
 
 __all__ = ["write_adapter", "write_checkpoint"]
 

@@ -16,13 +16,15 @@ from parrot_adapters.adapter.handle import Attachment
 from parrot_adapters.adapter.load import load_adapter
 from parrot_adapters.adapter.self_test import self_test
 from parrot_adapters.errors import ConfigError, MissingDependencyError, ParrotError, explain, first_line
+from parrot_adapters.hosts.host_parts import find_parts
 from parrot_adapters.hosts.load_host import load_model, load_processor
 from parrot_adapters.hosts.picture_text import picture_text
 
-__all__ = ["HostOutcome", "load_host_and_inputs", "run_host_checks"]
+__all__ = ["HostOutcome", "load_host_and_inputs", "refused_host", "run_host_checks"]
 
 SIDE = 336
 PROMPT = "What is in this picture?"
+ATTACHES = ("attaches", "its parts are found and an adapter fits")
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,31 @@ def run_host_checks(model: Any, inputs: Mapping[str, Any], processor: Any = None
     Yields:
         The outcome of each check as soon as it is known.
     """
-    state = _State(model, inputs, processor)
+    frozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.requires_grad_(False)  # as attaching leaves it: torch multiplies frozen weights in another way, at times
+    try:
+        yield from _outcomes(_State(model, inputs, processor))
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+def refused_host(model: Any) -> HostOutcome | None:
+    """The outcome of the first check where no adapter can be put on a host, whatever it is asked; None where one can.
+
+    Args:
+        model: Host without an adapter.
+    """
+    try:
+        find_parts(model)
+    except ParrotError as error:
+        return HostOutcome(*ATTACHES, str(error))
+    return None
+
+
+def _outcomes(state: _State) -> Iterator[HostOutcome]:
     for name, states, check in (
-        ("attaches", "its parts are found and an adapter fits", state.attaches),
+        (*ATTACHES, state.attaches),
         ("unchanged", "attaching changes no logit by a bit", state.unchanged),
         (
             "self-test",
@@ -87,7 +111,13 @@ class _State:
         return out.last_hidden_state if logits is None else logits
 
     def attaches(self) -> None:
-        self.before = self.logits()
+        try:
+            self.before = self.logits()
+        except Exception as error:
+            said = f"{type(error).__name__}: {first_line(error)}"
+            raise AssertionError(f"the host itself fails on these inputs, without an adapter: {said}") from error
+        if self.before.isnan().any():
+            raise AssertionError("the host's own logits are no numbers (nan), so there is nothing to compare")
         config = {"num_experts": 3, "expert_hidden_size": 16}
         self.handle = attach(self.model, config, processor=self.processor)
         self.seam = self.handle.seam
@@ -137,7 +167,7 @@ def _error(check: Callable[[], None]) -> str | None:
 
 
 def load_host_and_inputs(model: str, inputs: Path | None, device: str = "cpu") -> tuple[Any, dict[str, Tensor], Any]:
-    """A host, a batch for it and its processor, or None where it has none.
+    """A host, a batch for it (empty where it can carry no adapter) and its processor, or None where it has none.
 
     Args:
         model: directory or Hub name.
@@ -151,15 +181,18 @@ def load_host_and_inputs(model: str, inputs: Path | None, device: str = "cpu") -
     try:
         host = load_model(model, device=device)
     except ConfigError as error:
-        if Path(model).is_dir():
+        if Path(model).exists():
             raise
         raise ConfigError(
             f"{error}\n  or else  a declaration alone cannot be tried: give a model's directory or Hub name, host:DIR"
         ) from error
+    if refused_host(host) is not None:
+        return host, {}, None
+    processor, because = None, "it has a tokenizer alone"
     try:
         processor = load_processor(model)
-    except ConfigError:  # a file of inputs needs no processor
-        processor = None
+    except ConfigError as error:  # a file of inputs needs no processor
+        because = first_line(error.__cause__ or error)
     if inputs is not None:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -173,6 +206,7 @@ def load_host_and_inputs(model: str, inputs: Path | None, device: str = "cpu") -
             explain(
                 "the model has no image processor to make inputs with.",
                 given=model,
+                because=because,
                 to_do="--inputs FILE.safetensors with the arguments of its forward (input_ids, pixel_values, ...)",
             )
         )

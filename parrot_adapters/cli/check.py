@@ -64,9 +64,9 @@ def command(
     """Try every conformance check on a router, an expert bank, experts inside layers or a host.
 
     Each is a property that the library relies on in such a component. host:DIR attaches a small adapter to the
-    model in DIR, tries it and takes it off again.
+    model in DIR, tries it and takes it off again; a model that can carry none fails the first check.
 
-    Exit code: 0 every check passed, 1 one failed, 2 bad usage.
+    Exit code: 0 every check passed, 1 one failed, 2 bad usage, or nothing there to try.
     """
     kind, _, name = component.partition(":")
     if kind not in KINDS or not name:
@@ -78,6 +78,15 @@ def command(
             )
         )
     if kind == "host":
+        if options:
+            raise ConfigError(
+                explain(
+                    "--option is for the factory of a router or of experts, not for a host.",
+                    given=", ".join(options),
+                    to_do="leave it out; for settings of an adapter attach one in Python and call "
+                    "parrot_adapters.self_test",
+                )
+            )
         from parrot_adapters.cli.check_host import check_host
 
         return check_host(name, inputs, device, as_json=as_json)

@@ -21,17 +21,18 @@ def check_host(model: str, inputs: Path | None, device: str, *, as_json: bool) -
     """
     from rich.text import Text
 
-    from parrot_adapters.analysis.host_checks import load_host_and_inputs, run_host_checks
+    from parrot_adapters.analysis.host_checks import load_host_and_inputs, refused_host, run_host_checks
     from parrot_adapters.console import Table, print_json, progress, show, waiting
 
     with waiting("loading the host"):
         host, batch, processor = load_host_and_inputs(model, inputs, device)
-    if not as_json:
+    refused = refused_host(host)
+    if not as_json and refused is None:
         shown = ", ".join(f"{name} {tuple(value.shape)}" for name, value in batch.items())
         print(f"{type(host).__name__} (model_type {host.config.model_type!r}), tried on {shown}", flush=True)
     found = []
     with progress("checking") as bar:
-        for outcome in run_host_checks(host, batch, processor):
+        for outcome in run_host_checks(host, batch, processor) if refused is None else (refused,):
             found.append(outcome)
             bar(len(found), None, beside=outcome.name)
     broken = [outcome for outcome in found if outcome.error is not None]

@@ -34,6 +34,8 @@ def check_form(who: str, routing: object, num_items: int, num_tokens: int, num_e
     per_item, per_token = (num_items, num_experts), (num_tokens, num_experts)
     allowed = {None: (per_item, per_token), False: (per_item,), True: (per_token,)}[routing.per_token]
     for name in ("weights", "logits"):
+        if not isinstance(getattr(routing, name), Tensor):
+            raise RoutingError(f"{who} returned {name} as {type(getattr(routing, name)).__name__}, not a tensor")
         shape = tuple(getattr(routing, name).shape)
         if shape not in allowed or shape != tuple(routing.weights.shape):
             raise RoutingError(

@@ -13,6 +13,7 @@ __all__ = [
     "BLIP2",
     "BLIP_VIDEO",
     "CROSS_ATTENTION",
+    "DIFFUSION_GEMMA",
     "FLORENCE2",
     "FUYU",
     "GIT",
@@ -27,6 +28,7 @@ __all__ = [
     "MLLAMA",
     "NO_PROMPT",
     "PHI4_MULTIMODAL",
+    "PI0",
     "T5GEMMA2",
     "UDOP",
 ]
@@ -122,7 +124,17 @@ MLLAMA = HostSpec(
 
 # --- not reached ----------------------------------------------------------------------------------------------------
 
-CROSS_ATTENTION = HostSpec(("idefics", "blip"), unsupported="its images go into cross-attention, not into the prompt")
+CROSS_ATTENTION = HostSpec(
+    ("idefics", "blip"),
+    unsupported="cross-attention reads its images at the vision tower's width, and nothing projects them to the "
+    "language model's, which an adapter reads and writes",
+)
+DIFFUSION_GEMMA = HostSpec(
+    ("diffusion_gemma",),
+    unsupported="it writes a whole block of words at once, by diffusion: its forward gives no next word, which is what "
+    "an adapter is checked, trained and evaluated on",
+)
+PI0 = HostSpec(("pi0",), unsupported="it answers with the movements of a robot, not with words")
 GRANITE4_VISION = HostSpec(
     ("granite4_vision",),
     unsupported="its image features go into several layers of the language model, none into the prompt",

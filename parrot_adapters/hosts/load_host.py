@@ -14,6 +14,7 @@ import torch
 from parrot_adapters.digests import json_digest
 from parrot_adapters.errors import ConfigError, ParrotWarning, explain, first_line, suggest
 from parrot_adapters.examples import example_path
+from parrot_adapters.hosts.adapter_directory import refuse_adapter
 from parrot_adapters.hosts.model_classes import make_classes_known, unknown_model_types
 
 __all__ = ["describe_processor", "load_host", "load_model", "load_processor", "plain_config"]
@@ -52,18 +53,15 @@ def load_host(
 
 
 def load_model(name: str, *, dtype: str = "auto", device: str = "auto", attn_implementation: str | None = None) -> Any:
-    """The model of :func:`load_host` alone, in eval mode."""
-    from transformers import AutoModelForImageTextToText
-
+    """The model of :func:`load_host` alone, in eval mode; one that reads no pictures is loaded as what it is."""
     check_dtype(dtype)
     place = _device(device)  # what is not there is refused before anything is loaded
     name = str(example_path(name) or name)
+    refuse_adapter(name)
     make_classes_known(name)
     options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
     try:
-        model, loaded = AutoModelForImageTextToText.from_pretrained(
-            name, dtype=dtype, output_loading_info=True, **options
-        )
+        model, loaded = _auto_class(name).from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
         model.eval().to(place)
     except ConfigError:
         raise
@@ -125,6 +123,20 @@ def load_processor(name: str, options: Mapping[str, object] | None = None) -> An
     if describe_processor(changed) == describe_processor(made):
         warnings.warn(f"--processor {settings}: the processor's own settings already", ParrotWarning, stacklevel=2)
     return changed
+
+
+def _auto_class(name: str) -> Any:
+    """Which of transformers' loaders knows a model: some that see (Phi-4-multimodal, LLaVA's own code) are listed among
+    language models alone."""
+    import transformers as library
+
+    try:
+        config = library.AutoConfig.from_pretrained(name)
+    except Exception:  # whoever loads it says why
+        return library.AutoModelForImageTextToText
+    sees, writes = library.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, library.MODEL_FOR_CAUSAL_LM_MAPPING
+    listed_elsewhere = type(config) in writes and type(config) not in sees
+    return library.AutoModelForCausalLM if listed_elsewhere else library.AutoModelForImageTextToText
 
 
 def check_dtype(name: str) -> None:

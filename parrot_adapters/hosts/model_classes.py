@@ -53,6 +53,8 @@ def _model_types(name: str) -> list[str]:
         config, _ = PreTrainedConfig.get_config_dict(name)
     except Exception:  # transformers raises a dozen kinds here
         return []
+    if not isinstance(config, dict):  # JSON of another kind
+        return []
     return list(dict.fromkeys(_nested(config)))
 
 

@@ -56,6 +56,8 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "phi4-multimodal": "parrot_adapters.hosts.families:PHI4_MULTIMODAL",
         "git": "parrot_adapters.hosts.families:GIT",
         "cross-attention": "parrot_adapters.hosts.families:CROSS_ATTENTION",
+        "diffusion-gemma": "parrot_adapters.hosts.families:DIFFUSION_GEMMA",
+        "pi0": "parrot_adapters.hosts.families:PI0",
         "no-prompt": "parrot_adapters.hosts.families:NO_PROMPT",
         "udop": "parrot_adapters.hosts.families:UDOP",
         "granite4-vision": "parrot_adapters.hosts.families:GRANITE4_VISION",

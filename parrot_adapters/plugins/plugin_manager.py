@@ -18,6 +18,7 @@ distribution names; allow, when set, is exclusive), ``PARROT_PLUGIN_FILE``.
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import warnings
@@ -313,6 +314,8 @@ class PluginManager:
             mine = [each for each in hook.get_hookimpls() if each.plugin is plugin]
             if not all("register" in (*each.argnames, *each.kwargnames) for each in mine):
                 raise PluginError(f"its hook {hook.name!r} takes no argument 'register', so it can register nothing")
+            if any(map(_runs_later, mine)):
+                raise PluginError(f"its hook {hook.name!r} is async or a generator, so its body never runs")
 
     def _free(self, name: str, owner: object) -> str:
         """``name``, or with its owner where another plugin has it."""
@@ -359,7 +362,7 @@ class PluginManager:
             hook = self.pm.subset_hook_caller(KINDS[kind], others)
             mine: list[Component] = []
             try:
-                hook(register=_collector(kind, self._plugins[name], mine))
+                hook(register=_collector(kind, self._plugins[name], mine, self.report))
             except BaseException as error:  # this plugin's fault stays its own
                 if passes_through(error):
                     raise
@@ -418,13 +421,27 @@ def _clash(kind: str, name: str, matches: list[Component]) -> PluginError:
     )
 
 
-def _collector(kind: str, plugin: PluginInfo, into: list[Component]) -> Callable[[str, Any], None]:
+def _runs_later(hook: pluggy.HookImpl) -> bool:
+    asked: Any = hook.function
+    later = (inspect.isgeneratorfunction, inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    return not (hook.wrapper or hook.hookwrapper) and any(is_later(asked) for is_later in later)
+
+
+def _collector(
+    kind: str, plugin: PluginInfo, into: list[Component], report: Callable[[PluginInfo, BaseException], None]
+) -> Callable[[str, Any], None]:
+    """What a hook is given. Nonsense is reported and left out; what the hook registers after it counts."""
+
     def register(name: str, factory: Any) -> None:
-        if not isinstance(name, str) or not name:
-            raise PluginError(f"the name of a {kind} must be a string, not {name!r}")
-        _require_factory(kind, name, factory)
-        if any(c.name == name for c in into):
-            raise PluginError(f"{kind} {name!r} is registered twice by the same plugin")
+        try:
+            if not isinstance(name, str) or not name:
+                raise PluginError(f"the name of a {kind} must be a string, not {name!r}")
+            _require_factory(kind, name, factory)
+            if any(c.name == name for c in into):
+                raise PluginError(f"{kind} {name!r} is registered twice by the same plugin")
+        except PluginError as error:
+            report(plugin, error)
+            return
         into.append(Component(kind, name, plugin, lambda: factory))
 
     return register

@@ -343,6 +343,8 @@ UNIFORM = torch.full((2, E), 1 / E)
     ("answer", "message"),
     [
         ((UNIFORM, UNIFORM), "returned tuple, not parrot_adapters.Routing"),
+        (Routing(UNIFORM.tolist(), UNIFORM), "returned weights as list, not a tensor"),
+        (Routing(UNIFORM, UNIFORM.numpy()), "returned logits as ndarray, not a tensor"),
         (Routing(UNIFORM[:1], UNIFORM[:1]), r"weights of shape \(1, 4\)"),
         (Routing(UNIFORM[:, :3], UNIFORM[:, :3]), r"weights of shape \(2, 3\)"),
         (Routing(UNIFORM, torch.zeros(5, E)), r"logits of shape \(5, 4\)"),

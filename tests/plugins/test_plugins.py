@@ -162,6 +162,30 @@ def test_nonsense_is_refused(manager, offered, message):
     assert message in manager.failures()[0].error
 
 
+def test_what_is_registered_beside_nonsense_counts(manager):
+    manager.register(offering(router={"before": Router, "x": 3, "after": Router}), name="half")
+    with pytest.warns(ParrotWarning, match="router 'x' must be registered with a factory, not int"):
+        names = [component.name for component in manager.components("router") if component.plugin.name == "half"]
+    assert names == ["before", "after"]
+
+
+def test_hooks_whose_body_never_runs_are_refused(manager):
+    class Later:
+        @pa.hookimpl
+        def register_routers(self, register):
+            yield register("later", Router)
+
+    class Awaited:
+        @pa.hookimpl
+        async def register_routers(self, register):
+            register("awaited", Router)
+
+    for plugin in (Later(), Awaited()):
+        with pytest.raises(PluginError, match="'register_routers' is async or a generator, so its body never runs"):
+            manager.register(plugin)
+    assert not {"later", "awaited"} & {component.name for component in manager.components("router")}
+
+
 def test_one_name_is_registered_once(manager):
     class Twice:
         @pa.hookimpl

@@ -70,4 +70,4 @@ def _otherwise(release: str, old: Mapping[str, Any] | None, new: Mapping[str, An
 def _cell(text: str) -> str:
     """One line, short, and without what would end a cell."""
     short = " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
-    return short if len(short) <= 200 else short[:197] + "..."
+    return short if len(short) <= 240 else short[:237] + "..."
