@@ -41,6 +41,7 @@ __all__ = [
     "LORA",
     "LORA_CONFIG",
     "LORA_WEIGHTS",
+    "NAMED",
     "NAMELESS",
     "PROJECTOR",
     "WEIGHTS",
@@ -70,6 +71,7 @@ OWN_DIGEST = "config_sha256"  # of everything else in the config; adapters of ea
 COMPUTED_IN = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 CARD = "README.md"
 CHECKPOINT = "model.safetensors"  # what a stock Trainer looks for
+NAMED = "parrot_adapter_named"  # beside the weights there, where a host has several adapters: the name of this one
 # Stands where the name of a host from the Hub would: other libraries quote it in their errors.
 NAMELESS = "(a host without a name: use parrot_adapters.load_adapter on it)"
 

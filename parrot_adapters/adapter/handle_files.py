@@ -110,6 +110,7 @@ class HandleFiles(HandleAdapters):
             "module": None if self.carried.module is None else f"{self.parts.base_prefix}{MODULE_NAME}.",
             "projector": None if switch is None else prefix,
         }
+        trained |= self.training_saves.name_tensor()
         write_checkpoint(self.snapshot(whole=False), trained, prefixes, as_path(directory, "directory"))
 
     def snapshot(self, *, whole: bool = True) -> AdapterSnapshot:

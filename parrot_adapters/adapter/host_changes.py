@@ -54,6 +54,14 @@ class HostWeights:
         weights = ((name, value) for name, value in self._weights(host) if not name.startswith(own))
         return [name for name, value in weights if self._differs(name, value)]
 
+    def moved_statistics(self, host: nn.Module) -> set[str]:
+        """Modules whose running statistics are no longer what they were: each its path in the host.
+
+        Args:
+            host: The model.
+        """
+        return {name.rpartition(".")[0] for name, value in _running_statistics(host) if self._differs(name, value)}
+
     def _differs(self, name: str, weight: Tensor) -> bool:
         before = self._seen.get(name)
         if before is None:  # on the meta device then

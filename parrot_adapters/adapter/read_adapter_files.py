@@ -19,6 +19,7 @@ from parrot_adapters.adapter.adapter_files import (
     HASHED,
     LORA_CONFIG,
     LORA_WEIGHTS,
+    NAMED,
     PROJECTOR,
     WEIGHTS,
     check_config,
@@ -228,7 +229,7 @@ def _read_checkpoint(directory: Path, described: Mapping[str, Any]) -> StoredAda
     }
     settings = where.get("lora")
     lora = None if settings is None else stored_names(tensors)
-    own = tuple(prefixes.values())
+    own = (*prefixes.values(), NAMED)
     beside = tuple(name for name in tensors if not name.startswith(own) and not (lora and is_own_lora(name)))
     return StoredAdapter(
         **_settings(directory, described),

@@ -3,8 +3,9 @@
 A stock ``Trainer`` writes a model by ``model.save_pretrained`` and reads it by ``model.load_state_dict``; accelerate
 writes ``model.state_dict()``. For an attached host that would be gigabytes that do not train. So a checkpoint of such
 a library holds what trains (the adapter, its projector and LoRA, and any host weight that is not frozen), under the
-names of the host's own state dict, and ``load_state_dict`` takes it for complete. A state dict that holds the host and
-not the adapter would leave the adapter untrained without a word, and is refused.
+names of the host's own state dict, and ``load_state_dict`` takes it for complete. Running statistics of a frozen host
+that have moved in training are part of what was computed with, so they are in it too, and that is said. A state dict
+that holds the host and not the adapter would leave the adapter untrained without a word, and is refused.
 
 ``save_pretrained`` and ``state_dict`` are called by users and by trainers alike and are not told what for. Who calls is
 read off the stack: a release of these libraries whose functions have other names writes a host that is bare, or
@@ -15,12 +16,15 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from parrot_adapters.errors import CheckpointError, explain
+from parrot_adapters.adapter.adapter_files import NAMED
+from parrot_adapters.errors import CheckpointError, ParrotWarning, explain
 from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.lora import NAME as LORA_NAME
 from parrot_adapters.hosts.peft_layers import PeftLayers
@@ -36,7 +40,8 @@ TRAINER_LOADS = frozenset((TRAINER, name) for name in ("_load_from_checkpoint", 
 SHARDS = "accelerate.utils.fsdp_utils"  # what a checkpoint of shards is read into has to be what was written
 ADAPTER = "parrot_adapter"  # in the metadata of a state dict: the name of the adapter that it holds
 ACCELERATE = "accelerate.accelerator"
-STATES_OF_WHAT_TRAINS = {(ACCELERATE, "save_state"), (SHARDS, "save_fsdp_model"), (SHARDS, "load_fsdp_model")}
+BY_SHARD = {(SHARDS, "save_fsdp_model"), (SHARDS, "load_fsdp_model")}
+STATES_OF_WHAT_TRAINS = {(ACCELERATE, "save_state"), *BY_SHARD}
 GATHERED = {(ACCELERATE, "get_state_dict")}  # what a Trainer of several processes hands to save_pretrained
 
 
@@ -91,8 +96,11 @@ class TrainingSaves:
         self._hooks = []
 
     def trained(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """What trains of a state dict of the host: the adapter's own, what peft added, host weights not frozen."""
-        frozen = self._frozen(state)
+        """What trains of a state dict of the host: the adapter's own, what peft added, host weights not frozen.
+
+        And statistics of frozen batch norms that have moved all the same.
+        """
+        frozen = self._frozen(state) - self._moved(state)
         return {name: value for name, value in state.items() if name not in frozen}
 
     # --- hooks ---------------------------------------------------------------------------------------------------
@@ -108,17 +116,28 @@ class TrainingSaves:
         if _asked_by(STATES_OF_WHAT_TRAINS) or (_asked_by(GATHERED) and saved_by_trainer()):
             self.handle.warn_of_others()
             mine = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
-            for name in self._frozen(mine):
+            for name in self._frozen(mine) - self._moved(mine):
                 del state[mine[name]]
+            if not _asked_by(BY_SHARD):
+                state.update({f"{prefix}{name}": value for name, value in self.name_tensor().items()})
 
-    def before_load(self, module: nn.Module, state: Mapping[str, Any], prefix: str, metadata: Any, *_: Any) -> None:
+    def name_tensor(self) -> dict[str, Tensor]:
+        """The active adapter's name as a tensor, since files of tensors hold nothing else; none where it is alone."""
+        name = self._name()
+        if name is None or len(self.handle.shelf) < 2:
+            return {}
+        return {NAMED: torch.tensor(list(name.encode()), dtype=torch.uint8)}
+
+    def before_load(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any, *_: Any) -> None:
         """Refuse a state dict that would leave the adapter as it is, or that holds one that has no place here.
 
-        Metadata say which of several adapters a state dict is of, where it is as torch made it.
+        Which of several adapters a state dict is of is said by its metadata, where it is as torch made it, or by a
+        tensor in it, where a library has written it.
 
         Raises:
             CheckpointError: It is one.
         """
+        said = state.pop(f"{prefix}{NAMED}", None)
         given = {name.removeprefix(prefix) for name in state if name.startswith(prefix)}
         own = {name for name in self._all_names() if self._is_own(name)}
         self._prefix, self._complete = prefix, bool(own) and own <= given
@@ -131,7 +150,8 @@ class TrainingSaves:
                     to_do="attach with the config, and the lora=, that the checkpoint was made with, then load it",
                 )
             )
-        name, active = metadata.get(ADAPTER), self._name()
+        active = self._name()
+        name = metadata.get(ADAPTER) if said is None else bytes(said.tolist()).decode(errors="replace")
         if None not in (name, active) and name != active and own & given:
             raise CheckpointError(
                 explain(
@@ -179,6 +199,25 @@ class TrainingSaves:
             for name in names
             if not self._is_own(name) and peft.host_name(name) is not None and _owner(name, host) not in learns
         }
+
+    def _moved(self, names: Iterable[str]) -> set[str]:
+        """Of these names, the statistics of frozen modules that are no longer what they were; a warning names them."""
+        owners = self.handle.host_weights.moved_statistics(self.handle.model)
+        buffers = {name for name, _ in self.handle.model.named_buffers()} if owners else set()
+        found = {n for n in names if n in buffers and n.rpartition(".")[0] in owners and not self._is_own(n)}
+        if found:
+            warnings.warn(
+                explain(
+                    "statistics of the frozen host have moved in training; this checkpoint holds them, the adapter "
+                    "does not.",
+                    moved=f"{len(found)}: {', '.join(sorted(found)[:3])}{' ...' if len(found) > 3 else ''}",
+                    to_do="keep those modules in eval(), also after the trainer has called model.train(): batch norms "
+                    "move at every forward in training mode, frozen or not",
+                ),
+                ParrotWarning,
+                stacklevel=3,
+            )
+        return found
 
     def _is_own(self, name: str) -> bool:
         parts = self.handle.parts

@@ -15,6 +15,7 @@ from parrot_adapters.analysis.asked_picture import asked_picture
 from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 from parrot_adapters.errors import ConfigError, HostError, MissingDependencyError, ParrotWarning, explain
+from parrot_adapters.hosts.host_failures import failures_named
 from parrot_adapters.hosts.picture_text import picture_text
 
 if TYPE_CHECKING:
@@ -104,8 +105,12 @@ def measure_questions(
     host, tally = EvaluationHost.load(model, adapter=adapter, device=device), Tally()
     _require_prompts_read(host.adapter)
     for number, question in enumerate(questions, 1):
-        with host.adapter.languages([question.language]), host.adapter.record_routing() as log:
-            host.model(**host.on_device(host.encode([question]).tensors))
+        encoded = host.encode([question])
+        named = failures_named(
+            HostError, "the host fails at a question.", {"row": f"{question.subset} {question.index}"}
+        )
+        with named, host.adapter.languages([question.language]), host.adapter.record_routing() as log:
+            host.model(**host.on_device(encoded.tensors))
         for record in log:
             tally.add(record)
         if progress is not None:
@@ -137,7 +142,9 @@ def measure_samples(
             batch = collator([sample])
             languages = batch.get("parrot_languages") or [None]
             given = {name: _moved(value, model) for name, value in batch.items() if not name.startswith("parrot_")}
-            with handle.languages(languages), handle.record_routing() as log:
+            whose = ", ".join(batch.get("parrot_identities", ())) or None
+            named = failures_named(HostError, "the host fails at a sample.", {"sample": whose})
+            with named, handle.languages(languages), handle.record_routing() as log:
                 model(**given)
             for record in log:
                 tally.add(record)

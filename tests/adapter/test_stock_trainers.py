@@ -215,6 +215,46 @@ def test_a_state_dict_of_one_adapter_is_not_anothers(make_host, small):
     handle.model.load_state_dict(state)
 
 
+@pytest.mark.filterwarnings("ignore:this checkpoint holds adapter 'tr':parrot_adapters.errors.ParrotWarning")
+@pytest.mark.parametrize("library", ["transformers", "accelerate"])
+def test_a_checkpoint_of_one_adapter_is_not_anothers(make_host, small, trainer_of, tmp_path, library):
+    """Whose it is stands in its tensors, as files of them hold nothing else that these libraries read."""
+    from accelerate import Accelerator
+
+    def two(active):
+        handle = pa.attach(make_host(), small)
+        handle.add_adapter("tr", small)
+        handle.set_adapter(active)
+        return handle
+
+    def take_up(handle):
+        if library == "transformers":
+            trainer_of(handle.model, "run", 4).train(resume_from_checkpoint=True)
+        else:
+            accelerator = Accelerator(cpu=True)
+            accelerator.prepare(handle.model)
+            accelerator.load_state(str(tmp_path / "run"))
+
+    one, accelerator = two("tr"), Accelerator(cpu=True)
+    if library == "transformers":
+        trainer_of(one.model, "run", 2).train()
+        pa.load_adapter(make_host(), tmp_path / "run" / "checkpoint-2", strict=True)
+    else:
+        accelerator.prepare(one.model)
+        with torch.no_grad():
+            for parameter in one.parameters():
+                parameter.add_(1.0)
+        accelerator.save_state(str(tmp_path / "run"))
+    other = two("default")
+    before = weights(other)
+    with pytest.raises(CheckpointError, match=r"'tr', and 'default' is the active one(.|\n)*set_adapter\('tr'\)"):
+        take_up(other)
+    assert same(weights(other), before)
+    other.set_adapter("tr")
+    take_up(other)
+    assert same(weights(other), weights(one)) == (library == "accelerate")  # the trainer has gone on
+
+
 def test_detaching_leaves_no_hook(attached, make_host):
     handle = attached()
     host = handle.model
@@ -290,6 +330,48 @@ def test_statistics_of_a_frozen_host_that_moved_are_told(make_host, small, input
     else:
         with pytest.raises(HostMismatchError, match=r"2: .*running_mean, .*running_var\n.*eval\(\)"):
             handle.save_pretrained(tmp_path / "adapter")
+
+
+@pytest.mark.filterwarnings("ignore:statistics of the frozen host:parrot_adapters.errors.ParrotWarning")
+@pytest.mark.parametrize("library", ["transformers", "accelerate"])
+def test_statistics_that_moved_are_taken_up_again(make_host, small, inputs, trainer_of, tmp_path, library):
+    """The tower's batch norm is the host's and frozen, and what was learned was learned with its statistics."""
+
+    def normed():
+        host = make_host()
+        tower = host.model.multi_modal_projector
+        tower.linear_1 = torch.nn.Sequential(tower.linear_1, Normed(tower.linear_1.out_features))
+        return pa.attach(host, small)
+
+    def end(folder, steps, resume=False):
+        handle = normed()
+        if library == "transformers":
+            trainer_of(handle.model, folder, steps).train(resume_from_checkpoint=resume)
+        else:
+            from accelerate import Accelerator
+
+            accelerator, mine = Accelerator(cpu=True), list(handle.parameters())
+            model, update = accelerator.prepare(handle.model.train(), torch.optim.SGD(mine, lr=0.1))
+            if resume:
+                accelerator.load_state(str(tmp_path / folder))
+            for _ in range(steps - 2 if resume else steps):
+                accelerator.backward(model(**inputs, labels=inputs["input_ids"]).loss)
+                update.step()
+                update.zero_grad()
+            if steps == 2:
+                accelerator.save_state(str(tmp_path / folder))
+        return handle
+
+    with pytest.warns(
+        pa.ParrotWarning, match=r"moved  3: .*num_batches_tracked, .*running_mean, .*running_var\n.*eval"
+    ):
+        end("halves", 2)
+    whole, again = end("whole", 4), end("halves", 4, resume=True)
+    assert same(weights(again), weights(whole))
+    moved, fresh = again.model.state_dict(), normed().model.state_dict()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(moved[name], value), name
+    assert any("running_mean" in name and not torch.equal(moved[name], fresh[name]) for name in fresh)
 
 
 @pytest.mark.parametrize("how", ["cast", "own projector", "merged"])

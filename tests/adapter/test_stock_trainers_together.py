@@ -142,3 +142,17 @@ def test_an_adapter_on_a_sharded_host_is_switched_and_saved_whole(tmp_path):
     pa.load_adapter(host, tmp_path / "adapter", strict=True)
     batch = stock_trainers.collate([stock_trainers.Rows()[2]])
     assert torch.equal(logits(host.eval(), batch), found["before"])
+
+
+@pytest.mark.parametrize("placement", ["projector", "both"])
+def test_under_zero_3_an_adapter_is_saved_whole_or_refused(tmp_path, placement):
+    pytest.importorskip("deepspeed")
+    run, directory = tmp_path / "run", tmp_path / "adapter"
+    found, _ = together(run, stock_trainers.zero3, directory=directory, placement=placement)
+    host = tiny_host()
+    pa.load_adapter(host, directory, strict=True)
+    batch = stock_trainers.collate([stock_trainers.Rows(())[2]])
+    torch.testing.assert_close(logits(host.eval(), batch), found["logits"], rtol=1e-5, atol=1e-5)
+    assert "a batch without images under ZeRO-3" in found["text"]
+    assert "disabled()" in found["disable"]
+    assert "attach to the whole host" in found["attach"]

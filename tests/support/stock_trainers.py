@@ -244,3 +244,45 @@ def save_from_shards(rank: int, directory: Path) -> dict[str, Any]:
     found["enabled"] = adapters.logits(handle.model, batch)
     handle.save_pretrained(directory)
     return found
+
+
+def zero3(rank: int, directory: Path, placement: str) -> dict[str, Any]:
+    """A few steps under DeepSpeed's ZeRO-3, the adapter saved; what is refused there."""
+    import torch._dynamo  # which cannot be imported once DeepSpeed has changed torch
+
+    import deepspeed  # isort: skip
+
+    from parrot_adapters.training.zero import on_processors
+
+    on_processors()
+    deepspeed.init_distributed("gloo")
+    handle, rows = attached(placement), Rows(())
+    config: dict[str, Any] = {"train_micro_batch_size_per_gpu": 1, "zero_allow_untested_optimizer": True}
+    # Nothing stays whole any longer than a module runs, as in a model that is larger than this one.
+    kept = ("param_persistence_threshold", "max_live_parameters", "max_reuse_distance")
+    config["zero_optimization"] = {"stage": 3, **{f"stage3_{name}": 0 for name in kept}}
+    mine = torch.optim.AdamW([p for p in handle.model.parameters() if p.requires_grad], lr=1e-2)
+    engine = deepspeed.initialize(model=handle.model, optimizer=mine, config=config)[0]
+    handle.model.train()
+    for step in range(2):
+        engine.backward(engine(**collate([rows[2 * step + rank]])).loss)
+        engine.step()
+    handle.save_pretrained(directory)
+    engine.eval()
+    with torch.no_grad():
+        found: dict[str, Any] = {"logits": engine(**collate([rows[2]])).logits}
+
+    def attach_again() -> None:
+        model = handle.model
+        del model.__dict__["_parrot_attachment"]
+        del handle.parts.base.parrot_adapter
+        pa.attach(model, pa.AdapterConfig(**PLACEMENTS["projector"]))
+
+    engine.train()
+    refused = {"text": lambda: engine(**collate([Rows()[0]])), "disable": handle.disable, "attach": attach_again}
+    for name, call in refused.items():
+        try:
+            call()
+        except pa.ParrotError as error:
+            found[name] = str(error)
+    return found

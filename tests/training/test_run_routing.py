@@ -169,6 +169,14 @@ def test_the_mode_of_every_module_is_as_before():
     assert {name: module.training for name, module in handle.model.named_modules()} == before
     assert len(set(before.values())) == 2
 
+    def fail(*_):
+        raise KeyError("tiles")
+
+    handle.model.lm_head.register_forward_hook(fail)
+    with pytest.raises(pa.ParrotError, match=r"(?s)fails at a sample.*s0\n.*KeyError: 'tiles'"):
+        measure_samples(handle, ToyData().samples[:2], ToyCollator(FAMILIES["llava"]))
+    assert {name: module.training for name, module in handle.model.named_modules()} == before
+
 
 def test_routing_is_measured_as_it_is_at_inference():
     """A router with noise in training is measured without it, whatever mode the host is in."""
