@@ -18,7 +18,7 @@ from parrot_adapters.data import DataSettings, SourceSettings
 from parrot_adapters.training import TrainingConfig
 from parrot_adapters.training.cluster_plan import HEADROOM
 from parrot_adapters.training.plan import make_plan
-from parrot_adapters.training.training_config import BatchSettings, EngineSettings, HostSettings
+from parrot_adapters.training.training_config import BatchSettings, EngineSettings, HostSettings, TrainSettings
 
 sys.path.append(str(HERE.parent / "tests"))
 from support.real_architectures import HOSTS
@@ -32,6 +32,11 @@ LAYERS = {"placement": "layers", "num_experts": 6, "layer_rank": 8, "expert_opti
 FORMS: dict[str, dict[str, Any]] = {
     "stage 1": {"recipe": "stage1"},
     "experts in the layers": {"recipe": "retrofit", "adapter": LAYERS},
+    "stage 2": {
+        "recipe": "stage2",
+        "adapter": {"num_experts": 6},
+        "train": TrainSettings(adapter=True, projector=True, language_model="full", embeddings=True),
+    },
 }
 
 

@@ -139,6 +139,7 @@ class MemoryOfStep:
             an operation needs.
         update: what else is alive at the worst moment of the optimizer's own step; on an accelerator it works on all
             parameters at once, and holds another copy of them.
+        casts: how many of the activations are autocast's copies, in half precision, of weights that train.
     """
 
     frozen: int
@@ -147,6 +148,7 @@ class MemoryOfStep:
     optimizer: int
     activations: int
     update: int = 0
+    casts: int = 0
 
     @property
     def total(self) -> int:
@@ -202,7 +204,14 @@ def measure_step(
         counter.reset()
         optimizer.step()
     mine, kept = sum(p.nbytes for p in trained), weights + gradients + state
-    return MemoryOfStep(weights - mine, mine, gradients, state, before - kept, counter.peak - kept)
+    casts = _cast_weights(model) if compute.itemsize < 4 and accumulates else 0  # else gradients come in their place
+    return MemoryOfStep(weights - mine, mine, gradients, state, before - kept, counter.peak - kept, casts)
+
+
+def _cast_weights(model: nn.Module) -> int:
+    """Bytes of autocast's copies: of weights of products, which it keeps until the forward pass ends."""
+    weights = {m.weight for m in model.modules() if isinstance(m, nn.Linear | nn.modules.conv._ConvNd)}
+    return sum(2 * w.numel() for w in weights if w.requires_grad and w.dtype == torch.float32)
 
 
 def _zero_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -37,8 +37,10 @@ def shared_among(
         "trained weights": step.trained,
         "gradients": step.gradients,
         "optimizer state": step.optimizer,
-        "activations": max(step.activations, step.update if engine == "ddp" else step.update // processes),
+        "activations": max(step.activations, step.update),
     }
+    if engine != "ddp":  # halves of what trains are gathered, not cast: they are part of what follows
+        parts["activations"] = max(step.activations - step.casts, step.update // processes)
     if engine == "ddp" and processes > 1:
         parts["communication"] = step.gradients  # buckets as large as the gradients
     if engine == "zero2":

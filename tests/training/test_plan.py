@@ -20,7 +20,13 @@ from parrot_adapters.errors import ConfigError
 from parrot_adapters.hosts.packed_rows import packed_arguments
 from parrot_adapters.training import train
 from parrot_adapters.training.cluster_plan import ENGINES, HEADROOM, plan_clusters
-from parrot_adapters.training.memory_estimate import MemoryOfStep, TensorBytes, WithoutWeights, make_fake
+from parrot_adapters.training.memory_estimate import (
+    MemoryOfStep,
+    TensorBytes,
+    WithoutWeights,
+    make_fake,
+    measure_step,
+)
 from parrot_adapters.training.padding_estimate import heaviest, padding_by_layout
 from parrot_adapters.training.plan import make_plan, step_without_weights
 from parrot_adapters.training.shared_memory import shared_among
@@ -282,6 +288,25 @@ def test_what_the_optimizers_step_needs_is_shared_as_its_state_is() -> None:
     for engine in ENGINES:
         assert needs[engine, 1] == 800
         assert (needs[engine, 4], needs[engine, 16]) == ((800, 800) if engine == "ddp" else (200, 100))
+
+
+def test_copies_that_autocast_keeps_are_counted_and_not_shared_out_twice() -> None:
+    def measured(*, accumulates: bool) -> MemoryOfStep:
+        model = torch.nn.Sequential(*(torch.nn.Linear(256, 256, bias=False) for _ in range(8)))
+        optimizer, given = torch.optim.AdamW(model.parameters()), torch.zeros(2, 256)
+
+        def loss() -> torch.Tensor:
+            return model(given).float().sum()
+
+        return measure_step(TensorBytes(), model, optimizer, loss, accumulates=accumulates, compute=torch.bfloat16)
+
+    step = measured(accumulates=True)
+    assert step.casts == 2 * 8 * 256 * 256
+    assert step.casts < step.activations < 1.2 * step.casts
+    for engine in ENGINES:
+        held = shared_among(step, engine, 64, layers=(0, 0), compute="bfloat16")["activations"]
+        assert held == (step.activations if engine == "ddp" else max(step.activations - step.casts, step.update // 64))
+    assert measured(accumulates=False).casts == 0  # at that moment there are no gradients yet, which are larger
 
 
 def test_what_fits_is_what_is_shared_and_room_for_a_context() -> None:
