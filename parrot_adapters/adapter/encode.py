@@ -49,7 +49,8 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
             )
         )
     if parts.spec.encoder_calls:
-        return {"image": _encoded_by_calls(handle, given), "video": []}
+        made = _encoded_by_calls(handle, given)
+        return {m: made if m == parts.spec.called_modality else [] for m in MODALITIES}
     block = rows_here(parts)
     inside = handle.active and handle.config.placement != "projector"
     if inside or (block is not None and block.layers.each):

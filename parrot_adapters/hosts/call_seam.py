@@ -34,8 +34,6 @@ from parrot_adapters.hosts.routing_units import RoutingUnits, in_shape_of
 
 __all__ = ["CallSeam"]
 
-MODALITY = "image"
-
 _OPEN: ContextVar[tuple[PromptCall, ...]] = ContextVar("parrot_prompt_calls", default=())
 _WANTED: ContextVar[list[Tensor] | None] = ContextVar("parrot_wanted_items", default=None)
 
@@ -221,10 +219,13 @@ class CallSeam(NativeSeam):
 
     def _aligned_tokens(self, mine: list[Tensor], units: RoutingUnits, output: Any, call: PromptCall) -> Tensor:
         """(N, D)"""
-        cls = self._cls(EncodedImages(self.parts.base, MODALITY, output, mine, call.arguments), units)
+        cls = self._cls(
+            EncodedImages(self.parts.base, self.parts.spec.called_modality, output, mine, call.arguments), units
+        )
         result = self._run(torch.cat(mine), units, call.prompt, cls, call.languages)
         if not runs_again():
-            self._record(result, units, MODALITY, call.languages, tuple(recordings_for(id(self.switch))))
+            logs = tuple(recordings_for(id(self.switch)))
+            self._record(result, units, self.parts.spec.called_modality, call.languages, logs)
         return result.tokens
 
     def _languages_of(self, call: PromptCall, around: list[PromptCall]) -> tuple[str | None, ...] | None:

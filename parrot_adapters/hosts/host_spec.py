@@ -118,6 +118,11 @@ class HostSpec:
     placeholder_mask: str | None = None
     features_mask: str | None = None
 
+    @property
+    def called_modality(self) -> str:
+        """What ``encoder_calls`` encode: ``"video"`` on hosts whose placeholder is that of videos, else ``"image"``."""
+        return "video" if self.placeholder == "video_token_id" else "image"
+
     def override(self, options: Mapping[str, Any]) -> HostSpec:
         """This declaration with some fields replaced.
 
