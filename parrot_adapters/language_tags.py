@@ -17,9 +17,17 @@ OTHER_CODES = (
     "ara ar, ben bn, deu de, ger de, ell el, gre el, eng en, spa es, fas fa, per fa, fra fr, fre fr, hin hi, ind id, "
     "ita it, jpn ja, kor ko, por pt, rus ru, swa sw, tha th, tur tr, zho zh, chi zh, cmn zh, iw he, in id, ji yi"
 )
+# Data sets and detectors also give English names.
+NAMES = (
+    "arabic ar, bengali bn, chinese zh, czech cs, dutch nl, english en, farsi fa, finnish fi, french fr, german de, "
+    "greek el, hebrew he, hindi hi, hungarian hu, indonesian id, italian it, japanese ja, korean ko, persian fa, "
+    "polish pl, portuguese pt, romanian ro, russian ru, spanish es, swahili sw, swedish sv, tamil ta, thai th, "
+    "turkish tr, ukrainian uk, urdu ur, vietnamese vi"
+)
 CODES = dict(pair.split() for pair in OTHER_CODES.split(", "))
 ALIASES = {
     **CODES,
+    **dict(pair.split() for pair in NAMES.split(", ")),
     **dict.fromkeys(SIMPLIFIED, "zh"),  # files of this field call it "cn"; traditional characters keep their region
     **dict.fromkeys(("zh-hant", "zh-hant-tw"), "zh-tw"),
     **dict.fromkeys(("pt-br", "pt-pt"), "pt"),  # both norms are one language to every benchmark here
@@ -31,7 +39,7 @@ def canonical_language(tag: str) -> str:
     """Return the library's spelling of a language tag: lower case, hyphens, and one name for what has several.
 
     Args:
-        tag: Language tag, such as ``"PT"``, ``"es_MX"`` or ``"cn"``.
+        tag: Language tag, such as ``"PT"``, ``"es_MX"`` or ``"cn"``, or a language's English name.
 
     >>> [canonical_language(tag) for tag in ("cn", "PT", "es_MX", "zh-Hant", "eng-US")]
     ['zh', 'pt', 'es-mx', 'zh-tw', 'en-us']

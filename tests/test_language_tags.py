@@ -20,6 +20,7 @@ from parrot_adapters.language_tags import ALIASES, TAG, base_language, canonical
         ("iw", "he"), ("in", "id"), ("tr", "tr"), ("tur", "tr"), ("sr-Latn-RS", "sr-latn-rs"),
         ("ben", "bn"), ("ell", "el"), ("spa", "es"), ("fas", "fa"), ("hin", "hi"), ("ind", "id"), ("ita", "it"),
         ("por", "pt"), ("swa", "sw"), ("tha", "th"), ("zh-Hans-CN", "zh"), ("zh-Hans-SG", "zh"),
+        ("Turkish", "tr"), ("english", "en"), ("Chinese", "zh"), ("VIETNAMESE", "vi"), ("Farsi", "fa"),
     ],
 )  # fmt: skip
 def test_one_name_for_every_spelling(given, canonical):

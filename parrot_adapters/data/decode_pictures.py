@@ -105,6 +105,8 @@ def _opened(picture: Picture) -> Any:
         raise BadSample("missing-image", _named(picture)) from None
     except pillow.DecompressionBombError as error:
         raise BadSample("image-too-large", f"{_named(picture)}: {first_line(error)}") from None
+    except pillow.UnidentifiedImageError:  # it would say the address of a buffer
+        raise BadSample("broken-image", f"{_named(picture)}: no kind of picture that Pillow reads") from None
     except Exception as error:  # as above
         raise BadSample("broken-image", f"{_named(picture)}: {first_line(error)}") from None
     limit = pillow.MAX_IMAGE_PIXELS

@@ -18,7 +18,7 @@ WHEN: Mapping[str, str] = {
     "deep-1": "text-only answers must stay as they are; nothing to route, nothing to declare",
     "single": "a server takes embeddings only, so nothing can stand in the layers",
     "mixture": "you study routing: the paper's form",
-    "lora-24-at-50": "text-only answers may change a little, and one merged model is to be served without any library",
+    "lora-4": "text-only answers may change, perplexity may not rise; one merged model is served without any library",
     "lora-24": "text-only behaviour does not matter",
     "whole": "you may change the model, and have the memory to train all of it",
     "none": "the data alone",

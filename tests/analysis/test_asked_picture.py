@@ -54,3 +54,4 @@ def test_what_cannot_be_read_is_one_error(tmp_path: Path, make, said):
     with pytest.raises(ConfigError, match=said) as caught:
         asked_picture(tmp_path / "picture.png")
     assert str(caught.value).startswith("the picture cannot be read.")
+    assert " object at 0x" not in str(caught.value)

@@ -92,6 +92,37 @@ def test_what_is_not_there_is_a_no(language: str, options: str, said: str) -> No
     assert read(said, options, language) == "B"
 
 
+@pytest.mark.parametrize(
+    ("language", "options", "said", "choice"),
+    [
+        (
+            "en",
+            "the red kite | the blue kite | the green kite",
+            "Not the red or the blue one. It has to be green.",
+            "C",
+        ),
+        ("en", "Ann | Bea | Cleo", "Ann has 3, Bea 5 and Cleo 4. The most belong to Bea.", "B"),
+        ("en", "Ann | Bea | Cleo", "Ann. Bea. Cleo.", None),
+        ("en", "the dog chases the cat | the cat chases the dog", "A cat is chasing a dog.", "B"),
+        ("en", "the dog chases the cat | the cat chases the dog", "The cat is chased by the dog.", None),
+        ("en", "none | one | two | three", "3", "D"),
+        ("en", "none | one | two | three", "There are no kites.", "A"),
+        ("en", "3:00 | 6:30 | 9:00", "It is nine o'clock.", "C"),
+        ("zh", "3:00 | 6:30 | 9:00", "六点半", "B"),
+        ("zh", "猫 | 狗 | 鸟", "选项三", "C"),
+        ("zh", "1 | 3 | 5", "五", "C"),
+        ("tr", "öğretmen | öğrenci | hemşire", "Öğrencidir.", "B"),
+        ("ar", "قطة | كلب | طائر | سمكة", "أستبعد أ و ب و ج لأنها لا تسبح.", "D"),
+        ("en", "wasp | bee | ant", "It can't be a wasp or an ant. It's a bee.", "B"),
+        ("en", "wasp | bee | ant", "I'd say a bee; a wasp is thinner.", "B"),
+        ("en", "wasp | bee | ant", "My first answer was A, but I change it to C.", "C"),
+        ("en", "wasp | bee | ant", "~~A~~ B", "B"),
+    ],
+)
+def test_how_a_reply_argues(language: str, options: str, said: str, choice: str | None) -> None:
+    assert read(said, options, language) == choice
+
+
 def test_a_reply_that_breaks_off_says_nothing() -> None:
     thinking = (
         "To answer this, each fruit has to be looked at. The plum is round and has a dark skin. In this picture the"

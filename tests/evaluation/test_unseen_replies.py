@@ -21,12 +21,14 @@ def rows() -> list[dict[str, str]]:
 
 
 def read(row: dict[str, str], protocol: str) -> str | None:
-    options = dict(zip("ABCD", row["options"].split("|"), strict=False))
+    options = dict(zip("ABCDE", row["options"].split("|"), strict=False))
     found = extract_choice(row["reply"].replace("\\n", "\n"), options, protocol, language=row["language"])
     return None if found == "Z" else found
 
 
-@pytest.mark.parametrize(("name", "least"), [("first", 98), ("second", 97), ("third", 60), ("fourth", 41)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("first", 98), ("second", 97), ("third", 60), ("fourth", 41), ("fifth", 293)]
+)
 def test_each_set(name: str, least: int) -> None:
     asked = [row for row in rows() if row["set"] == name]
     found = [(row["choice"] or None, read(row, "robust")) for row in asked]

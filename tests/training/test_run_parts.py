@@ -360,6 +360,13 @@ def test_a_second_interrupt_stops_at_once():
             stop.ask(signal.SIGINT, None)
 
 
+def test_a_second_word_from_the_scheduler_only_asks_again():
+    with stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signal == signal.SIGTERM
+
+
 def test_a_terminated_run_does_not_mistake_an_interrupt_for_the_second():
     with stop_requests() as stop:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -61,8 +61,8 @@ def conversation(record: Any, files: Files) -> tuple[Turn, ...]:
         turns.append(Turn(role_of(message.get("from")), split_at(message["value"], markers), is_learned(message)))
     left = {marker: len(rest) for marker, rest in markers.items() if rest}
     if left:
-        shown = ", ".join(f"{count} more files than {marker}" for marker, count in left.items())
-        raise BadSample("placeholder-mismatch", f"there are {shown}")
+        shown = ", ".join(f"{count} of its files without {marker} in a turn" for marker, count in left.items())
+        raise BadSample("placeholder-mismatch", shown)
     return with_system(record, turns)
 
 

@@ -11,7 +11,7 @@ from parrot_adapters.evaluation.matching.text_forms import Token, clean, fold, s
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 from parrot_adapters.evaluation.matching.word_forms import kin
 
-__all__ = ["Letters"]
+__all__ = ["SENTENCE", "SENTENCE_END", "Letters"]
 
 SENTENCE_END = frozenset(".!?。！？؟।")
 AFTER_LABEL = frozenset(".):]}>,-(、،*|")

@@ -68,12 +68,16 @@ HUNDREDS = {
 }
 JOINED = {"en": "and|-", "pt": "e", "ar": "و", "tr": "", "ru": ""}
 """What may stand between a ten and a one: "twenty-five", "vinte e cinco"."""
+ENDINGS = {"tr": "(?:s?[iu])?(?:[dt][iu]r)?"}
+"""What is glued to a number, folded: "beşidir"."""
 COMMA_IS_DECIMAL = frozenset({"pt", "tr", "ru", "es", "fr", "de", "it", "id"})
 NUMBER = re.compile(r"(?<![\w.,])-?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]{1,15})(?:[.,][0-9]{1,9})?(?![0-9])", re.ASCII)
 CLOCK = re.compile(r"(?<![0-9:])([0-2]?[0-9]):([0-5][0-9])(?![0-9:])", re.ASCII)
 HALVES = re.compile(r"\s*半")
 """Half past, behind the hour."""
-CHINESE = re.compile("(?<!第)(?<![零一二三四五六七八九十百千两])[零一二三四五六七八九十百千两]{1,7}")
+CHINESE = re.compile(
+    "(?<!第)(?<![0-9零一二三四五六七八九十百千两])[零一二三四五六七八九十百千两]{1,7}(?<!千(?=[克米]))"
+)
 CHINESE_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2}
 CHINESE_TENS = {"十": 10, "百": 100, "千": 1000}
 LONGEST = 20_000
@@ -185,7 +189,8 @@ def _number_words(language: str) -> re.Pattern[str]:
     one = "|".join(re.escape(word) for word in sorted(_word_values(language), key=len, reverse=True))
     joined = "|".join(re.escape(j) for j in JOINED.get(language, "").split("|") if j)
     glue = rf"(?:\s?-\s?|\s+(?:(?:{joined})\s*)?)" if joined else r"\s+"
-    return re.compile(rf"(?<!\w)(?:{one})(?:{glue}(?:{one})){{0,4}}(?!\w)")
+    ending = ENDINGS.get(language, "")
+    return re.compile(rf"(?<!\w)(?:{one})(?:{glue}(?:{one})){{0,4}}{ending}(?!\w)")
 
 
 def _spoken(phrase: str, language: str) -> float:

@@ -19,7 +19,7 @@ from parrot_adapters.evaluation.matching.denials import without_denied
 from parrot_adapters.evaluation.matching.frames import BOX, answer_in_json, framed, meant, turns_of
 from parrot_adapters.evaluation.matching.gist import gist_choice, short_names
 from parrot_adapters.evaluation.matching.groups import group_choice
-from parrot_adapters.evaluation.matching.letters import SENTENCE, Letters
+from parrot_adapters.evaluation.matching.letters import SENTENCE, SENTENCE_END, Letters
 from parrot_adapters.evaluation.matching.option_text import find_option, is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
@@ -44,6 +44,7 @@ VERDICT_REACH = 8000
 """Longest reply that is looked through for such a list, in characters."""
 VERDICTS = re.compile(r"[\n.;!。；！]+")
 LABEL_DOT = re.compile(r"(?m)^([^\w\n]*[A-Za-z])\.(?=\s)")
+TAIL = re.compile(r"[;；،,，]")
 CLAUSE_END = re.compile(r"[,.;:!?，。；：！？،؛؟\n]| - ")
 MARKS = frozenset("✓✔✅✗✘❌×")
 MARKED = re.compile(r"(?<![^\W_])([A-Z])[ :).|]{0,4}([✓✔✅✗✘❌×])")
@@ -197,9 +198,12 @@ class _Reading(Letters):
         answers = {letter: fold(text).strip(" .,!。") for letter, text in self.options.items()}
         yes = [letter for letter, text in answers.items() if text in self.known.yes]
         no = [letter for letter, text in answers.items() if text in self.known.no]
-        if len(answers) != 2 or len(yes) != 1 or len(no) != 1 or self.known.turn.search(self.text):
+        if len(answers) != 2 or len(yes) != 1 or len(no) != 1:
             return None
-        opening, *rest = CLAUSE_END.split(fold(self.said).lstrip(" *\"'"), maxsplit=1)
+        said = fold(self.said).lstrip(" *\"'")
+        opening, *rest = CLAUSE_END.split(said, maxsplit=1)
+        if said[len(opening) : len(opening) + 1] not in SENTENCE_END and self.known.turn.search(self.text):
+            return None
         later = {token.text for said in rest for token in tokens(said)}
         for letter, mine, other in ((yes[0], self.known.yes, self.known.no), (no[0], self.known.no, self.known.yes)):
             if opening.strip() in mine:
@@ -228,6 +232,8 @@ class _Reading(Letters):
         return left[0] if len(left) == 1 and len(self.options) > 2 else None
 
     def _refused(self) -> str | None:
+        if any(self._is_option(said) for said in CLAUSE_END.split(self.raw[:SENTENCE]) if len(said.strip()) > 1):
+            return None  # "Too little is told: it cannot be determined"
         reply, offered = fold(self.raw), [fold(text) for text in self.options.values()]
         said = (p for p in self.known.refusals if p in reply and not any(p in text for text in offered))
         return "Z" if next(said, None) else None
@@ -235,9 +241,11 @@ class _Reading(Letters):
     def _text_after_cue(self, cue: re.Pattern[str]) -> str | None:
         """The option's text after the last "answer is ..." or "therefore ...", up to the end of the sentence."""
         for _, end in self._cues(cue):
-            rest = self.text[end : end + SENTENCE].lstrip(" :\n")
+            rest = self.text[end : end + SENTENCE].lstrip(" :,،，\n")
             sentence = re.split(r"[.!?。！？؟](?=\s|$)|\n", rest, maxsplit=1)[0]
-            found = self.named(sentence)
+            first, *more = TAIL.split(sentence, maxsplit=1)  # "I'd say a bee; a wasp is thinner"
+            joined = any(fold(said).split()[:1] and fold(said).split()[0] in self.known.joiners for said in more)
+            found = self.named(sentence) or (None if joined else self.named(first))
             if found:
                 return found
         return None
@@ -327,13 +335,13 @@ class _Reading(Letters):
         texts = [fold(text) for text in self.options.values() if text]
         if any(text in self.known.yes or text in self.known.no for text in texts):  # "Yes, there is no dog"
             return None
-        said = [
-            self.text[end : end + SENTENCE]
-            for start, end in self._cues(self.known.opening)
-            if not fold(self.text[start : start + SENTENCE]).startswith(tuple(texts))  # "São Paulo"
-        ]
-        if self.known.alternative.search(self.text):  # "it is a llama or a camel"
-            return None
+        said = []
+        for start, end in self._cues(self.known.opening):
+            clause, rest = self.text[max(0, start - SENTENCE) : end], self.text[end : end + SENTENCE]
+            sentence = CLAUSE_END.split(clause)[-1] + CLAUSE_END.split(rest, maxsplit=1)[0]
+            is_text = fold(self.text[start : start + SENTENCE]).startswith(tuple(texts))  # "São Paulo"
+            if not is_text and not self.known.alternative.search(sentence):  # "it is a llama or a camel"
+                said.append(rest)
         found = {letter for rest in said if (letter := self.named(CLAUSE_END.split(rest, maxsplit=1)[0]))}
         return found.pop() if len(found) == 1 else None
 

@@ -17,6 +17,10 @@ LONGEST_ENDING = {3: 2, 4: 3}
 LONGEST_ENDING_OF_ALL = 7
 LONGEST_SUFFIXES, LONGEST_OF_SHORT = 8, 4
 """In a language that glues its endings one to another; behind a stem of three letters less."""
+VERB_ENDING = re.compile(
+    "[aeiou]?(?:yor|mek|mak|mis|mus|c[ae]k|yac|yec|[dt][iu]|r|p|k|s[ae]|m[ae]|[bcgdyn]?[aeiu]|[iu]?l|n[iu]|[iu]n|l[ae]r)"
+)
+"""How endings of Turkish verbs and nouns begin, folded: two words of which neither is the other's stem have such."""
 ENGLISH_ENDINGS = frozenset(
     {"s", "es", "'s", "ed", "ing", "ies", "ied", "ish", "er", "en", "ness", "iness", "ly", "ily", "ful"}
 )
@@ -66,7 +70,8 @@ def kin(word: str, other: str, known: Vocabulary) -> bool:
     ends = word[same:], other[same:]
     if known.suffixing:
         longest = LONGEST_SUFFIXES if same > SHORTEST_STEM else LONGEST_OF_SHORT
-        return max(map(len, ends)) <= longest
+        turned = "" in ends or all(VERB_ENDING.match(end) for end in ends)
+        return max(map(len, ends)) <= longest and turned
     if known.inflecting:
         longest = LONGEST_ENDING.get(same, min(same, LONGEST_ENDING_OF_ALL))
         return all(len(end) <= longest or (end in known.inflections) for end in ends)

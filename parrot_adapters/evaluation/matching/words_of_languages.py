@@ -51,10 +51,11 @@ LANGUAGES: dict[str, Language] = {
             "onto | around | like | between | through | against | without | unlike"
         ),
         answer=_(
-            "I change it to | change it to | change my answer to | change that to | switch to | changing it to | "
-            "I'd change to | I revise it to | revise my answer to | correct that to | let me correct that to | "
-            "make that | I mark | I'd mark | I'd select | I would select | I'd answer | I lean towards | "
-            "I'm leaning towards | I lean toward | leaning towards | leaning toward | my guess is | "
+            "in my opinion | in my view | I think it's | I think it is | I believe it's | I believe it is | "
+            "I'd guess | I change it to | change it to | change my answer to | change that to | switch to | "
+            "changing it to | I'd change to | I revise it to | revise my answer to | correct that to | "
+            "let me correct that to | make that | I mark | I'd mark | I'd select | I would select | I'd answer | "
+            "I lean towards | I'm leaning towards | I lean toward | leaning towards | leaning toward | my guess is | "
             "my best guess is | final choice | pick | choose | select | go with | best guess | I vote for | "
             "my bet is | verdict | the one that matches is | the one that fits is | best match is | "
             "most accurate is | solution | correct letter | right letter | chosen option | selected option | "
@@ -106,7 +107,7 @@ LANGUAGES: dict[str, Language] = {
             "we conclude | consequently | accordingly | as a result | it follows that | all in all | overall | "
             "to sum up | that means | this means | therefore | thus | hence | in conclusion | in summary | so | "
             "which leaves | that leaves | leaves | leaving | actually | no wait | wait | wait no | or rather | "
-            "correction | scratch that | on closer inspection | on second thought | what remains is | then"
+            "correction | scratch that | on closer inspection | on second thought | what remains is"
         ),
         alternatives=_("or | either"),
         joiners=_("or | and | nor | as well as | and also | and/or"),
@@ -169,10 +170,11 @@ LANGUAGES: dict[str, Language] = {
         relations=_("比 | 与 | 跟 | 除了 | 像"),
         places=_("上 | 里 | 下 | 旁边 | 旁 | 后面 | 前面 | 中 | 边 | 的"),
         answer=_(
-            "改为 | 改成 | 改选 | 更正为 | 修正为 | 应改为 | 我倾向于 | 倾向于 | 倾向 | 最佳答案 | 最佳选项 | "
-            "猜测是 | 我猜是 | 我猜 | 勾选 | 填 | 解答 | 结论 | 正确答案 | 正确的答案 | 最符合的是 | 最合适的是 | "
-            "我的判断是 | 我投 | 我的选择 | 我的答案 | 最终选择 | 最终答案 | 应当选 | 答案 | 正确选项 | 正确的选项 | "
-            "正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | 我认为是 | 我觉得是 | 答"
+            "我会说 | 在我看来 | 个人认为是 | 改为 | 改成 | 改选 | 更正为 | 修正为 | 应改为 | 我倾向于 | 倾向于 | "
+            "倾向 | 最佳答案 | 最佳选项 | 猜测是 | 我猜是 | 我猜 | 勾选 | 填 | 解答 | 结论 | 正确答案 | 正确的答案 | "
+            "最符合的是 | 最合适的是 | 我的判断是 | 我投 | 我的选择 | 我的答案 | 最终选择 | 最终答案 | 应当选 | "
+            "答案 | 正确选项 | 正确的选项 | 正解 | 应选 | 应该选 | 我选 | 我会选 | 选择 | 故选 | 选 | 正确的是 | "
+            "我认为是 | 我觉得是 | 答"
         ),
         option=_("选项 | 项 | 字母 | 号"),
         fillers=_(
@@ -247,14 +249,14 @@ LANGUAGES: dict[str, Language] = {
             "sobre | sob | atrás | perto | ao lado | com | junto | embaixo | dentro | que | entre | sem | como"
         ),
         answer=_(
-            "mudo para | troco para | mudo minha resposta para | corrijo para | altero para | mudaria para | "
-            "marcaria | marco | marque | assinalo | assinalaria | assinale | escolheria | a melhor opção é | "
-            "meu palpite é | aposto na | aposto em | selecione | seleciono | escolha | solução | opção certa | "
-            "alternativa certa | letra certa | conclusão | inclino-me para | a que melhor se encaixa é | "
-            "minha opção é | minha escolha | minha resposta | decido por | decido-me por | opto pela | opto pelo | "
-            "resposta | respostas | opção correta | alternativa correta | letra correta | gabarito | escolho | "
-            "eu escolheria | fico com | eu diria | o correto é | a correta é | a certa é | o certo é | opto por | "
-            "vou de"
+            "a meu ver | na minha opinião | para mim é | penso que é | acho que é | mudo para | troco para | "
+            "mudo minha resposta para | corrijo para | altero para | mudaria para | marcaria | marco | marque | "
+            "assinalo | assinalaria | assinale | escolheria | a melhor opção é | meu palpite é | aposto na | "
+            "aposto em | selecione | seleciono | escolha | solução | opção certa | alternativa certa | letra certa | "
+            "conclusão | inclino-me para | a que melhor se encaixa é | minha opção é | minha escolha | "
+            "minha resposta | decido por | decido-me por | opto pela | opto pelo | resposta | respostas | "
+            "opção correta | alternativa correta | letra correta | gabarito | escolho | eu escolheria | fico com | "
+            "eu diria | o correto é | a correta é | a certa é | o certo é | opto por | vou de"
         ),
         option=_("opção | letra | alternativa | item"),
         fillers=_(
@@ -345,11 +347,11 @@ LANGUAGES: dict[str, Language] = {
         ),
         relations=_("على | بجانب | تحت | فوق | خلف | أمام | مع | قرب | بالقرب من | بين | داخل | مثل | بدون"),
         answer=_(
-            "أغيرها إلى | أغير إجابتي إلى | أغير جوابي إلى | أصححها إلى | أعدلها إلى | سأختار | أرجح | أرى أن | "
-            "اختر | نختار | الحل | اختياري هو | أميل إلى | تخميني | أعتقد أنها | أعتقد أنه | الجواب الصحيح | "
-            "الخيار الأنسب | الإجابة الأنسب | أفضل خيار | الاختيار | الصحيح | الصحيحة | اختياري | خياري | جوابي | "
-            "الإجابة | إجابة | الجواب | جواب | الاختيار الصحيح | الخيار الصحيح | إجابتي | أختار | اخترت | الصحيح هو | "
-            "الصحيحة هي | الأصح هو"
+            "أقول | سأقول | أظن أنه | أظن أنها | في رأيي | برأيي | أغيرها إلى | أغير إجابتي إلى | أغير جوابي إلى | "
+            "أصححها إلى | أعدلها إلى | سأختار | أرجح | أرى أن | اختر | نختار | الحل | اختياري هو | أميل إلى | "
+            "تخميني | أعتقد أنها | أعتقد أنه | الجواب الصحيح | الخيار الأنسب | الإجابة الأنسب | أفضل خيار | "
+            "الاختيار | الصحيح | الصحيحة | اختياري | خياري | جوابي | الإجابة | إجابة | الجواب | جواب | "
+            "الاختيار الصحيح | الخيار الصحيح | إجابتي | أختار | اخترت | الصحيح هو | الصحيحة هي | الأصح هو"
         ),
         option=_("الخيار | خيار | الحرف | حرف | الاختيار | البديل | الإجابة رقم | رقم"),
         fillers=_(
@@ -429,10 +431,11 @@ LANGUAGES: dict[str, Language] = {
         ),
         negated=_("miyor | muyor | mamakta | memekte | maz | mez | madi | medi | mamis | memis | mayan | meyen"),
         answer=_(
-            "olarak değiştiriyorum | olarak düzeltiyorum | işaretlerim | işaretliyorum | seçerim | tahminim | "
-            "seçtim | seçim | çözüm | karar | doğru harf | en uygun seçenek | en iyi seçenek | en uygunu | oyum | "
-            "tercih ederim | kararım | seçiyorum | cevabımız | cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | "
-            "doğru seçenek | doğru şık | doğrusu | doğru olan | tercihim | seçimim | bence"
+            "diyebilirim | düşünüyorum ki | kanaatimce | bana göre | olarak değiştiriyorum | olarak düzeltiyorum | "
+            "işaretlerim | işaretliyorum | seçerim | tahminim | seçtim | seçim | çözüm | karar | doğru harf | "
+            "en uygun seçenek | en iyi seçenek | en uygunu | oyum | tercih ederim | kararım | seçiyorum | cevabımız | "
+            "cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | doğru seçenek | doğru şık | doğrusu | doğru olan | "
+            "tercihim | seçimim | bence"
         ),
         option=_(
             "seçenek | seçeneği | seçeneğidir | seçeneğini | seçeneğinde | seçeneğinin | seçeneğine | şık | şıkkı | "
@@ -519,6 +522,7 @@ LANGUAGES: dict[str, Language] = {
             "на | под | за | рядом с | возле | около | с | со | над | перед | между | без | как | чем | к | по"
         ),
         answer=_(
+            "я бы сказал | я бы сказала | сказал бы | сказала бы | я думаю | думаю, что это | полагаю | считаю | "
             "меняю на | меняю ответ на | меняю его на | исправляю на | заменяю на | отметил | отметила | отмечаю | "
             "отмечу | я отвечу | отвечу | мой вариант | мой ответ | выберу | выбор | решение | голосую за | "
             "предпочту | я за | вывод | подойдёт | лучше всего подходит | моя догадка | выбрала | выбрал | "
