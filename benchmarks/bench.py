@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import torch
 from harness import RESULTS, Options, Row, as_dict, commit, load_rows, themes, write
 from rich.console import Console
 from rich.table import Table
+from transformers.utils import logging
 
 
 def show(theme: str, rows: list[Row]) -> None:
@@ -45,13 +47,19 @@ def main(argv: list[str] | None = None) -> int:
     unknown = sorted(set(given.themes) - set(themes()))
     if unknown:
         parser.error(f"no theme named {', '.join(unknown)}; there are {', '.join(themes())}")
+    if given.device.startswith("cuda") and not torch.cuda.is_available():
+        parser.error(f"torch {torch.__version__} finds no CUDA device here; without --device the CPU is measured")
+    logging.disable_progress_bar()
     torch.set_num_threads(given.threads)
     options = Options(given.device, given.threads, 1 if given.tiny else given.repeats, given.tiny)
     missed, code = 0, commit()  # before it runs: what is written meanwhile was not measured
-    for theme in given.themes or themes():
-        module = load_rows(theme)
+    chosen = given.themes or list(themes())
+    for number, theme in enumerate(chosen, 1):
+        module, start = load_rows(theme), time.monotonic()
+        Console().print(f"{theme} ({number} of {len(chosen)}): {(module.__doc__ or '').splitlines()[0]}")
         rows = list(module.measure(options))
         show(theme, rows)
+        Console().print(f"took {time.monotonic() - start:.0f} s")
         missed += sum(row.holds is False for row in rows)
         settings = {"covers": list(module.COVERS), "tiny": options.tiny}
         if not (options.tiny and given.out == RESULTS):

@@ -124,7 +124,7 @@ def _cluster_table(clusters: Sequence[ClusterPlan]) -> Table:
         ("GPUs", "accumulated", *ENGINES),
         rows,
         title="Memory of each GPU",
-        caption="(in brackets: does not fit, with 2 GiB for what is no tensor, or batch.size cannot be dealt)",
+        caption="(in brackets: does not fit, with 2 GiB for what is no tensor; cannot be dealt; fsdp2 on one GPU)",
     )
 
 

@@ -38,8 +38,8 @@ class SortedTokens(NamedTuple):
         if without_data:
             places = flat.new_zeros(total, dtype=torch.int64)
         elif flat.device.type == "cpu":
-            places = flat.nonzero().squeeze(-1)
-        else:  # nonzero would wait once more
+            places = flat.nonzero_static(size=total).squeeze(-1)
+        else:  # sorted, since not every release can do that there, and nonzero would wait once more
             places = flat.to(torch.uint8).argsort(descending=True, stable=True)[:total]
         num_tokens = mask.shape[0]
         edges = pairwise(accumulate(counts, initial=0))

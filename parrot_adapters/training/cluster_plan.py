@@ -30,7 +30,8 @@ class ClusterPlan:
         processes: how many devices share the run, one process each.
         accumulation: micro-batches of a process in a step; None where ``batch.size`` cannot be dealt to so many.
         parts: bytes on one device by what they are for.
-        fits: whether they and :data:`HEADROOM` fit on a device and the batch can be dealt; None of unknown devices.
+        fits: whether they and :data:`HEADROOM` fit on a device, the batch can be dealt and the engine takes so many
+            processes (``fsdp2``: two or more); None of unknown devices.
     """
 
     engine: str
@@ -62,7 +63,8 @@ def plan_clusters(
         accumulation = _accumulation(run, count)
         for engine in ENGINES:
             parts = shared_among(step, engine, count, layers=layers, compute=run.engine.compute)
-            fits = None if device is None else accumulation is not None and sum(parts.values()) + HEADROOM <= device
+            runs = accumulation is not None and (engine, count) != ("fsdp2", 1)  # which parrot train refuses
+            fits = None if device is None else runs and sum(parts.values()) + HEADROOM <= device
             found.append(ClusterPlan(engine, count, accumulation, parts, fits))
     return tuple(found)
 

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 __all__ = ["MemoryOfStep", "TensorBytes", "WithoutWeights", "make_fake", "measure_step"]
 
 aten = torch.ops.aten
+GROUPED: Any = aten._grouped_mm.default if hasattr(aten, "_grouped_mm") else None  # torch 2.8 brought it
 BY_MASK = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default)
 
 
@@ -83,7 +84,7 @@ class WithoutWeights(TensorBytes):
                 return func(*args, **kwargs)
         if func in BY_MASK:  # how many places a mask has is known: the mask is real
             args = (args[0], [place for index in args[1] for place in _places(index)], *args[2:])
-        if func is aten._grouped_mm.default and args[0].dtype is not torch.bfloat16:
+        if func is GROUPED and args[0].dtype is not torch.bfloat16:
             halves = [arg.bfloat16() if isinstance(arg, Tensor) and arg.is_floating_point() else arg for arg in args]
             return func(*halves, **kwargs).to(args[0].dtype)  # its shape rule knows no other dtype
         return func(*args, **kwargs)
@@ -134,7 +135,10 @@ class MemoryOfStep:
         trained: weights that do, in float32.
         gradients: of all that trains.
         optimizer: its state.
-        activations: what else is alive at the worst moment: activations, their gradients, what an operation needs.
+        activations: what else is alive at the worst moment of forward and backward: activations, their gradients, what
+            an operation needs.
+        update: what else is alive at the worst moment of the optimizer's own step; on an accelerator it works on all
+            parameters at once, and holds another copy of them.
     """
 
     frozen: int
@@ -142,11 +146,13 @@ class MemoryOfStep:
     gradients: int
     optimizer: int
     activations: int
+    update: int = 0
 
     @property
     def total(self) -> int:
         """Bytes at the worst moment."""
-        return self.frozen + self.trained + self.gradients + self.optimizer + self.activations
+        kept = self.frozen + self.trained + self.gradients + self.optimizer
+        return kept + max(self.activations, self.update)
 
 
 def measure_step(
@@ -191,9 +197,12 @@ def measure_step(
             total = loss()
         total.backward()
         gradients = sum(p.grad.nbytes for p in trained if p.grad is not None)
+        del total
+        before = counter.peak
+        counter.reset()
         optimizer.step()
-    mine = sum(p.nbytes for p in trained)
-    return MemoryOfStep(weights - mine, mine, gradients, state, counter.peak - weights - gradients - state)
+    mine, kept = sum(p.nbytes for p in trained), weights + gradients + state
+    return MemoryOfStep(weights - mine, mine, gradients, state, before - kept, counter.peak - kept)
 
 
 def _zero_gradients(parameters: Iterable[nn.Parameter]) -> None:

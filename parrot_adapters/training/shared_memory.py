@@ -37,7 +37,7 @@ def shared_among(
         "trained weights": step.trained,
         "gradients": step.gradients,
         "optimizer state": step.optimizer,
-        "activations": step.activations,
+        "activations": max(step.activations, step.update if engine == "ddp" else step.update // processes),
     }
     if engine == "ddp" and processes > 1:
         parts["communication"] = step.gradients  # buckets as large as the gradients

@@ -60,7 +60,9 @@ def parrot_7b() -> Any:
     )
 
 
-def qwen2_5_vl(width: int, hidden: int, layers: int, heads: int, kv_heads: int, vocabulary: int, tied: bool) -> Any:
+def qwen2_5_vl(
+    width: int, hidden: int, layers: int, heads: int, kv_heads: int, vocabulary: int, tied: bool, vision: int = 3420
+) -> Any:
     return transformers.Qwen2_5_VLConfig(
         text_config={
             "model_type": "qwen2_5_vl_text",
@@ -76,7 +78,7 @@ def qwen2_5_vl(width: int, hidden: int, layers: int, heads: int, kv_heads: int, 
         vision_config={
             "depth": 32,
             "hidden_size": 1280,
-            "intermediate_size": 3420,
+            "intermediate_size": vision,
             "num_heads": 16,
             "out_hidden_size": width,
             "patch_size": 14,
@@ -101,6 +103,16 @@ def qwen2_5_vl_3b() -> Any:
 def qwen2_5_vl_7b() -> Any:
     """Qwen/Qwen2.5-VL-7B-Instruct"""
     return qwen2_5_vl(3584, 18944, 28, 28, 4, 152064, tied=False)
+
+
+def qwen2_5_vl_32b() -> Any:
+    """Qwen/Qwen2.5-VL-32B-Instruct"""
+    return qwen2_5_vl(5120, 27648, 64, 40, 8, 152064, tied=False, vision=3456)
+
+
+def qwen2_5_vl_72b() -> Any:
+    """Qwen/Qwen2.5-VL-72B-Instruct"""
+    return qwen2_5_vl(8192, 29568, 80, 64, 8, 152064, tied=False, vision=3456)
 
 
 def gemma3_4b() -> Any:
@@ -142,4 +154,12 @@ ARCHITECTURES = {
     "qwen2.5-vl-7b": (qwen2_5_vl_7b, 8.29, 2),
     "parrot-7b-stage1": (parrot_7b, 8.05, 16),
     "parrot-7b-stage2": (parrot_7b, 8.05, 16),
+}
+
+# Hosts of docs/memory.md -> (how they are made, billions of parameters as published)
+HOSTS = {
+    "LLaVA-1.5-7B": (llava_1_5_7b, 7.06),
+    "Qwen2.5-VL-7B": (qwen2_5_vl_7b, 8.29),
+    "Qwen2.5-VL-32B": (qwen2_5_vl_32b, 33.45),
+    "Qwen2.5-VL-72B": (qwen2_5_vl_72b, 73.41),
 }

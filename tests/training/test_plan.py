@@ -258,7 +258,8 @@ def test_many_gpus_are_planned_at_once(written: Path, capfd: pytest.CaptureFixtu
     assert [(one["processes"], one["engine"]) for one in plan["clusters"]] == [
         (count, engine) for count in (1, 2, 8) for engine in ENGINES
     ]
-    assert all(one["fits"] == (one["processes"] != 8) for one in plan["clusters"])  # 80 GiB are enough
+    for one in plan["clusters"]:  # 80 GiB are enough
+        assert one["fits"] == (one["processes"] != 8 and (one["engine"], one["processes"]) != ("fsdp2", 1))
     assert plan["clusters"][0]["parts"] == plan["memory"]["parts"]
     assert plan["clusters"][0]["total"] == plan["memory"]["total"]
     assert main([*asked, "--gpu-memory", "0.5"]) == 2
@@ -268,6 +269,19 @@ def test_many_gpus_are_planned_at_once(written: Path, capfd: pytest.CaptureFixtu
     for wrong in ("0", "two", "1,-2"):
         assert main(["plan", str(written), "--gpus", wrong]) == 2
         assert "--gpus must be numbers" in capfd.readouterr().err
+
+
+def test_what_the_optimizers_step_needs_is_shared_as_its_state_is() -> None:
+    step = MemoryOfStep(frozen=0, trained=800, gradients=800, optimizer=1600, activations=100, update=800)
+    assert step.total == 800 + 800 + 1600 + 800
+    needs = {
+        (engine, count): shared_among(step, engine, count, layers=(0, 0), compute="float32")["activations"]
+        for engine in ENGINES
+        for count in (1, 4, 16)
+    }
+    for engine in ENGINES:
+        assert needs[engine, 1] == 800
+        assert (needs[engine, 4], needs[engine, 16]) == ((800, 800) if engine == "ddp" else (200, 100))
 
 
 def test_what_fits_is_what_is_shared_and_room_for_a_context() -> None:
@@ -280,7 +294,7 @@ def test_what_fits_is_what_is_shared_and_room_for_a_context() -> None:
     for one in plan_clusters(step, run, layers, (1, 4, 8), middle + HEADROOM):
         assert one.parts == shared_among(step, one.engine, one.processes, layers=layers, compute="float32")
         assert one.accumulation == {1: 4, 4: 1, 8: None}[one.processes]
-        assert one.fits == (one.total <= middle and one.processes != 8)
+        assert one.fits == (one.total <= middle and one.processes != 8 and (one.engine, one.processes) != ("fsdp2", 1))
 
 
 LAYERS = "adapter={placement: layers, num_experts: 3, layer_rank: 2, expert_options: {shared_rank: 1}}"
