@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.adapters import same, weights
+from support.tiers import late_unless
 
 import parrot_adapters as pa
 from parrot_adapters.adapter.training_saves import TrainingSaves
@@ -216,7 +217,7 @@ def test_a_state_dict_of_one_adapter_is_not_anothers(make_host, small):
 
 
 @pytest.mark.filterwarnings("ignore:this checkpoint holds adapter 'tr':parrot_adapters.errors.ParrotWarning")
-@pytest.mark.parametrize("library", ["transformers", "accelerate"])
+@pytest.mark.parametrize("library", late_unless(["accelerate"], ["transformers", "accelerate"]))
 def test_a_checkpoint_of_one_adapter_is_not_anothers(make_host, small, trainer_of, tmp_path, library):
     """Whose it is stands in its tensors, as files of them hold nothing else that these libraries read."""
     from accelerate import Accelerator
@@ -333,7 +334,7 @@ def test_statistics_of_a_frozen_host_that_moved_are_told(make_host, small, input
 
 
 @pytest.mark.filterwarnings("ignore:statistics of the frozen host:parrot_adapters.errors.ParrotWarning")
-@pytest.mark.parametrize("library", ["transformers", "accelerate"])
+@pytest.mark.parametrize("library", late_unless(["accelerate"], ["transformers", "accelerate"]))
 def test_statistics_that_moved_are_taken_up_again(make_host, small, inputs, trainer_of, tmp_path, library):
     """The tower's batch norm is the host's and frozen, and what was learned was learned with its statistics."""
 

@@ -132,6 +132,7 @@ def test_what_the_host_itself_cannot_do_is_not_the_adapters_fault():
     assert "no numbers (nan)" in found.error
 
 
+@pytest.mark.slow
 def test_a_host_whose_weights_train_is_compared_with_itself_frozen():
     """Torch multiplies by frozen weights in another way where a projector's input is no plain block of memory."""
     host, batch = FAMILIES["cohere2_vision"].build(), FAMILIES["cohere2_vision"].batch(PROMPTS)

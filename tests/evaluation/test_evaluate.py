@@ -15,6 +15,7 @@ import torch
 from support import benchmark_files
 from support.chat_processors import PLAIN, TIGHT, llava
 from support.folders import TESTS
+from support.tiers import late_unless
 
 from parrot_adapters.cli import main
 from parrot_adapters.errors import ConfigError, HostError, ParrotWarning, UnknownNameError
@@ -478,7 +479,7 @@ def test_the_question_that_a_host_fails_at_is_named_and_answers_stay(
         evaluate(replace(config, out=f"{config.out}-3"), host=broken)
 
 
-@pytest.mark.parametrize("scoring", ["generate", "loglik"])
+@pytest.mark.parametrize("scoring", late_unless(["generate"], ["generate", "loglik"]))
 def test_the_command_says_what_a_host_raises(
     config: EvaluationConfig, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, scoring: str
 ) -> None:

@@ -155,7 +155,7 @@ def test_score_reports_it_too(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     given_ = ["score", "--benchmark", "mmmb", "--data", str(MMMB / "data"), "--json", str(out)]
     given_ += ["--predictions", str(MMMB / "predictions_MMMB.jsonl"), "--protocol", "vlmevalkit-2025"]
     assert main(given_) == 0
-    assert "asked: of replies long enough to tell, those in the script of the language asked in" in " ".join(
+    assert "asked: of replies long enough to tell, those in the asked language's script" in " ".join(
         capsys.readouterr().out.split()
     )
     by_script = json.loads(out.read_text("utf-8"))["fidelity"]

@@ -80,8 +80,9 @@ def test_without_a_cache_the_prompt_is_read_and_not_what_was_written() -> None:
 
 def test_a_language_model_inside(tmp_path) -> None:
     host, inputs = composite(), batch(TWO, ONE) | {"images": pictures(0, 1, 2)}
-    handle = awake(pa.attach(host, ADAPTER, train_projector=True, lora={"r": 2}, self_test=inputs))
+    handle = awake(pa.attach(host, ADAPTER, train_projector=True, self_test=inputs))
     assert handle.projector is host.connector
+    assert handle.parts.language_model == "language_model"
     labels = inputs["input_ids"].masked_fill(inputs["input_ids"] < 1, -100)
     host.train()
     host(**inputs, labels=labels).loss.backward()

@@ -133,3 +133,7 @@ def test_each_rule_bites(arm, english, because):
 
 def test_half_a_point_of_english_is_allowed():
     assert verdict(ARM, ENGLISH - 0.005, NONE, ENGLISH).repairs
+    noise = np.random.default_rng(9).normal(size=ENGLISH.shape)  # the rule asks for the mean, not for its interval
+    judged = verdict(ARM, ENGLISH + 0.2 * (noise - noise.mean()), NONE, ENGLISH)
+    assert judged.english.questions.low < -0.01
+    assert judged.repairs

@@ -29,12 +29,13 @@ from parrot_recipes.reproduce.cells import CellResult
 from parrot_recipes.reproduce.command import command
 from parrot_recipes.reproduce.conclusion import conclusions
 from parrot_recipes.reproduce.decision import WHEN, decision_table
-from parrot_recipes.reproduce.drift import read_once, read_text, text_drift
+from parrot_recipes.reproduce.drift import Reading, read_once, read_text, text_drift
 from parrot_recipes.reproduce.intervals import over_both, over_questions
 from parrot_recipes.reproduce.language_vector import VectorExperts
 from parrot_recipes.reproduce.presets import MAIN, preset
 from parrot_recipes.reproduce.publish import BEGIN, BEGIN_REMEDIES, END, publish
 from parrot_recipes.reproduce.registration_2 import DECIDING, PLANNED, TODAY
+from parrot_recipes.reproduce.remedies import recommended
 from parrot_recipes.reproduce.results import run
 from parrot_recipes.reproduce.study import Study, restricted
 from rich.console import Console
@@ -150,6 +151,28 @@ def test_a_reading_is_kept_as_it_is(new_host, vocabulary, tmp_path):
     first = read_once(tmp_path / "text.json", read)
     assert read_once(tmp_path / "text.json", read) == first == read()
     assert len(times) == 2  # ours, and the first
+    alone = first.losses["en"] != first.losses_with_end["en"]
+    assert alone, "the end of a text is no token of its sentence"
+
+
+def test_answers_agree_where_every_token_does():
+    def reading(replies):
+        each = dict.fromkeys(CODES, 1.0)
+        return Reading(each, each, dict.fromkeys(CODES, "bits"), dict.fromkeys(CODES, replies))
+
+    found = text_drift(reading([[1, 2], [3], [4, 5]]), reading([[1, 9], [3], [4]]))
+    assert {one["agreement"] for one in found.values()} == {1 / 3}
+
+
+def test_a_lead_over_todays_form_counts_where_it_is_decided():
+    described = json.loads((ROOT / "recipes" / "reproduce" / "results" / "remedies.json").read_text("utf-8"))
+    found = described["regimes"][described["main"]]["remedies"]
+    best = recommended(found["arms"], found["planned"])["form"]
+    assert best not in (TODAY, None)
+    [lead] = [pair for pair in found["planned"] if (pair["ours"], pair["theirs"]) == (best, TODAY)]
+    assert lead["decided"]
+    lead["decided"] = False
+    assert recommended(found["arms"], found["planned"])["form"] == TODAY
 
 
 # --- arms --------------------------------------------------------------------------------------------------------
