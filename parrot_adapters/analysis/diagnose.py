@@ -22,6 +22,7 @@ from parrot_adapters.core.routing_record import RoutingRecord
 from parrot_adapters.core.routing_statistics import RoutingStatistics, Tally
 from parrot_adapters.core.types import IGNORED
 from parrot_adapters.errors import ConfigError, HostError
+from parrot_adapters.hosts.host_failures import failures_named
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -182,7 +183,7 @@ def diagnose(
 
     Raises:
         ConfigError: No samples, or only some have options.
-        HostError: A sample without an image.
+        HostError: A sample without an image, or at which the host fails.
     """
     if not samples:
         raise ConfigError("there is nothing to diagnose on: no samples")
@@ -195,7 +196,9 @@ def diagnose(
     tally, seen, scored = Tally(), _Seen(), _Scores()
     with evaluation_mode(handle.model):
         for number, sample in enumerate(samples, 1):
-            seen.add(handle, sample, tally)
+            which = {"sample": f"{number} of {len(samples)}, language {sample.language!r}"}
+            with failures_named(HostError, "the host fails at a sample.", which):
+                seen.add(handle, sample, tally)
             if score is not None:
                 _score(handle, sample, languages, score, scored)
             progress(number, len(samples))

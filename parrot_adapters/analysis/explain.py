@@ -18,6 +18,7 @@ from parrot_adapters.core.evaluation_mode import evaluation_mode
 from parrot_adapters.core.routing_statistics import entropy
 from parrot_adapters.errors import ConfigError, HostError
 from parrot_adapters.errors import explain as explained
+from parrot_adapters.hosts.host_failures import failures_named
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -123,7 +124,7 @@ def explain(handle: Attachment, prompts: Sequence[PromptInputs], *, decode: Call
 
     Raises:
         ConfigError: No prompts, two with one label, or a prompt of several rows.
-        HostError: A prompt without an image, or a host without a language-model head.
+        HostError: A prompt without an image, one at which the host fails, or a host without a language-model head.
     """
     _check(prompts)
     with evaluation_mode(handle.model):
@@ -155,7 +156,8 @@ def _check(prompts: Sequence[PromptInputs]) -> None:
 
 
 def _run(handle: Attachment, prompt: PromptInputs) -> Run:
-    with handle.languages([prompt.language]), watched(handle) as passes:
+    named = failures_named(HostError, "the host fails at a prompt.", {"prompt": prompt.label})
+    with named, handle.languages([prompt.language]), watched(handle) as passes:
         logits = next_token_logits(handle, dict(prompt.inputs))
     if not passes:
         raise HostError(f"prompt {prompt.label!r} has no image, or the adapter is disabled: there is nothing to see")

@@ -274,6 +274,10 @@ def test_what_cannot_be_diagnosed_is_an_error(handle):
         diagnose(handle, [Sample(inputs(0, "en"), "en", options=((20,), (21,))), Sample(inputs(0, "tr"), "tr")])
     with pytest.raises(HostError, match="no image"):
         diagnose(handle, [Sample(LLAVA.batch([[BOS, 20]]), "en")])
+    too_large = inputs(0, "tr")
+    too_large["input_ids"][0, -1] = 10_000  # no word of the host
+    with pytest.raises(HostError, match=r"(?s)the host fails at a sample.*2 of 2, language 'tr'.*IndexError"):
+        diagnose(handle, [Sample(inputs(0, "en"), "en"), Sample(too_large, "tr")])
 
 
 def test_one_language_one_picture_has_no_probe(handle):

@@ -117,6 +117,8 @@ def test_what_cannot_be_explained_is_an_error(handle):
         explain(handle, [PromptInputs("x", FAMILIES["llava"].batch([[BOS, Image(0), 20], [BOS, Image(1), 20]]))])
     with pytest.raises(HostError, match="has no image"):
         explain(handle, [PromptInputs("x", FAMILIES["llava"].batch([[BOS, 20]]))])
+    with pytest.raises(HostError, match=r"(?s)the host fails at a prompt.*prompt +x.*IndexError"):
+        explain(handle, [PromptInputs("x", FAMILIES["llava"].batch([[BOS, Image(0), 10_000]]))])
     base = pa.attach(FAMILIES["llava"].build().model, ADAPTER)
     with pytest.raises(HostError, match="gives no logits"):
         explain(base, PROMPTS)
