@@ -348,7 +348,7 @@ def test_the_command(config: EvaluationConfig, capsys: pytest.CaptureFixture) ->
     shown = capsys.readouterr()
     assert "time on the cpu" in shown.err
     assert (Path(config.out) / "profile" / "trace.json").stat().st_size > 1000
-    for part in ("options by log-likelihood", "text-per-byte", "calibration", "letter decides above"):
+    for part in ("by the log-likelihood of options", "text-per-byte", "calibration", "letter decides above"):
         assert part in shown.out
 
 
