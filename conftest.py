@@ -19,7 +19,7 @@ import pytest
 from hypothesis import settings
 
 # The same cases in every run, so that a run of CI says something about the change and not about the day.
-settings.register_profile("quick", max_examples=20, derandomize=True)
+settings.register_profile("quick", max_examples=14, derandomize=True)
 settings.register_profile("thorough", max_examples=100, derandomize=True)
 settings.load_profile("quick")
 CONFORMANCE_CASES = {"quick": 8, "thorough": 30}

@@ -96,7 +96,7 @@ def check_row(name: str, processor: Any, dialogue: Dialogue, ids: list[int], lab
 
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("name", PROCESSORS)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None)
 @given(batch=st.lists(dialogues(), min_size=1, max_size=3))
 def test_random_dialogues(name: str, side: str, batch: list[Dialogue]) -> None:
     made = collator(name, side)(batch)

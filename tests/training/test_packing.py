@@ -88,7 +88,7 @@ class Watching(ToyCollator):
         ("llava", {"train__language_model": "lora", "lora": {"r": 2}, "engine__gradient_checkpointing": True}),
         pytest.param("llava", {"recipe": "stage1", "adapter": None, "train__adapter": None}, marks=pytest.mark.slow),
         pytest.param("qwen2_5_vl", {}, marks=pytest.mark.slow),
-        ("internvl", {"train__language_model": "full", "recipe": "stage2"}),
+        pytest.param("internvl", {"train__language_model": "full", "recipe": "stage2"}, marks=pytest.mark.slow),
     ],
     ids=["llava", "lora, recomputed", "stage1", "qwen2_5_vl", "full"],
 )

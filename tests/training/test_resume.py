@@ -88,6 +88,7 @@ def resumable(out):
     return Checkpoints(out / "checkpoints", 2).newest() is not None or not list(out.glob("checkpoints/step-*/state.pt"))
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(processes, uninterrupted, tmp_path):
     choice = random.Random(0)
     deaths = until_done(processes, tmp_path, [choice.randint(5, 45) for _ in range(4)])

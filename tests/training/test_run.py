@@ -108,6 +108,7 @@ def test_a_line_says_what_was_measured(tmp_path):
     assert last["epoch"] == pytest.approx(10 * 4 / 24, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_profile_is_written_where_it_is_asked_for(tmp_path):
     toy_run(toy_config(tmp_path / "run", steps=4, log__profile=True))
     found = json.loads((tmp_path / "run" / "profile" / "profile.json").read_text())

@@ -28,8 +28,6 @@ CELLS = [("retrofit", tuned, there) for tuned in TUNED for there in ("with", "wi
 CELLS += [("stage2", "full", "with"), ("stage2", "lora", "with"), ("stage2", "frozen", "with")]
 NOW = [
     ("retrofit", "frozen", "with"),
-    ("retrofit", "lora", "with"),
-    ("retrofit", "full", "without"),
     ("stage2", "lora", "with"),
 ]
 STILL = ["steps=1", "log.every=1", "optim.learning_rate=1e-30"]
