@@ -25,6 +25,7 @@ from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, tokens
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
+from parrot_adapters.evaluation.matching.written_in import written_in
 
 __all__ = ["robust_choice"]
 
@@ -64,6 +65,7 @@ def robust_choice(prediction: str, options: Mapping[str, object], *, language: s
     texts = {letter: str(text) for letter, text in options.items()}
     if not texts or API_FAILURE in prediction:
         return None
+    language = language or written_in(f"{' '.join(texts.values())} {prediction[-READ_WHOLE:]}")
     said = _excerpt(meant(prediction), vocabulary(language))
     found = (_Reading(turn, texts, language).choice() for turn in turns_of(said))
     return next((choice for choice in found if choice), None)
