@@ -43,12 +43,12 @@ def written_in(text: str) -> str | None:
 
 def _by_words(text: str, candidates: tuple[str, ...]) -> str | None:
     """Each word speaks for the languages that have it, the less the more they are."""
-    heard, owners = Counter[str](), _owners(candidates, revision())
+    heard, owners = dict.fromkeys(candidates, 0.0), _owners(candidates, revision())
     for word in {*fold(text).split()}:
         for code in owners.get(word, ()):
             heard[code] += 1 / len(owners[word])
-    (best, most), (_, next_most) = [*heard.most_common(2), ("", 0.0), ("", 0.0)][:2]
-    return best if most >= TOLD and most > next_most else None
+    best, second = sorted(candidates, key=heard.__getitem__, reverse=True)[:2]
+    return best if heard[best] >= TOLD and heard[best] > heard[second] else None
 
 
 @lru_cache(maxsize=16)
