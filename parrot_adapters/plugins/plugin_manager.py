@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 
 import pluggy
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.errors import ConfigError, ParrotWarning, PluginError, UnknownNameError, explain, suggest
 from parrot_adapters.plugins import hookspecs
 from parrot_adapters.plugins.built_in import BUILT_IN
@@ -112,7 +113,7 @@ class PluginManager:
         Args:
             path: file with functions marked ``@hookimpl``. It is code: load only what you would run.
         """
-        path = Path(path).resolve()
+        path = as_path(path, "path").resolve()
         with self._lock:
             info = PluginInfo(self._free(path.name, path.parent), "file")
             self._import(info, partial(module_from, path))

@@ -51,7 +51,18 @@ def with_recipe_defaults(config: TrainingConfig) -> TrainingConfig:
     """The same run with its learning rate and everything under ``train`` decided, as its recipe says.
 
     Doing it twice changes nothing.
+
+    Raises:
+        ConfigError: It is no configuration.
     """
+    if not isinstance(config, TrainingConfig):
+        raise ConfigError(
+            explain(
+                f"a configuration of a run is a TrainingConfig, not {type(config).__name__}.",
+                given=repr(config)[:80],
+                to_do="read the file first: parrot_adapters.training.load_config(path)",
+            )
+        )
     given = config.train
     tuned: Literal["frozen", "lora", "full"] = "full" if config.recipe == "stage2" else "frozen"
     if config.lora:

@@ -284,3 +284,9 @@ def test_files_of_one_name_do_not_hide_each_other(manager, tmp_path):
     assert manager.find("router", "r1")
     assert manager.find("router", "r2")
     assert len(manager.failures()) == 1
+
+
+@pytest.mark.parametrize("path", [None, 3, ["a.py"]])
+def test_a_plugin_file_is_a_path(path):
+    with pytest.raises(ConfigError, match="path must be a path"):
+        PluginManager().load_file(path)

@@ -13,7 +13,7 @@ from torch import nn
 import parrot_adapters as pa
 from parrot_adapters.data.settings import DataSettings, SourceSettings
 from parrot_adapters.errors import ConfigError, HostError
-from parrot_adapters.training import TrainingConfig, assign_roles, parameter_groups, set_trainable
+from parrot_adapters.training import TrainingConfig, assign_roles, parameter_groups, set_trainable, train
 from parrot_adapters.training.parameter_roles import ROLES
 from parrot_adapters.training.training_config import (
     HostSettings,
@@ -186,3 +186,9 @@ def test_lora_elsewhere_is_refused() -> None:
     handle = pa.attach(host, ADAPTER)
     with pytest.raises(HostError, match=r"outside the language model: model\.(vision_tower|multi_modal)"):
         assign_roles(handle)
+
+
+@pytest.mark.parametrize("config", [None, "run.yaml", {"recipe": "stage1"}])
+def test_a_file_in_place_of_its_configuration_is_named(config):
+    with pytest.raises(ConfigError, match=r"(?s)a TrainingConfig, not .*load_config\(path\)"):
+        train(None, None, config, None)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.errors import explain, suggest
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
 from parrot_adapters.evaluation.benchmark.cell_values import is_missing
@@ -40,7 +41,7 @@ def read_predictions(path: str | Path, benchmark: Benchmark) -> Predictions:
     Raises:
         EvaluationDataError: The file is missing, cannot be read, or says two things about one row.
     """
-    path = Path(path)
+    path = as_path(path, "path")
     if not path.is_file():
         raise EvaluationDataError(explain("there is no such file of predictions.", given=path))
     suffix = path.suffix.lower()

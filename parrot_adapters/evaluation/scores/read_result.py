@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.errors import MissingDependencyError, explain
 from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.scores.result import SCHEMA_VERSION, Result
@@ -60,7 +61,7 @@ def read_run(path: str | Path) -> ReadResult:
         EvaluationDataError: There is no result, or a value of it is not what it should be; the message names file and
             place.
     """
-    place = Path(path)
+    place = as_path(path, "path")
     file = place / "results.json" if place.is_dir() else place
     if not file.is_file():
         raise EvaluationDataError(
