@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from support.tiers import late_unless
 from torch import nn
 
 from parrot_adapters import Routing, hookimpl, plugins
@@ -23,7 +24,7 @@ LIGHT = [
 ]
 
 
-@pytest.mark.parametrize("argv", LIGHT, ids=" ".join)
+@pytest.mark.parametrize("argv", late_unless([*LIGHT[:6], ["train", "--help"]], LIGHT), ids=" ".join)
 def test_help_never_waits_for_torch(argv):
     probe = (
         f"import sys, time; from parrot_adapters.cli import main\ntry: status = main({argv!r})\n"

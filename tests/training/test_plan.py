@@ -357,6 +357,7 @@ def test_a_mixture_of_the_hosts_own_is_named(written: Path, capfd: pytest.Captur
     assert "decoder layers with a mixture of experts of the host's own: 0-1" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_token_budget_makes_smaller_micro_batches(written: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def activations(*overrides: str) -> int:
         assert main(["plan", str(written), "--json", "batch.per_device=8", *overrides]) == 2

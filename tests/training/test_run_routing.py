@@ -9,6 +9,7 @@ import pytest
 import torch
 from miniatures import ADAPTER, FAMILIES
 from support.run_world import make_world, stage, write
+from support.tiers import late_unless
 from support.training_runs import LANGUAGES, ToyCollator, ToyData, toy_config, toy_run
 
 import parrot_adapters as pa
@@ -60,7 +61,7 @@ def test_train_then_freeze_by_language(tmp_path, capsys):
     assert "nothing was measured for 'de'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("language_model", ["frozen", "lora", "full"])
+@pytest.mark.parametrize("language_model", late_unless(["lora"], ["frozen", "lora", "full"]))
 def test_it_is_of_the_finished_weights(tmp_path, language_model):
     data = ToyData()
     options = {"recipe": "stage2"} if language_model == "full" else {}

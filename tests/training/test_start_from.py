@@ -109,7 +109,8 @@ def test_the_oracle_sees_lora_that_was_dropped(world, tmp_path, monkeypatch, tun
     assert losses(out)[0] != pytest.approx(first_loss(file, start), rel=1e-2)
 
 
-@pytest.mark.parametrize("tuned", late_unless(["lora"], TUNED))
+@pytest.mark.slow
+@pytest.mark.parametrize("tuned", TUNED)
 def test_a_run_that_was_killed_ends_alike(world, tmp_path, monkeypatch, tuned):
     """Once more from the files: what does not train comes from ``start_from``, what does from the checkpoint."""
     more = TUNED[tuned].replace("v_proj]", "v_proj], lora_dropout: 0.1")
