@@ -10,8 +10,13 @@ from parrot_adapters.data.problems import BadSample
 
 __all__ = ["check_turns", "until_last_learned"]
 
-PLACEHOLDER = re.compile(r"<(?:image|img|video|audio)(?:[_ -]?\d+)?>(?:[^<>\n]*</(?:img|image)>)?")
-"""What data sets write where a picture, video or recording belongs, such as ``<image_1>`` and ``<img>path</img>``."""
+PLACEHOLDER = re.compile(
+    r"<(?:image|img|video|audio)(?:[_ -]?\d+)?>(?:[^<>\n]*</(?:img|image)>)?"
+    r"|<(?:img|video|audio)\s[^<>\n]*?\bsrc="
+    r"|!\[[^\[\]\n]*\]\([^()\s]*\.(?:jpe?g|png|webp|gif|bmp|tiff?)\)",
+    re.IGNORECASE,
+)
+"""What data sets write where a picture, video or recording belongs: ``<image_1>``, ``<img>path</img>``, HTML."""
 HALF = re.compile("[\ud800-\udfff]")  # JSON can hold half a character, which no tokenizer takes
 
 

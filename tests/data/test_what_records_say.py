@@ -158,6 +158,8 @@ def test_nothing_to_learn_and_marks_in_between_are_refused(tmp_path: Path) -> No
         chat({"role": "user", "content": [{"type": "text", "text": "<image>a"}]}, "b"),
         llava("Picture 1: <img>a.png</img>\na", "b"),
         llava("<image_1> a", "b"),
+        llava('a <img class="big" src="a.png"/> b', "b"),
+        chat("![the picture](pictures/a.JPG)\nwhat is it?", "b"),
         llava("<audio>a", "b"),
         chat({"role": "system", "content": "look at <video>"}, {"role": "user", "content": "a"}, answer("b")),
     ],

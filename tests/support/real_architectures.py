@@ -156,7 +156,7 @@ ARCHITECTURES = {
     "parrot-7b-stage2": (parrot_7b, 8.05, 16),
 }
 
-# Hosts of docs/memory.md -> (how they are made, billions of parameters as published)
+# Hosts of docs/memory.md -> (how they are made, billions of parameters as their parts add up)
 HOSTS = {
     "LLaVA-1.5-7B": (llava_1_5_7b, 7.06),
     "Qwen2.5-VL-7B": (qwen2_5_vl_7b, 8.29),

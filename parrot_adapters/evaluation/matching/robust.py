@@ -31,6 +31,8 @@ __all__ = ["robust_choice"]
 
 API_FAILURE = "Failed to obtain answer via API"
 SENTENCES = re.compile(r"[.!?。！？؟]+(?=\s|$)|[。！？\n]+")
+TOLD_BY = 2000
+"""Characters of a reply, of its end, that tell its language where nobody does."""
 READ_WHOLE = 60_000
 """A longer reply, in characters, is read in parts: models that go round in circles write megabytes."""
 END = 10_000
@@ -65,7 +67,7 @@ def robust_choice(prediction: str, options: Mapping[str, object], *, language: s
     texts = {letter: str(text) for letter, text in options.items()}
     if not texts or API_FAILURE in prediction:
         return None
-    language = language or written_in(f"{' '.join(texts.values())} {prediction[-READ_WHOLE:]}")
+    language = language or written_in(f"{' '.join(texts.values())} {prediction[-TOLD_BY:]}")
     said = _excerpt(meant(prediction), vocabulary(language))
     found = (_Reading(turn, texts, language).choice() for turn in turns_of(said))
     return next((choice for choice in found if choice), None)

@@ -13,8 +13,6 @@ from parrot_adapters.evaluation.matching.text_forms import fold, script
 
 __all__ = ["written_in"]
 
-READ = 2000
-"""Characters that are looked at, of the end: there a reply concludes."""
 TOLD = 0.6
 """How much of a word that no other language has must speak for a language."""
 
@@ -25,7 +23,6 @@ def written_in(text: str) -> str | None:
     >>> written_in("我选第三个选项。"), written_in("A resposta é o gato."), written_in("B.")
     ('zh', 'pt', None)
     """
-    text = text[-READ:]
     used = Counter(script(letter) for letter in text if letter.isalpha())
     if not used:
         return None
