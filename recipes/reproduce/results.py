@@ -16,6 +16,7 @@ from parrot_recipes.emoji.languages import CODES, ENGLISH, OTHERS
 from parrot_recipes.emoji.scores import MEASURES, SPLITS
 
 from . import registration, registration_2
+from .amounts import amounts, amounts_table
 from .answer_arrays import others, shared, values
 from .arms import BY_KEY
 from .intervals import contrast, difference, holm, interaction, over_questions, over_seeds
@@ -24,6 +25,7 @@ from .registration import GUIDED_TWICE, METRIC, REFERENCE, SPLIT, TWO_BY_TWO, ve
 
 if TYPE_CHECKING:
     from parrot_recipes.emoji.concepts import Concept
+    from parrot_recipes.emoji.presets import QuickstartConfig
 
     from .cells import CellResult
     from .study_results import Results
@@ -69,6 +71,7 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
             regime: {
                 "title": REGIMES[regime].title,
                 "repeats": REGIMES[regime].repeats,
+                **_differs(results.config.setting_of(regime, 0, 0.0)),
                 "data": {str(seed): results.data[regime, seed] for seed in seeds},
                 **describe_regime(list(seeds.values())),
                 **({"remedies": remedies(list(seeds.values()))} if rules == 2 else {}),
@@ -83,6 +86,10 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
         ],
         **provenance(),
     }
+
+
+def _differs(setting: QuickstartConfig) -> dict[str, Any]:
+    return {"text_model": setting.text_model, "multilingual": setting.multilingual}
 
 
 def run(result: CellResult) -> dict[str, Any]:
@@ -161,6 +168,8 @@ def markdown(described: Mapping[str, Any]) -> str:
     """The README's tables."""
     from .remedies import tables
 
+    if by_share := amounts(described):
+        return amounts_table(by_share)
     parts = []
     for found in described["regimes"].values():
         count = len(found["seeds"])
