@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from parrot_adapters.evaluation.matching import languages, vocabulary
+from parrot_adapters.evaluation.matching import known_languages, vocabulary
 
 PICTURE = base64.b64encode(b"\x89PNG" + b"not really a picture, but long enough to be one" * 2).decode()
 Write = Callable[..., Path]
@@ -102,7 +102,7 @@ def write_workbook(tmp_path: Path) -> Write:
 @pytest.fixture
 def own_languages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test teaches the robust matcher is forgotten after it."""
-    monkeypatch.setattr(languages, "_ADDED", [])
+    monkeypatch.setattr(known_languages, "_ADDED", [])
     vocabulary._compiled.cache_clear()
     yield
     vocabulary._compiled.cache_clear()

@@ -1,7 +1,7 @@
 """What the robust matcher knows of a language, and how a new language is taught to it.
 
-The knowledge is data (``words_of_languages.py``), one :class:`Language` each. To add one, call
-:func:`add_language` from a plugin, or write the same fields in a JSON file and call :func:`load_languages`.
+The knowledge is data, one :class:`Language` each, one file each in ``languages/``. To add one, write such a file, or
+call :func:`add_language` from a plugin, or write the same fields in a JSON file and call :func:`load_languages`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.matching.language_words import Language
-from parrot_adapters.evaluation.matching.words_of_languages import LANGUAGES
+from parrot_adapters.evaluation.matching.languages.languages_by_code import LANGUAGES
 from parrot_adapters.language_tags import base_language, canonical_language
 
 __all__ = [
@@ -105,7 +105,7 @@ def revision() -> int:
 
 
 def _fits(name: str, value: object) -> bool:
-    if name in ("suffixing", "inflecting"):
+    if name in ("suffixing", "inflecting", "decimal_comma"):
         return isinstance(value, bool)
     if name == "labels":
         return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
