@@ -6,7 +6,7 @@ benchmark and a few large ones. Phrases were written by hand; scripts are the li
 (``likelySubtags``).
 
 To add a language, copy ``swahili.py``, fill in what a speaker would say, and enter it in ``languages_by_code.py``.
-Every field may be left out; ``answer``, ``option``, ``fillers``, ``negations``, ``denials`` and ``turns`` matter most. A
-plugin calls ``parrot_adapters.evaluation.add_language`` instead; a JSON file with the same fields is read by
+Every field may be left out; ``answer``, ``option``, ``fillers``, ``negations``, ``denials`` and ``turns`` matter most.
+A plugin calls ``parrot_adapters.evaluation.add_language`` instead; a JSON file with the same fields is read by
 ``load_languages`` there, and by ``parrot score --language-data``.
 """
