@@ -90,8 +90,9 @@ def run(result: CellResult) -> dict[str, Any]:
 
     Returns:
         ``choice``, ``naming`` and ``fidelity`` (the answer is a name in the asked language) by language and for the
-        mean of the five ``others``, seen concepts; ``text_drift``, relative change of perplexity by language, and
-        the same with the end of the text as a token (see the amendment in `registration_2.py`);
+        mean of the five ``others``, seen concepts; ``hits`` behind them, by measure, split and language: a 1 or a 0
+        for each question, in one order for all arms of a run; ``text_drift``, relative change of perplexity by
+        language, and the same with the end of the text as a token (see the amendment in `registration_2.py`);
         ``text_agreement``, share of greedy text-only answers left as they were; ``text_identical``, whether all logits
         are the same bits; ``parameters`` trained beside the projector and ``trained`` in all; ``rate`` of its own
         parameters; ``seconds``.
@@ -107,6 +108,12 @@ def run(result: CellResult) -> dict[str, Any]:
     return {
         "arm": result.key,
         **scores,
+        "hits": {
+            name: {
+                split: {code: _digits(values([result], measure, split, code)[0]) for code in CODES} for split in SPLITS
+            }
+            for name, measure in measures.items()
+        },
         "text_drift": {code: round(found["after"] / found["before"] - 1, 6) for code, found in result.text.items()},
         "text_drift_with_end": {
             code: round(found["after_with_end"] / found["before_with_end"] - 1, 6)
@@ -119,6 +126,10 @@ def run(result: CellResult) -> dict[str, Any]:
         "rate": result.rate,
         "seconds": round(sum(result.seconds.values()), 1),
     }
+
+
+def _digits(hits: np.ndarray) -> str:
+    return "".join("1" if hit else "0" for hit in hits)
 
 
 def describe_regime(seeds: Sequence[Sequence[CellResult]]) -> dict[str, Any]:
