@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 _ADDED: list[tuple[str, Language, int]] = []
-"""What was taught at run time, in order, each with a number of its own; a plugin may do that, so it lives as long as the
-plugins do."""
+"""What was taught at run time, in order, each with a number of its own; a plugin may do that, so it lives as long as
+the plugins do."""
 _NUMBERS = itertools.count(1)
 
 
