@@ -39,8 +39,8 @@ class RoutingUnits:
 
     def to(self, device: torch.device) -> RoutingUnits:
         """The same on a device, without waiting for it."""
-        moved = [t.to(device, non_blocking=True) for t in (self.offsets, self.rows, self.items)]
-        return RoutingUnits(*moved, self.sizes)
+        offsets, rows, items = (t.to(device, non_blocking=True) for t in (self.offsets, self.rows, self.items))
+        return RoutingUnits(offsets, rows, items, self.sizes)
 
 
 def tokens_by_element(features: Any) -> list[Tensor]:
