@@ -172,6 +172,9 @@ class SwiGLUExperts(ExpertBank):
             where all run on every token in full precision on a processor, else none.
         by_hand: Whether forward and backward run as written by hand rather than by autograd; None (default) is yes,
             where tensors allow it. Answers and gradients are the same up to rounding.
+        grouped: Whether top-k runs all experts in grouped products, which need not know how many tokens each has and so
+            do not wait for a GPU; None (default) is yes in bfloat16 on GPUs that are fast at it. True is wherever torch
+            can. Not where ``by_hand`` is False.
 
     Raises:
         ConfigError: ``recompute`` outside 0..1, or an option that is of another type.
@@ -291,6 +294,9 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
             where all run on every token in full precision on a processor, else none.
         by_hand: Whether forward and backward run as written by hand rather than by autograd; None (default) is yes,
             where tensors allow it. Answers and gradients are the same up to rounding.
+        grouped: Whether top-k runs all experts in grouped products, which need not know how many tokens each has and so
+            do not wait for a GPU; None (default) is yes in bfloat16 on GPUs that are fast at it. True is wherever torch
+            can. Not where ``by_hand`` is False.
 
     Raises:
         ConfigError: (In forward) the router gives no context.
