@@ -17,7 +17,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SECONDS = {"tests": 150, "layer": 90, "sparse": 90, "memory": 90, "generation": 90, "loading": 60, "inductor": 150}
+SECONDS = {
+    "tests": 150,
+    "layer": 90,
+    "sparse": 90,
+    "waits": 60,
+    "memory": 90,
+    "generation": 90,
+    "loading": 60,
+    "inductor": 150,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from torch import nn
 
 import parrot_adapters as pa
 from parrot_adapters.core import MergedExperts, keep_top_k
+from parrot_adapters.core.grouped_passes import can_be_grouped
 
 experts = load_rows("experts")
 
@@ -64,7 +65,12 @@ def sparse(options: Options) -> Iterator[Row]:
         "top-1": case.step(bank, keep_top_k(case.routing, 1)),
         "merged": case.step(merged),
     }
+    if can_be_grouped(bank.down):  # by default where it is fast; here in any case, and not
+        for name, grouped in (("top-1, grouped", True), ("top-1, a product for each", False)):
+            runs[name] = case.step(case.bank(grouped=grouped), keep_top_k(case.routing, 1))
     limits = {("top-2", "dense"): 0.40, ("top-1", "dense"): 0.22, ("merged", "dense"): 0.30}
+    if can_be_grouped(bank.down):
+        limits[("top-1, grouped", "top-1, a product for each")] = 1.0
     yield from rows_of(compare(runs, options), limits, settings=f"D=F={width}, E=6, 8 x 577, {case.kind}")
     many = 64 if options.tiny else 1024
     yield from experts.many_experts(many, options)
@@ -83,6 +89,23 @@ def sparse(options: Options) -> Iterator[Row]:
         yield from rows_of(
             found, {("grouped_mm", "a product for each"): None}, settings=f"E=64, 36 rows each, D={many}"
         )
+
+
+def waits(options: Options) -> Iterator[Row]:
+    """How often a call with pictures waits for the device, by torch's own report."""
+    import syncs
+    from device_waits import OWN
+
+    model = syncs.build(options.device)
+    for kind, settings in syncs.KINDS.items():
+        handle = pa.attach(model, pa.AdapterConfig(num_experts=4, expert_hidden_size=32, **settings))
+        for phase, counted in syncs.waits(model, options.device).items():
+            own = {
+                place: n for (whose, place), n in counted.items() if whose == OWN and syncs.FIRST_PASSES not in place
+            }
+            limit = 0 if phase == "text only" else 1
+            yield Row(f"waits of {phase}", "one", sum(own.values()), limit, None, f"{kind}; {', '.join(own) or 'none'}")
+        handle.detach()
 
 
 def memory(options: Options) -> Iterator[Row]:
@@ -180,6 +203,7 @@ def inductor(options: Options) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "layer": layer,
     "sparse": sparse,
+    "waits": waits,
     "memory": memory,
     "generation": generation,
     "loading": loading,

@@ -24,6 +24,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "top_k=2": {"top_k": 2},
     "router top-k": {"router": "top-k", "router_options": {"k": 2}},
     "per token": {"router": "per-token"},
+    "top_k=2, grouped": {"top_k": 2, "expert_options": {"grouped": True}},
+    "top_k=2, mlp": {"top_k": 2, "expert": "mlp"},
     "merged": {"expert": "merged"},
     "layers": {"placement": "layers", "layer_rank": 4},
     "both": {"placement": "both", "layer_rank": 4},

@@ -81,7 +81,7 @@ def encode(handle: Attachment, inputs: Mapping[str, Any]) -> dict[str, list[Tens
         features = getattr(output, parts.spec.feature_attribute)
         if len(features):
             units = find_places(places).units(modality, features, parts.spec.unit)
-            found[modality] = list(flat_tokens(features).split(units.offsets.diff().tolist()))
+            found[modality] = list(flat_tokens(features).split(units.sizes))
     return found
 
 

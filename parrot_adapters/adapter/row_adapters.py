@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.carried_adapter import CarriedAdapter
-from parrot_adapters.adapter.row_layers import Here, RowLayers
+from parrot_adapters.adapter.row_layers import Here, RowLayers, owner_of_tokens
+from parrot_adapters.core.ragged import on_device
 from parrot_adapters.core.routing_record import counted_rows
 from parrot_adapters.errors import ConfigError, HostError, explain
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy
@@ -32,6 +33,7 @@ from parrot_adapters.hosts.call_arguments import LABELS, named_arguments
 from parrot_adapters.hosts.generation_override import GENERATION_HELPER
 from parrot_adapters.hosts.generation_prompt import generation_prompt
 from parrot_adapters.hosts.host_parts import HostParts
+from parrot_adapters.hosts.item_places import find_places
 from parrot_adapters.hosts.read_prompt import find_placeholders
 from parrot_adapters.hosts.routing_units import find_units, flat_tokens, in_shape_of, tokens_by_element
 
@@ -62,7 +64,7 @@ class RowAdapters:
         self.parts, self.names = parts, tuple(names)
         self.adapters = [adapters[name] for name in dict.fromkeys(names) if name is not None]
         number = {name: i for i, name in enumerate(dict.fromkeys(name for name in names if name is not None))}
-        self._owners = torch.tensor([-1 if name is None else number[name] for name in names])  # (R,)
+        self._owners = [-1 if name is None else number[name] for name in names]  # of each row
         self._projectors = [
             None if one.projector_weights is None else one.projector_weights.twin() for one in self.adapters
         ]
@@ -172,8 +174,8 @@ class RowAdapters:
 
     # --- aligning ----------------------------------------------------------------------------------------------
 
-    def owners(self, rows: int) -> Tensor:
-        """The number of each row's adapter, -1 for the bare host: (rows,) int64.
+    def owners(self, rows: int) -> list[int]:
+        """The number of each row's adapter, -1 for the bare host; numbers known here: nothing waits for a device.
 
         Args:
             rows: Rows of the call; inside ``generate`` a multiple of those that were named.
@@ -190,7 +192,7 @@ class RowAdapters:
                     to_do="name one adapter, or None, for each row of the batch",
                 )
             )
-        return self._owners.repeat_interleave(times)
+        return [owner for owner in self._owners for _ in range(times)]
 
     def outputs(self, call: Mapping[str, Any], labels: Tensor | None, seen: int = 0) -> dict[str, Any]:
         """Encoded images, each row's as its adapter makes them; empty where the call has none.
@@ -225,14 +227,14 @@ class RowAdapters:
                 if projector is not None:
                     self._require_tokens_alone(bare, encoded)
                 if one.seam is not None:
-                    mine = [row for row, owner in enumerate(self._owners.tolist()) if owner == number]
+                    mine = [row for row, owner in enumerate(self._owners) if owner == number]
                     with counted_rows(mine):
                         encoded = one.seam.align_outputs(encoded, call, labels, seen)
             finally:
                 _PROJECTOR.reset(token)
             each.append(encoded)
-        places = find_placeholders(self.parts, call)
-        return {m: self._chosen(output, [one[m] for one in each], places[m], seen) for m, output in bare.items()}
+        places = find_places(find_placeholders(self.parts, call)).placeholders
+        return {m: self._chosen(output, [one[m] for one in each], places, m, seen) for m, output in bare.items()}
 
     def _encoded(self, call: Mapping[str, Any]) -> dict[str, Any]:
         encoders = self.parts.encoders.items()
@@ -252,15 +254,14 @@ class RowAdapters:
                     )
                 )
 
-    def _chosen(self, bare: Any, each: Sequence[Any], places: Tensor, seen: int) -> Any:
-        """One output, each visual token from the adapter of its row."""
-        field = self.parts.spec.feature_attribute
-        if seen:
-            places = places.clone()
-            places[:, :seen] = False
+    def _chosen(
+        self, bare: Any, each: Sequence[Any], placeholders: Mapping[str, Tensor], modality: str, seen: int
+    ) -> Any:
+        """The output of one modality, each visual token from the adapter of its row; placeholders on the CPU."""
+        field, places = self.parts.spec.feature_attribute, placeholders[modality][:, seen:]
         sizes = [len(feature) for feature in tokens_by_element(getattr(bare, field))]
         find_units(sizes, places, "item")  # refuses what does not match
-        owner = self.owners(places.shape[0]).to(places.device)[places.nonzero()[:, 0]]  # (N,)
+        owner = owner_of_tokens(self.owners(len(places)), {modality: places}, (modality,))
         features = _by_owner([getattr(o, field) for o in (bare, *each)], owner)
         new = aligned_copy(bare, field, features, self.layers.together(each))
         deep = [getattr(output, "deepstack_features", None) for output in (bare, *each)]
@@ -277,7 +278,7 @@ def _by_owner(made: Sequence[Any], owner: Tensor) -> Any:
         owner: (N,) number of each token's adapter, -1 for the bare host.
     """
     chosen = flat_tokens(made[0])
-    owner = owner.to(chosen.device)[:, None]
+    owner = owner.to(chosen.device, non_blocking=True)[:, None]
     for number, other in enumerate(made[1:]):
         tokens = flat_tokens(other).to(chosen)
         chosen = torch.where(owner == number, tokens, chosen)
@@ -308,11 +309,11 @@ class _LoraOfRows:
                     to_do="run one adapter at a time: handle.set_adapter(name)",
                 )
             )
-        owners = self.block.owners(given.shape[0]).to(given.device)
+        owners = self.block.owners(given.shape[0])
         for number, layer in self.layers.items():
-            mine = (owners == number).nonzero().squeeze(-1)
-            if not mine.numel():
+            if number not in owners:
                 continue
+            mine = on_device([row for row, owner in enumerate(owners) if owner == number], given.device)
             token = _IN_LORA.set(True)
             try:
                 # The class's forward: on the instance stands what answers for the bare host in this context.

@@ -24,7 +24,7 @@ from parrot_adapters.hosts.read_prompt import find_placeholders
 from parrot_adapters.hosts.routing_units import tokens_by_element
 from parrot_adapters.hosts.visual_tokens import RunningCalls, VisualTokens
 
-__all__ = ["Here", "LayersOfRows", "RowLayers"]
+__all__ = ["Here", "LayersOfRows", "RowLayers", "owner_of_tokens"]
 
 
 @dataclass(frozen=True)
@@ -132,20 +132,20 @@ class RowLayers:
         field, width = self.parts.spec.feature_attribute, self.parts.width
         return {m: without_columns(o, field, width) if self.each and o is not None else o for m, o in outputs.items()}
 
-    def enter(self, outputs: Mapping[str, Any], call: Mapping[str, Any], owners: Tensor | None) -> None:
+    def enter(self, outputs: Mapping[str, Any], call: Mapping[str, Any], owners: Sequence[int] | None) -> None:
         """The host's layers run next.
 
         Args:
             outputs: Modality -> output of the running call; empty for a decode step, or a batch without images.
             call: Arguments of the base model's forward.
-            owners: (R,) number of each row's adapter, -1 for the bare host; None where there is no prompt.
+            owners: number of each row's adapter, -1 for the bare host; None where there is no prompt.
 
         Raises:
             HostError: Outputs that were aligned elsewhere, so that nobody knows how they were routed.
         """
         if not self.each:
             return
-        tokens, weights = None, None
+        tokens = weights = owner = None
         if outputs and owners is not None:
             if lost := [m for m, output in outputs.items() if output.token_weights is None]:
                 raise HostError(
@@ -154,15 +154,16 @@ class RowLayers:
                         to_do="give the host pixels, or outputs of its own encoder",
                     )
                 )
-            places, field = find_places(find_placeholders(self.parts, call)), self.parts.spec.feature_attribute
+            placeholders, field = find_placeholders(self.parts, call), self.parts.spec.feature_attribute
             features = {m: tokens_by_element(getattr(output, field)) for m, output in outputs.items()}
-            tokens = places.visual_tokens({m: sum(map(len, elements)) for m, elements in features.items()})
+            tokens = VisualTokens.at(placeholders, {m: sum(map(len, e)) for m, e in features.items()})
+            owner = owner_of_tokens(owners, find_places(placeholders).placeholders, tuple(outputs))
             weights = torch.cat([output.token_weights for output in outputs.values()])
         start = 0
         for one in self.each:
             if torch.is_grad_enabled():
                 one.prepare_recomputation()
-            one.calls.enter(None if tokens is None else self._mine(one, tokens, weights, owners, start))
+            one.calls.enter(None if tokens is None else self._mine(one, tokens, weights, owner, start))
             start += one.columns
 
     def leave(self) -> None:
@@ -170,11 +171,23 @@ class RowLayers:
         for one in self.each:
             one.calls.leave()
 
-    def _mine(self, one: LayersOfRows, tokens: VisualTokens, weights: Any, owners: Any, start: int) -> Any:
+    def _mine(self, one: LayersOfRows, tokens: VisualTokens, weights: Any, owner: Any, start: int) -> Any:
         """The visual tokens of one adapter's rows; None where it has none."""
-        row = tokens.positions // (tokens.total // len(owners))  # (N,)
-        mine = (owners.to(row.device)[row] == one.number).nonzero().squeeze(-1)
+        mine = (owner == one.number).nonzero().squeeze(-1)  # found on the CPU
         if not mine.numel():
             return None
-        said = weights[:, start : start + one.columns].index_select(0, mine.to(weights.device))
-        return VisualTokens(tokens.positions[mine], one.experts.units(said), tokens.total)
+        said = weights[:, start : start + one.columns].index_select(0, mine.to(weights.device, non_blocking=True))
+        positions = tokens.positions[mine.to(tokens.positions.device, non_blocking=True)]
+        return VisualTokens(positions, one.experts.units(said), tokens.total)
+
+
+def owner_of_tokens(owners: Sequence[int], placeholders: Mapping[str, Tensor], modalities: Sequence[str]) -> Tensor:
+    """The number of each visual token's adapter, -1 for the bare host: (N,) int64 on the CPU.
+
+    Args:
+        owners: Number of each row's adapter.
+        placeholders: Modality -> (R, S) bool, on the CPU.
+        modalities: In the order of the tokens.
+    """
+    rows = torch.cat([placeholders[modality].nonzero()[:, 0] for modality in modalities])
+    return torch.tensor(owners, device="cpu")[rows]

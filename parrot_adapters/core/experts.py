@@ -23,6 +23,7 @@ from einops import einsum, rearrange
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from parrot_adapters.core.grouped_passes import GroupedTokens, can_be_grouped, grouped_swiglu, suits_grouping
 from parrot_adapters.core.ragged import item_of_token, spread
 from parrot_adapters.core.sorted_tokens import SortedTokens
 from parrot_adapters.core.swiglu_passes import (
@@ -99,16 +100,29 @@ class ExpertBank(nn.Module):
             return self._dense(tokens, weights, context, item)
         if torch.compiler.is_compiling() or type(self).hidden is not ExpertBank.hidden:
             return self._one_by_one(tokens, weights, active, None if context is None else context[item])
+        grouped = self._grouped(tokens, weights, active, context, item)
+        if grouped is not None:
+            return grouped
         chosen = SortedTokens.by_expert(active, self.num_experts)
         if not chosen.spans:  # no token has an expert, and still every parameter takes part
             return self._dense(tokens, weights * chosen.mask, context, item)
         mine = weights[chosen.rows, chosen.experts, None]  # (M, 1)
         item = None if item is None else item[chosen.rows]
         part = self._sorted(tokens[chosen.rows], mine, chosen.spans, context, item)
-        out = tokens.new_zeros(tokens.shape, dtype=self.down.dtype)
-        out = out.index_add(0, chosen.rows, part.to(out.dtype))
+        out = self._gathered(part, chosen.rows, tokens)
         bias = self.output_bias()
         return out if bias is None else out + (weights * chosen.mask) @ bias
+
+    def _gathered(self, part: Tensor, rows: Tensor, tokens: Tensor) -> Tensor:
+        """(M, D) answers for the tokens in these rows -> (N, D) sums."""
+        out = tokens.new_zeros(tokens.shape, dtype=self.down.dtype)
+        return out.index_add(0, rows, part.to(out.dtype))
+
+    def _grouped(
+        self, tokens: Tensor, weights: Tensor, active: Tensor, context: Tensor | None, item: Tensor | None
+    ) -> Tensor | None:
+        """Top-k without knowing how many tokens an expert has, (N, D); None where a bank cannot."""
+        return None
 
     def _dense(self, tokens: Tensor, weights: Tensor, context: Tensor | None, item: Tensor | None) -> Tensor:
         """All experts: tokens (N, D), routing weights (N, E), contexts (I, D), each token's item (N,) -> (N, D)."""
@@ -158,6 +172,9 @@ class SwiGLUExperts(ExpertBank):
             where all run on every token in full precision on a processor, else none.
         by_hand: Whether forward and backward run as written by hand rather than by autograd; None (default) is yes,
             where tensors allow it. Answers and gradients are the same up to rounding.
+        grouped: Whether top-k runs all experts in grouped products, which need not know how many tokens each has and so
+            do not wait for a GPU; None (default) is yes in bfloat16 on GPUs that are fast at it. True is wherever torch
+            can. Not where ``by_hand`` is False.
 
     Raises:
         ConfigError: ``recompute`` outside 0..1, or an option that is of another type.
@@ -173,11 +190,13 @@ class SwiGLUExperts(ExpertBank):
         *,
         recompute: bool | float | None = None,
         by_hand: bool | None = None,
+        grouped: bool | None = None,
     ) -> None:
         super().__init__(width, hidden_size, num_experts)
-        self.recompute, self.by_hand = known_recompute(recompute), by_hand
-        if by_hand not in (None, True, False):
-            raise ConfigError(f"by_hand={by_hand!r} must be True, False or None")
+        self.recompute, self.by_hand, self.grouped = known_recompute(recompute), by_hand, grouped
+        for name, option in (("by_hand", by_hand), ("grouped", grouped)):
+            if option not in (None, True, False):
+                raise ConfigError(f"{name}={option!r} must be True, False or None")
         self.gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
         self.up = expert_weight(num_experts, hidden_size, width)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
@@ -208,11 +227,27 @@ class SwiGLUExperts(ExpertBank):
         item: Tensor | None,
     ) -> Tensor | None:
         """The same by hand, or None where that cannot be."""
-        told_otherwise = self.by_hand is False or type(self).hidden is not ExpertBank.hidden
-        if told_otherwise or not can_run_by_hand(tokens, weights, context, self.gate, self.up, self.down):
+        if not self._may_run_by_hand(tokens, weights, context):
             return None
         bank = SwiGLUWeights(self.gate, self.up, self.down, self._shift(context))
         return weighted_swiglu(tokens, bank, weights, spans, item=item, recompute=self._share(dense=spans is None))
+
+    def _may_run_by_hand(self, tokens: Tensor, weights: Tensor, context: Tensor | None) -> bool:
+        told_otherwise = self.by_hand is False or type(self).hidden is not ExpertBank.hidden
+        return not told_otherwise and can_run_by_hand(tokens, weights, context, self.gate, self.up, self.down)
+
+    def _grouped(
+        self, tokens: Tensor, weights: Tensor, active: Tensor, context: Tensor | None, item: Tensor | None
+    ) -> Tensor | None:
+        asked = suits_grouping(self.gate) if self.grouped is None else self.grouped and can_be_grouped(self.gate)
+        if not asked or not self._may_run_by_hand(tokens, weights, context):
+            return None
+        groups = GroupedTokens.by_expert(active, self.num_experts)
+        mine = (weights[groups.rows, groups.experts] * groups.counts)[:, None]  # (M, 1)
+        bank = SwiGLUWeights(self.gate, self.up, self.down, self._shift(context))
+        item, again = None if item is None else item[groups.rows], float(self.recompute or 0) >= 0.5
+        part = grouped_swiglu(tokens[groups.rows], bank, mine, groups, item=item, recompute=again)
+        return self._gathered(part, groups.rows, tokens)
 
     def _share(self, *, dense: bool) -> float:
         """The share of the hidden units that is computed again, where nobody has said one too."""
@@ -259,6 +294,9 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
             where all run on every token in full precision on a processor, else none.
         by_hand: Whether forward and backward run as written by hand rather than by autograd; None (default) is yes,
             where tensors allow it. Answers and gradients are the same up to rounding.
+        grouped: Whether top-k runs all experts in grouped products, which need not know how many tokens each has and so
+            do not wait for a GPU; None (default) is yes in bfloat16 on GPUs that are fast at it. True is wherever torch
+            can. Not where ``by_hand`` is False.
 
     Raises:
         ConfigError: (In forward) the router gives no context.

@@ -102,6 +102,7 @@ class AlignmentLayer(nn.Module):
         cls: Tensor | None = None,
         token_ids: Tensor | None = None,
         languages: Sequence[str | None] | None = None,
+        sizes: Sequence[int] | None = None,
     ) -> Aligned:
         """Align a whole batch at once.
 
@@ -114,6 +115,8 @@ class AlignmentLayer(nn.Module):
             cls: Projected CLS tokens, (I, D), where the vision tower has them; None (default) otherwise.
             token_ids: Ids of the prompts' tokens, (R, S) int64; None (default) where they are unknown.
             languages: BCP-47 tag of each prompt, or None; None (default) where no language is known.
+            sizes: Number of tokens of each item, where the caller knows them as numbers: experts that need them so do
+                not wait for the device to say them. None (default) where it does not.
 
         Returns:
             Tokens (N, D) in the dtype they came in, and the :class:`Routing`. One routing per item, shared by all
@@ -144,16 +147,17 @@ class AlignmentLayer(nn.Module):
             routing = keep_top_k(routing, self.top_k)
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             # Not the host's own function: its re-entrant form gives no gradient where no input wants one.
-            return Aligned(checkpoint(self._mixed, tokens, offsets, routing, use_reentrant=False), routing)
-        return Aligned(self._mixed(tokens, offsets, routing), routing)
+            return Aligned(checkpoint(self._mixed, tokens, offsets, routing, sizes, use_reentrant=False), routing)
+        return Aligned(self._mixed(tokens, offsets, routing, sizes), routing)
 
-    def _mixed(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
+    def _mixed(self, tokens: Tensor, offsets: Tensor, routing: Routing, sizes: Sequence[int] | None) -> Tensor:
         """(N, D) -> (N, D)"""
         if self.experts is None:
             return tokens
         casts = getattr(self.experts, "takes_any_dtype", False)  # a bank that knows the host's dtype keeps less
         given = tokens if casts else tokens.to(self._dtype(self.experts, tokens))
-        mixed = self._run("experts", given, offsets, routing)
+        known = {"sizes": sizes} if sizes is not None and getattr(self.experts, "takes_sizes", False) else {}
+        mixed = self._run("experts", given, offsets, routing, **known)
         if not isinstance(mixed, Tensor):
             raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
         if mixed.shape != tokens.shape:
@@ -176,13 +180,13 @@ class AlignmentLayer(nn.Module):
         floating = (p.dtype for p in experts.parameters() if p.is_floating_point())
         return next(floating, tokens.dtype)
 
-    def _run(self, part: str, *args: Any) -> Any:
+    def _run(self, part: str, *args: Any, **known: Any) -> Any:
         """The answer of one of the layer's modules. What it raises is an error that names it."""
         module = getattr(self, part)
         if torch.compiler.is_compiling():
-            return module(*args)
+            return module(*args, **known)
         try:
-            return module(*args)
+            return module(*args, **known)
         except ParrotError:
             raise
         except Exception as error:

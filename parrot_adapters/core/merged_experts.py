@@ -7,7 +7,7 @@ where it can; by autograd, the averaged parameters are kept for the backward pas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn.functional import silu
 
 from parrot_adapters.core.experts import ExpertBank, SwiGLUExperts, fill, project
 from parrot_adapters.core.merged_passes import merged_swiglu
-from parrot_adapters.core.ragged import lengths, spread
+from parrot_adapters.core.ragged import lengths, on_device, spread
 from parrot_adapters.core.swiglu_passes import can_run_by_hand
 from parrot_adapters.core.types import Routing
 from parrot_adapters.errors import RoutingError, explain
@@ -37,6 +37,7 @@ class MergedExperts(SwiGLUExperts):
         recompute: As :class:`SwiGLUExperts` has it, all (a share of one half or more) or nothing; default None is
             nothing.
         by_hand: As :class:`SwiGLUExperts` has it; default None.
+        grouped: Nothing that merged experts could do; default None.
 
     Raises:
         ConfigError: An impossible ``recompute`` or ``by_hand``.
@@ -45,9 +46,10 @@ class MergedExperts(SwiGLUExperts):
     """
 
     takes_any_dtype: ClassVar[bool] = True
+    takes_sizes: ClassVar[bool] = True  # the numbers of tokens of the items, as AlignmentLayer hands them on
     conformance: ClassVar[Mapping[str, Any]] = {"linear_in_weights": False, "per_token": False}
 
-    def forward(self, tokens: Tensor, offsets: Tensor, routing: Routing) -> Tensor:
+    def forward(self, tokens: Tensor, offsets: Tensor, routing: Routing, sizes: Sequence[int] | None = None) -> Tensor:
         if routing.routes_tokens(offsets.numel() - 1):
             raise RoutingError(
                 explain(
@@ -61,15 +63,14 @@ class MergedExperts(SwiGLUExperts):
             return self._by_token(tokens.to(self.down.dtype), offsets, weights)
         if self.by_hand is not False and can_run_by_hand(tokens, weights, *bank):
             again = float(self.recompute or 0) >= 0.5
-            return merged_swiglu(tokens, lengths(offsets).tolist(), weights, *bank, recompute=again)
-        return self._by_size(tokens.to(self.down.dtype), offsets, weights)
+            return merged_swiglu(tokens, _known(sizes, offsets), weights, *bank, recompute=again)
+        return self._by_size(tokens.to(self.down.dtype), offsets, weights, _known(sizes, offsets))
 
-    def _by_size(self, tokens: Tensor, offsets: Tensor, weights: Tensor) -> Tensor:
+    def _by_size(self, tokens: Tensor, offsets: Tensor, weights: Tensor, sizes: list[int]) -> Tensor:
         """Items of equal length as one batched matmul."""
-        sizes = lengths(offsets)
         out = torch.zeros_like(tokens)
-        for size in torch.unique(sizes).tolist():
-            items = (sizes == size).nonzero().squeeze(-1)  # (g,)
+        for size in sorted(set(sizes)):
+            items = on_device([item for item, own in enumerate(sizes) if own == size], tokens.device)  # (g,)
             index = offsets[items][:, None] + torch.arange(size, device=tokens.device)  # (g, T)
             gate, up, down = (
                 einsum(weights[items], theta, "g e, e f d -> g f d") for theta in (self.gate, self.up, self.down)
@@ -97,3 +98,8 @@ class MergedExperts(SwiGLUExperts):
             average = einsum(weights.double(), getattr(self, name).double(), "e, e f d -> f d")
             fill(one, **{name: average[None]})
         return one
+
+
+def _known(sizes: Sequence[int] | None, offsets: Tensor) -> list[int]:
+    """The number of tokens of each item; read off the device, which waits for it, where nobody has said them."""
+    return list(sizes) if sizes is not None else lengths(offsets).tolist()

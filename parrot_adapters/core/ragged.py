@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["item_mean", "item_of_token", "lengths", "offsets_from_lengths", "on_device", "spread"]
+__all__ = ["item_mean", "item_of_token", "lengths", "offsets_from_lengths", "on_device", "places_of_true", "spread"]
 
 
 def lengths(offsets: Tensor) -> Tensor:
@@ -71,3 +71,16 @@ def on_device(values: Sequence[int], device: torch.device) -> Tensor:
         device: Where they shall be.
     """
     return torch.tensor(values, dtype=torch.int64).to(device, non_blocking=True)
+
+
+def places_of_true(mask: Tensor, total: int) -> Tensor:
+    """Find where a mask is True, in order, without waiting for the device, (total,) int64.
+
+    Args:
+        mask: Mask of any places, (n,) bool.
+        total: Number of them that are True, which the caller knows.
+    """
+    if mask.device.type == "cpu":
+        return mask.nonzero_static(size=total).squeeze(-1)
+    # Sorted, since not every release has nonzero_static there, and nonzero would wait.
+    return mask.to(torch.uint8).argsort(descending=True, stable=True)[:total]

@@ -31,9 +31,10 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         shared_hidden_size: F of the shared expert; None makes it as wide as a routed one.
         recompute: As :class:`SwiGLUExperts` has it, for the shared expert too; default None.
         by_hand: As :class:`SwiGLUExperts` has it; default None.
+        grouped: As :class:`SwiGLUExperts` has it; default None.
 
     Raises:
-        ConfigError: ``shared_hidden_size`` below 1, or an impossible ``recompute`` or ``by_hand``.
+        ConfigError: ``shared_hidden_size`` below 1, or an impossible ``recompute``, ``by_hand`` or ``grouped``.
     """
 
     takes_any_dtype: ClassVar[bool] = True
@@ -48,8 +49,9 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         shared_hidden_size: int | None = None,
         recompute: bool | float | None = None,
         by_hand: bool | None = None,
+        grouped: bool | None = None,
     ) -> None:
-        super().__init__(width, hidden_size, num_experts, recompute=recompute, by_hand=by_hand)
+        super().__init__(width, hidden_size, num_experts, recompute=recompute, by_hand=by_hand, grouped=grouped)
         size = hidden_size if shared_hidden_size is None else shared_hidden_size
         if size < 1:
             raise ConfigError(f"shared_hidden_size={shared_hidden_size!r} must be at least 1")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
+from parrot_adapters.core.ragged import places_of_true
 from parrot_adapters.core.swiglu_passes import Span
 
 __all__ = ["SortedTokens"]
@@ -35,12 +36,7 @@ class SortedTokens(NamedTuple):
         without_data = isinstance(active, FakeTensor)
         counts = _evenly(active.numel(), num_experts) if without_data else mask.sum(0).tolist()
         total, flat = sum(counts), mask.T.flatten()
-        if without_data:
-            places = flat.new_zeros(total, dtype=torch.int64)
-        elif flat.device.type == "cpu":
-            places = flat.nonzero_static(size=total).squeeze(-1)
-        else:  # sorted, since not every release can do that there, and nonzero would wait once more
-            places = flat.to(torch.uint8).argsort(descending=True, stable=True)[:total]
+        places = flat.new_zeros(total, dtype=torch.int64) if without_data else places_of_true(flat, total)
         num_tokens = mask.shape[0]
         edges = pairwise(accumulate(counts, initial=0))
         spans = tuple(

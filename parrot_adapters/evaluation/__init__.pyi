@@ -52,19 +52,19 @@ from .matching.extract_choice import (
 from .matching.extract_choice import (
     extract_choice as extract_choice,
 )
-from .matching.languages import (
+from .matching.known_languages import (
     Language as Language,
 )
-from .matching.languages import (
+from .matching.known_languages import (
     add_language as add_language,
 )
-from .matching.languages import (
+from .matching.known_languages import (
     canonical_language as canonical_language,
 )
-from .matching.languages import (
+from .matching.known_languages import (
     known_languages as known_languages,
 )
-from .matching.languages import (
+from .matching.known_languages import (
     load_languages as load_languages,
 )
 from .scores.letter_bias import (

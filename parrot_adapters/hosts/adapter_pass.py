@@ -85,6 +85,7 @@ class AdapterPass:
             cls=None if cls is None else cls.to(device),
             token_ids=None if prompt.token_ids is None else prompt.token_ids.to(device),
             languages=languages,
+            sizes=None if torch.compiler.is_compiling() else units.sizes,  # a graph would be of these sizes alone
         )
         return result._replace(tokens=result.tokens.to(tokens.device))
 

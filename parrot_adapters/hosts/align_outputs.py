@@ -23,7 +23,7 @@ from parrot_adapters.hosts import EncodedImages
 from parrot_adapters.hosts.adapter_pass import AdapterPass, Logs
 from parrot_adapters.hosts.aligned_outputs import AlreadyAligned, aligned_copy, without_columns
 from parrot_adapters.hosts.declared_languages import Languages
-from parrot_adapters.hosts.item_places import ItemPlaces, find_places
+from parrot_adapters.hosts.item_places import find_places
 from parrot_adapters.hosts.packed_rows import read_apart
 from parrot_adapters.hosts.read_prompt import Prompt, find_placeholders, read_prompt
 from parrot_adapters.hosts.routing_units import RoutingUnits, flat_tokens, in_shape_of, tokens_by_element
@@ -123,18 +123,17 @@ class OutputAlignment(AdapterPass):
         """
         prompt, field = reading.prompt, self.parts.spec.feature_attribute
         units: dict[str, RoutingUnits] = {}
-        languages = tokens = places = None
+        languages = tokens = None
         if prompt is not None:
             places = find_places(prompt.placeholders)
             features = {m: getattr(o, field) for m, o in self._pending(outputs).items()}
             units = {m: places.units(m, f, self.parts.spec.unit, seen) for m, f in features.items() if len(f)}
             languages = self._languages(prompt)
         if enters and reading.placeholders is not None:
-            same = prompt is not None and prompt.placeholders is reading.placeholders
-            tokens = self._enter(outputs, places if places and same else find_places(reading.placeholders))
+            tokens = self._enter(outputs, reading.placeholders)
         return Found(units, languages, tuple(recordings_for(id(self.switch))), tokens, runs_again())
 
-    def _enter(self, outputs: Mapping[str, Any], places: ItemPlaces) -> VisualTokens | None:
+    def _enter(self, outputs: Mapping[str, Any], placeholders: Mapping[str, Tensor]) -> VisualTokens | None:
         """The host's layers run next, with the visual tokens of these outputs."""
         assert self.sites is not None
         if lost := [m for m, o in outputs.items() if isinstance(o, AlreadyAligned) and not self._has_weights(o)]:
@@ -147,11 +146,11 @@ class OutputAlignment(AdapterPass):
         if torch.is_grad_enabled():
             self.sites.prepare_recomputation()
         field = self.parts.spec.feature_attribute
-        routed = {m: tokens_by_element(getattr(o, field)) for m, o in outputs.items() if m in places.placeholders and o}
+        routed = {m: tokens_by_element(getattr(o, field)) for m, o in outputs.items() if m in placeholders and o}
         counts = {m: sum(map(len, elements)) for m, elements in routed.items() if elements}
         tokens = None
         if counts and self.layer.layer_experts is not None:
-            tokens = places.visual_tokens(counts)
+            tokens = VisualTokens.at(placeholders, counts)
         self.sites.calls.enter(tokens)
         return tokens
 

@@ -212,7 +212,7 @@ class CallSeam(NativeSeam):
                 made[number] = aligned.to(features[number].dtype)
         if (wanted := _WANTED.get()) is not None:
             items = torch.cat([made[number] for number in routed]) if routed else features[0][:0]
-            wanted += items.split(units.offsets.diff().tolist())
+            wanted += items.split(units.sizes)
             if call.is_complete(self.parts):
                 raise _AllMade
         return made
@@ -268,7 +268,7 @@ def _grouped(sizes: list[int], owners: list[tuple[int | None, int]], unit: str) 
         rows.append(row)
         items.append(number)
         last = owner
-    return RoutingUnits(torch.tensor(offsets), torch.tensor(rows), torch.tensor(items))
+    return RoutingUnits.here(torch.tensor(offsets), torch.tensor(rows), torch.tensor(items))
 
 
 def _held(output: Any, field: str) -> Any:

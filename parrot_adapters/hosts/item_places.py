@@ -12,9 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parrot_adapters.errors import PlaceholderError, explain
 from parrot_adapters.hosts.routing_units import RoutingUnits, find_units, tokens_by_element
-from parrot_adapters.hosts.visual_tokens import VisualTokens
 
 __all__ = ["ItemPlaces", "find_places"]
 
@@ -25,11 +23,9 @@ class ItemPlaces:
 
     Attributes:
         placeholders: modality -> (R, S) bool.
-        device: where they came from.
     """
 
     placeholders: Mapping[str, Tensor]
-    device: torch.device
 
     def units(self, modality: str, features: Any, unit: str, seen: int = 0) -> RoutingUnits:
         """The routing units of an output, on the device of its features.
@@ -51,27 +47,6 @@ class ItemPlaces:
         found = find_units(sizes, places[:, seen:], unit)
         return found.to(elements[0].device)
 
-    def visual_tokens(self, counts: Mapping[str, int]) -> VisualTokens:
-        """Where the visual tokens of a running call are, not routed yet.
-
-        Args:
-            counts: Modality -> visual tokens of its output, in the order of the outputs.
-
-        Raises:
-            PlaceholderError: There are more or fewer placeholders than visual tokens.
-        """
-        found = {m: self.placeholders[m].flatten().nonzero().squeeze(-1) for m in counts}
-        if wrong := {m: (len(found[m]), tokens) for m, tokens in counts.items() if len(found[m]) != tokens}:
-            raise PlaceholderError(
-                explain(
-                    "the placeholders of a call do not match its visual tokens.",
-                    **{m: f"{places} placeholders, {tokens} tokens" for m, (places, tokens) in wrong.items()},
-                    to_do="let the host's own processor write the prompt and the pixels together, and do not truncate",
-                )
-            )
-        positions = torch.cat(list(found.values())).to(self.device, non_blocking=True)
-        return VisualTokens(positions, None, next(iter(self.placeholders.values())).numel())
-
 
 def find_places(placeholders: Mapping[str, Tensor]) -> ItemPlaces:
     """Bring the placeholders of all modalities here, in one transfer.
@@ -80,4 +55,4 @@ def find_places(placeholders: Mapping[str, Tensor]) -> ItemPlaces:
         placeholders: Modality -> (R, S) bool, at least one.
     """
     together = torch.stack(list(placeholders.values()))
-    return ItemPlaces(dict(zip(placeholders, together.cpu(), strict=True)), together.device)
+    return ItemPlaces(dict(zip(placeholders, together.cpu(), strict=True)))

@@ -24,16 +24,23 @@ class RoutingUnits:
         offsets: (I + 1,) int64 into the flat visual tokens.
         rows: (I,) int64, the prompt of each unit.
         items: (I,) int64, the element of the host's image features each unit begins in.
+        sizes: visual tokens of each unit, as numbers.
     """
 
     offsets: Tensor
     rows: Tensor
     items: Tensor
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def here(cls, offsets: Tensor, rows: Tensor, items: Tensor) -> RoutingUnits:
+        """Of tensors that are on the CPU."""
+        return cls(offsets, rows, items, tuple(offsets.diff().tolist()))
 
     def to(self, device: torch.device) -> RoutingUnits:
         """The same on a device, without waiting for it."""
-        moved = [t.to(device, non_blocking=True) for t in (self.offsets, self.rows, self.items)]
-        return RoutingUnits(*moved)
+        offsets, rows, items = (t.to(device, non_blocking=True) for t in (self.offsets, self.rows, self.items))
+        return RoutingUnits(offsets, rows, items, self.sizes)
 
 
 def tokens_by_element(features: Any) -> list[Tensor]:
@@ -95,4 +102,4 @@ def find_units(sizes: list[int], placeholders: Tensor, unit: str) -> RoutingUnit
     if unit == "run":
         cut[1:] |= column[1:] != column[:-1] + 1
     starts = cut.nonzero().squeeze(-1)  # (I,)
-    return RoutingUnits(torch.cat([starts, starts.new_tensor([total])]), row[starts], item[starts])
+    return RoutingUnits.here(torch.cat([starts, starts.new_tensor([total])]), row[starts], item[starts])

@@ -15,7 +15,7 @@ R  rows    S  positions    N  visual tokens of the call    K  hidden units of on
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from parrot_adapters.core.ragged import places_of_true
 from parrot_adapters.core.recomputation import runs_again
 from parrot_adapters.errors import HostError, explain
 
@@ -45,6 +46,19 @@ class VisualTokens:
     positions: Tensor
     units: Tensor | None
     total: int
+
+    @classmethod
+    def at(cls, placeholders: Mapping[str, Tensor], counts: Mapping[str, int]) -> VisualTokens:
+        """Those of a call that runs next, not routed yet, without waiting for the device.
+
+        Other numbers of placeholders than these were refused when the outputs were aligned, or are by the host itself.
+
+        Args:
+            placeholders: Modality -> (R, S) bool.
+            counts: Modality -> visual tokens of its output, in the order of the outputs; at least one.
+        """
+        found = [places_of_true(placeholders[modality].flatten(), count) for modality, count in counts.items()]
+        return cls(torch.cat(found), None, next(iter(placeholders.values())).numel())
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parrot_adapters.core.ragged import places_of_true
 from parrot_adapters.core.types import IGNORED
 from parrot_adapters.training.metrics import Measured
 
@@ -33,8 +34,10 @@ def measure(
     targets: Tensor,
     languages: Sequence[str | None] | None,
     segments: Tensor | None = None,
+    *,
+    learned: int,
 ) -> None:
-    """Count a micro-batch.
+    """Count a micro-batch. Waits for the device once.
 
     Args:
         measured: sums to add to.
@@ -44,21 +47,26 @@ def measure(
         targets: (R, S - 1) from :func:`targets_of`.
         languages: of the samples.
         segments: (R, S), the sample of each position of packed rows; None where a row is a sample.
+        learned: tokens that are learned, T.
     """
-    where = (targets != IGNORED).nonzero()  # (T, 2)
+    where = places_of_true((targets != IGNORED).flatten(), learned)  # (T,)
+    row, column = where // targets.shape[1], where % targets.shape[1]
     read, positions, unpacked = _positions(given, segments)
-    values = [term.to(targets.device, torch.float32) for term in terms.values()]
-    *means, read = torch.stack([*values, torch.as_tensor(read, device=targets.device).float()]).tolist()
-    measured.add_losses(dict(zip(terms, means, strict=True)), len(where), round(read), positions, unpacked)
+    asked = [*terms.values(), *([read] if isinstance(read, Tensor) else [])]
+    parts = [torch.stack([value.to(targets.device, torch.float32) for value in asked])]
     logits = outputs.get("logits") if isinstance(outputs, Mapping) else None
-    if logits is None or languages is None or not any(languages):
+    by_language = logits is not None and languages is not None and any(languages)
+    if by_language:
+        # Whose the predicted token is: of packed rows, the last columns are those of the targets.
+        whose = row if segments is None else segments.to(targets.device)[:, -targets.shape[1] :][row, column]
+        parts += [whose.float(), _losses(logits, targets, row, column)]
+    told, *by_token = torch.cat(parts).cpu().split([len(part) for part in parts])
+    means = dict(zip(terms, told.tolist(), strict=False))
+    read = round(told[-1].item()) if isinstance(read, Tensor) else read
+    measured.add_losses(means, learned, read, positions, unpacked)
+    if not by_language or languages is None:
         return
-    row, column = where.unbind(1)
-    # Whose the predicted token is: of packed rows, the last columns are those of the targets.
-    whose = row if segments is None else segments.to(targets.device)[:, -targets.shape[1] :][row, column]
-    losses = _losses(logits, targets, where)
-    whose, losses = torch.stack([whose.float(), losses]).cpu()  # T numbers: sums there are exact and always alike
-    whose = whose.long()
+    whose, losses = by_token[0].long(), by_token[1]  # here sums are exact and always alike
     sums = whose.bincount(losses.double(), len(languages)).tolist()
     counts = whose.bincount(minlength=len(languages)).tolist()
     for language, loss, learned in zip(languages, sums, counts, strict=True):
@@ -75,17 +83,18 @@ def _positions(given: Mapping[str, Any], segments: Tensor | None) -> tuple[Tenso
     return mask.sum() if mask is not None and mask.dim() == 2 else positions, positions, positions
 
 
-def _losses(logits: Tensor, targets: Tensor, where: Tensor) -> Tensor:
+def _losses(logits: Any, targets: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """(T,) float32 cross-entropy of each learned token.
 
     Args:
         logits: (R, S, V); the last position predicts nothing.
         targets: (R, S - 1).
-        where: (T, 2) row and column of each learned token.
+        row: (T,) of each learned token.
+        column: (T,) of each learned token.
     """
     found = []
-    for some in where.split(CHUNK):  # a vocabulary of float32 for every token at once would not fit beside a model
-        row, column = some.unbind(1)
-        read = logits[row, column].float()
-        found.append(read.logsumexp(-1) - read.gather(-1, targets[row, column][:, None])[:, 0])
+    # A vocabulary of float32 for every token at once would not fit beside a model.
+    for where in zip(row.split(CHUNK), column.split(CHUNK), strict=True):
+        read = logits[where].float()
+        found.append(read.logsumexp(-1) - read.gather(-1, targets[where][:, None])[:, 0])
     return torch.cat(found)

@@ -212,7 +212,7 @@ class ParrotTrainer(Trainer):
         self._micro_pictures |= any(name.startswith("pixel_values") for name in given)
         if tokens:
             terms = self.handle.last_losses or {"language_model": loss.detach()}
-            measure(self.measured, given, outputs, terms, targets, languages, segments)
+            measure(self.measured, given, outputs, terms, targets, languages, segments, learned=tokens)
         scaled = mine * self.accelerator.num_processes  # engines average over processes
         return (scaled, outputs) if return_outputs else scaled
 

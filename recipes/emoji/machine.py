@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
 __all__ = ["described", "peak_memory", "usable_cores"]
@@ -30,5 +31,16 @@ def peak_memory() -> int | None:
 
 
 def described() -> dict[str, Any]:
-    """Processor, cores and system, for the record of a run."""
-    return {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
+    """Processor, cores and system, for the record of a run.
+
+    ``bfloat16`` lists the instructions a Linux processor has for that type: with others, a training ends elsewhere.
+    """
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text(encoding="utf-8").splitlines() if known.exists() else []
+    about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return {
+        "processor": about.get("model name", platform.machine()),
+        "bfloat16": sorted(word for word in about.get("flags", "").split() if word.endswith("_bf16")),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+    }

@@ -50,6 +50,7 @@ def _listed(context: click.Context, parameter: click.Parameter, value: str | Non
 @option("--list-arms", is_flag=True, help="say what arms there are and what each rules out, and run nothing")
 @option("--so-far", is_flag=True, help="train nothing, report what is there")
 @option("--publish", type=click.Path(path_type=Path), metavar="DIR", help="tables and figures beside DIR/README.md")
+@option("--as", "named", metavar="NAME", help="with --publish: beside what was published before, under this name")
 @option("--workers", type=click.IntRange(0), metavar="N", help="arms trained at once  [one]")
 @option("--device", type=click.Choice(("cpu", "cuda")), help="where  [the preset's]")
 @option(
@@ -71,6 +72,7 @@ def command(
     list_arms: bool,
     so_far: bool,
     publish: Path | None,
+    named: str | None,
     workers: int | None,
     device: str | None,
     rivals: Path | None,
@@ -99,6 +101,8 @@ def command(
         return 0
     if asked or launch:
         raise click.UsageError("words behind -- and --launch belong to --rivals CONFIG")
+    if named is not None and publish is None:
+        raise click.UsageError("--as names what --publish DIR publishes: give both, or neither")
     from .study import restricted, run
 
     config = restricted(preset(name), regimes or None, chosen or seeds, arms)
@@ -115,5 +119,5 @@ def command(
     if publish is not None:
         from .publish import publish as put
 
-        put(out, publish)
+        put(out, publish, named)
     return 0

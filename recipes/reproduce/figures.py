@@ -12,6 +12,7 @@ from parrot_recipes.emoji.errors import require
 from parrot_recipes.emoji.figures import COLOURS, INK, STYLE
 from parrot_recipes.emoji.languages import CODES, OTHERS
 
+from .amounts import amounts
 from .registration_2 import COST
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def draw_figures(described: Mapping[str, Any]) -> dict[str, bytes]:
     """PNG files by name; those of a regime end in its name.
 
     ``gains``, ``languages``, ``routing``, ``two-by-two`` and ``frontier`` for each regime that has what they show;
-    ``regimes`` where there are several.
+    ``regimes`` where there are several, or ``amounts`` where they differ in their share of multilingual samples.
     """
     require("matplotlib", "the report's figures")
     import matplotlib
@@ -49,7 +50,9 @@ def draw_figures(described: Mapping[str, Any]) -> dict[str, bytes]:
                 figures[f"routing-{regime}"] = _routing(new(8.6, 2.3), arms)
             if "remedies" in found:
                 figures[f"frontier-{regime}"] = _frontier(new(8.6, 1.3 + 0.36 * len(arms)), found["remedies"]["arms"])
-        if len(described["regimes"]) > 1:
+        if by_share := amounts(described):
+            figures["amounts"] = _amounts(new(6.4, 3.6), by_share)
+        elif len(described["regimes"]) > 1:
             figures["regimes"] = _regimes(new(8.6, 3.2), described["regimes"])
         return {name: _png(figure) for name, figure in figures.items()}
 
@@ -101,6 +104,27 @@ def _frontier(figure: Figure, arms: Mapping[str, Any]) -> Figure:
     for axes in (gained, cost):
         axes.grid(visible=True, axis="x")
         axes.grid(visible=False, axis="y")
+    return figure
+
+
+def _amounts(figure: Figure, by_share: Mapping[float, Mapping[str, Any]]) -> Figure:
+    """Accuracy in the five others by share of multilingual samples; a band is 95% over pictures."""
+    axes = figure.subplots()
+    shares = [100 * share for share in by_share]
+    titles = {key: arm["title"] for key, arm in next(iter(by_share.values())).items() if arm["group"]}
+    for place, (key, title) in enumerate(titles.items()):
+        found = [arms[key]["scores"]["seen"]["choice"]["others"] for arms in by_share.values()]
+        colour = COLOURS[place % len(COLOURS)]
+        axes.plot(shares, [100 * one["value"] for one in found], "o-", color=colour, label=title, markersize=4)
+        low, high = ([100 * one[end] for one in found] for end in ("low", "high"))
+        axes.fill_between(shares, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.axhline(25, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+    axes.set_xscale("log")
+    axes.set_xticks(shares, [f"{share:.0f}" for share in shares])
+    axes.minorticks_off()
+    axes.set_xlabel("% of stage 2 that is multilingual")
+    axes.set_ylabel("% right, five others")
+    axes.legend(loc="upper left", fontsize=8)
     return figure
 
 

@@ -7,6 +7,7 @@
 | `tiny_cpu` | the same code in a minute, for tests; its numbers mean nothing |
 | `pretrained` | real weights (Gemma 3 270M), remedies, rates chosen, three seeds; for a GPU (not run yet) |
 | `pretrained_cpu` | remedies on real weights (`registration_2.py`), 100 concepts, not tuned; for one CPU core |
+| `amounts_cpu` | three of its arms with 2 to 50% of stage 2 multilingual: how much does a remedy need? |
 | `tiny_remedies` | the same code on the miniature, for tests; its numbers mean nothing |
 """
 
@@ -44,6 +45,7 @@ class Regime:
 
 
 MAIN = "siloed"
+AMOUNTS = (0.02, 0.05, 0.1, 0.25)  # of stage 2 that is multilingual, beside the half of the other regimes
 REGIMES: Mapping[str, Regime] = {
     MAIN: Regime("siloed text model, frozen"),
     "text_model_trained": Regime("stage 2 trains the text model, too", {"train_text_model": True}),
@@ -52,6 +54,15 @@ REGIMES: Mapping[str, Regime] = {
     **{
         kind: Regime(model.title, {"text_model": kind, "text_model_seed": 0}, "run")
         for kind, model in PRETRAINED.items()
+    },
+    **{
+        f"{kind}-{100 * share:.0f}-percent": Regime(
+            f"{model.title}, {100 * share:.0f}% of stage 2 is multilingual",
+            {"text_model": kind, "text_model_seed": 0, "multilingual": share},
+            "run",
+        )
+        for kind, model in PRETRAINED.items()
+        for share in AMOUNTS
     },
 }
 EVERY_ARM = tuple(arm.key for arm in ARMS)
@@ -76,6 +87,7 @@ class StudyConfig:
         workers: processes; 0 does everything here.
         main: the regime that rates are chosen in, and that conclusions are drawn from.
         compute: where, and how precisely.
+        by_amount: regimes differ in their share of multilingual samples alone, and are shown as one table and figure.
     """
 
     name: str
@@ -88,6 +100,7 @@ class StudyConfig:
     workers: int = 0
     main: str = MAIN
     compute: Compute = field(default_factory=Compute)
+    by_amount: bool = False
 
     @property
     def rounds(self) -> list[tuple[str, tuple[str, ...], tuple[int, ...]]]:
@@ -179,13 +192,22 @@ def pretrained_cpu() -> StudyConfig:
     )
 
 
+def amounts_cpu() -> StudyConfig:
+    whole = pretrained_cpu()
+    names = [f"{whole.main}-{100 * share:.0f}-percent" for share in AMOUNTS]
+    arms = ("none", "lora-24", "deep-taught")
+    regimes = dict.fromkeys((whole.main, *names), (arms, (0,)))
+    return replace(whole, name="amounts_cpu", regimes=regimes, first=(), by_amount=True)
+
+
 def tiny_remedies() -> StudyConfig:
     few = ("none", "single", "lora-24", "lora-24-at-50", "language-vector", "whole")
     return replace(tiny_cpu(), name="tiny_remedies", regimes={MAIN: (few, (0,))}, rules=2, first=DECIDING)
 
 
 PRESETS: Mapping[str, Callable[[], StudyConfig]] = {
-    function.__name__: function for function in (study, long, tiny_cpu, pretrained, pretrained_cpu, tiny_remedies)
+    function.__name__: function
+    for function in (study, long, tiny_cpu, pretrained, pretrained_cpu, amounts_cpu, tiny_remedies)
 }
 
 

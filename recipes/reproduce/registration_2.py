@@ -62,6 +62,13 @@ have stayed, for want of a question. So candidates are the arms that have a plan
 others that gain more and cost nothing are named (`not_asked`). The recommendation is the one that stood before those
 arms were run.
 
+ADDED on 2026-11-28, before the first run of any of it: *amounts*. No adapter, LoRA r = 24 and the shared and routed
+form in the layers, with 2, 5, 10 and 25% of stage 2 multilingual instead of half (`amounts_cpu`), run 0. One run
+decides nothing: it describes where a gain begins, and no default follows from it. And *again*: the deciding arms, and
+those not run so far, on another machine, whose processor computes bfloat16 in other instructions, so that every run
+ends in other weights. It is a study of its own: intervals and verdicts are not pooled with those of the first, and
+where the two disagree, both are said.
+
 ORDER. The deciding arms (no adapter, single conditioned expert, LoRA r = 24, the three in the layers) come first, run
 by run; the other arms follow. So a study stopped at any time holds whole comparisons.
 """

@@ -42,12 +42,17 @@ def write_report(described: Mapping[str, Any], out: Path) -> Path:
         sizes=_sizes,
         codes=CODES,
         others=OTHERS,
-        works=credits_with(*described["regimes"]),
+        works=credits_with(*_text_models(described)),
         seeds=max(len(regime["seeds"]) for regime in described["regimes"].values()),
     )
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _text_models(described: Mapping[str, Any]) -> list[str]:
+    """Whose weights the hosts of all regimes speak with; results of earlier releases have regimes of that name."""
+    return list(dict.fromkeys(found.get("text_model", name) for name, found in described["regimes"].items()))
 
 
 def _sizes(regime: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from parrot_recipes.emoji.languages import CODES, ENGLISH, OTHERS
 from parrot_recipes.emoji.scores import MEASURES, SPLITS
 
 from . import registration, registration_2
+from .amounts import amounts, amounts_table
 from .answer_arrays import others, shared, values
 from .arms import BY_KEY
 from .intervals import contrast, difference, holm, interaction, over_questions, over_seeds
@@ -24,6 +25,7 @@ from .registration import GUIDED_TWICE, METRIC, REFERENCE, SPLIT, TWO_BY_TWO, ve
 
 if TYPE_CHECKING:
     from parrot_recipes.emoji.concepts import Concept
+    from parrot_recipes.emoji.presets import QuickstartConfig
 
     from .cells import CellResult
     from .study_results import Results
@@ -69,6 +71,7 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
             regime: {
                 "title": REGIMES[regime].title,
                 "repeats": REGIMES[regime].repeats,
+                **_differs(results.config.setting_of(regime, 0, 0.0)),
                 "data": {str(seed): results.data[regime, seed] for seed in seeds},
                 **describe_regime(list(seeds.values())),
                 **({"remedies": remedies(list(seeds.values()))} if rules == 2 else {}),
@@ -85,13 +88,18 @@ def describe(results: Results, concepts: Sequence[Concept]) -> dict[str, Any]:
     }
 
 
+def _differs(setting: QuickstartConfig) -> dict[str, Any]:
+    return {"text_model": setting.text_model, "multilingual": setting.multilingual}
+
+
 def run(result: CellResult) -> dict[str, Any]:
     """One arm with one seed: what it reached, and what it cost.
 
     Returns:
         ``choice``, ``naming`` and ``fidelity`` (the answer is a name in the asked language) by language and for the
-        mean of the five ``others``, seen concepts; ``text_drift``, relative change of perplexity by language, and
-        the same with the end of the text as a token (see the amendment in `registration_2.py`);
+        mean of the five ``others``, seen concepts; ``hits`` behind them, by measure, split and language: a 1 or a 0
+        for each question, in one order for all arms of a run; ``text_drift``, relative change of perplexity by
+        language, and the same with the end of the text as a token (see the amendment in `registration_2.py`);
         ``text_agreement``, share of greedy text-only answers left as they were; ``text_identical``, whether all logits
         are the same bits; ``parameters`` trained beside the projector and ``trained`` in all; ``rate`` of its own
         parameters; ``seconds``.
@@ -107,6 +115,12 @@ def run(result: CellResult) -> dict[str, Any]:
     return {
         "arm": result.key,
         **scores,
+        "hits": {
+            name: {
+                split: {code: _digits(values([result], measure, split, code)[0]) for code in CODES} for split in SPLITS
+            }
+            for name, measure in measures.items()
+        },
         "text_drift": {code: round(found["after"] / found["before"] - 1, 6) for code, found in result.text.items()},
         "text_drift_with_end": {
             code: round(found["after_with_end"] / found["before_with_end"] - 1, 6)
@@ -119,6 +133,10 @@ def run(result: CellResult) -> dict[str, Any]:
         "rate": result.rate,
         "seconds": round(sum(result.seconds.values()), 1),
     }
+
+
+def _digits(hits: np.ndarray) -> str:
+    return "".join("1" if hit else "0" for hit in hits)
 
 
 def describe_regime(seeds: Sequence[Sequence[CellResult]]) -> dict[str, Any]:
@@ -150,6 +168,8 @@ def markdown(described: Mapping[str, Any]) -> str:
     """The README's tables."""
     from .remedies import tables
 
+    if by_share := amounts(described):
+        return amounts_table(by_share)
     parts = []
     for found in described["regimes"].values():
         count = len(found["seeds"])

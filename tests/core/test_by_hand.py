@@ -23,6 +23,7 @@ from parrot_adapters.core import (
     Routing,
     SharedSwiGLUExperts,
     SwiGLUExperts,
+    grouped_passes,
     keep_top_k,
     offsets_from_lengths,
     products,
@@ -105,6 +106,65 @@ def test_blocks_and_spans_have_seams(monkeypatch):
     for kind in BANKS:
         for passes in PASSES.values():
             compare(kind, batch([3, 0, 4]), **passes)
+
+
+GROUPABLE = (SwiGLUExperts, ConditionedSwiGLUExperts, SharedSwiGLUExperts)
+WIDE = (16, 8, E)  # grouped products want rows of whole sixteen bytes
+
+
+def in_float32(kind, sizes, seed, active, frozen=(), **options):
+    """Results of a bank in float32, the least that torch groups, with what is routed where."""
+    tokens, offsets, routing = batch(sizes, seed, 1, width=WIDE[0])
+    routing = routing._replace(weights=routing.weights.float() + 0.25, context=routing.context.float(), active=active)
+    return results(made(kind, sizes=WIDE, **options).float(), tokens.float(), offsets, routing, frozen)
+
+
+def compare_grouped(kind, sizes, seed, active, frozen=(), **options):
+    grouped = in_float32(kind, sizes, seed, active, frozen, grouped=True, **options)
+    plain = in_float32(kind, sizes, seed, active, frozen, by_hand=False)
+    for name in grouped:
+        assert (grouped[name] is None) == (plain[name] is None), name
+        if grouped[name] is not None:
+            assert_close(grouped[name], plain[name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("kind", GROUPABLE)
+@settings(deadline=None, max_examples=25)
+@given(
+    sizes=st.lists(st.integers(0, 4), min_size=1, max_size=7),
+    seed=st.integers(0, 1000),
+    choices=st.lists(st.integers(-1, E), min_size=14, max_size=14),  # twice the same, and numbers of no expert
+    passes=st.sampled_from(["keep all", "again"]),
+    frozen=st.sets(st.sampled_from(NAMES)),
+)
+def test_grouped_is_by_autograd(kind, sizes, seed, choices, passes, frozen):
+    active = torch.tensor(choices[: 2 * len(sizes)]).view(len(sizes), 2)
+    compare_grouped(kind, sizes, seed, active, frozen, **PASSES[passes])
+
+
+def test_groups_that_end_elsewhere_are_seen(monkeypatch):
+    right = grouped_passes.GroupedTokens.by_expert
+    active, wrong = torch.tensor([[0], [2]]), lambda *given: right(*given)._replace(ends=right(*given).ends - 1)
+    compare_grouped(SwiGLUExperts, [3, 4], 0, active)
+    monkeypatch.setattr(grouped_passes.GroupedTokens, "by_expert", wrong)
+    with pytest.raises(AssertionError):
+        compare_grouped(SwiGLUExperts, [3, 4], 0, active)
+
+
+@pytest.mark.parametrize("kind", GROUPABLE)
+def test_gradients_of_groups_can_be_differentiated(kind):
+    def penalty(**options):
+        bank = made(kind, sizes=WIDE, **options).float()
+        tokens, offsets, routing = batch([2, 3], k=2, width=WIDE[0])
+        tokens = tokens.float().requires_grad_()
+        routing = routing._replace(weights=routing.weights.float(), context=routing.context.float())
+        slope = torch.autograd.grad(bank(tokens, offsets, routing).sin().sum(), tokens, create_graph=True)[0]
+        slope.square().sum().backward()
+        return {name: parameter.grad for name, parameter in bank.named_parameters()}
+
+    grouped, plain = penalty(grouped=True), penalty(by_hand=False)
+    for name in plain:
+        assert_close(grouped[name], plain[name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_a_wrong_gradient_is_seen(monkeypatch):
@@ -254,7 +314,7 @@ def test_many_experts_cost_what_their_tokens_cost(kind):
     assert passes_over_the_bank(OneByOne) > 30
 
 
-@pytest.mark.parametrize("options", [{"recompute": 2}, {"recompute": "yes"}, {"by_hand": 1.5}])
+@pytest.mark.parametrize("options", [{"recompute": 2}, {"recompute": "yes"}, {"by_hand": 1.5}, {"grouped": "yes"}])
 def test_impossible_options_are_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         SwiGLUExperts(D, F, E, **options)

@@ -6,13 +6,13 @@ import base64
 import csv
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pytest
 
-from parrot_adapters.evaluation.matching import languages, vocabulary
+from parrot_adapters.evaluation.matching import known_languages
 
 PICTURE = base64.b64encode(b"\x89PNG" + b"not really a picture, but long enough to be one" * 2).decode()
 Write = Callable[..., Path]
@@ -100,9 +100,6 @@ def write_workbook(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def own_languages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_languages(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test teaches the robust matcher is forgotten after it."""
-    monkeypatch.setattr(languages, "_ADDED", [])
-    vocabulary._compiled.cache_clear()
-    yield
-    vocabulary._compiled.cache_clear()
+    monkeypatch.setattr(known_languages, "_ADDED", [])

@@ -17,7 +17,7 @@ import parrot_adapters as pa
 from parrot_adapters.cli import main
 from parrot_adapters.errors import PluginError
 from parrot_adapters.evaluation.answers.host_protocol import Answer
-from parrot_adapters.evaluation.matching.languages import known_languages
+from parrot_adapters.evaluation.matching.known_languages import known_languages
 from parrot_adapters.evaluation.scores.reply_language import in_script, language_fidelity
 from parrot_adapters.plugins import manager
 

@@ -14,7 +14,7 @@ from support.folders import FIXTURES
 
 from parrot_adapters.errors import ConfigError
 from parrot_adapters.evaluation import Language, add_language, extract_choice, known_languages, load_languages
-from parrot_adapters.evaluation.matching.words_of_languages import LANGUAGES
+from parrot_adapters.evaluation.matching.languages.languages_by_code import LANGUAGES
 
 Matcher = Callable[[str, Mapping[str, str], str | None], str | None]
 MMMB = FIXTURES / "mmmb"
@@ -323,6 +323,19 @@ def test_a_language_is_added_as_data(tmp_path: Path) -> None:
     assert robust("Kuvassa on koiraa", options, "fi") == "B"
     add_language("fi", Language(answer=("vastaus",), labels={"β": "B"}))
     assert robust("Vastaus: β", options, "fi") == "B"
+
+
+@pytest.mark.usefixtures("own_languages")
+def test_numbers_and_places_of_a_language_are_data(tmp_path: Path) -> None:
+    words = {"option": ["vaihtoehto"], "numbers": ["nolla", "yksi", "kaksi/kahta", "kolme"], "tens": ["kaksikymmentä"]}
+    words |= {"ordinals": ["ensimmäi+nen/sen", "toi+nen/sen"], "decimal_comma": True}
+    counts, weights, pets = {"A": "2", "B": "3"}, {"A": "1,5 kg", "B": "20 kg"}, {"A": "kissa", "B": "koira"}
+    asked = [("Näen kahta", counts), ("kaksikymmentä kg", weights), ("toinen vaihtoehto", pets)]
+    assert [robust(said, options, "fi") for said, options in asked] == [None, None, None]
+    path = tmp_path / "finnish.json"
+    path.write_text(json.dumps({"fi": words}), encoding="utf-8")
+    load_languages(path)
+    assert [robust(said, options, "fi") for said, options in asked] == ["A", "B", "B"]
 
 
 def test_a_wrong_language_file_names_every_fault(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from parrot_adapters.evaluation.matching.languages import Language, known_as, known_languages, revision
+from parrot_adapters.evaluation.matching.known_languages import Language, known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, any_of, clean, fold, script
 
-__all__ = ["NUMBER_WORDS", "counted_choice", "counts_of", "reckoned_choice"]
+__all__ = ["counted_choice", "counts_of", "number_words", "reckoned_choice"]
 
 NEAR = 40
 """Characters beside "equals" in which its number stands."""
@@ -17,49 +17,6 @@ LAST = 4
 """Reckonings that are looked at, from the end."""
 CLAUSE = re.compile(r"[,;.!?:()、，。；！？：،؛؟\n]+(?![0-9])")
 
-NUMBER_WORDS = {
-    "en": "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen twenty",
-    "zh": "零 一/一个 二/两/两个 三/三个 四/四个 五/五个 六/六个 七/七个 八/八个 九/九个 十/十个 "
-    "十一/十一个 十二/十二个 十三/十三个 十四/十四个 十五/十五个 "
-    "十六/十六个 十七/十七个 十八/十八个 十九/十九个 二十/二十个",
-    "pt": "zero um/uma dois/duas três quatro cinco seis sete oito nove dez onze doze treze catorze/quatorze quinze "
-    "dezesseis dezessete dezoito dezenove vinte",
-    "ar": "صفر واحد/واحدة اثنان/اثنين ثلاثة/ثلاث أربعة/أربع خمسة/خمس ستة/ست سبعة/سبع ثمانية/ثمان تسعة/تسع عشرة/عشر "
-    "أحد_عشر/إحدى_عشرة اثنا_عشر/اثنتا_عشرة/اثني_عشر ثلاثة_عشر/ثلاث_عشرة أربعة_عشر/أربع_عشرة خمسة_عشر/خمس_عشرة "
-    "ستة_عشر/ست_عشرة سبعة_عشر/سبع_عشرة ثمانية_عشر/ثماني_عشرة تسعة_عشر/تسع_عشرة عشرون/عشرين",
-    "tr": "sıfır bir iki üç dört beş altı yedi sekiz dokuz on on_bir on_iki on_üç on_dört on_beş on_altı on_yedi "
-    "on_sekiz on_dokuz yirmi",
-    "ru": "ноль один/одна/одно два/две/двое/двух три/трое/трёх четыре/четверо/четырёх пять/пятеро/пяти "
-    "шесть/шестеро/шести семь/семеро/семи восемь/восьми девять/девяти десять/десяти одиннадцать двенадцать "
-    "тринадцать четырнадцать пятнадцать шестнадцать семнадцать восемнадцать девятнадцать двадцать",
-    "es": "cero uno/una dos tres cuatro cinco seis siete ocho nueve diez once doce",
-    "fr": "zéro un/une deux trois quatre cinq six sept huit neuf dix onze douze",
-    "de": "null eins/ein/eine zwei drei vier fünf sechs sieben acht neun zehn elf zwölf",
-    "it": "zero uno/una due tre quattro cinque sei sette otto nove dieci undici dodici",
-    "id": "nol satu dua tiga empat lima enam tujuh delapan sembilan sepuluh sebelas",
-    "ja": "零/ゼロ 一/一つ 二/二つ 三/三つ 四/四つ 五/五つ 六/六つ 七/七つ 八/八つ 九/九つ 十/とお",
-    "ko": "영 하나/한 둘/두 셋/세 넷/네 다섯 여섯 일곱 여덟 아홉 열",
-}
-"""Words for 0, 1, 2, ... by language; other forms of one number behind a slash, ``_`` for a space."""
-
-NONE = {
-    "en": "none/no/nothing/nobody/no_one/none_at_all",
-    "zh": "没有/无/一个也没有/一个都没有/没有人",
-    "pt": "nenhum/nenhuma/nada/ninguém/nenhum_deles",
-    "ar": "لا_شيء/لا_أحد/لا_يوجد/لا_يوجد_أي/ولا_واحد/بدون",
-    "tr": "hiç/hiç_yok/hiçbiri/yok/hiç_kimse",
-    "ru": "ни_одного/ни_одной/нет/никого/нисколько/ни_одна/ни_один",
-}
-"""Words that count nothing, as options beside numbers do."""
-
-VALUES = {
-    language: {
-        fold(form.replace("_", " ")): value for value, forms in enumerate(words.split()) for form in forms.split("/")
-    }
-    for language, words in NUMBER_WORDS.items()
-}
-ZEROS = {language: {fold(form.replace("_", " ")) for form in forms.split("/")} for language, forms in NONE.items()}
 DIGITS = re.compile(r"(?<![\w.,-])[0-9]{1,9}(?![\w]|[.,][0-9])", re.ASCII)
 DIGITS_OR_MEASURED = re.compile(r"(?<![A-Za-z0-9.,-])[0-9]{1,9}(?![A-Za-z0-9]|[.,][0-9])", re.ASCII)
 WORD = re.compile(r"[^\W\d_]+")
@@ -74,7 +31,7 @@ def counts_of(options: Mapping[str, str], tag: str | None) -> dict[int, str] | N
         options: Option texts by letter.
         tag: Language of the question.
     """
-    words, found, nothing = _words(tag), dict[int, str](), ZEROS.get((tag and known_as(tag)) or "en", set())
+    words, found, nothing = _words(tag), dict[int, str](), {fold(word) for word in _entry(tag).nothing}
     for letter, text in options.items():
         plain = fold(text).strip(" .")
         value = int(plain) if re.fullmatch("[0-9]{1,9}", plain, re.ASCII) else words.get(plain)
@@ -99,7 +56,7 @@ def counted_choice(reply: str, options: Mapping[str, str], tag: str | None) -> s
     words, text = _words(tag), clean(reply)
     said = {int(number) for number in DIGITS.findall(text)}
     # "One of them is ..." counts nothing; a word for one is taken only where nothing else is said.
-    named = {words[word] for word in _pattern((tag and known_as(tag)) or "en").findall(fold(text))}
+    named = {words[word] for word in _pattern((tag and known_as(tag)) or "en", revision()).findall(fold(text))}
     one = 1 in named and (
         (named == {1} and len(WORD.findall(text)) == 1) or _only_one(tag, revision()).search(fold(text))
     )
@@ -135,7 +92,9 @@ def _numbers(text: str, tag: str | None) -> list[int]:
     """The numbers of a folded text, in their order, as digits or in words."""
     words = _words(tag)
     found = [(number.start(), int(number[0])) for number in DIGITS_OR_MEASURED.finditer(text)]
-    found += [(word.start(), words[word[0]]) for word in _pattern((tag and known_as(tag)) or "en").finditer(text)]
+    found += [
+        (word.start(), words[word[0]]) for word in _pattern((tag and known_as(tag)) or "en", revision()).finditer(text)
+    ]
     return [value for _, value in sorted(found)]
 
 
@@ -165,10 +124,10 @@ def _entry(tag: str | None) -> Language:
 
 
 @lru_cache(maxsize=64)
-def _pattern(language: str) -> re.Pattern[str]:
+def _pattern(language: str, revision: int) -> re.Pattern[str]:
     """Any number word, the longest that stands in a place; in an unspaced script only before what counts, or alone."""
     parts = []
-    for word in sorted(VALUES.get(language, {}), key=len, reverse=True):
+    for word in sorted(number_words(language, revision), key=len, reverse=True):
         if script(word[0]).startswith(UNSPACED):
             parts.append(rf"(?<![零一二两三四五六七八九十百千第几]){word}(?=[{MEASURE}]|\W|$)")
         else:
@@ -177,4 +136,16 @@ def _pattern(language: str) -> re.Pattern[str]:
 
 
 def _words(tag: str | None) -> dict[str, int]:
-    return VALUES.get((tag and known_as(tag)) or "en", {})
+    return number_words((tag and known_as(tag)) or "en", revision())
+
+
+@lru_cache(maxsize=64)
+def number_words(language: str, revision: int) -> dict[str, int]:
+    """Return what each number word of a language means, folded.
+
+    Args:
+        language: Language tag, as it is known.
+        revision: Of the known languages.
+    """
+    numbers = known_languages().get(language, Language()).numbers
+    return {fold(form): value for value, forms in enumerate(numbers) for form in forms.split("/")}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from parrot_adapters.evaluation.matching.languages import Language, known_as, known_languages, revision
+from parrot_adapters.evaluation.matching.known_languages import Language, known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.option_text import EDGES, stem
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold, script
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from parrot_adapters.evaluation.matching.languages import known_as, known_languages, revision
+from parrot_adapters.evaluation.matching.known_languages import known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import any_of, fold
 from parrot_adapters.evaluation.matching.word_forms import words_of
 

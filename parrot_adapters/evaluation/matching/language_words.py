@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Language"]
+__all__ = ["Language", "labels", "phrases"]
 
 
 @dataclass(frozen=True)
@@ -92,3 +92,46 @@ class Language:
     """True where words carry any number of endings without a space: Turkish, Korean."""
     scripts: tuple[str, ...] = ()
     """What it is written in, by the first word of the Unicode names of its letters: ``LATIN``, ``CYRILLIC``."""
+    numbers: tuple[str, ...] = ()
+    """Words for 0, 1, 2, ... in their order; forms of one number behind a slash: "two", "dois/duas"."""
+    nothing: tuple[str, ...] = ()
+    """Words that count nothing, as options beside numbers do: "none"."""
+    tens: tuple[str, ...] = ()
+    """Words for 20, 30, ... 90, likewise."""
+    hundreds: tuple[str, ...] = ()
+    """Words for larger numbers, each with what it means: "hundred:100"."""
+    number_joiners: tuple[str, ...] = ()
+    """What may stand between a ten and a one: the "e" of "vinte e cinco"."""
+    number_endings: tuple[str, ...] = ()
+    """What is glued to a number: Turkish "beşidir"."""
+    decimal_comma: bool = False
+    """True where 1,5 is one and a half."""
+    ordinals: tuple[str, ...] = ()
+    """Words for the first, second, ... in their order. Forms of one behind a slash; behind a plus endings of what
+    stands before it, a semicolon before a form of another stem: "треть+я/его;третий"."""
+    last: tuple[str, ...] = ()
+    """Words for the last one, likewise."""
+
+
+def phrases(text: str) -> tuple[str, ...]:
+    """Return the phrases that a text has between its ``|``.
+
+    Args:
+        text: Phrases as a language's file has them.
+
+    >>> phrases("answer | correct option")
+    ('answer', 'correct option')
+    """
+    return tuple(phrase.strip() for phrase in text.split("|"))
+
+
+def labels(rows: str) -> dict[str, str]:
+    """Return the letter that each sign stands for: the first of a row for A, the second for B, and so on.
+
+    Args:
+        rows: Rows of signs with spaces between, separated by ``|``.
+
+    >>> labels("ا ب | α β")
+    {'ا': 'A', 'ب': 'B', 'α': 'A', 'β': 'B'}
+    """
+    return {sign: letter for row in rows.split("|") for sign, letter in zip(row.split(), "ABCDEFGHIJ", strict=False)}

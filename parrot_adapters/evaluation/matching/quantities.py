@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from parrot_adapters.evaluation.matching.counts import VALUES
-from parrot_adapters.evaluation.matching.languages import known_as
+from parrot_adapters.evaluation.matching.counts import number_words
+from parrot_adapters.evaluation.matching.known_languages import Language, known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, fold, script
 
 __all__ = ["Quantity", "quantities_of", "quantity_choice"]
@@ -50,27 +50,6 @@ UNITS = {
     "градуса/градусов/摄氏度/度",
 }
 """For each unit: how many of which base it is, then every way to write it, in folded text; ``_`` for a space."""
-TENS = {
-    "en": "twenty thirty forty fifty sixty seventy eighty ninety",
-    "pt": "vinte trinta quarenta cinquenta sessenta setenta oitenta noventa",
-    "ar": "عشرون/عشرين ثلاثون/ثلاثين أربعون/أربعين خمسون/خمسين ستون/ستين سبعون/سبعين ثمانون/ثمانين تسعون/تسعين",
-    "tr": "yirmi otuz kırk elli altmış yetmiş seksen doksan",
-    "ru": "двадцать/двадцати тридцать/тридцати сорок/сорока пятьдесят/пятидесяти шестьдесят/шестидесяти "
-    "семьдесят/семидесяти восемьдесят/восьмидесяти девяносто/девяноста",
-}
-"""Words for 20, 30, ... 90; other forms of one behind a slash."""
-HUNDREDS = {
-    "en": "hundred:100 thousand:1000",
-    "pt": "cem:100 cento:100 duzentos:200 trezentos:300 quinhentos:500 mil:1000",
-    "ar": "مئة:100 مائة:100 مئتان:200 مائتان:200 ألف:1000",
-    "tr": "yüz:100 bin:1000",
-    "ru": "сто:100 двести:200 триста:300 пятьсот:500 тысяча:1000",
-}
-JOINED = {"en": "and|-", "pt": "e", "ar": "و", "tr": "", "ru": ""}
-"""What may stand between a ten and a one: "twenty-five", "vinte e cinco"."""
-ENDINGS = {"tr": "(?:s?[iu])?(?:[dt][iu]r)?"}
-"""What is glued to a number, folded: "beşidir"."""
-COMMA_IS_DECIMAL = frozenset({"pt", "tr", "ru", "es", "fr", "de", "it", "id"})
 NUMBER = re.compile(r"(?<![\w.,])-?(?:[0-9]{1,3}(?:[,.' ][0-9]{3})+|[0-9]{1,15})(?:[.,][0-9]{1,9})?(?![0-9])", re.ASCII)
 CLOCK = re.compile(r"(?<![0-9:])([0-2]?[0-9]):([0-5][0-9])(?![0-9:])", re.ASCII)
 HALVES = re.compile(r"\s*半")
@@ -143,7 +122,7 @@ def quantities_of(text: str, tag: str | None) -> list[Quantity]:
         found.append((number.start(), number.end(), _value(number[0], language)))
     if language == "zh":
         found += [(n.start(), n.end(), _chinese(n[0])) for n in CHINESE.finditer(folded)]
-    words = _number_words(language)
+    words = _number_words(language, revision())
     found += [(n.start(), n.end(), _spoken(n[0], language)) for n in words.finditer(folded)]
     amounts += [_with_unit(folded, start, end, value) for start, end, value in sorted(found)]
     amounts += [Quantity(2.0, "m", dual.start(), 2.0) for dual in DUAL.finditer(folded)]
@@ -151,7 +130,7 @@ def quantities_of(text: str, tag: str | None) -> list[Quantity]:
 
 
 def _value(number: str, language: str) -> float:
-    plain, decimal = number.replace(" ", "").replace("'", ""), "," if language in COMMA_IS_DECIMAL else "."
+    plain, decimal = number.replace(" ", "").replace("'", ""), "," if _entry(language).decimal_comma else "."
     thousands = "." if decimal == "," else ","
     if plain.count(thousands) == 1 and decimal not in plain and not re.search(rf"\{thousands}[0-9]{{3}}$", plain):
         decimal, thousands = thousands, decimal  # "1.5" in Russian
@@ -169,14 +148,18 @@ def _chinese(signs: str) -> float:
     return float(total + last)
 
 
+def _entry(language: str) -> Language:
+    return known_languages().get(language, Language())
+
+
 @lru_cache(maxsize=64)
-def _word_values(language: str) -> dict[str, int]:
-    values = {**VALUES.get("en", {}), **VALUES.get(language, {})}
-    for code in dict.fromkeys(("en", language)):
-        for i, forms in enumerate(TENS.get(code, "").split()):
+def _word_values(language: str, revision: int) -> dict[str, int]:
+    values = {**number_words("en", revision), **number_words(language, revision)}
+    for entry in map(_entry, dict.fromkeys(("en", language))):
+        for i, forms in enumerate(entry.tens):
             values |= {fold(form): 20 + 10 * i for form in forms.split("/")}
-        for entry in HUNDREDS.get(code, "").split():
-            word, _, value = entry.partition(":")
+        for large in entry.hundreds:
+            word, _, value = large.partition(":")
             values[fold(word)] = int(value)
     if language == "ar":  # "واحدًا" as an object
         values |= {f"{word}ا": value for word, value in values.items() if len(word) > 2}
@@ -184,17 +167,17 @@ def _word_values(language: str) -> dict[str, int]:
 
 
 @lru_cache(maxsize=64)
-def _number_words(language: str) -> re.Pattern[str]:
+def _number_words(language: str, revision: int) -> re.Pattern[str]:
     """One number in words, or several in a row that make one."""
-    one = "|".join(re.escape(word) for word in sorted(_word_values(language), key=len, reverse=True))
-    joined = "|".join(re.escape(j) for j in JOINED.get(language, "").split("|") if j)
+    one = "|".join(re.escape(word) for word in sorted(_word_values(language, revision), key=len, reverse=True))
+    joined = "|".join(map(re.escape, _entry(language).number_joiners))
     glue = rf"(?:\s?-\s?|\s+(?:(?:{joined})\s*)?)" if joined else r"\s+"
-    ending = ENDINGS.get(language, "")
-    return re.compile(rf"(?<!\w)(?:{one})(?:{glue}(?:{one})){{0,4}}{ending}(?!\w)")
+    ending = "|".join(re.escape(fold(e)) for e in _entry(language).number_endings)
+    return re.compile(rf"(?<!\w)(?:{one})(?:{glue}(?:{one})){{0,4}}(?:{ending})?(?!\w)")
 
 
 def _spoken(phrase: str, language: str) -> float:
-    values = _word_values(language)
+    values = _word_values(language, revision())
     if phrase in values:
         return float(values[phrase])
     total = 0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from parrot_adapters.evaluation.matching.languages import Language, known_as, known_languages, revision
+from parrot_adapters.evaluation.matching.known_languages import Language, known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, script
 
 __all__ = ["Vocabulary", "vocabulary"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
 
+from parrot_adapters.evaluation.matching.known_languages import known_languages, revision
 from parrot_adapters.evaluation.matching.language_words import Language
-from parrot_adapters.evaluation.matching.languages import known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import fold, script
 
 __all__ = ["written_in"]
@@ -62,4 +62,5 @@ def _phrases(language: Language) -> list[str]:
 
 
 PARTS = {"scripts", "adverbs", "negated", "prefixes", "endings", "inflections", "cases"}
-"""Fields that hold no whole words."""
+PARTS |= {"numbers", "nothing", "tens", "hundreds", "number_joiners", "number_endings", "ordinals", "last"}
+"""Fields that hold no whole words, or several in one."""

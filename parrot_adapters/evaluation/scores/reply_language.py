@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from parrot_adapters.evaluation.answers.reply_text import without_thoughts
-from parrot_adapters.evaluation.matching.languages import known_as, known_languages
+from parrot_adapters.evaluation.matching.known_languages import known_as, known_languages
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, script, tokens
 from parrot_adapters.evaluation.scores.result import Fidelity
 from parrot_adapters.language_tags import base_language

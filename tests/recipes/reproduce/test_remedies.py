@@ -33,7 +33,7 @@ from parrot_recipes.reproduce.drift import Reading, read_once, read_text, text_d
 from parrot_recipes.reproduce.intervals import over_both, over_questions
 from parrot_recipes.reproduce.language_vector import VectorExperts
 from parrot_recipes.reproduce.presets import MAIN, preset
-from parrot_recipes.reproduce.publish import BEGIN, BEGIN_REMEDIES, END, publish
+from parrot_recipes.reproduce.publish import BEGIN, BEGIN_REMEDIES, END, beginning, publish
 from parrot_recipes.reproduce.registration_2 import DECIDING, PLANNED, TODAY
 from parrot_recipes.reproduce.remedies import recommended
 from parrot_recipes.reproduce.results import run
@@ -436,6 +436,9 @@ def test_runs_hold_what_they_promise(seen):
     assert list(found["choice"]) == [*CODES, "others"]
     assert found["choice"]["others"] == pytest.approx(np.mean([found["choice"][code] for code in CODES[1:]]), abs=1e-4)
     assert found["fidelity"]["others"] == 1
+    hits = found["hits"]["choice"]["seen"]["tr"]
+    assert hits == "".join(str(int(value)) for value in row[0].tables["choice", "seen"][:, CODES.index("tr")])
+    assert found["choice"]["tr"] == round(hits.count("1") / len(hits), 4)
     assert found["text_drift"] == dict.fromkeys(CODES, pytest.approx(0.02))
     assert found["text_drift_with_end"]["tr"] == pytest.approx(-0.5)
     assert found["text_identical"] is False
@@ -469,6 +472,35 @@ def test_publishing_leaves_the_first_study_alone(tmp_path):
     assert (home / "results" / "results.json").read_text() == "first"
     assert json.loads((home / "results" / "remedies.json").read_text()) == {"rules": 2}
     assert (home / "README.md").read_text() == f"{BEGIN}\nold\n{END}\n{BEGIN_REMEDIES}\n\nnew\n{END}\nend\n"
+
+
+def test_a_study_with_a_name_stands_beside_the_one_before(tmp_path):
+    out, home = tmp_path / "out", tmp_path / "home"
+    out.mkdir()
+    (home / "results").mkdir(parents=True)
+    (home / "results" / "remedies.json").write_text("before")
+    (out / "results.json").write_text(json.dumps({"rules": 2}))
+    (out / "table.md").write_text("new")
+    (out / "gains-x.png").write_bytes(b"drawn")
+    readme = home / "README.md"
+    readme.write_text(f"{BEGIN_REMEDIES}\nbefore\n{END}\n")
+    with pytest.raises(RecipeError, match="no place for tables"):
+        publish(out, home, "again")
+    readme.write_text(f"{BEGIN_REMEDIES}\nbefore\n{END}\n{beginning('again')}\n{END}\n")
+    publish(out, home, "again")
+    assert readme.read_text() == f"{BEGIN_REMEDIES}\nbefore\n{END}\n{beginning('again')}\n\nnew\n{END}\n"
+    kept = {path.name: path.read_bytes() for path in (home / "results").iterdir()}
+    assert kept == {
+        "remedies.json": b"before",
+        "remedies-again.json": json.dumps({"rules": 2}).encode(),
+        "gains-x-again.png": b"drawn",
+    }
+
+
+def test_a_name_without_a_place_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        command(["--preset", "tiny_cpu", "--as", "again"])
+    assert "give both, or neither" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_page_of_remedies_says_what_the_results_say(tmp_path):

@@ -29,7 +29,7 @@ from parrot_recipes.reproduce.arms import ARMS, BY_KEY, GROUPS, REMEDIES, arm_na
 from parrot_recipes.reproduce.cells import Cell, CellResult, FingerprintedSet, same_data
 from parrot_recipes.reproduce.command import command
 from parrot_recipes.reproduce.conclusion import conclusions
-from parrot_recipes.reproduce.presets import MAIN, PRESETS, preset
+from parrot_recipes.reproduce.presets import AMOUNTS, MAIN, PRESETS, preset
 from parrot_recipes.reproduce.publish import BEGIN, END, publish
 from parrot_recipes.reproduce.study import Study, beyond_the_edge, restricted
 from parrot_recipes.reproduce.validation import validation_features
@@ -419,6 +419,7 @@ def planted(tmp_path_factory):
         "main": MAIN,
         "compute": {"device": "cpu", "dtype": "float32"},
         "registration": "rules",
+        "config": {"base": {"text_model": "siloed"}, "by_amount": False},
         "concepts": {"seen": 48, "held-out": 12},
         "tuning": {"no adapter": {"0.001": 0.4}},
         "rates": {"no adapter": 0.001},
@@ -444,6 +445,35 @@ def test_planted_effects_come_out(described):
     for code in OTHERS:
         assert erosion[code]["value"] == pytest.approx(none["en"]["value"] - none[code]["value"], abs=2e-4)
     json.dumps(described, allow_nan=False)
+
+
+def test_amounts_are_one_table_and_one_figure(described, tmp_path):
+    (regime,) = described["regimes"].values()
+    few = {**copy.deepcopy(regime), "comparisons": [], "two_by_two": {}, "guided_twice": {}}
+    for arm in few["arms"].values():
+        arm["scores"]["seen"]["choice"]["others"]["value"] = 0.301
+    described["config"]["by_amount"] = True
+    described["regimes"] = {"half": {**regime, "multilingual": 0.5}, "few": {**few, "multilingual": 0.02}}
+    del few["arms"]["dense"]  # an arm that one share lacks is in no row
+    head, _, first, second, *_ = results.markdown(described).splitlines()
+    assert "single conditioned expert" in head
+    assert "dense" not in head
+    assert "stage 1 only" not in head
+    assert first.startswith("| 2% | 30.1 (")
+    assert second.startswith("| 50% | ")
+    assert "| 30.1 (" not in second
+    report.write_report(described, tmp_path)
+    assert (tmp_path / "amounts.png").exists()
+    described["config"]["by_amount"] = False
+    assert results.markdown(described).startswith("**Planted**")
+
+
+def test_the_preset_of_amounts_changes_nothing_but_the_amount():
+    config = preset("amounts_cpu")
+    settings = [config.setting_of(regime, 0, 4e-4) for regime in config.regimes]
+    assert [setting.multilingual for setting in settings] == [0.5, *AMOUNTS]
+    assert len({replace(setting, name="", multilingual=0.5) for setting in settings}) == 1
+    assert settings[0] == preset("pretrained_cpu").setting_of(config.main, 0, 4e-4)
 
 
 def test_sentences_follow_the_numbers(described):

@@ -1,11 +1,12 @@
 """What the robust matcher knows of a language, and how a new language is taught to it.
 
-The knowledge is data (``words_of_languages.py``), one :class:`Language` each. To add one, call
-:func:`add_language` from a plugin, or write the same fields in a JSON file and call :func:`load_languages`.
+The knowledge is data, one :class:`Language` each, one file each in ``languages/``. To add one, write such a file, or
+call :func:`add_language` from a plugin, or write the same fields in a JSON file and call :func:`load_languages`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -14,7 +15,7 @@ from typing import Any
 
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.matching.language_words import Language
-from parrot_adapters.evaluation.matching.words_of_languages import LANGUAGES
+from parrot_adapters.evaluation.matching.languages.languages_by_code import LANGUAGES
 from parrot_adapters.language_tags import base_language, canonical_language
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "revision",
 ]
 
-_ADDED: list[tuple[str, Language]] = []
-"""What was taught at run time, in order; a plugin may do that, so it lives as long as the plugins do."""
+_ADDED: list[tuple[str, Language, int]] = []
+"""What was taught at run time, in order, each with a number of its own; a plugin may do that, so it lives as long as
+the plugins do."""
+_NUMBERS = itertools.count(1)
 
 
 def add_language(code: str, language: Language) -> None:
@@ -38,7 +41,7 @@ def add_language(code: str, language: Language) -> None:
         code: Language tag.
         language: Words of the language.
     """
-    _ADDED.append((canonical_language(code), language))
+    _ADDED.append((canonical_language(code), language, next(_NUMBERS)))
 
 
 def load_languages(path: str | Path) -> list[str]:
@@ -83,7 +86,7 @@ def load_languages(path: str | Path) -> list[str]:
 
 def known_languages() -> Mapping[str, Language]:
     """Return every language the robust matcher knows, by tag."""
-    return LANGUAGES | dict(_ADDED)
+    return LANGUAGES | {code: language for code, language, _ in _ADDED}
 
 
 def known_as(tag: str) -> str | None:
@@ -101,11 +104,11 @@ def known_as(tag: str) -> str | None:
 
 def revision() -> int:
     """Return a number that changes whenever a language is added: what is compiled from the table is kept by it."""
-    return len(_ADDED)
+    return _ADDED[-1][-1] if _ADDED else 0
 
 
 def _fits(name: str, value: object) -> bool:
-    if name in ("suffixing", "inflecting"):
+    if name in ("suffixing", "inflecting", "decimal_comma"):
         return isinstance(value, bool)
     if name == "labels":
         return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())

@@ -1,0 +1,144 @@
+"""English, as the robust matcher knows it."""
+
+from __future__ import annotations
+
+from parrot_adapters.evaluation.matching.language_words import Language, phrases
+
+__all__ = ["ENGLISH"]
+
+ENGLISH = Language(
+    scripts=phrases("LATIN"),
+    answer=phrases(
+        "in my opinion | in my view | I think it's | I think it is | I believe it's | I believe it is | "
+        "I'd guess | I change it to | change it to | change my answer to | change that to | switch to | "
+        "changing it to | I'd change to | I revise it to | revise my answer to | correct that to | "
+        "let me correct that to | make that | I mark | I'd mark | I'd select | I would select | I'd answer | "
+        "I lean towards | I'm leaning towards | I lean toward | leaning towards | leaning toward | my guess is | "
+        "my best guess is | final choice | pick | choose | select | go with | best guess | I vote for | "
+        "my bet is | verdict | the one that matches is | the one that fits is | best match is | "
+        "most accurate is | solution | correct letter | right letter | chosen option | selected option | "
+        "I settle on | I settle for | settle on | settling on | I opt for | opting for | my choice | "
+        "my final choice | my vote | answer | answers | correct option | correct choice | best option | "
+        "best choice | right option | I choose | I pick | I select | I'd choose | I would choose | I'd pick | "
+        "I'll go with | I'd go with | I would go with | I go with | I'd say | I would say | my pick | "
+        "correct one | right one | I'm going with"
+    ),
+    option=phrases("option | options | choice | letter | alternative"),
+    fillers=phrases(
+        "also | of course | without | doubt | indeed | I | believe | think | guess | suppose | be | pretty | "
+        "very | quite | perhaps | maybe | here | hence | so | in | fact | 's | but | of | on | at | from | is | "
+        "are | was | would | will | should | must | the | a | an | my | it | it's | its | that | option | "
+        "choice | letter | correct | best | right | final | clearly | probably | likely | most | therefore | "
+        "thus | definitely | simply | to | this | question | one | both | all | looks | like | seems | appears | "
+        "as | for | sure"
+    ),
+    adverbs=phrases("ly"),
+    refusals=phrases(
+        "I cannot identify | I can't identify | unable to identify | can't provide | cannot provide | "
+        "I can't view | I cannot view | can't assist | not able to | there is no image | no image attached | "
+        "please provide the image | please upload | Sorry, I can't help with | I can't process this | "
+        "without the image provided | Cannot determine the answer | I cannot answer | I can't answer | "
+        "I'm unable to answer | I am unable to | I'm unable to | I cannot determine | I can't determine | "
+        "I can't help with | I cannot help with | I cannot assist | I can't assist | unable to determine | "
+        "I cannot see the image | I can't see the image | I don't see any image | no image was provided | "
+        "I do not know | I don't know"
+    ),
+    negations=phrases(
+        "don't think it's | don't think it is | do not think it is | don't believe it is | don't believe it's | "
+        "don't think this is | don't see | doubt it's | isn't likely to be | nobody is | no one is | nobody | "
+        "no one | none of them is | don't | do not | doesn't | does not | didn't | hardly | unlikely to be | "
+        "I doubt | can hardly be | far from | neither is it | n't | not | isn't | aren't | never | neither | "
+        "nor | no | can't be | cannot be | can not be | couldn't be | could not be | rather than | instead of | "
+        "isn't it | wasn't | won't be"
+    ),
+    denials=phrases(
+        "is close | are close | comes close | come close | is tempting | looks tempting | is wrong | are wrong | "
+        "is incorrect | are incorrect | is not | isn't | are not | aren't | is not correct | is false | "
+        "is not it | does not match | do not match | doesn't match | don't match | does not fit | do not fit | "
+        "doesn't fit | don't fit | can be ruled out | is ruled out | are ruled out | can be excluded | "
+        "can be eliminated | is out | are out | is not right | are false | isn't right | is not the answer | "
+        "can't be | cannot be | does not apply | do not apply | makes no sense | don't make sense | "
+        "does not work | doesn't work | don't work | is not present | was not it | is not visible | "
+        "is not shown | is not there"
+    ),
+    exclusions=phrases(
+        "rule out | ruled out | ruling out | rules out | exclude | excluded | excluding | eliminate | "
+        "eliminated | eliminating | discard | dismiss | except | other than"
+    ),
+    affirmations=phrases(
+        "is correct | is right | is the correct | is the right | is the answer | is the best | is the one | "
+        "is my answer | fits best | matches best | it is | is true"
+    ),
+    conclusions=phrases(
+        "i.e. | that is | namely | meaning | which makes | which means | in other words | I conclude | "
+        "we conclude | consequently | accordingly | as a result | it follows that | all in all | overall | "
+        "to sum up | that means | this means | therefore | thus | hence | in conclusion | in summary | so | "
+        "which leaves | that leaves | leaves | leaving | actually | no wait | wait | wait no | or rather | "
+        "correction | scratch that | on closer inspection | on second thought | what remains is"
+    ),
+    impressions=phrases(
+        "my first answer | my initial answer | my earlier answer | I said | I initially said | "
+        "I previously said | my first thought | my first guess | first thought | my initial thought | "
+        "I was going to say | tempted to say | my first instinct | my gut says | at first glance | "
+        "at first sight | at first | initially | originally | one might think | one might say | you might think | "
+        "it may seem | it might seem | I thought | I first thought"
+    ),
+    seemings=phrases(
+        "could have been | would suggest | would be | might pass for | can be mistaken for | looks a bit like | "
+        "might suggest | may suggest | suggests | suggest | looks like | seems | seems to be | appears to be | "
+        "could be | might be | may be | resembles | hint at | hints at"
+    ),
+    turns=phrases("but | however | yet | on closer inspection | actually | in fact | in reality"),
+    concessions=phrases(
+        "while | whereas | whilst | granted | between | as opposed to | compared with | compared to | unlike | "
+        "besides | although | though | even though | even if | despite | if | had it been | while it may | "
+        "while it might | while it looks"
+    ),
+    results=phrases(
+        "in total | in all | altogether | sums to | sum to | gives | you get | we get | amounts to | therefore | "
+        "equals | makes | total is | total of | total | adds up to | add up to | sum is | sum of | comes to | "
+        "leaves | exact count is | count is | number is"
+    ),
+    totals=phrases("in all | in total | altogether | all told | remain | are left | is left"),
+    only=phrases("only | just | exactly"),
+    single=phrases("single | sole | lone"),
+    yes=phrases("yes | correct | right | true | ✓ | ✔ | ✅"),
+    no=phrases("no | incorrect | wrong | false | ✗ | ✘ | ❌ | ×"),
+    both=phrases("both | the two of them"),
+    neither=phrases(
+        "both are false | both are wrong | both statements are false | both false | both wrong | both incorrect | "
+        "neither | none | none of | nobody | no one | not either | nothing"
+    ),
+    every=phrases(
+        "all of the above | all of them | all of these | all the above | all three | all four | all options | all are"
+    ),
+    absences=phrases(
+        "there is no | there are no | there isn't | there aren't | there is not | there are not | "
+        "is not visible | are not visible | I don't see | I do not see | doesn't have | does not have | "
+        "cannot be seen | can't be seen | isn't any | aren't any | there are not any | is absent | "
+        "doesn't appear | does not appear | does not show | doesn't show | isn't visible | is not present"
+    ),
+    openings=phrases(
+        "it is | it's | this is | that is | that's | they are | these are | the image shows | the picture shows | "
+        "the photo shows | the image depicts | the picture depicts | I see | I can see | there is | there are"
+    ),
+    relations=phrases(
+        "on | under | behind | near | next to | beside | with | over | by | above | below | inside | than | "
+        "onto | around | like | between | through | against | without | unlike"
+    ),
+    joiners=phrases("or | and | nor | as well as | and also | and/or"),
+    alternatives=phrases("or | either"),
+    articles=phrases("the | a | an"),
+    words=phrases("A | I"),
+    endings=phrases("s | es | ish"),
+    numbers=phrases(
+        "zero | one | two | three | four | five | six | seven | eight | nine | ten | eleven | twelve | thirteen | "
+        "fourteen | fifteen | sixteen | seventeen | eighteen | nineteen | twenty"
+    ),
+    nothing=phrases("none | no | nothing | nobody | no one | none at all"),
+    tens=phrases("twenty | thirty | forty | fifty | sixty | seventy | eighty | ninety"),
+    hundreds=phrases("hundred:100 | thousand:1000"),
+    number_joiners=phrases("and | -"),
+    ordinals=phrases("first/1st | second/2nd | third/3rd | fourth/4th | fifth/5th | sixth/6th"),
+    last=phrases("last/final"),
+)

@@ -1,0 +1,124 @@
+"""Portuguese, as the robust matcher knows it."""
+
+from __future__ import annotations
+
+from parrot_adapters.evaluation.matching.language_words import Language, phrases
+
+__all__ = ["PORTUGUESE"]
+
+PORTUGUESE = Language(
+    scripts=phrases("LATIN"),
+    answer=phrases(
+        "a meu ver | na minha opinião | para mim é | penso que é | acho que é | mudo para | troco para | "
+        "mudo minha resposta para | corrijo para | altero para | mudaria para | marcaria | marco | marque | "
+        "assinalo | assinalaria | assinale | escolheria | a melhor opção é | meu palpite é | aposto na | "
+        "aposto em | selecione | seleciono | escolha | solução | opção certa | alternativa certa | letra certa | "
+        "conclusão | inclino-me para | a que melhor se encaixa é | minha opção é | minha escolha | "
+        "minha resposta | decido por | decido-me por | opto pela | opto pelo | resposta | respostas | "
+        "opção correta | alternativa correta | letra correta | gabarito | escolho | eu escolheria | fico com | "
+        "eu diria | o correto é | a correta é | a certa é | o certo é | opto por | vou de"
+    ),
+    option=phrases("opção | letra | alternativa | item"),
+    fillers=phrases(
+        "também | seja | se | esta | é | esse | aquela | isso | isto | claro | sem | dúvida | talvez | acho | "
+        "creio | que | acredito | sendo | aqui | então | portanto | pois | mas | de | do | da | em | no | na | "
+        "e | será | seria | a | o | as | os | correta | correto | certa | certo | opção | letra | alternativa | "
+        "final | para | minha | sua | essa | pergunta | deve | ser | provavelmente | à"
+    ),
+    adverbs=phrases("mente"),
+    refusals=phrases(
+        "não consigo identificar | não posso identificar | não consigo reconhecer | não consigo visualizar | "
+        "não tenho como | envie a imagem | não foi possível | não posso responder | não consigo responder | "
+        "não é possível determinar | não posso ajudar | não consigo determinar | não consigo ver | "
+        "não posso ver | desculpe, mas | desculpe, não | lamento, mas | sinto muito, mas | não sei"
+    ),
+    negations=phrases(
+        "ninguém | não acho que seja | não creio que seja | não acredito que seja | duvido que seja | "
+        "não me parece | dificilmente | em vez da | em vez do | não parece | não se trata de | não se trata do | "
+        "não se trata da | não corresponde a | não | nem | nunca | não é | não está | não estão | não há | "
+        "não tem | não existe | não vejo | não pode ser | não podem ser | em vez de | e não"
+    ),
+    denials=phrases(
+        "está errada | está errado | estão erradas | estão errados | é incorreta | é falsa | incorreta | errada | "
+        "não corresponde | não correspondem | não se encaixa | não se encaixam | não combina | não combinam | "
+        "não pode ser | não podem ser | está descartada | são falsas | são incorretas | estão incorretas | "
+        "está incorreta | não está correta | não serve | não servem"
+    ),
+    exclusions=phrases("descarto | descartando | descartamos | excluo | excluindo | elimino | eliminando | exceto"),
+    affirmations=phrases(
+        "está correta | está correto | está certa | está certo | é a correta | é o correto | é a certa | "
+        "é a resposta | é correta | é a alternativa correta | é a opção correta | é a melhor"
+    ),
+    conclusions=phrases(
+        "concluo que | conclui-se que | consequentemente | em suma | em resumo | o que significa | "
+        "isso significa | quer dizer | dessa forma | sendo assim | dito isso | ou seja | isto é | de modo que | "
+        "trata-se de | portanto | logo | em conclusão | então | assim | resta | só resta | sobra | restando | "
+        "na verdade | aliás | ou melhor | olhando melhor | correção | por isso"
+    ),
+    impressions=phrases(
+        "minha primeira resposta | antes eu disse | havia dito | eu tinha dito | meu primeiro palpite | "
+        "minha primeira impressão | meu primeiro pensamento | de início | num primeiro momento | "
+        "à primeira vista | no começo | no início | a princípio | inicialmente | pensei que | pensei em | "
+        "achei que | parece ser"
+    ),
+    seemings=phrases(
+        "pode ser | podia ser | talvez seja | talvez fosse | parece | pareceria | parecia | pode parecer | "
+        "sugere | sugerem | lembra | poderia ser"
+    ),
+    turns=phrases("mas | porém | no entanto | contudo | todavia | na verdade"),
+    concessions=phrases(
+        "enquanto | por mais que | ao passo que | entre a | entre as | entre o | entre | ao contrário de | "
+        "comparado com | diferente de | diferentemente de | embora | ainda que | mesmo que | apesar de | "
+        "se bem que | se fosse | se fossem | se estivesse | se houvesse | caso fosse"
+    ),
+    results=phrases(
+        "total | no total | ao todo | somando | somam | soma de | igual a | dá | dão | dando | totalizando | "
+        "totaliza | total de | total é | soma é | resulta em | sobram | restam | ficam"
+    ),
+    totals=phrases("ao todo | no total | no todo | ao total"),
+    only=phrases("só | somente | apenas | exatamente"),
+    single=phrases("único | única"),
+    yes=phrases("sim | correto | correta | certo | certa | verdadeiro | verdadeira | ✓ | ✔ | ✅"),
+    no=phrases("não | incorreto | incorreta | errado | errada | falso | falsa | ✗ | ✘ | ❌ | ×"),
+    both=phrases("ambos | ambas | os dois | as duas | tanto"),
+    neither=phrases(
+        "ambas são falsas | ambas são incorretas | as duas são falsas | ambas falsas | ambos falsos | nenhum | "
+        "nenhuma | nem um | ninguém | nada"
+    ),
+    every=phrases(
+        "todas as anteriores | todas as alternativas | todos os anteriores | todas elas | todos eles | "
+        "todas estão | todas as opções"
+    ),
+    absences=phrases(
+        "não há | não tem | não existe | não vejo | não aparece | não se vê | não é possível ver | "
+        "não está presente | não mostra | não existem | não aparecem | inexiste"
+    ),
+    openings=phrases(
+        "é | é um | é uma | isto é | isso é | trata-se de | a imagem mostra | a foto mostra | são | vejo | há | "
+        "este é | esta é | esse é | essa é"
+    ),
+    relations=phrases(
+        "sobre | sob | atrás | perto | ao lado | com | junto | embaixo | dentro | que | entre | sem | como"
+    ),
+    joiners=phrases("ou | e | quanto | como | bem como | e também"),
+    alternatives=phrases("ou"),
+    articles=phrases("o | a | os | as | um | uma | uns | umas"),
+    words=phrases("A | E | O | É | À"),
+    endings=phrases("s | es"),
+    inflections=phrases(
+        "ando | endo | indo | ado | ido | ada | ida | aram | eram | iram | ava | avam | idade | eza | amento | "
+        "ação | inha | inho"
+    ),
+    inflecting=True,
+    numbers=phrases(
+        "zero | um/uma | dois/duas | três | quatro | cinco | seis | sete | oito | nove | dez | onze | doze | "
+        "treze | catorze/quatorze | quinze | dezesseis | dezessete | dezoito | dezenove | vinte"
+    ),
+    nothing=phrases("nenhum | nenhuma | nada | ninguém | nenhum deles"),
+    tens=phrases("vinte | trinta | quarenta | cinquenta | sessenta | setenta | oitenta | noventa"),
+    hundreds=phrases("cem:100 | cento:100 | duzentos:200 | trezentos:300 | quinhentos:500 | mil:1000"),
+    number_joiners=phrases("e"),
+    decimal_comma=True,
+    ordinals=phrases("primeir+a/o/as/os | segund+a/o/as/os | terceir+a/o/as/os | quart+a/o/as/os | quint+a/o/as/os"),
+    last=phrases("últim+a/o"),
+)

@@ -1,0 +1,113 @@
+"""Turkish, as the robust matcher knows it."""
+
+from __future__ import annotations
+
+from parrot_adapters.evaluation.matching.language_words import Language, phrases
+
+__all__ = ["TURKISH"]
+
+TURKISH = Language(
+    scripts=phrases("LATIN"),
+    answer=phrases(
+        "diyebilirim | düşünüyorum ki | kanaatimce | bana göre | olarak değiştiriyorum | olarak düzeltiyorum | "
+        "işaretlerim | işaretliyorum | seçerim | tahminim | seçtim | seçim | çözüm | karar | doğru harf | "
+        "en uygun seçenek | en iyi seçenek | en uygunu | oyum | tercih ederim | kararım | seçiyorum | cevabımız | "
+        "cevap | cevabı | cevabım | yanıt | yanıtı | yanıtım | doğru seçenek | doğru şık | doğrusu | doğru olan | "
+        "tercihim | seçimim | bence"
+    ),
+    option=phrases(
+        "seçenek | seçeneği | seçeneğidir | seçeneğini | seçeneğinde | seçeneğinin | seçeneğine | şık | şıkkı | "
+        "şıkkıdır | şıkkını | şıkkında | şıkkının | şıkkına | harf | harfi | harfidir"
+    ),
+    fillers=phrases(
+        "da | de | yi | yı | yu | yü | i | ı | u | ü | dir | dır | tir | tır | ye | ya | e | a | nin | nın | "
+        "açıkça | elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | "
+        "nihai | son | doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | "
+        "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | hepsi | tüm"
+    ),
+    refusals=phrases(
+        "tanımlayamam | tanımlayamıyorum | belirleyemem | görüntüleyemiyorum | görsel yok | söyleyemem | "
+        "üzgünüm | cevaplayamam | cevap veremem | yanıtlayamam | yanıt veremem | cevaplayamıyorum | "
+        "yanıtlayamıyorum | belirleyemiyorum | maalesef | yardımcı olamam | göremiyorum | bilmiyorum"
+    ),
+    negations=phrases("kimse | hiç kimse | değil"),
+    denials=phrases(
+        "eliyorum | elerim | eliyoruz | eleriz | çıkarıyorum | dışlıyorum | ele alınmaz | olduğunu sanmıyorum | "
+        "olduğunu düşünmüyorum | olduğunu zannetmiyorum | sanmıyorum | olabilir ama | olabilir ancak | "
+        "olabilir fakat | olamayacağı için | denemez | söylenemez | olması mümkün değil | olma ihtimali düşük | "
+        "görünmüyor | bulunmuyor | olmadığı için | gibi görünüyor ama | gibi görünüyor fakat | "
+        "gibi görünüyor ancak | gibi duruyor ama | sanılıyor ama | gibi görünüyordu ama | olsaydı | olsa da | "
+        "olsa bile | gibi görünse de | gibi görünse bile | gibi dursa da | sanılabilir | yerine | değil | "
+        "değildir | yanlış | yanlıştır | hatalı | olamaz | uymuyor | uyuşmuyor | eşleşmiyor | yok | yoktur | "
+        "elenir | eleniyor | elendi | doğru değil | doğru değildir | olmaz | resimle uyuşmuyor | "
+        "görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
+    ),
+    affirmations=phrases(
+        "seçiyorum | seçerim | işaretliyorum | işaretlerim | tercih ediyorum | tercih ederim | diyorum | derim | "
+        "en uygun | en uygunu | en doğrusu | olmalı | olmalıdır | cevaptır | yanıttır | doğru | doğrudur | "
+        "doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | doğru yanıttır"
+    ),
+    conclusions=phrases(
+        "sonuç itibarıyla | özetle | kısacası | demek oluyor ki | buradan | böylece | bu da | anlamına gelir | "
+        "o yüzden | o zaman | bundan ötürü | bundan dolayı | bu durumda | buna göre | bu nedenle | dolayısıyla | "
+        "sonuç olarak | yani | öyleyse | o halde | demek ki | geriye | aslında | gerçekte | daha doğrusu | "
+        "bu yüzden | dolayısı ile | sonuçta"
+    ),
+    impressions=phrases(
+        "ilk cevabım | önce dediğim | daha önce | ilk tahminim | ilk düşüncem | ilk izlenimim | ilk anda | "
+        "ilk aklıma | ilk bakışta | başta | önce | ilk başta | ilk önce | sandım"
+    ),
+    turns=phrases("ama | ancak | fakat | aslında | oysa | lakin"),
+    concessions=phrases("her ne kadar | eğer"),
+    results=phrases("toplamda | sonuç | hepsi birlikte | yani toplam | toplam | toplamı | sayısı | eşittir"),
+    totals=phrases("kalır | kalıyor | eder | ediyor | yapar | yapıyor | bulunur | etmektedir"),
+    only=phrases("sadece | yalnızca | yalnız"),
+    single=phrases("tek"),
+    yes=phrases("evet | doğru | ✓ | ✔ | ✅"),
+    no=phrases("hayır | yanlış | değil | ✗ | ✘ | ❌ | ×"),
+    both=phrases("ikisi de | ikisi | her ikisi | her iki | ikisi birden | hem"),
+    neither=phrases(
+        "ikisi de yanlış | her ikisi de yanlış | hiçbiri | hiçbir | hiç kimse | hiç biri | ikisi de değil | ne"
+    ),
+    every=phrases("yukarıdakilerin hepsi | hepsi | tümü | tamamı"),
+    absences=phrases(
+        "yok | yoktur | bulunmuyor | görünmüyor | görülmüyor | bulunmamaktadır | görünmemektedir | mevcut değil | "
+        "göremiyorum | yer almıyor"
+    ),
+    openings=phrases(
+        "bu | bu bir | bunlar | resimde | görselde | fotoğrafta | resimdeki | görseldeki | burada | o bir"
+    ),
+    relations=phrases("gibi"),
+    places=phrases(
+        "üzerinde | üstünde | yanında | altında | içinde | arkasında | önünde | üzerindeki | üstündeki | "
+        "yanındaki | altındaki | içindeki | arkasındaki | önündeki | ile | gibi | kadar"
+    ),
+    negated=phrases("miyor | muyor | mamakta | memekte | maz | mez | madi | medi | mamis | memis | mayan | meyen"),
+    joiners=phrases("da | mi | mı | mu | mü | veyahut | veya | ya da | ve | yahut | hem | hem de | ile"),
+    alternatives=phrases("veya | ya da | yahut | yoksa | mi | mı | mu | mü"),
+    articles=phrases("bir"),
+    words=phrases("O | E"),
+    endings=phrases(
+        "dan | den | tan | ten | nın | nin | nun | nün | lar | ler | dandır | dendir | tandır | tendir | dır | "
+        "dir | dur | dür | tır | tir | tur | tür | ında | inde | unda | ünde | sında | sinde | ındadır | "
+        "indedir | undadır | ündedir"
+    ),
+    cases=phrases("da | de | ta | te"),
+    suffixing=True,
+    numbers=phrases(
+        "sıfır | bir | iki | üç | dört | beş | altı | yedi | sekiz | dokuz | on | on bir | on iki | on üç | "
+        "on dört | on beş | on altı | on yedi | on sekiz | on dokuz | yirmi"
+    ),
+    nothing=phrases("hiç | hiç yok | hiçbiri | yok | hiç kimse"),
+    tens=phrases("yirmi | otuz | kırk | elli | altmış | yetmiş | seksen | doksan"),
+    hundreds=phrases("yüz:100 | bin:1000"),
+    number_endings=phrases(
+        "i | u | si | su | dir | dur | tir | tur | idir | udur | itir | utur | sidir | sudur | situr"
+    ),
+    decimal_comma=True,
+    ordinals=phrases(
+        "birinci+/si/sidir/dir/yi/sini | ikinci+/si/sidir/dir/yi/sini | üçüncü+/sü/südür/dür/yü/sünü | "
+        "dördüncü+/sü/südür/dür/yü/sünü | beşinci+/si/sidir/dir/yi/sini"
+    ),
+    last=phrases("sonuncu/sonuncusu/sonuncusudur/son"),
+)
