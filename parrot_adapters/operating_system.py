@@ -17,7 +17,11 @@ WINDOWS = os.name == "nt"
 
 
 def flush(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a directory."""
+    """Wait until the disk has a file, or the names in a directory.
+
+    Args:
+        path: File or directory.
+    """
     if WINDOWS and path.is_dir():  # cannot be opened there, and needs no flush
         return
     descriptor = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
@@ -28,8 +32,8 @@ def flush(path: Path) -> None:
 
 
 def new_file_mode() -> int:
-    """The permissions that new files get; what the process masks is only told by setting it."""
-    masked = os.umask(0)
+    """Return the permissions that new files get."""
+    masked = os.umask(0)  # it is told by setting it alone
     os.umask(masked)
     return 0o666 & ~masked
 
@@ -62,7 +66,11 @@ def hold(file: IO[Any], *, wait: bool = False, by_process: bool = False) -> bool
 
 
 def release(file: IO[Any]) -> None:
-    """End a lock that :func:`hold` said is held."""
+    """End a lock that :func:`hold` said is held.
+
+    Args:
+        file: Open file that was locked, not by process.
+    """
     import fcntl
 
     fcntl.flock(file, fcntl.LOCK_UN)
@@ -72,7 +80,11 @@ def release(file: IO[Any]) -> None:
 
 
 def runs(process: int) -> bool:
-    """Whether a process of this machine is running; yes where that cannot be asked."""
+    """Tell whether a process of this machine is running; True where that cannot be asked.
+
+    Args:
+        process: Number of the process.
+    """
     if WINDOWS:  # signal 0 would end it there
         return True
     try:
@@ -88,13 +100,13 @@ def runs(process: int) -> bool:
 
 
 def usable_cores() -> int:
-    """Cores this process may use; all of the machine's where the system keeps no such list (macOS, Windows)."""
+    """Return how many cores this process may use; all there are where no such list is kept (macOS, Windows)."""
     ask = getattr(os, "sched_getaffinity", None)
     return (os.cpu_count() or 1) if ask is None else len(ask(0))
 
 
 def peak_memory() -> int | None:
-    """The largest resident size of this process and its largest child, in MiB; None on Windows (no count)."""
+    """Return the largest resident size of this process and its largest child, in MiB; None on Windows (no count)."""
     try:
         import resource
     except ImportError:
@@ -107,7 +119,7 @@ def peak_memory() -> int | None:
 
 
 def described() -> dict[str, Any]:
-    """Processor, cores and system, for the record of a run.
+    """Return processor, cores and system, for the record of a run.
 
     ``bfloat16`` lists the instructions a Linux processor has for that type: with others, a training ends elsewhere.
     """
