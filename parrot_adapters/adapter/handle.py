@@ -183,7 +183,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.carried.put_on(owns_projector=owns_projector, lora=lora)
         self.training_saves.install()
         self.base_call.look_first(self._wrapped_host.look)
-        looks = FrozenByPeft(self).look, PackedForInference(self.model).look, BlindLayers(self.model).look
+        looks = FrozenByPeft(self).look, PackedForInference(self.model).look, BlindLayers(self.parts).look
         self.base_call.around_learning(*looks, after=self._text_only.tied)
         if self.peft_wrapper is not None:
             self.peft_wrapper.install()

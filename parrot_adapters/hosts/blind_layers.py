@@ -12,20 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from parrot_adapters.errors import HostError, explain
+from parrot_adapters.hosts.host_parts import HostParts
 from parrot_adapters.hosts.quantised_weights import is_quantised
 
 __all__ = ["BlindLayers"]
 
 
 class BlindLayers:
-    """Refuses training on a host that has such layers.
+    """Refuses training on a host whose language model has such layers; what a frozen vision tower has does not matter.
 
     Args:
-        host: The host.
+        parts: The host.
     """
 
-    def __init__(self, host: nn.Module) -> None:
-        self.host = host
+    def __init__(self, parts: HostParts) -> None:
+        self.parts = parts
         self._looked = False
 
     def look(self, module: nn.Module) -> None:
@@ -37,10 +38,11 @@ class BlindLayers:
         Raises:
             HostError: There are such layers, and the host is in training mode.
         """
-        if self._looked or not self.host.training or torch.compiler.is_compiling():
+        if self._looked or not self.parts.outer.training or torch.compiler.is_compiling():
             return
         kinds: set[tuple[type, type]] = set()
-        for path, layer in self.host.named_modules():
+        behind = self.parts.module(self.parts.language_model) or self.parts.outer
+        for path, layer in (*behind.named_modules(), ("lm_head", self.parts.outer.get_output_embeddings())):
             weight, size = getattr(layer, "weight", None), getattr(layer, "in_features", None)
             if (
                 not isinstance(weight, Tensor)
