@@ -47,7 +47,7 @@ __all__ = [
     "plugin_file_option",
 ]
 
-EXAMPLES = "Examples, from the repository's root, as they are"
+EXAMPLES = "Examples, as they are (runs/mixture: see parrot train --help)"
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 80}
 
 
@@ -84,8 +84,8 @@ class Command(_FunctionOfWords):
     """One command; each takes ``--plugin-file``.
 
     Args:
-        examples: command lines that run as they are written, from the repository's root, with nothing to download;
-            shown below the help.
+        examples: command lines that run as they are written, with nothing to download, shown below the help; what
+            they look into is made by the examples of other commands.
     """
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:

@@ -23,7 +23,7 @@ UNIT = ("B", "KiB", "MiB", "GiB", "TiB")
 
 @parrot_command(
     "plan",
-    examples=["parrot plan recipes/train/tiny_cpu.yaml"],
+    examples=["parrot plan runs/mixture/config.yaml"],
 )
 @argument("config", metavar="CONFIG", help="YAML file of parrot train")
 @argument("overrides", nargs=-1, metavar="[key=value]...", help="replace settings: batch.per_device=4")
