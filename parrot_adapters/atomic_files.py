@@ -7,6 +7,7 @@ killed process left beside a path is removed by the next write to that path on t
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from parrot_adapters.errors import ConfigError
+from parrot_adapters.operating_system import flush, new_file_mode, runs
 
 __all__ = [
     "appearing_directory",
@@ -40,10 +42,19 @@ def as_path(value: Any, name: str) -> Path:
         name: Name of the argument, for the message.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is neither, or names nothing that a file can be called.
     """
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise ConfigError(f"{name} must be a path, as text or a pathlib.Path, not {type(value).__name__}")
+    if not os.fspath(value).strip():
+        raise ConfigError(f"{name} must be a path, not empty text; the working directory is '.'")
+    try:
+        os.stat(value)
+    except ValueError as error:  # a null byte, half a character
+        raise ConfigError(f"{name} is no path: {error} in {os.fspath(value)[:80]!r}") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigError(f"{name} is longer than a path can be here: {os.fspath(value)[:80]!r}...") from None
     return Path(value)
 
 
@@ -98,8 +109,8 @@ def appearing_file(path: str | Path) -> Iterator[Path]:
     try:
         beside = folder / f"new{path.suffix}"
         yield beside
-        beside.chmod(0o666 & ~_umask())
-        _flush(beside)
+        beside.chmod(new_file_mode())
+        flush(beside)
         os.replace(beside, path)
         flush_to_disk(path.parent, deep=False)
     finally:
@@ -170,17 +181,7 @@ def flush_to_disk(directory: str | Path, *, deep: bool = True) -> None:
     directory = Path(directory)
     below = sorted(directory.rglob("*")) if deep else []
     for path in [*(p for p in below if p.is_file()), *(p for p in below if p.is_dir()), directory]:
-        _flush(path)
-
-
-def _flush(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows cannot open directories, and needs no flush of them
-        return
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flush(path)
 
 
 def _workplace(path: Path) -> Path:
@@ -188,24 +189,6 @@ def _workplace(path: Path) -> Path:
     mark, machine = f".{path.name[:100]}.writing-", socket.gethostname()[:40]
     for left in path.parent.glob(f"{glob.escape(mark + machine)}-*"):
         owner = left.name.rsplit("-", 2)[1]
-        if owner.isdigit() and not _runs(int(owner)):
+        if owner.isdigit() and not runs(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{mark}{machine}-{os.getpid()}-"))
-
-
-def _runs(process: int) -> bool:
-    if os.name == "nt":  # signal 0 would end the process there
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it belongs to somebody else
-        return True
-    return True
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

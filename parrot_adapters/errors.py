@@ -129,7 +129,19 @@ def first_line(error: BaseException) -> str:
     Args:
         error: Any exception.
     """
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return (message(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def message(error: BaseException) -> str:
+    """What an error says; nothing where it fails to say it.
+
+    Args:
+        error: Any exception, of a stranger's class too.
+    """
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 __all__ = ["ALIASES", "TAG", "base_language", "canonical_language"]
 
-TAG = r"[a-z]{2,3}(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?"
-"""A language, perhaps its script and region, as files are named by it: a regular expression, to be matched whatever the
-case."""
+TAG = r"[a-z]{2,3}(?:-[a-z]{4}|_(?:arab|cyrl|deva|hans|hant|latn))?(?:[-_](?:[a-z]{2}|[0-9]{3}))?"
+"""A language, perhaps its script and region, as files are named by it (``zh-TW``, ``zh_TW``): a regular expression, to
+be matched whatever the case. Behind ``_`` only scripts that are known count: words of four letters follow there too."""
 
 SIMPLIFIED = ("cn", "zh-cn", "zh-sg", "zh-hans", "zh-hans-cn", "zh-hans-sg", "zho", "chi", "cmn")
 # Of three letters (ISO 639-2), the languages that the library knows; of two, those that ISO 639-1 has withdrawn.

@@ -36,6 +36,7 @@ PUBLIC = (
     "parrot_adapters.language_tags",
     "parrot_adapters.digests",
     "parrot_adapters.atomic_files",
+    "parrot_adapters.operating_system",
 )
 NAMED_TUPLE = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}  # public, despite their names
 # The order of the library's rooms, the ground floor first. A file imports what stands below it or beside it in its own
@@ -44,6 +45,7 @@ ORDER = (
     "errors",
     "limits",
     "bounded_json",
+    "operating_system",
     "atomic_files",
     "digests",
     "statistics",

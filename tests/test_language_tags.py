@@ -39,7 +39,24 @@ def test_a_region_is_not_a_language():
 
 @pytest.mark.parametrize(
     ("text", "is_tag"),
-    [("en", True), ("es-mx", True), ("es-419", True), ("zh-Hant-TW", True), ("en-backup", False), ("english", False)],
+    [
+        *(
+            ("en", True),
+            ("es-mx", True),
+            ("es-419", True),
+            ("zh-Hant-TW", True),
+            ("en-backup", False),
+            ("english", False),
+        ),
+        *(
+            ("zh_TW", True),
+            ("es_419", True),
+            ("zh_Hant_TW", True),
+            ("sr_Latn", True),
+            ("en_test", False),
+            ("en_gpt", False),
+        ),
+    ],
 )
 def test_what_a_file_name_may_say(text, is_tag):
     assert bool(re.fullmatch(TAG, text, re.IGNORECASE)) == is_tag

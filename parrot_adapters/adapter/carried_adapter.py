@@ -77,8 +77,8 @@ class CarriedAdapter:
     def _sites(self, layer: AlignmentLayer) -> LayerSites | None:
         if layer.layer_experts is None:
             return None
-        linear = find_linear_layers(self.parts, self.config.layer_modules, self.config.layers)
-        return LayerSites(self.parts, layer.layer_experts, linear)
+        paths = find_linear_layers(self.parts, self.config.layer_modules, self.config.layers)
+        return LayerSites(self.parts, layer.layer_experts, paths)
 
     @property
     def module(self) -> Any:

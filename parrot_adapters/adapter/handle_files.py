@@ -102,7 +102,7 @@ class HandleFiles(HandleAdapters):
         self.require_attached()
         self.warn_of_others()
         switch, prefix = self.carried.projector_weights, f"{self.parts.base_prefix}{self.parts.projector}."
-        whole = dict(self.model.state_dict() if state is None else state)
+        whole = self.training_saves.whole() if state is None else dict(state)
         if switch is not None and state is None:
             whole |= {f"{prefix}{name}": value for name, value in switch.adapter_weights().items()}
         trained = {n: v for n, v in self.training_saves.trained(whole).items() if isinstance(v, Tensor)}

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from parrot_adapters.adapter.training_saves import saved_by_trainer
+from parrot_adapters.adapter.training_saves import within_trainer
 
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
@@ -88,7 +88,7 @@ class BareHostSave:
         bound = inspect.signature(self.original).bind_partial(*args, **kwargs).arguments
         given = bound.pop("state_dict", None)
         extra = bound.pop("kwargs", {})
-        if saved_by_trainer():
+        if within_trainer():
             if bound.get("is_main_process", True):
                 self.handle.write_checkpoint(bound["save_directory"], given)
             return None

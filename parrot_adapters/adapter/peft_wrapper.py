@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from parrot_adapters.adapter.adapter_files import CONFIG
 from parrot_adapters.adapter.read_adapter_files import BESIDE_PEFT, read_adapter
-from parrot_adapters.adapter.training_saves import resumed_by_trainer
+from parrot_adapters.adapter.training_saves import within_trainer
 from parrot_adapters.errors import CheckpointError, explain
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class _Load(_Override):
         there = directory / BESIDE_PEFT
         if (there / CONFIG).is_file():
             self.handle.take_over_from(read_adapter(there))
-        elif resumed_by_trainer():
+        elif within_trainer():
             raise CheckpointError(
                 explain(
                     f"{directory} holds what peft trained and not the adapter, so the adapter would not be resumed.",

@@ -51,7 +51,7 @@ class LayersOfRows(LayerSites):
     """
 
     def __init__(self, parts: HostParts, number: int, sites: LayerSites, here: Here) -> None:
-        super().__init__(parts, sites.experts, sites.linear)
+        super().__init__(parts, sites.experts, sites.paths)
         self.number, self.rows = number, _RowCalls(here)
         self.calls = self.rows
 
@@ -163,7 +163,7 @@ class RowLayers:
         for one in self.each:
             if torch.is_grad_enabled():
                 one.prepare_recomputation()
-            one.calls.enter(None if tokens is None else self._mine(one, tokens, weights, owner, start))
+            one.enter(None if tokens is None else self._mine(one, tokens, weights, owner, start))
             start += one.columns
 
     def leave(self) -> None:

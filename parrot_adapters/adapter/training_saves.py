@@ -7,23 +7,23 @@ names of the host's own state dict, and ``load_state_dict`` takes it for complet
 that have moved in training are part of what was computed with, so they are in it too, and that is said. A state dict
 that holds the host and not the adapter would leave the adapter untrained without a word, and is refused.
 
-``save_pretrained`` and ``state_dict`` are called by users and by trainers alike and are not told what for. Who calls is
-read off the stack: a release of these libraries whose functions have other names writes a host that is bare, or
-whole, as for any caller; the former is refused when it is resumed from.
+``save_pretrained`` and ``state_dict`` are called by users and by trainers alike and are not told what for, so who calls
+is looked up (``who_calls.py``). A ``Trainer`` is known by its class, whatever its subclass calls its methods: within
+it, ``save_pretrained`` writes what trains, in a callback too.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 import warnings
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from parrot_adapters.adapter.adapter_files import NAMED
+from parrot_adapters.adapter.who_calls import called_by_function, called_by_object
 from parrot_adapters.errors import CheckpointError, ParrotWarning, explain
 from parrot_adapters.hosts.host_parts import MODULE_NAME
 from parrot_adapters.hosts.lora import NAME as LORA_NAME
@@ -32,40 +32,19 @@ from parrot_adapters.hosts.peft_layers import PeftLayers
 if TYPE_CHECKING:
     from parrot_adapters.adapter.handle import Attachment
 
-__all__ = ["TrainingSaves", "resumed_by_trainer", "saved_by_trainer"]
+__all__ = ["TrainingSaves", "within_trainer"]
 
-TRAINER = "transformers.trainer"
-TRAINER_SAVES = frozenset((TRAINER, name) for name in ("_save", "save_model", "_save_checkpoint"))
-TRAINER_LOADS = frozenset((TRAINER, name) for name in ("_load_from_checkpoint", "_load_best_model"))
+TRAINER = ("transformers.trainer", "Trainer")
+TRAINER_SAVES = frozenset(("_save", "save_model", "_save_checkpoint"))
 SHARDS = "accelerate.utils.fsdp_utils"  # what a checkpoint of shards is read into has to be what was written
 ADAPTER = "parrot_adapter"  # in the metadata of a state dict: the name of the adapter that it holds
-ACCELERATE = "accelerate.accelerator"
 BY_SHARD = {(SHARDS, "save_fsdp_model"), (SHARDS, "load_fsdp_model")}
-STATES_OF_WHAT_TRAINS = {(ACCELERATE, "save_state"), *BY_SHARD}
-GATHERED = {(ACCELERATE, "get_state_dict")}  # what a Trainer of several processes hands to save_pretrained
+STATES_OF_WHAT_TRAINS = {("accelerate.accelerator", "save_state"), *BY_SHARD}
 
 
-def saved_by_trainer() -> bool:
-    """Whether a transformers ``Trainer`` is what called, from its saving of a model."""
-    return _asked_by(TRAINER_SAVES)
-
-
-def resumed_by_trainer() -> bool:
-    """Whether a transformers ``Trainer`` is what called, from its loading of a checkpoint."""
-    return _asked_by(TRAINER_LOADS)
-
-
-def _asked_by(functions: Container[tuple[str, str]]) -> bool:
-    """
-    Args:
-        functions: (module, name) of each.
-    """
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        if (frame.f_globals.get("__name__"), frame.f_code.co_name) in functions:
-            return True
-        frame = frame.f_back
-    return False
+def within_trainer() -> bool:
+    """Whether a transformers ``Trainer``, or its subclass, is what called: itself, or a callback of its."""
+    return called_by_object(*TRAINER) is not None
 
 
 class TrainingSaves:
@@ -103,6 +82,14 @@ class TrainingSaves:
         frozen = self._frozen(state) - self._moved(state)
         return {name: value for name, value in state.items() if name not in frozen}
 
+    def whole(self) -> dict[str, Any]:
+        """The host's whole state dict, whoever asks."""
+        self._looking = True
+        try:
+            return dict(self.handle.model.state_dict())
+        finally:
+            self._looking = False
+
     # --- hooks ---------------------------------------------------------------------------------------------------
 
     def shorten(self, module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
@@ -113,12 +100,12 @@ class TrainingSaves:
         metadata[ADAPTER] = self._name()
         if self._looking:
             return
-        if _asked_by(STATES_OF_WHAT_TRAINS) or (_asked_by(GATHERED) and saved_by_trainer()):
+        if called_by_function(STATES_OF_WHAT_TRAINS) or called_by_object(*TRAINER, TRAINER_SAVES) is not None:
             self.handle.warn_of_others()
             mine = {name.removeprefix(prefix): name for name in state if name.startswith(prefix)}
             for name in self._frozen(mine) - self._moved(mine):
                 del state[mine[name]]
-            if not _asked_by(BY_SHARD):
+            if not called_by_function(BY_SHARD):
                 state.update({f"{prefix}{name}": value for name, value in self.name_tensor().items()})
 
     def name_tensor(self) -> dict[str, Tensor]:
@@ -237,12 +224,7 @@ class TrainingSaves:
         return 2 * count(given) > count(self._all_names())
 
     def _all_names(self) -> list[str]:
-        """The names of the host's whole state dict, whoever asks."""
-        self._looking = True
-        try:
-            return list(self.handle.model.state_dict())
-        finally:
-            self._looking = False
+        return list(self.whole())
 
 
 def _owner(name: str, host: nn.Module) -> str:

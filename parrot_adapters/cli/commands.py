@@ -19,6 +19,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
@@ -85,6 +86,15 @@ class Command(_FunctionOfWords):
         *declared, help_option = super().get_params(ctx)
         return [*declared, plugin_file_option(), help_option]
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; a file or directory is not called nothing."""
+        rest = super().parse_args(ctx, args)
+        for param in self.params:
+            named = {"DIR", "FILE"} & set(re.findall("[A-Z]+", str(param.metavar).replace("_", " ")))
+            if named and ctx.params.get(str(param.name)) == "":
+                raise click.BadParameter("it is empty; the working directory is '.'", ctx, param)
+        return rest
+
 
 class CommandGroup(_FunctionOfWords, click.Group):
     """A command with commands of its own: ``parrot data check``."""
@@ -111,9 +121,11 @@ def json_option(**settings: Any) -> Callable[[Any], Any]:
 def plugin_file_option() -> click.Option:
     """``--plugin-file``, which every command takes: a file of one's own, run as a plugin."""
 
-    def use(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    def use(context: click.Context, param: click.Parameter, value: str | None) -> None:
         if value is None:
             return
+        if not Path(value).exists():
+            raise click.BadParameter(f"there is no file {value!r}", context, param)
         before = os.environ.get("PARROT_PLUGIN_FILE")
         os.environ["PARROT_PLUGIN_FILE"] = str(Path(value).absolute())  # worker processes read it too
         context.call_on_close(lambda: _set_or_remove("PARROT_PLUGIN_FILE", before))

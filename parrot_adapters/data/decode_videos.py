@@ -28,7 +28,7 @@ from parrot_adapters.data.dialogue import Picture, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.errors import MissingDependencyError, first_line
 
-__all__ = ["Frames", "VideoShape", "read_frames", "video_shape"]
+__all__ = ["Frames", "VideoShape", "given_as_pictures", "read_frames", "video_shape"]
 
 LARGEST = 4 << 30  # bytes of the decoded frames of one video
 MISCOUNTED = 2  # frames by which headers of whole files are wrong
@@ -89,7 +89,7 @@ def video_shape(video: Video) -> VideoShape:
         BadSample: it is not there, or no video.
         MissingDependencyError: PyAV is not installed.
     """
-    frames = _as_pictures(video)
+    frames = given_as_pictures(video)
     if frames is not None:
         height, width = picture_size(frames[0])
         return VideoShape(len(frames), height, width, video.fps, sampled=True)
@@ -108,7 +108,7 @@ def read_frames(video: Video, wanted: Wanted) -> Frames:
         BadSample: it is not there, cannot be decoded, or would take more than 4 GiB.
         MissingDependencyError: PyAV is not installed.
     """
-    frames = _as_pictures(video)
+    frames = given_as_pictures(video)
     if frames is not None:
         return _from_pictures(frames, video)
     with _opened(video) as container:
@@ -132,8 +132,12 @@ def read_frames(video: Video, wanted: Wanted) -> Frames:
 # --- frames as pictures ----------------------------------------------------------------------------------------------
 
 
-def _as_pictures(video: Video) -> tuple[Picture, ...] | None:
-    """The frames of a video that is given so."""
+def given_as_pictures(video: Video) -> tuple[Picture, ...] | None:
+    """The frames of a video that is given as pictures; None of one in a file.
+
+    Raises:
+        BadSample: its directory has none.
+    """
     if video.frames:
         return video.frames
     if video.path is None or not Path(video.path).is_dir():

@@ -10,13 +10,21 @@ from parrot_adapters.data.problems import BadSample
 
 __all__ = ["check_turns", "until_last_learned"]
 
+MEDIUM = "(?:image|img|picture|photo|video|vid|audio|sound|speech|frame|vision)"
+BESIDE = r"(?:start|begin|end|of|around|fake|soft|here|tokens?|pad|place[_ -]?holder|context|patch|break|s|\d)"
 PLACEHOLDER = re.compile(
-    r"<(?:image|img|video|audio)(?:[_ -]?\d+)?>(?:[^<>\n]*</(?:img|image)>)?"
-    r"|<(?:img|video|audio)\s[^<>\n]*?\bsrc="
-    r"|!\[[^\[\]\n]*\]\([^()\s]*\.(?:jpe?g|png|webp|gif|bmp|tiff?)\)",
+    rf"<\|?[\s_-]*(?:{BESIDE}[\s_-]*)*{MEDIUM}[\s_-]*(?:{BESIDE}[\s_-]*)*/?\|?>(?:[^<>\n]*</(?:img|image)>)?"
+    rf"|<{MEDIUM}\s[^<>\n]*?\bsrc(?:set)?\s*="
+    r"|!\[[^\[\]\n]*\]\([^()\s]"
+    r"|(?-i:\[IMG(?:_BREAK|_END)?\])"
+    r"|data:(?:image|video|audio)/[\w.+-]+;base64,",
     re.IGNORECASE,
 )
-"""What data sets write where a picture, video or recording belongs: ``<image_1>``, ``<img>path</img>``, HTML."""
+"""What stands for a picture, video or recording: a word for one in angle brackets, alone or with the words of its
+trade (``<image_1>``, ``<|vision_start|>``, ``<image_soft_token>``), ``<img>path</img>``, HTML, Markdown, a data URL."""
+IN_ANSWERS = re.compile(
+    "<(?:image|video)>"
+)  # what training files write; an answer about a web page may have the others
 HALF = re.compile("[\ud800-\udfff]")  # JSON can hold half a character, which no tokenizer takes
 
 
@@ -38,7 +46,8 @@ def check_turns(turns: Sequence[Turn]) -> None:
             raise BadSample("not-utf8", f"turn {number} ({turn.role}) contains half a character (a lone surrogate)")
         if turn.role == "assistant" and shown:
             raise BadSample("picture-in-answer", f"turn {number}")
-        if turn.role != "assistant" and (left := next(filter(None, map(PLACEHOLDER.search, words)), None)):
+        sign = IN_ANSWERS if turn.role == "assistant" else PLACEHOLDER
+        if left := next(filter(None, map(sign.search, words)), None):
             raise BadSample("placeholder-mismatch", f"turn {number} ({turn.role}): {left[0][:60]!r} stands for no file")
         if not shown and not any(text.strip() for text in words):
             raise BadSample("empty-turn", f"turn {number} ({turn.role}) says nothing")

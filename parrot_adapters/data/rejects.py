@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.errors import DataError, explain
+from parrot_adapters.operating_system import hold, release
 
 __all__ = ["Rejects"]
 
@@ -98,18 +99,11 @@ def _entry(line: bytes) -> Any:
 @contextmanager
 def _alone(file: BinaryIO) -> Iterator[None]:
     """Hold the file against other processes, where the system can."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: one line is one write, and a double entry does no harm
-        yield
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks; likewise
+    if not hold(file, wait=True):  # one line is one write, and a double entry does no harm
         yield
         return
     try:
         yield
         file.flush()
     finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
+        release(file)

@@ -8,12 +8,12 @@ format reads are found before there is a sample, by ``IndexedSamples``, for all 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from parrot_adapters.data.decode_pictures import picture_size, read_picture
-from parrot_adapters.data.decode_videos import video_shape
+from parrot_adapters.data.decode_videos import given_as_pictures, video_shape
 from parrot_adapters.data.dialogue import Dialogue, Picture, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.errors import MissingDependencyError
@@ -33,12 +33,14 @@ class Looked:
         pictures: Size of each of its pictures, or what is wrong with it.
         checks: Who looks.
         length: Tokens, visual ones included; characters without a host. 0 before it is known.
+        shapes: Frames, height and width of each of its videos, as far as they are known.
     """
 
     dialogue: Dialogue
     pictures: list[Size | BadSample]
     checks: SampleChecks
     length: int = 0
+    shapes: set[tuple[int, ...]] = field(default_factory=set)
 
 
 def _pictures_can_be_shown(looked: Looked) -> None:
@@ -48,16 +50,19 @@ def _pictures_can_be_shown(looked: Looked) -> None:
 
 
 def _videos_can_be_opened(looked: Looked) -> None:
-    """Their frames are not decoded."""
-    for turn in looked.dialogue.turns:
-        for video in turn.parts:
-            if not isinstance(video, Video):
-                continue
-            try:
-                video_shape(video)
-            except MissingDependencyError:  # without a decoder, what can be said is whether it is there
-                if video.path is not None and not Path(video.path).exists():
-                    raise BadSample("bad-video", f"{video.path} is not there") from None
+    """Frames that are pictures are looked at as such; those of files are not decoded."""
+    for video in _videos(looked.dialogue):
+        for frame in given_as_pictures(video) or ():
+            size = looked.checks.size_of(frame)
+            if isinstance(size, BadSample):
+                raise size
+        try:
+            shape = video_shape(video)
+        except MissingDependencyError:  # without a decoder, what can be said is whether it is there
+            if video.path is not None and not Path(video.path).is_file():
+                raise BadSample("bad-video", f"{video.path} is not there, or is no file") from None
+            continue
+        looked.shapes.add((shape.frames, shape.height, shape.width))
 
 
 def _is_not_too_long(looked: Looked) -> None:
@@ -71,11 +76,16 @@ def _is_not_too_long(looked: Looked) -> None:
 
 
 def _host_takes_it(looked: Looked) -> None:
-    """As training will make its batch; once for pictures of one size, which a processor treats alike."""
-    checks, sizes = looked.checks, {size for size in looked.pictures if not isinstance(size, BadSample)}
-    if checks.collator is not None and not checks.headers_only and not sizes <= checks.taken:
+    """As training will make its batch; once for pictures or videos of one size, which a processor treats alike."""
+    checks = looked.checks
+    shapes = looked.shapes | {size for size in looked.pictures if not isinstance(size, BadSample)}
+    if checks.collator is not None and not checks.headers_only and not shapes <= checks.taken:
         checks.collator.check(looked.dialogue)
-        checks.taken |= sizes
+        checks.taken |= shapes
+
+
+def _videos(dialogue: Dialogue) -> list[Video]:
+    return [part for turn in dialogue.turns for part in turn.parts if isinstance(part, Video)]
 
 
 CHECKS: tuple[Callable[[Looked], None], ...] = (
@@ -97,7 +107,7 @@ class SampleChecks:
 
     def __init__(self, collator: Any = None, *, headers_only: bool = False) -> None:
         self.collator, self.headers_only = collator, headers_only
-        self.taken: set[Size] = set()  # sizes of pictures that the processor takes
+        self.taken: set[tuple[int, ...]] = set()  # sizes of pictures and videos that the processor takes
         self._known: dict[str, Size | BadSample] = {}  # each file is examined once
 
     def __call__(self, looked: Looked) -> None:

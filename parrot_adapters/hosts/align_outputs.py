@@ -151,7 +151,7 @@ class OutputAlignment(AdapterPass):
         tokens = None
         if counts and self.layer.layer_experts is not None:
             tokens = VisualTokens.at(placeholders, counts)
-        self.sites.calls.enter(tokens)
+        self.sites.enter(tokens)
         return tokens
 
     def _has_weights(self, output: Any) -> bool:

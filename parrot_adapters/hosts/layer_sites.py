@@ -1,22 +1,27 @@
 """Experts on linear layers of a host's language model: adding to what the layers answer.
 
 A layer is not replaced. A forward hook adds the experts' part at visual positions, so the very modules stay in place,
-under their own names, quantised or not; LoRA of peft may be put around them before or after.
+under their own names, quantised or not.
+
+What stands in a layer's place may change while an adapter is attached: peft puts a wrapper there and takes it away
+again, a library that quantises puts a layer of its own. The hook is on whatever stands there. Inside a wrapper it would
+be told another input (OFT), its part would be scaled (DoRA, IA3), or nobody would call it (HRA).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from parrot_adapters.core import LayerExperts
 from parrot_adapters.core.visual_low_rank import add_at
 from parrot_adapters.errors import HostError, explain
 from parrot_adapters.hosts.host_parts import HostParts
-from parrot_adapters.hosts.visual_tokens import RunningCalls, recomputed_with_visual_tokens
+from parrot_adapters.hosts.visual_tokens import RunningCalls, VisualTokens, recomputed_with_visual_tokens
 
 __all__ = ["LayerSites"]
 
@@ -54,31 +59,78 @@ class _AddExperts:
         return add_at(output.flatten(0, -2), positions, added.to(output.dtype)).view_as(output)
 
 
+class _Place:
+    """Where a linear layer stands in a host, and the hook on what stands there now.
+
+    Args:
+        root: The module that the path begins at.
+        path: The layer's.
+    """
+
+    def __init__(self, root: nn.Module, path: str) -> None:
+        parent, _, self._name = path.rpartition(".")
+        self.path, self._parent = path, root.get_submodule(parent)
+        self._made: _AddExperts | None = None
+        self._hooked: nn.Module | None = None
+        self._handle: Any = None
+
+    def hook(self, made: _AddExperts) -> None:
+        """Put a hook on what stands here."""
+        self._made = made
+        self.follow()
+
+    def follow(self) -> None:
+        """Put the hook on what stands here by now, if that is something else."""
+        here = self._parent._modules[self._name]
+        if here is self._hooked or self._made is None or here is None:
+            return
+        made = self._made
+        self.free()
+        self._made, self._hooked, self._handle = made, here, here.register_forward_hook(made)
+
+    def free(self) -> None:
+        """Take the hook off."""
+        if self._handle is not None:
+            self._handle.remove()
+        self._made = self._hooked = self._handle = None
+
+
 class LayerSites:
     """Experts on the linear layers of a host.
 
     Args:
         parts: The host.
         experts: Made for exactly these layers.
-        linear: Path in the language model -> layer, as ``find_linear_layers`` gives them.
+        paths: The layers' in the language model, as ``find_linear_layers`` gives them.
     """
 
-    def __init__(self, parts: HostParts, experts: LayerExperts, linear: Mapping[str, nn.Module]) -> None:
-        self.experts, self.linear, self._base = experts, dict(linear), parts.base
+    def __init__(self, parts: HostParts, experts: LayerExperts, paths: Iterable[str]) -> None:
+        self.experts, self.paths, self._base = experts, tuple(paths), parts.base
         self.calls = RunningCalls()
-        self._hooks: list[Any] = []
+        language_model = parts.module(parts.language_model)
+        self._places = [] if language_model is None else [_Place(language_model, path) for path in self.paths]
 
     def install(self) -> None:
         """Put the hooks on the layers."""
-        for path, module in self.linear.items():
-            self._hooks.append(module.register_forward_hook(_AddExperts(path, self.experts.call(path), self.calls)))
+        for place in self._places:
+            place.hook(_AddExperts(place.path, self.experts.call(place.path), self.calls))
 
     def remove(self) -> None:
         """Take every trace off the host, however far :meth:`install` came."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
+        for place in self._places:
+            place.free()
         recomputed_with_visual_tokens(self._base, self.calls, on=False)
+
+    def enter(self, tokens: VisualTokens | None) -> None:
+        """The host's layers run next.
+
+        Args:
+            tokens: The visual tokens of the call; None where it has none.
+        """
+        if tokens is not None and not torch.compiler.is_compiling():
+            for place in self._places:
+                place.follow()
+        self.calls.enter(tokens)
 
     def prepare_recomputation(self) -> None:
         """What checkpoints its activations will know the visual tokens of the call that comes."""

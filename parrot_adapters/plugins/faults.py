@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from parrot_adapters.errors import ParrotError, ParrotWarning, PluginError, explain
+from parrot_adapters.errors import ParrotError, ParrotWarning, PluginError, explain, message
 
 __all__ = ["SLOW_AFTER", "blaming", "described", "named_when_slow", "passes_through"]
 
@@ -29,7 +29,7 @@ def passes_through(error: BaseException) -> bool:
 
 def described(error: BaseException | str) -> str:
     """An error in a line: type and message; the message alone where the library wrote it."""
-    text = str(error) if isinstance(error, str | PluginError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, str | PluginError) else f"{type(error).__name__}: {message(error)}"
     first, *facts = text.splitlines() or [""]
     return first + "".join(f" ({' '.join(fact.split())})" for fact in facts if fact.strip())
 

@@ -95,7 +95,7 @@ class PluginManager:
             try:
                 self._add(plugin, PluginInfo(name, "registered"))
             except PluginError as error:
-                raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
+                raise PluginError(f"plugin {name!r} cannot be registered: {described(error)}") from error
         return name
 
     def unregister(self, name: str) -> None:

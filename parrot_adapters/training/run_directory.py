@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from parrot_adapters.atomic_files import write_text
 from parrot_adapters.errors import ConfigError, TrainingError, explain, writing
+from parrot_adapters.operating_system import hold
 from parrot_adapters.training.config_hash import config_hash, config_to_dict, differences
 from parrot_adapters.training.config_yaml import read_yaml
 from parrot_adapters.training.training_config import TrainingConfig
@@ -205,22 +206,16 @@ class RunDirectory:
             lock.close()
 
     def _take(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # no such locks on Windows
-            return
         if self.path.resolve() in _HELD:
             return
         lock = open(self.path / LOCK, "w")  # noqa: SIM115 (held until release)
-        try:
-            # POSIX's kind: data workers do not inherit it, and so cannot keep it when their parent is killed.
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _HELD[self.path.resolve()] = lock
-        except (BlockingIOError, PermissionError):
+        # By process: data workers do not inherit it, and so cannot keep it when their parent is killed.
+        if hold(lock, by_process=True) is False:
             lock.close()
             raise TrainingError(
                 explain(f"another process is training in {self.path}.", to_do="wait for it, or choose another out")
-            ) from None
+            )
+        _HELD[self.path.resolve()] = lock
 
 
 def _described(config: TrainingConfig) -> str:

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from parrot_adapters.cli.commands import option, parrot_command
+from parrot_adapters.operating_system import described, peak_memory, usable_cores
 
 from .compute import Compute, one_thread, quiet
 from .errors import RecipeError, require
-from .machine import described, peak_memory, usable_cores
 from .presets import PRESETS, QuickstartConfig, preset
 
 if TYPE_CHECKING:

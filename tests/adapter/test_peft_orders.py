@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import IA3Config, LoraConfig, PeftModel, VeraConfig, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, PromptTuningConfig, VeraConfig, get_peft_model
 from support.adapters import same, weights
 
 import parrot_adapters as pa
@@ -121,10 +121,35 @@ def test_attach_then_peft_says_that_the_adapter_is_frozen_and_does_not_train(mak
     host = make_host()
     pa.attach(host, small)
     wrapped = get_peft_model(host, KINDS["lora"]())
-    with pytest.warns(pa.ParrotWarning, match="froze the adapter"):
+    with pytest.warns(pa.ParrotWarning, match="it freezes the adapter"):
         wrapped(**inputs)
     with pytest.raises(HostError, match="first, then attach"):
         wrapped.train()(**inputs)
+
+
+@pytest.mark.parametrize("how", ["thawed again", "prompt tuning"])
+def test_a_peft_model_around_an_adapter_that_it_would_not_save_is_refused(make_host, small, inputs, how):
+    host = make_host()
+    handle = pa.attach(host, small)
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2) if how == "prompt tuning" else None
+    wrapped = get_peft_model(host, config or KINDS["lora"]()).train()
+    if config is None:
+        handle.freeze_host()
+    with pytest.raises(HostError, match="first, then attach"):
+        wrapped(**inputs)
+    with pytest.raises(HostError, match="first, then attach"):
+        wrapped(**inputs)
+
+
+def test_an_adapter_that_peft_has_frozen_in_part_is_refused(make_host, small, inputs):
+    wrapped = get_peft_model(make_host(), KINDS["lora"]()).train()
+    handle = pa.attach(wrapped, small)
+    handle.module.router.requires_grad_(False)
+    wrapped(**inputs)  # on purpose
+    wrapped.add_weighted_adapter(["default"], [0.5], "experts", combination_type="linear")
+    # peft has frozen all tensors with that word in their names
+    with pytest.raises(HostError, match=r"peft \(experts\)"):
+        wrapped(**inputs)
 
 
 def test_an_adapter_frozen_on_purpose_is_left_in_peace(make_host, small, inputs):

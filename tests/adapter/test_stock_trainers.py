@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 from support.adapters import same, weights
 from support.tiers import late_unless
 
 import parrot_adapters as pa
+from parrot_adapters.adapter import training_saves
 from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.errors import CheckpointError, HostMismatchError
 
@@ -69,8 +71,6 @@ def test_host_weights_that_train_are_in_the_checkpoint(make_host, small, trainer
 
 
 def test_the_best_model_is_the_one_that_stays(attached, trainer_of):
-    import transformers
-
     handle, seen = attached(), {}
 
     class Look(transformers.TrainerCallback):
@@ -106,6 +106,70 @@ def test_what_save_model_writes_loads(kit, attached, make_host, inputs, trainer_
     handle.model.eval()
     assert torch.equal(kit.logits(host, inputs), kit.logits(handle.model, inputs))
     assert not torch.equal(kit.logits(host, inputs), kit.logits(make_host(), inputs))
+
+
+class Around(torch.nn.Module):
+    """A user's module around the host, as recipes have it."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, **inputs):
+        return self.model(**inputs)
+
+
+def write_in_a_callback(trainer, directory):
+    class Write(transformers.TrainerCallback):
+        def on_save(self, args, state, control, model=None, **_):
+            model.save_pretrained(directory)
+
+    trainer.add_callback(Write())
+
+
+def write_as_a_subclass(trainer, directory):
+    """As the trainer of LLaVA's own code, which has a ``_save_checkpoint`` of its own."""
+
+    class Own(type(trainer)):
+        def _save_checkpoint(self, model, trial):
+            self.model.save_pretrained(directory)
+
+    trainer.__class__ = Own
+
+
+WRITERS = [write_in_a_callback, write_as_a_subclass]
+
+
+def check_written(handle, trainer, writes, directory, host):
+    writes(trainer, directory)
+    trainer.train()
+    assert same(weights(pa.load_adapter(host, directory, strict=True)), weights(handle))
+
+
+@pytest.mark.parametrize("writes", WRITERS)
+def test_whoever_writes_the_model_within_a_trainer_writes_what_trains(
+    attached, make_host, trainer_of, tmp_path, writes
+):
+    handle = attached()
+    check_written(handle, trainer_of(handle.model, "run", 2), writes, tmp_path / "mine", make_host())
+
+
+@pytest.mark.parametrize("writes", WRITERS)
+def test_a_trainer_that_is_not_recognised_is_caught(attached, make_host, trainer_of, tmp_path, monkeypatch, writes):
+    monkeypatch.setattr(training_saves, "TRAINER", ("transformers.trainer", "AnotherClass"))
+    handle = attached()
+    with pytest.raises(CheckpointError):
+        check_written(handle, trainer_of(handle.model, "run", 2), writes, tmp_path / "mine", make_host())
+
+
+def test_a_module_around_the_host_is_kept_and_resumed(attached, trainer_of, tmp_path):
+    whole, first, second = attached(), attached(), attached()
+    trainer_of(Around(whole.model), "whole", 4).train()
+    trainer_of(Around(first.model), "halves", 2).train()
+    kept = load_file(tmp_path / "halves" / "checkpoint-2" / "model.safetensors")
+    assert kept.keys() == {f"model.{name}" for name, p in first.model.named_parameters() if p.requires_grad}
+    trainer_of(Around(second.model), "halves", 4).train(resume_from_checkpoint=True)
+    assert same(weights(whole), weights(second))
 
 
 @pytest.mark.parametrize("damage", ["no file", "another file"])

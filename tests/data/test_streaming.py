@@ -226,6 +226,20 @@ def test_a_directory_may_hold_parquet_and_be_checked(
     assert json.loads(capsys.readouterr().out)["usable"] == 90
 
 
+@pytest.mark.parametrize(("kind", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_tables_of_text_are_streamed(
+    kind: str, separator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = [separator.join(row) for row in (("image", "caption"), *((f"{n}.png", f"cat {n}") for n in range(3)))]
+    (tmp_path / f"a.{kind}").write_text("\n".join(rows), "utf-8")
+    made = open_data(DataSettings((SourceSettings(str(tmp_path / f"a.{kind}"), streaming=True),)), seed=0)
+    said = [dialogue.turns[1].parts for batch in made.batches(1, 0) for dialogue in batch]
+    assert sorted(said) == [("cat 0",), ("cat 1",), ("cat 2",)]
+
+
 def test_resuming_parquet(parquet: Path) -> None:
     def order() -> Any:
         return open_data(DataSettings((SourceSettings(str(parquet), streaming=True),)), seed=0).batches(1, 0)

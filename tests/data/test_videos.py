@@ -175,8 +175,8 @@ def test_data_check_looks_at_videos(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "a.json").write_text(json.dumps(records))
     assert main(["data", "check", str(tmp_path / "a.json"), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert (found["videos"], found["usable"]) == (4, 2), "of frames, only the first is looked at here"
-    assert {kind: entry["count"] for kind, entry in found["problems"].items()} == {"bad-video": 1, "missing-image": 1}
+    assert (found["videos"], found["usable"]) == (4, 1), "every frame that is a picture is looked at"
+    assert {kind: entry["count"] for kind, entry in found["problems"].items()} == {"bad-video": 1, "missing-image": 2}
 
 
 # -- what is wrong --------------------------------------------------------------------------------------------------

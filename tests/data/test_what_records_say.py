@@ -12,6 +12,8 @@ import pytest
 
 from parrot_adapters.cli import main
 from parrot_adapters.data import BadSample, Collator, DataSettings, Files, Mixture, Picture, SourceSettings, open_data
+from parrot_adapters.data.dialogue import Turn
+from parrot_adapters.data.dialogue_rules import check_turns
 from parrot_adapters.errors import DataError, ParrotWarning
 
 
@@ -50,6 +52,20 @@ UNREAD = {
         "conversations": [{"from": "human", "value": "a", "thought": "x"}, {"from": "gpt", "value": "b"}]
     },
     "title": {"image": "a.png", "caption": "b", "title": "c"},
+    # what is said of a picture or video, wherever it is named
+    "images.crop": chat("<image>a", "b", images=[{"path": "a.png", "crop": [0, 0, 1, 1]}]),
+    "image.bbox": llava("<image>a", "b", image={"path": "a.png", "bbox": [1, 2]}),
+    "content.image_url.max_pixels": chat(
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a.png", "max_pixels": 9}}]}, "b"
+    ),
+    "content.image": chat({"role": "user", "content": [{"type": "image", "path": "a.png", "image": "b.png"}]}, "b"),
+    "videos.nframes": chat("<video>a", "b", videos=[{"frames": ["a.png"], "fps": 2, "nframes": 3}]),
+    "video.frames.crop": {"video": {"frames": [{"path": "a.png", "crop": [1]}]}, "caption": "b"},
+    # what is read only where it says something that can be heeded
+    "label": llava("a", "b", label="rejected"),
+    "lang": chat("a", "b", language="tr", lang="en"),
+    "language": llava("a", "b", language=["tr"]),
+    "messages.loss": chat({"role": "user", "content": "a", "loss": True}, "b"),
 }
 
 
@@ -63,7 +79,9 @@ def test_a_field_that_nothing_reads_is_named_and_counted(tmp_path: Path, field: 
 
 
 def test_what_describes_a_record_or_is_empty_is_not_named(tmp_path: Path) -> None:
-    record = chat("a", "b", source="x", width=3, tools=[], images=None, Score=1, id=7, rejected_response="")
+    record = chat("a", "b", source="x", width=3, tools=[], images=None, Score=1, id=7, rejected_response="", label=True)
+    record |= {"language": "tr", "lang": "tr", "image": {"bytes": None, "path": "a.png", "detail": "low"}}
+    record["messages"][0] |= {"content": "<image>a", "loss": False}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(opened(tmp_path, record, strict=True)) == 1
@@ -162,11 +180,63 @@ def test_nothing_to_learn_and_marks_in_between_are_refused(tmp_path: Path) -> No
         chat("![the picture](pictures/a.JPG)\nwhat is it?", "b"),
         llava("<audio>a", "b"),
         chat({"role": "system", "content": "look at <video>"}, {"role": "user", "content": "a"}, answer("b")),
+        {"image": "a.png", "caption": "<image> a cat"},
     ],
 )
 def test_a_placeholder_that_would_stay_text_is_an_error(tmp_path: Path, record: dict) -> None:
-    made = opened(tmp_path, record, record, chat("a", "b") if "messages" in record else llava("a", "b"), skip=True)
+    good = llava("a", "b") if "conversations" in record else chat("a", "b")
+    good = {"image": "a.png", "caption": "b"} if "caption" in record else good
+    made = opened(tmp_path, record, record, good, skip=True)
     assert made.rejects.counts() == {"placeholder-mismatch": 2}
+
+
+SIGNS = [
+    *("<Image>", "< image >", "<image/>", "<image />", "<images>", "<image0>", "<image_placeholder>", "<ImageHere>"),
+    *("<IMG_CONTEXT>", "<|image|>", "<|image_1|>", "<|vision_start|>", "<start_of_image>", "<image_soft_token>"),
+    *(
+        "<fake_token_around_image>",
+        "[IMG]",
+        "<frame>",
+        "<speech>",
+        '<image src="a.png">',
+        "data:image/png;base64,iVBOR",
+    ),
+    *('![cat](a.png "of me")', "![](https://x/y?z=1)"),
+]
+WORDS = [
+    *(
+        "<b>",
+        "<imagine>",
+        "<imagery>",
+        "<photosynthesis>",
+        "<videogame>",
+        "x[image]",
+        "[image]",
+        "[cat](a.png)",
+        "!(a)",
+    ),
+    *("List<Frames<T>>", "a<image-size>b", "if image < start and end > 1:", "image/png", "[img] in BBCode"),
+]
+
+
+def test_whatever_stands_for_a_picture_is_told_from_words() -> None:
+    def ask(said: str) -> None:
+        check_turns([Turn("user", (f"{said} what?",)), Turn("assistant", ("b",))])
+
+    for sign in SIGNS:
+        with pytest.raises(BadSample, match="stands for no file"):
+            ask(sign)
+    for word in WORDS:
+        ask(word)
+
+
+def test_looking_for_placeholders_takes_linear_time() -> None:
+    import time
+
+    begun = time.process_time()
+    for piece in ("<", "<1", "<s", "<image", "<image src", "![", "data:image/", "<|_ _"):
+        check_turns([Turn("user", (piece * 100_000 + "\n",)), Turn("assistant", ("b",))])
+    assert time.process_time() - begun < 5
 
 
 def test_an_answer_may_be_about_html(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ MODULES = (
     "parrot_adapters.language_tags",
     "parrot_adapters.digests",
     "parrot_adapters.atomic_files",
+    "parrot_adapters.operating_system",
 )
 BANNED = re.compile(r"\b(hear|hears|heard|steer|steers|steered|steering|promise|promises|promised)\b", re.IGNORECASE)
 """Words for which docs/glossary.md has others: a router reads, routing text, conformance check."""

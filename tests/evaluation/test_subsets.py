@@ -28,6 +28,15 @@ def test_chinese_goes_by_both_codes(write_tsv: Write, row: Row, name: str) -> No
     assert load_subset(path, MMMB).name == "MMMB_cn"
 
 
+@pytest.mark.parametrize(
+    ("name", "subset"), [("MMMB_zh_TW", "MMMB_zh-tw"), ("mmmb_es_419", "MMMB_es-419"), ("MMMB_sr_Latn", "MMMB_sr-latn")]
+)
+def test_regions_are_known_behind_an_underscore_too(write_tsv: Write, row: Row, name: str, subset: str) -> None:
+    path = write_tsv([row()], name)
+    assert [MMMB.subset(language) for language in find_subsets(path.parent, MMMB)] == [subset]
+    assert load_subset(path, MMMB).name == subset
+
+
 def test_two_files_of_one_language_are_refused(write_tsv: Write, row: Row) -> None:
     write_tsv([row()], "MMMB_cn")
     path = write_tsv([row()], "MMMB_zh")

@@ -55,6 +55,15 @@ def test_whatever_an_import_raises_is_the_plugins_fault(site, error):
     assert [info.distribution for info in manager.failures()] == ["parrot-bad"]
 
 
+def test_an_error_that_cannot_say_itself_is_named_by_its_class(site):
+    mute = "class Mute(Exception):\n    def __str__(self): raise ValueError('nothing')\nraise Mute()"
+    site.install("parrot-mute", "0.1", "mute_module", mute)
+    manager = site.manager()
+    with pytest.warns(ParrotWarning, match=r"(?s)mute_module of parrot-mute.*Mute"):
+        assert manager.components("host")
+    assert [info.distribution for info in manager.failures()] == ["parrot-mute"]
+
+
 @pytest.mark.parametrize("error", ["Panic('out')", "SystemExit('out')", "RuntimeError('out')"])
 def test_the_same_for_a_component_that_metadata_names(site, error):
     site.install("parrot-bad", "0.1", "bad_module", PANIC + f"raise {error}", routers={"bad": "bad_module:Bad"})

@@ -10,10 +10,10 @@ from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
 from parrot_adapters.data.formats.data_format import DataFormat
-from parrot_adapters.data.formats.llava import READ_BESIDE
+from parrot_adapters.data.formats.described_files import unread_files
 from parrot_adapters.data.formats.record_fields import IMAGES, VIDEOS, listed
 from parrot_adapters.data.formats.record_files import Files
-from parrot_adapters.data.formats.turn_fields import refuse_unwanted, with_system
+from parrot_adapters.data.formats.turn_fields import read_beside, refuse_unwanted, with_system
 from parrot_adapters.data.formats.unread_fields import first_of, unread
 from parrot_adapters.data.problems import BadSample
 
@@ -41,8 +41,8 @@ class CaptionFormat(DataFormat):
         return with_system(record, (Turn("user", (*pictures, *videos)), Turn("assistant", (caption.strip(),))))
 
     def unread(self, record: Any) -> Iterable[str]:
-        shown = (first_of(record, *IMAGES), first_of(record, *VIDEOS))
-        return unread(record, {first_of(record, *CAPTIONS), *shown, *READ_BESIDE})
+        shown = yield from unread_files(record, IMAGES, VIDEOS)
+        yield from unread(record, {first_of(record, *CAPTIONS), *shown, *read_beside(record)})
 
 
 def _caption(record: Mapping[str, Any]) -> Any:

@@ -15,21 +15,25 @@ from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
 from parrot_adapters.data.formats.data_format import DataFormat
-from parrot_adapters.data.formats.llava import READ_BESIDE
+from parrot_adapters.data.formats.described_files import (
+    PICTURE_KEYS,
+    VIDEO_KEYS,
+    unread_files,
+    unread_in_picture,
+    unread_in_video,
+)
 from parrot_adapters.data.formats.placeholders import split_at, trimmed
 from parrot_adapters.data.formats.record_fields import listed, role_of
 from parrot_adapters.data.formats.record_files import Files
-from parrot_adapters.data.formats.turn_fields import MARKS, is_learned, refuse_unwanted, with_system
-from parrot_adapters.data.formats.unread_fields import first_of, unread
+from parrot_adapters.data.formats.turn_fields import is_learned, read_beside, read_marks, refuse_unwanted, with_system
+from parrot_adapters.data.formats.unread_fields import unread
 from parrot_adapters.data.problems import BadSample
 
 __all__ = ["ChatFormat"]
 
-VIDEO_KEYS = ("video", "frames", "path", "url", "bytes")
 CHAT_IMAGES = ("images", "image", "image_path", "image_paths")
 CHAT_VIDEOS = ("videos", "video", "video_path", "video_paths")
 SAID = ("messages", "conversation", "conversations")
-IMAGE_KEYS = ("image", "path", "url", "image_url", "base64", "bytes")
 
 
 class ChatFormat(DataFormat):
@@ -63,19 +67,22 @@ class ChatFormat(DataFormat):
     def unread(self, record: Any) -> Iterable[str]:
         if isinstance(record, Mapping):
             said = next((key for key in SAID if key in record), SAID[0])
-            shown = (first_of(record, *CHAT_IMAGES), first_of(record, *CHAT_VIDEOS))
-            yield from unread(record, {said, *shown, *READ_BESIDE})
+            shown = yield from unread_files(record, CHAT_IMAGES, CHAT_VIDEOS)
+            yield from unread(record, {said, *shown, *read_beside(record)})
         for message in messages_of(record) or ():
             if isinstance(message, Mapping):
-                yield from unread(message, {"role", "content", *MARKS}, within="messages.")
+                yield from unread(message, {"role", "content", *read_marks(message)}, within="messages.")
                 yield from _unread_in_parts(message.get("content"))
 
 
 def _unread_in_parts(content: object) -> Iterator[str]:
     for part in content if isinstance(content, list) else ():
-        kind = part.get("type") if isinstance(part, Mapping) else None
-        read = {"text": ("text",), "video": (*VIDEO_KEYS, "fps")}.get(str(kind), IMAGE_KEYS)
-        yield from unread(part, {"type", *read}, within="content.") if isinstance(part, Mapping) else ()
+        if not isinstance(part, Mapping):
+            continue
+        if part.get("type") == "text":
+            yield from unread(part, {"type", "text"}, within="content.")
+        else:
+            yield from (unread_in_video if part.get("type") == "video" else unread_in_picture)(part, "content")
 
 
 def messages_of(record: object) -> list[Any] | None:
@@ -105,7 +112,7 @@ def _part(part: object, number: int, files: Files, markers: Mapping[str, list[An
         return part["text"]
     if kind == "video":
         return _own_or_next(part, VIDEO_KEYS, files.video, markers["<video>"], number)
-    return _own_or_next(part, IMAGE_KEYS, files.picture, markers["<image>"], number)
+    return _own_or_next(part, PICTURE_KEYS, files.picture, markers["<image>"], number)
 
 
 def _own_or_next(part: Mapping[str, Any], keys: tuple[str, ...], read: Any, waiting: list[Any], number: int) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.formats.record_fields import text_of
+from parrot_adapters.data.formats.record_fields import LANGUAGES, text_of
 from parrot_adapters.data.formats.record_files import Files
 
 __all__ = ["DataFormat"]
@@ -40,7 +40,7 @@ class DataFormat(ABC):
 
     def language(self, record: Any) -> str | None:
         """The BCP-47 tag that the record declares, if it does."""
-        return text_of(record, "language", "lang")
+        return text_of(record, *LANGUAGES)
 
     def unread(self, record: Any) -> Iterable[str]:
         """Names of the record's fields that the format does not read and that may change what it means: they are

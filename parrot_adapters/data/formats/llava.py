@@ -11,16 +11,15 @@ from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
 from parrot_adapters.data.formats.data_format import DataFormat
+from parrot_adapters.data.formats.described_files import unread_files
 from parrot_adapters.data.formats.placeholders import split_at
 from parrot_adapters.data.formats.record_fields import IMAGES, VIDEOS, listed, role_of
 from parrot_adapters.data.formats.record_files import Files
-from parrot_adapters.data.formats.turn_fields import MARKS, is_learned, refuse_unwanted, with_system
-from parrot_adapters.data.formats.unread_fields import first_of, unread
+from parrot_adapters.data.formats.turn_fields import is_learned, read_beside, read_marks, refuse_unwanted, with_system
+from parrot_adapters.data.formats.unread_fields import unread
 from parrot_adapters.data.problems import BadSample
 
-__all__ = ["READ_BESIDE", "LlavaFormat"]
-
-READ_BESIDE = ("system", "label", "language", "lang")  # fields of a record beside its turns and files
+__all__ = ["LlavaFormat"]
 
 
 class LlavaFormat(DataFormat):
@@ -70,8 +69,8 @@ def unread_in_conversation(record: Any) -> Iterator[str]:
     """Fields that :func:`conversation` does not read, of a record and its turns."""
     if not isinstance(record, Mapping):
         return
-    shown = (first_of(record, *IMAGES), first_of(record, *VIDEOS))
-    yield from unread(record, {"conversations", *shown, *READ_BESIDE})
+    shown = yield from unread_files(record, IMAGES, VIDEOS)
+    yield from unread(record, {"conversations", *shown, *read_beside(record)})
     for message in listed(record, "conversations"):
         if isinstance(message, Mapping):
-            yield from unread(message, {"from", "value", *MARKS}, within="conversations.")
+            yield from unread(message, {"from", "value", *read_marks(message)}, within="conversations.")

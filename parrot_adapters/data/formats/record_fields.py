@@ -7,12 +7,14 @@ from typing import Any
 
 from parrot_adapters.data.problems import BadSample
 
-__all__ = ["IMAGES", "VIDEOS", "brief", "listed", "role_of", "text_of"]
+__all__ = ["IMAGES", "LANGUAGES", "ROLES", "VIDEOS", "brief", "listed", "role_of", "text_of"]
 
 IMAGES = ("image", "images", "image_path", "image_paths")
 VIDEOS = ("video", "videos", "video_path", "video_paths")
 """Fields that name pictures and videos; the first that holds something is read."""
 
+LANGUAGES = ("language", "lang")
+"""Fields that say a record's language; the first with a text is read."""
 ROLES = {
     "system": "system",
     **dict.fromkeys(("user", "human"), "user"),

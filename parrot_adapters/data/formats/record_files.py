@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parrot_adapters.data.dialogue import Picture, Video
+from parrot_adapters.data.formats.described_files import PICTURE_KEYS, VIDEO_KEYS, described_by
 from parrot_adapters.data.formats.record_fields import brief
 from parrot_adapters.data.problems import BadSample
 
@@ -59,7 +60,8 @@ class Files:
             fps = given.get("fps")
             if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < 1e6):
                 raise BadSample("bad-video", f"a video has {brief(fps)} frames in a second")
-            given = next((given[key] for key in ("frames", "bytes", "path", "video", "url") if given.get(key)), None)
+            key = described_by(given, VIDEO_KEYS)
+            given = None if key is None else given[key]
         if isinstance(given, Mapping):
             return replace(self.video(given), **({} if fps is None else {"fps": fps}))
         if isinstance(given, bytes | bytearray):
@@ -79,14 +81,12 @@ class Files:
         return Video(path=self._path(name, "video"))
 
     def _described(self, given: Mapping[str, Any]) -> Picture:
-        if given.get("bytes"):
-            return self.picture(given["bytes"])
-        if given.get("base64"):
-            return Picture(data=from_base64(str(given["base64"]).partition("base64,")[2] or str(given["base64"])))
-        for key in ("path", "image", "url", "image_url"):
-            if given.get(key):
-                return self.picture(given[key])
-        raise BadSample("missing-image", f"a picture is described by {brief(dict(given))}")
+        key = described_by(given, PICTURE_KEYS)
+        if key is None:
+            raise BadSample("missing-image", f"a picture is described by {brief(dict(given))}")
+        if key == "base64":
+            return Picture(data=from_base64(str(given[key]).partition("base64,")[2] or str(given[key])))
+        return self.picture(given[key])
 
     def _path(self, given: str, what: str) -> str:
         if given.startswith("file://"):

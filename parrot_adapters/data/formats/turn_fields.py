@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from parrot_adapters.data.dialogue import Turn
-from parrot_adapters.data.formats.record_fields import brief
+from parrot_adapters.data.formats.record_fields import LANGUAGES, ROLES, brief, text_of
 from parrot_adapters.data.problems import BadSample
 
-__all__ = ["MARKS", "is_learned", "refuse_unwanted", "with_system"]
+__all__ = ["is_learned", "read_beside", "read_marks", "refuse_unwanted", "with_system"]
 
 MARKS = ("loss", "weight", "loss_weight", "train")
 """Fields of a turn that say whether it is learned, as ms-swift, OpenAI's files and axolotl write them."""
@@ -30,6 +30,19 @@ def is_learned(message: Mapping[str, Any]) -> bool:
             raise BadSample("bad-record", f"a turn has {name!r} {brief(mark)}; only false, true, 0 and 1 are supported")
         learned = learned and bool(mark)
     return learned
+
+
+def read_marks(message: Mapping[str, Any]) -> set[str]:
+    """The marks of a turn that are heeded: of a turn that is not the assistant's, those that ask for nothing."""
+    told = ROLES.get(str(message.get("role", message.get("from"))).strip().lower()) == "assistant"
+    return {name for name in MARKS if told or not message.get(name)}
+
+
+def read_beside(record: Mapping[str, Any]) -> set[str]:
+    """Fields of a record beside its turns and files that are read."""
+    said = text_of(record, *LANGUAGES)
+    read = {name for name in LANGUAGES if said is not None and text_of(record, name) == said}
+    return read | {"system", *(("label",) if isinstance(record.get("label"), bool) else ())}
 
 
 def refuse_unwanted(record: object) -> None:

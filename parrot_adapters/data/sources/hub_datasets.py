@@ -98,7 +98,9 @@ class HubStream:
     length = None
 
     def __init__(self, path: str) -> None:
-        self._path, self._data, self._done = path, _load(path, streaming=True).decode(False), 0
+        data = _load(path, streaming=True)
+        # Columns of a table in text are known when it has been read: none of them is decoded.
+        self._path, self._data, self._done = path, data if data.features is None else data.decode(False), 0
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         records = iter(self._data)

@@ -18,6 +18,7 @@ from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.answers.host_protocol import Answer
 from parrot_adapters.evaluation.benchmark.data_error import EvaluationDataError
 from parrot_adapters.evaluation.benchmark.questions import Question
+from parrot_adapters.operating_system import hold
 
 __all__ = ["AnswerStore", "answer_key"]
 
@@ -73,7 +74,10 @@ class AnswerStore:
                 explain("answers cannot be written here.", file=self.path, because=error.strerror)
             ) from None
         try:
-            _lock(self._file.fileno(), self.path)
+            if hold(self._file) is False:
+                raise EvaluationDataError(
+                    explain("another run is writing here.", file=self.path, to_do="wait for it, or give another --out")
+                )
             self.found, self.unreadable = _read(self.path)
             self.refresh()
             self._file.seek(0, os.SEEK_END)
@@ -137,7 +141,7 @@ def _read(path: Path) -> tuple[dict[str, Answer], int]:
         for line in file:
             try:
                 answer = Answer(**json.loads(line))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 unreadable += bool(line.strip())
             else:
                 found[answer.key] = answer
@@ -146,21 +150,4 @@ def _read(path: Path) -> tuple[dict[str, Answer], int]:
 
 def _is_locked(path: Path) -> bool:
     with path.open("rb") as file:
-        try:
-            _lock(file.fileno(), path)
-        except EvaluationDataError:
-            return True
-    return False
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # no such locks here
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise EvaluationDataError(
-            explain("another run is writing here.", file=path, to_do="wait for it, or give another --out")
-        ) from None
+        return hold(file) is False

@@ -106,5 +106,5 @@ class _Rows(Sequence[Any]):
 
 def _named(path: Path) -> tuple[str, str | None]:
     """Stem and language of a file's name; a name without a language is all stem."""
-    found = re.fullmatch(rf"(.+)_({TAG})", path.stem, re.IGNORECASE | re.ASCII)
+    found = re.fullmatch(rf"(.+?)_({TAG})", path.stem, re.IGNORECASE | re.ASCII)
     return (found[1], canonical_language(found[2])) if found else (path.stem, None)
