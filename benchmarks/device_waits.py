@@ -16,14 +16,18 @@ from types import FrameType
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+
+import parrot_adapters
 
 # Of tensors on the device these hand a value or a size to the program, which waits for it.
 READS = {"item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__contains__"}
 SIZES = {"nonzero", "argwhere", "masked_select", "unique", "unique_consecutive", "bincount", "histc"}
 MADE = {"tensor", "as_tensor", "new_tensor"}  # from numbers of the program: a copy that is waited for
 OWN, HOST = "parrot_adapters", "transformers"
+ROOTS = {OWN: Path(parrot_adapters.__file__).parent, HOST: Path(transformers.__file__).parent}
 HERE = "_is_here"  # an attribute of tensors that are not on the device
 
 
@@ -89,11 +93,9 @@ def _place(frame: FrameType | None) -> tuple[str, str]:
 
 
 def _where(filename: str, name: str) -> tuple[str, str]:
-    parts = Path(filename).parts
-    for whose in (OWN, HOST):
-        if whose in parts[:-1]:
-            return whose, f"{parts[-1]}: {name}"
-    return "other", f"{parts[-1] if parts else filename}: {name}"
+    path = Path(filename)
+    whose = next((each for each, root in ROOTS.items() if root in path.parents), "other")
+    return whose, f"{path.name}: {name}"
 
 
 @contextmanager

@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         if left < 5:
             ended[part] = "no time left"
         else:
-            ended[part] = bounded(part, min(left, SECONDS[part]), given, environment)
+            most = left if part == given.parts[-1] else left / 2  # the first shall not take all of a short time
+            ended[part] = bounded(part, min(most, SECONDS[part]), given, environment)
         (given.out / "summary.json").write_text(json.dumps({"device": given.device, "parts": ended}, indent=2) + "\n")
         print(f"{part}: {ended[part]}", flush=True)
     return 0 if all(how.startswith("done") for how in ended.values()) else 1
@@ -99,7 +100,18 @@ def install(bundle: Path, site: Path) -> None:
     """Install the wheels of packages that are missing here, or older than the wheel, into a folder."""
     wanted = [wheel for wheel in sorted((bundle / "wheels").glob("*.whl")) if is_missing(wheel, site)]
     print(f"installing {len(wanted)} wheels: {', '.join(wheel.name.split('-')[0] for wheel in wanted)}", flush=True)
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", str(site)]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-index",
+        "--no-deps",
+        "--no-compile",
+        "--target",
+        str(site),
+    ]
     if wanted:
         subprocess.run([*pip, *map(str, wanted)], check=True)
 

@@ -22,7 +22,6 @@ WHEELS = [  # in order of worth
     "transformers>=5.20",
     "tokenizers",
     "huggingface_hub>=1.0",
-    "hf-xet",
     "safetensors>=0.5",
     "typer",
     "shellingham",
@@ -65,6 +64,7 @@ WHEELS = [  # in order of worth
     "sortedcontainers",
     "attrs",
     "pillow",
+    "hf-xet",
     "numpy",
     "scipy",
 ]

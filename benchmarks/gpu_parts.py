@@ -93,19 +93,7 @@ def sparse(options: Options) -> Iterator[Row]:
 
 def waits(options: Options) -> Iterator[Row]:
     """How often a call with pictures waits for the device, by torch's own report."""
-    import syncs
-    from device_waits import OWN
-
-    model = syncs.build(options.device)
-    for kind, settings in syncs.KINDS.items():
-        handle = pa.attach(model, pa.AdapterConfig(num_experts=4, expert_hidden_size=32, **settings))
-        for phase, counted in syncs.waits(model, options.device).items():
-            own = {
-                place: n for (whose, place), n in counted.items() if whose == OWN and syncs.FIRST_PASSES not in place
-            }
-            limit = 0 if phase == "text only" else 1
-            yield Row(f"waits of {phase}", "one", sum(own.values()), limit, None, f"{kind}; {', '.join(own) or 'none'}")
-        handle.detach()
+    yield from load_rows("waits").measure(options)
 
 
 def memory(options: Options) -> Iterator[Row]:

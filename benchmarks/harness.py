@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import platform
@@ -19,7 +18,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -74,23 +72,9 @@ def load_rows(theme: str) -> ModuleType:
     return module
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """The options every benchmark takes."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads on the CPU")
-    parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="three repeats, nothing written")
-    options = parser.parse_args()
-    options.repeats = 3 if options.quick else options.repeats
-    options.clock = time.perf_counter
-    torch.set_num_threads(options.threads)
-    return options
-
-
 def compare(
     variants: Mapping[str, Callable[[], object]],
-    options: Options | argparse.Namespace,
+    options: Options,
     *,
     clock: Callable[[], float] | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -140,11 +124,6 @@ def rows_of(
         yield Row(what, against, statistics.median(ratios), limit, spread, settings, at_least)
 
 
-def spread_of(measured: Mapping[str, float]) -> str:
-    """Least and largest ratio, for a table."""
-    return f"{measured['ratio_min']:.2f}..{measured['ratio_max']:.2f}"
-
-
 def saved_bytes(run: Callable[[], object], module: torch.nn.Module) -> int:
     """Bytes that autograd keeps for backward while `run` builds its graph, the module's own weights left out.
 
@@ -164,25 +143,11 @@ def saved_bytes(run: Callable[[], object], module: torch.nn.Module) -> int:
     return sum(size for pointer, size in kept.items() if pointer not in weights)
 
 
-def report(
-    theme: str, settings: Mapping[str, Any], rows: list[dict[str, Any]], options: argparse.Namespace | Options
-) -> None:
-    """Print the rows as a table, and write them with everything needed to judge them."""
-    table = Table(title=f"{theme}  ({', '.join(f'{k}={v}' for k, v in settings.items())})")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
-    for row in rows:
-        table.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console().print(table)
-    if not getattr(options, "quick", False):
-        write(theme, settings, rows, options)
-
-
 def write(
     theme: str,
     settings: Mapping[str, Any],
     rows: list[dict[str, Any]],
-    options: argparse.Namespace | Options,
+    options: Options,
     folder: Path = RESULTS,
     code: str | None = None,
 ) -> Path:

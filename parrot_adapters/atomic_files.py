@@ -7,6 +7,7 @@ killed process left beside a path is removed by the next write to that path on t
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
@@ -41,10 +42,19 @@ def as_path(value: Any, name: str) -> Path:
         name: Name of the argument, for the message.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is neither, or names nothing that a file can be called.
     """
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise ConfigError(f"{name} must be a path, as text or a pathlib.Path, not {type(value).__name__}")
+    if not os.fspath(value).strip():
+        raise ConfigError(f"{name} must be a path, not empty text; the working directory is '.'")
+    try:
+        os.stat(value)
+    except ValueError as error:  # a null byte, half a character
+        raise ConfigError(f"{name} is no path: {error} in {os.fspath(value)[:80]!r}") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ConfigError(f"{name} is longer than a path can be here: {os.fspath(value)[:80]!r}...") from None
     return Path(value)
 
 

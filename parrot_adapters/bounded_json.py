@@ -1,12 +1,13 @@
 """JSON from a stranger: read within limits, or refused with one error that names the file.
 
-Bytes, depth and digits are bounded (:mod:`parrot_adapters.limits`), NaN and infinity are refused, and of two equal
-names in one object neither is taken.
+Bytes, depth and digits are bounded (:mod:`parrot_adapters.limits`), NaN, infinity and half characters are refused, and
+of two equal names in one object neither is taken.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +15,8 @@ from parrot_adapters.errors import CheckpointError, ParrotError, explain
 from parrot_adapters.limits import limit
 
 __all__ = ["parse_json", "read_json", "read_json_object"]
+
+HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json(path: Path, error: type[ParrotError] = CheckpointError) -> Any:
@@ -60,10 +63,11 @@ def parse_json(content: bytes, named: object, error: type[ParrotError] = Checkpo
     try:
         if len(content) > limit("json_bytes"):
             raise _beyond("bytes", "json_bytes")
-        found = json.loads(
-            content.decode("utf-8"), parse_int=_whole, parse_constant=_no_number, object_pairs_hook=_once
-        )
+        text = content.decode("utf-8-sig")
+        found = json.loads(text, parse_int=_whole, parse_constant=_no_number, object_pairs_hook=_once)
         _require_shallow(found)
+        if HALF.search(text):  # escaped: whole ones are two such escapes, or none
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as cause:
         why = _beyond("levels", "json_depth") if isinstance(cause, RecursionError) else cause
         raise error(explain(f"{named} is not valid JSON.", because=why)) from cause

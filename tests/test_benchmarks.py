@@ -51,6 +51,17 @@ def test_the_page_says_what_was_missed_and_what_is_old(table, monkeypatch):
     assert again.count("### experts, cpu") == 1
 
 
+def test_every_result_is_a_themes_and_says_what_code_it_is_of(table):
+    from harness import themes
+
+    stored = [json.loads(path.read_text()) for path in (BENCHMARKS / "results").glob("*.json")]
+    assert stored
+    assert {result["theme"].removeprefix("bench-") for result in stored} <= set(themes())
+    assert all((ROOT / path).exists() for result in stored for path in result["settings"]["covers"])
+    with pytest.raises(KeyError, match="covers"):
+        table.section({**RESULT, "settings": {}})
+
+
 def test_a_result_of_other_code_is_known(table):
     from harness import changed_since
 

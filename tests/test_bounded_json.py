@@ -46,6 +46,8 @@ BEYOND = {
     "a name twice": (b'{"a": 1, "a": 2}', "'a' stands twice"),
     "no UTF-8": (b"\xf6{}", "utf-8"),
     "cut short": (b"{", "JSON"),
+    "half a character": (rb'{"a": ["\ud800"]}', "surrogates not allowed"),
+    "half a character in a name": (rb'{"\udfff": 1}', "surrogates not allowed"),
 }
 
 
@@ -54,6 +56,10 @@ def test_refused(name):
     content, message = BEYOND[name]
     with pytest.raises(CheckpointError, match=message):
         parse_json(content, "it")
+
+
+def test_characters_of_two_escapes_are_whole():
+    assert parse_json(rb'"\ud83d\ude00 \\ud800"', "it") == "\U0001f600 \\ud800"
 
 
 def test_as_deep_as_allowed():

@@ -1,15 +1,17 @@
 """What an adapter costs a host, against the bare host with the adapter's layer beside it, and against peft's LoRA.
 
 A LLaVA of random weights (16 million parameters) with 256 visual tokens a picture, four prompts, float32. Prefill is
-one forward pass without gradients; a step is forward and backward of the loss on every word, with the host frozen. LoRA
-is peft's own, on the same linear layers: of the rank of one expert, and of all of them together. X-LoRA is not here: it
-mixes adapters that were trained before, so that nothing of it could train beside these.
+one forward pass without gradients; a generation is of 32 tokens, and the adapter works once in it, in the prefill; a
+step is forward and backward of the loss on every word, with the host frozen. LoRA is peft's own, on the same linear
+layers: of the rank of one expert, and of all of them together. X-LoRA is not here: it mixes adapters that were trained
+before, so that nothing of it could train beside these.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,11 +28,37 @@ IMAGE, LAYERS = 999, ("q_proj", "k_proj", "v_proj", "o_proj")
 
 
 def measure(options: Options) -> Iterator[Row]:
-    """Rows of a prefill and of a training step."""
+    """Rows of a prefill, of a generation and of a training step."""
     model, batch = host(options), inputs(options)
     settings = f"LLaVA, {sum(p.numel() for p in model.parameters()) / 1e6:.0f}M parameters, 4 prompts, {options.device}"
     yield from prefill(model, batch, options, settings)
+    yield from generation(model, batch, options, settings)
     yield from step(model, batch, options, settings)
+
+
+def generation(model: nn.Module, batch: dict[str, Any], options: Options, settings: str) -> Iterator[Row]:
+    width = model.config.get_text_config().hidden_size
+    configs = {
+        "mixture of six": pa.AdapterConfig(expert_hidden_size=width),
+        "its top-2": pa.AdapterConfig(expert_hidden_size=width, top_k=2),
+        "one conditioned": pa.AdapterConfig(expert="conditioned-swiglu", num_experts=1, expert_hidden_size=width),
+    }
+    hosts = {"bare": model, **{name: copy.deepcopy(model) for name in configs}, "off": copy.deepcopy(model)}
+    for name, config in configs.items():
+        pa.attach(hosts[name], config)
+    handle, count = pa.attach(hosts["off"], configs["mixture of six"]), 2 if options.tiny else 32
+
+    def generate(host: Any) -> object:
+        return host.generate(**batch, max_new_tokens=count, min_new_tokens=count, do_sample=False)
+
+    def off() -> object:
+        with handle.disabled():
+            return generate(hosts["off"])
+
+    runs: dict[str, Callable[[], object]] = {name: partial(generate, host) for name, host in hosts.items()}
+    found = compare({**runs, "off": off}, options)
+    limits = {(name, "bare"): None for name in (*configs, "off")}
+    yield from rows_of(found, limits, settings=f"{count} tokens; {settings}")
 
 
 def prefill(model: nn.Module, batch: dict[str, Any], options: Options, settings: str) -> Iterator[Row]:

@@ -61,6 +61,11 @@ def _run(words: list[str]) -> int:
     except ParrotError as error:
         print(f"parrot: {type(error).__name__}: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, no permission: the message names the file
+        print(f"parrot: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("parrot: interrupted", file=sys.stderr)
         return 130

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from parrot_adapters.core.layer_experts import LayerExperts
 from parrot_adapters.core.precision import float32_inside
 from parrot_adapters.core.ragged import spread
-from parrot_adapters.core.router_answer import can_be_read, check_form, check_values
+from parrot_adapters.core.router_answer import can_be_read, check_form, check_tensor, check_values
 from parrot_adapters.core.types import Aligned, Routing, RoutingInputs
 from parrot_adapters.errors import ConfigError, ParrotError, RoutingError, explain
 
@@ -130,8 +130,13 @@ class AlignmentLayer(nn.Module):
         if num_items == 0:
             nothing = tokens.new_zeros(0, self.num_experts, dtype=torch.float32)
             return Aligned(self._tied(tokens), Routing(nothing, nothing))
+        summary = self._run("summary", tokens, offsets, cls)
+        check_tensor(self.name_of("summary"), "", summary, tokens.device)
+        if summary.ndim != 2 or summary.shape[0] != num_items:
+            what = f"{self.name_of('summary')} returned shape {tuple(summary.shape)}"
+            raise RoutingError(f"{what} for {num_items} items; expected one row each")
         inputs = RoutingInputs(
-            summary=self._run("summary", tokens, offsets, cls),
+            summary=summary,
             tokens=tokens,
             offsets=offsets,
             text=text,
@@ -158,10 +163,10 @@ class AlignmentLayer(nn.Module):
         given = tokens if casts else tokens.to(self._dtype(self.experts, tokens))
         known = {"sizes": sizes} if sizes is not None and getattr(self.experts, "takes_sizes", False) else {}
         mixed = self._run("experts", given, offsets, routing, **known)
-        if not isinstance(mixed, Tensor):
-            raise RoutingError(f"the experts returned {type(mixed).__name__}, not a tensor")
+        check_tensor(self.name_of("experts"), "", mixed, tokens.device)
         if mixed.shape != tokens.shape:
-            raise RoutingError(f"the experts returned shape {tuple(mixed.shape)} for tokens {tuple(tokens.shape)}")
+            what = f"{self.name_of('experts')} returned shape {tuple(mixed.shape)}"
+            raise RoutingError(f"{what} for tokens {tuple(tokens.shape)}")
         # The residual never leaves the host's dtype, so the identity is exact whatever the adapter's dtype.
         aligned = self.residual_scale * tokens + (self.moe_scale * mixed).to(tokens.dtype)
         if routing.abstain is not None:
@@ -196,7 +201,9 @@ class AlignmentLayer(nn.Module):
 
     def _checked(self, routed: object, inputs: RoutingInputs) -> Routing:
         who = self.name_of("router")
-        routing = check_form(who, routed, inputs.rows.numel(), inputs.tokens.shape[0], self.num_experts)
+        routing = check_form(
+            who, routed, inputs.rows.numel(), inputs.tokens.shape[0], self.num_experts, inputs.tokens.device
+        )
         if not can_be_read(routing.weights):
             return routing
         # On a CPU the look is free; an accelerator would be waited for, so only its first passes are looked at.

@@ -11,13 +11,42 @@ from torch import Tensor, nn
 from parrot_adapters.core.types import Routing, RoutingInputs
 from parrot_adapters.errors import RoutingError, explain
 
-__all__ = ["can_be_read", "check_form", "check_values"]
+__all__ = ["can_be_read", "check_form", "check_tensor", "check_values"]
 
 TOLERANCE = {torch.float16: 0.02, torch.bfloat16: 0.1}  # of a row's sum; 0.001 for the wider types
 
 
-def check_form(who: str, routing: object, num_items: int, num_tokens: int, num_experts: int) -> Routing:
-    """The answer, if types and shapes are right; looks at no value.
+def check_tensor(who: str, what: str, value: object, device: torch.device) -> None:
+    """Refuse what is no plain tensor where the tokens are: whoever reads it next would be blamed.
+
+    Args:
+        who: part of the layer as messages name it.
+        what: name of the answer; empty for one that has none.
+        value: the answer.
+        device: of the visual tokens.
+
+    Raises:
+        RoutingError: it is none.
+    """
+    named = f"{what} as " if what else ""
+    if not isinstance(value, Tensor):
+        raise RoutingError(f"{who} returned {named}{type(value).__name__}, not a tensor")
+    if value.layout != torch.strided:
+        raise RoutingError(f"{who} returned {named}a tensor of layout {value.layout}; expected a dense one")
+    if value.device != device:
+        raise RoutingError(
+            explain(
+                f"{who} returned {named}a tensor on {value.device}; the visual tokens are on {device}.",
+                to_do="make tensors on the device of the inputs (torch.zeros(..., device=inputs.summary.device)), and "
+                "keep constants in buffers (register_buffer), which follow the model",
+            )
+        )
+
+
+def check_form(
+    who: str, routing: object, num_items: int, num_tokens: int, num_experts: int, device: torch.device
+) -> Routing:
+    """The answer, if types, shapes and devices are right; looks at no value.
 
     Args:
         who: router as messages name it.
@@ -25,6 +54,7 @@ def check_form(who: str, routing: object, num_items: int, num_tokens: int, num_e
         num_items: I.
         num_tokens: N.
         num_experts: E.
+        device: of the visual tokens.
 
     Raises:
         RoutingError: they are not.
@@ -34,8 +64,7 @@ def check_form(who: str, routing: object, num_items: int, num_tokens: int, num_e
     per_item, per_token = (num_items, num_experts), (num_tokens, num_experts)
     allowed = {None: (per_item, per_token), False: (per_item,), True: (per_token,)}[routing.per_token]
     for name in ("weights", "logits"):
-        if not isinstance(getattr(routing, name), Tensor):
-            raise RoutingError(f"{who} returned {name} as {type(getattr(routing, name)).__name__}, not a tensor")
+        check_tensor(who, name, getattr(routing, name), device)
         shape = tuple(getattr(routing, name).shape)
         if shape not in allowed or shape != tuple(routing.weights.shape):
             raise RoutingError(
@@ -47,16 +76,22 @@ def check_form(who: str, routing: object, num_items: int, num_tokens: int, num_e
             )
     for name in ("context", "active"):
         value, rows = getattr(routing, name), num_items if name == "context" else routing.weights.shape[0]
-        if value is not None and (value.ndim != 2 or value.shape[0] != rows):
+        if value is None:
+            continue
+        check_tensor(who, name, value, device)
+        if value.ndim != 2 or value.shape[0] != rows:
             raise RoutingError(f"{who} returned {name} of shape {tuple(value.shape)}; expected ({rows}, ...)")
     abstain = routing.abstain
+    if abstain is not None:
+        check_tensor(who, "abstain", abstain, device)
     if abstain is not None and (abstain.dtype != torch.bool or abstain.shape != routing.weights.shape[:1]):
         raise RoutingError(
             f"{who} returned abstain {abstain.dtype} of shape {tuple(abstain.shape)}; "
             f"expected torch.bool of shape {tuple(routing.weights.shape[:1])}"
         )
-    if not routing.weights.dtype.is_floating_point:
-        raise RoutingError(f"{who} returned weights in {routing.weights.dtype}; they must be floating point")
+    if not routing.weights.dtype.is_floating_point or routing.weights.dtype.itemsize < 2:
+        what = "floating point, of 16 bits or more"
+        raise RoutingError(f"{who} returned weights in {routing.weights.dtype}; they must be {what}")
     if routing.logits.dtype != torch.float32:
         raise RoutingError(f"{who} returned logits in {routing.logits.dtype}; they must be float32")
     return routing

@@ -198,7 +198,7 @@ def _indexed(asked: SourceSettings, on_bad: OnBad, progress: Progress | None, st
     """Every file of a source that is not streamed."""
     opened: list[IndexedSamples] = []
     left = asked.limit
-    for path in data_files(Path(asked.path)):
+    for path in data_files(asked.path):
         source = IndexedSamples(path, asked, on_bad, limit=left, progress=progress, strict=strict)
         source.warn_of_unread()
         left = None if left is None else left - len(source)

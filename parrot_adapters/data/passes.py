@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.epoch_sampling import generator
 from parrot_adapters.data.samples import IndexedSamples, OnBad, SampleReader
@@ -128,7 +129,7 @@ class ShuffledPass:
 
 def _names(path: str) -> Iterator[str]:
     """Of every file of a source; a file or a data set of the Hub is called what the settings call it."""
-    if Path(path).is_dir() or is_pattern(path):
+    if as_path(path, "the path of training data").is_dir() or is_pattern(path):
         yield from map(str, data_files(Path(path)))
     else:
         yield path

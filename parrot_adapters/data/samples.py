@@ -10,6 +10,7 @@ from pathlib import Path
 from sys import intern
 from typing import Any
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.data.dialogue import Dialogue
 from parrot_adapters.data.dialogue_rules import check_turns, until_last_learned
 from parrot_adapters.data.formats.recognise import Chosen, choose_format, format_named
@@ -48,7 +49,7 @@ class SampleReader:
 
     def __init__(self, name: str, settings: SourceSettings, *, strict: bool = False) -> None:
         self.name, self._settings, self._strict = name, settings, strict
-        folder = Path(settings.images) if settings.images else Path(name).parent
+        folder = as_path(settings.images, "data.sources.images") if settings.images else Path(name).parent
         if settings.images and not folder.is_dir():
             raise DataError(
                 explain("there is no such folder of pictures.", given=settings.images, asked_by="data.sources.images")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.data.dialogue import Dialogue, Video
 from parrot_adapters.data.problems import BadSample
 from parrot_adapters.data.sample_checks import Looked, SampleChecks
@@ -157,7 +158,11 @@ def survey(
         ConfigError: there is no such file.
         DataError: a file cannot be read at all.
     """
-    if not Path(settings.path).exists() and not is_hub_name(settings.path) and not is_pattern(settings.path):
+    if (
+        not as_path(settings.path, "the path of training data").exists()
+        and not is_hub_name(settings.path)
+        and not is_pattern(settings.path)
+    ):
         raise ConfigError(explain("there is no such file or directory of training data.", given=settings.path))
     found = Survey(unit="characters" if collator is None else "tokens")
     sources = []

@@ -122,10 +122,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: there is no such file, it cannot be read, is empty, or holds something else.
     """
     try:
-        if path.stat().st_size > limit("yaml_bytes"):
+        with path.open("rb") as file:
+            content = file.read(limit("yaml_bytes") + 1)
+        if len(content) > limit("yaml_bytes"):
             what = f"is larger than {limit('yaml_bytes'):,} bytes (PARROT_LIMIT_YAML_BYTES sets the limit)"
             raise ConfigError(f"the configuration {path} {what}")
-        text = path.read_text("utf-8")
+        text = content.decode("utf-8")
     except FileNotFoundError:
         near = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         raise ConfigError(explain(f"there is no configuration file {path}.", exists=", ".join(near) or None)) from None

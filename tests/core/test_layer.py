@@ -373,7 +373,7 @@ def test_a_wrong_answer_of_the_experts_is_one_clear_error(answer, message):
 
     layer = make_layer()
     layer.experts = Wrong()
-    with pytest.raises(RoutingError, match=f"the experts returned .*{message}"):
+    with pytest.raises(RoutingError, match=f"the experts Wrong returned .*{message}"):
         layer(
             torch.randn(5, D), torch.tensor([0, 2, 5]), torch.tensor([0, 0]), torch.randn(1, 2, D), torch.ones(1, 2) > 0
         )

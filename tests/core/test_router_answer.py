@@ -50,6 +50,12 @@ def half_negative(weights):
         (half_negative, r"negative weights \(down to -0.25\)"),
         (lambda w: w * 100, r"do not sum to one \(one sums to 100\)"),
         (lambda w: w * torch.tensor([[1.0], [1.01]]), r"do not sum to one \(one sums to 1.01\)"),
+        (lambda w: w.to("meta"), "weights as a tensor on meta; the visual tokens are on cpu"),
+        (lambda w: w.to_sparse(), "weights as a tensor of layout torch.sparse_coo"),
+        (
+            lambda w: w.to(torch.float8_e4m3fn),
+            "weights in torch.float8_e4m3fn; they must be floating point, of 16 bits",
+        ),
         (lambda w: w.long(), "weights in torch.int64; they must be floating point"),
         (lambda w: w > 0, "weights in torch.bool"),
     ],
@@ -57,6 +63,44 @@ def half_negative(weights):
 def test_weights_that_are_no_shares_are_refused(spoil, message):
     with pytest.raises(RoutingError, match=f"the router Spoils returned .*{message}"):
         run(make_layer(spoil))
+
+
+@pytest.mark.parametrize("name", ["logits", "context", "active", "abstain"])
+def test_whatever_else_it_answers_is_where_the_tokens_are(name):
+    """Named is the router, not whoever reads it next."""
+    right = {
+        "logits": UNIFORM.log(),
+        "context": torch.randn(2, D),
+        "active": torch.tensor([[0, 1], [0, 1]]),
+        "abstain": torch.zeros(2, dtype=torch.bool),
+    }
+    layer = make_layer(lambda w: w)
+    layer.router.forward = lambda inputs: Routing(UNIFORM, **right)
+    run(layer)
+    right[name] = right[name].to("meta")
+    with pytest.raises(RoutingError, match=f"the router Spoils returned {name} as a tensor on meta"):
+        run(layer)
+
+
+@pytest.mark.parametrize(
+    ("part", "answer", "says"),
+    [
+        ("summary", torch.zeros(2, D, device="meta"), "returned a tensor on meta"),
+        ("summary", torch.zeros(3, D), r"returned shape \(3, 8\) for 2 items"),
+        ("summary", None, "returned NoneType, not a tensor"),
+        ("experts", torch.zeros(5, D, device="meta"), "returned a tensor on meta"),
+        ("experts", None, "returned NoneType, not a tensor"),
+    ],
+)
+def test_so_are_the_answers_of_the_other_parts(part, answer, says):
+    class Odd(nn.Module):
+        def forward(self, *args):
+            return answer
+
+    layer = make_layer(lambda w: w)
+    setattr(layer, part, Odd())
+    with pytest.raises(RoutingError, match=f"the {part} Odd {says}"):
+        run(layer)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])

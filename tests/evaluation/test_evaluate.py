@@ -406,8 +406,8 @@ def test_a_language_of_ones_own(config: EvaluationConfig, tmp_path: Path, capsys
 
     path = tmp_path / "more.json"
     for content, says in (
-        (None, "cannot be read as JSON"),
-        ("{", "cannot be read as JSON"),
+        (None, "cannot be read"),
+        ("{", "is not valid JSON"),
         ('{"fi": {"anser": []}}', "anser"),
     ):
         if content is not None:

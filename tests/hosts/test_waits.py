@@ -1,4 +1,4 @@
-"""What waits for the device, and how often, counted for an imagined device as ``benchmarks/syncs.py`` does."""
+"""What waits for the device, and how often, counted for an imagined device as `make bench ARGS=waits` does."""
 
 from __future__ import annotations
 

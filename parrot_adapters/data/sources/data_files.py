@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.data.sources.hub_datasets import read_by_datasets
 from parrot_adapters.data.sources.open_source import known_suffixes, refuse_devices
 from parrot_adapters.errors import DataError, explain
@@ -27,7 +28,7 @@ def is_pattern(path: str) -> bool:
     return not Path(path).exists() and (glob.has_magic(path) or _choices(path) is not None)
 
 
-def data_files(path: Path) -> Iterator[Path]:
+def data_files(path: str | Path) -> Iterator[Path]:
     """The file (or data set of the Hub) itself, the data files of a directory, or those that a pattern names.
 
     Files of braces come in their own order, others by name; a directory's own directories are not looked into.
@@ -35,6 +36,7 @@ def data_files(path: Path) -> Iterator[Path]:
     Raises:
         DataError: nothing is there, or one of the files that braces name is not.
     """
+    path = as_path(path, "the path of training data")
     if path.is_file() or read_by_datasets(str(path)):
         yield path
         return

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from parrot_adapters.atomic_files import as_path
 from parrot_adapters.digests import file_md5
 from parrot_adapters.errors import explain
 from parrot_adapters.evaluation.benchmark.benchmarks import Benchmark
@@ -21,6 +22,7 @@ from parrot_adapters.evaluation.benchmark.image_column import (
 )
 from parrot_adapters.evaluation.benchmark.rows import PASS, Row
 from parrot_adapters.evaluation.benchmark.tsv import Table, read_tsv
+from parrot_adapters.examples import example_path
 
 __all__ = ["Subset", "find_subsets", "load_subset", "named"]
 
@@ -76,13 +78,13 @@ def find_subsets(directory: str | Path, benchmark: Benchmark) -> dict[str, Path]
     """Find the files of a benchmark, by language code; ``MMMB_ar.tsv`` and ``mmmb_ar.tsv`` are both known.
 
     Args:
-        directory: Directory of the files.
+        directory: Directory of the files, or ``example:NAME``.
         benchmark: Benchmark whose files are looked for.
 
     Raises:
         EvaluationDataError: The directory is missing, has none of them, or has two for one language.
     """
-    folder = Path(directory)
+    folder = example_path(directory) or as_path(directory, "directory")
     if not folder.is_dir():
         raise EvaluationDataError(explain("there is no such directory of benchmark files.", given=folder))
     found: dict[str, Path] = {}
@@ -119,7 +121,7 @@ def load_subset(
     Raises:
         EvaluationDataError: The file is missing or cannot be read as a benchmark; the message names columns and rows.
     """
-    path = Path(path)
+    path = as_path(path, "path")
     language = language or benchmark.language(path.stem)
     if language is None:
         raise EvaluationDataError(

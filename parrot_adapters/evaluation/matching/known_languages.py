@@ -110,6 +110,8 @@ def revision() -> int:
 def _fits(name: str, value: object) -> bool:
     if name in ("suffixing", "inflecting", "decimal_comma"):
         return isinstance(value, bool)
+    if name == "alphabet":
+        return isinstance(value, str)
     if name == "labels":
         return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
     return isinstance(value, list) and all(isinstance(v, str) for v in value)

@@ -1,24 +1,26 @@
-"""How often a call with pictures waits for the device, the bare host's own waits apart.  python benchmarks/syncs.py
+"""How often a call waits for the device, the bare host's own waits apart.
 
-On a CPU the device is imagined (`device_waits.py`): what would wait on a GPU is counted. `--device cuda` counts what
-torch reports. A router's answers are looked at in the first passes on an accelerator only; those looks have a column of
-their own. The host is the one of `host.py`, smaller.
+On a CPU the device is imagined (`device_waits.py`): what would wait on a GPU is counted. On a GPU torch reports it. A
+router's answers are looked at in the first passes on an accelerator only; those looks are left out. Each row has the
+most of any phase: a forward pass, of embeddings too, a training step, a prefill in ``generate``, decode steps after.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from device_waits import OWN, counted_waits
-from harness import arguments, report
+from harness import Options, Row
 
 import parrot_adapters as pa
 from parrot_adapters.testing import small_llava
 
-IMAGE = 299
+COVERS = ("parrot_adapters/core/", "parrot_adapters/hosts/", "parrot_adapters/adapter/")
+
+IMAGE, TEXT = 299, "text only"
 KINDS: dict[str, dict[str, Any]] = {
     "dense": {},
     "top_k=2": {"top_k": 2},
@@ -58,7 +60,7 @@ def phases(model: Any, device: str) -> dict[str, Callable[[], object]]:
     return {
         "forward": lambda: model(**given),
         "forward of embeddings": lambda: model(**embedded),
-        "text only": lambda: model(**text),
+        TEXT: lambda: model(**text),
         "training step": training_step,
         "prefill in generate": generate(1),
         "prefill and 7 decode steps": generate(8),
@@ -86,29 +88,29 @@ def build(device: str) -> Any:
     ).to(device)
 
 
-def main() -> None:
-    options = arguments(__doc__ or "")
+def measure(options: Options) -> Iterator[Row]:
+    """Two rows for each kind of adapter, then those of a batch whose rows have adapters of their own."""
     model = build(options.device)
-    bare = waits(model, options.device)
-    rows = []
     for kind, settings in KINDS.items():
         handle = pa.attach(model, pa.AdapterConfig(num_experts=4, expert_hidden_size=32, **settings))
-        for phase, counted in waits(model, options.device).items():
-            own = {place: n for (whose, place), n in counted.items() if whose == OWN}
-            looks = sum(n for place, n in own.items() if FIRST_PASSES in place)
-            rows.append(
-                {
-                    "adapter": kind,
-                    "phase": phase,
-                    "adapter's": sum(own.values()) - looks,
-                    "first passes": looks,
-                    "bare host's": sum(bare[phase].values()),
-                    "where": ", ".join(f"{p} x{n}" for p, n in sorted(own.items()) if FIRST_PASSES not in p) or "-",
-                }
-            )
+        yield from most(waits(model, options.device), kind)
         handle.detach()
-    report("syncs", {"rows": 3, "visual tokens": 48, "experts": 4}, rows, options)
+    for kind in ("dense", "layers"):
+        settings = {"num_experts": 4, "expert_hidden_size": 32, **KINDS[kind]}
+        handle = pa.attach(model, pa.AdapterConfig(**settings))
+        handle.add_adapter("other", pa.AdapterConfig(**settings))
+        with handle.adapter_names(["default", "other", None]):
+            yield from most(waits(model, options.device), f"rows with two adapters, {kind}", limit=None)
+        handle.detach()
 
 
-if __name__ == "__main__":
-    main()
+def most(found: dict[str, Counter[tuple[str, str]]], kind: str, limit: int | None = 1) -> Iterator[Row]:
+    """The rows of one kind."""
+    own = {
+        phase: {place: n for (whose, place), n in counted.items() if whose == OWN and FIRST_PASSES not in place}
+        for phase, counted in found.items()
+    }
+    pictures = max((places for phase, places in own.items() if phase != TEXT), key=lambda places: sum(places.values()))
+    where = ", ".join(f"{place} x{n}" for place, n in sorted(pictures.items()))
+    yield Row("waits of a call with pictures", "none", sum(pictures.values()), limit, settings=f"{kind} ({where})")
+    yield Row("waits of a call of text", "none", sum(own[TEXT].values()), 0, settings=f"{kind} ({where})")

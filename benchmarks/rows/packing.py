@@ -1,19 +1,17 @@
-"""What packing saves: padding and time of a training step.  python benchmarks/packing.py
+"""What packing saves: padding, and time of a training step.
 
-Three layouts of the same samples: a row for each (`data.packing: false`), rows of similar length
-(`data.group_by_length`) and packed rows (`data.packing`). Lengths are made up: 64 visual tokens and a log-normal
-number of words. A step is forward and backward of every micro-batch of the epoch, with the
-adapter trained in a frozen host, so the tokens learned from are the same in all three. On a CPU the clock is the
-process's own.
+Three layouts of the same samples: a row for each (``padded``, `data.packing: false`), rows of similar length
+(``grouped``, `data.group_by_length`) and packed rows (``packed``, `data.packing`). Lengths are made up: 64 visual
+tokens and a log-normal number of words. A step is forward and backward of every micro-batch of the epoch, with the
+adapter trained in a frozen host, so the tokens learned from are the same in all three.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from harness import arguments, compare, report, spread_of
+from harness import Options, Row, compare, rows_of
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
@@ -23,6 +21,10 @@ from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.hosts.packed_rows import packed_arguments
 from parrot_adapters.testing import small_llava
 
+COVERS = (
+    *("parrot_adapters/data/batch_order.py", "parrot_adapters/data/packing.py", "parrot_adapters/core/"),
+    *("parrot_adapters/hosts/", "parrot_adapters/adapter/"),
+)
 IMAGE, PAD, VISUAL, LONGEST = 999, 0, 64, 512
 SAMPLES, MICRO_BATCH = 32, 8
 
@@ -62,11 +64,10 @@ def collate(counts: list[int], generator: torch.Generator) -> dict[str, Tensor]:
     }
 
 
-def main() -> None:
-    options = arguments(__doc__ or "")
+def measure(options: Options) -> Iterator[Row]:
+    """Shares of padding, and the time of an epoch."""
     model = build(options.device)
     handle = pa.attach(model, pa.AdapterConfig(expert="conditioned-swiglu", num_experts=1, expert_hidden_size=192))
-    handle.freeze_host()
     counts = lengths(torch.Generator().manual_seed(0))
     order = torch.arange(SAMPLES)
     layouts = {
@@ -74,9 +75,10 @@ def main() -> None:
         "grouped": cut(order, MICRO_BATCH, lengths=counts, group=True),
         "packed": cut(order, MICRO_BATCH, lengths=counts, row=LONGEST),
     }
-    shares = {
-        name: padding(batches, counts, row=LONGEST if name == "packed" else None) for name, batches in layouts.items()
-    }
+    settings = f"{SAMPLES} samples of {int(counts.min())} to {int(counts.max())} tokens, micro-batches of {MICRO_BATCH}"
+    for name, batches in layouts.items():
+        share = padding(batches, counts, row=LONGEST if name == "packed" else None)
+        yield Row(f"padding, {name}", "positions", share, settings=settings)
 
     def epoch(name: str) -> Callable[[], object]:
         generator = torch.Generator().manual_seed(1)
@@ -93,35 +95,7 @@ def main() -> None:
 
         return once
 
-    measured = compare(
-        {name: epoch(name) for name in layouts},
-        options,
-        clock=time.perf_counter if options.device.startswith("cuda") else time.process_time,
-    )
-    tokens = int(counts.sum())
-    rows = [
-        {
-            "layout": name,
-            "padding": shares[name],
-            "padding tokens": round(tokens * shares[name] / (1 - shares[name])),
-            "tokens / s": tokens / found["seconds"],
-            "ratio": found["ratio"],
-            "spread": spread_of(found),
-        }
-        for name, found in measured.items()
-    ]
-    settings = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "attention": model.config._attn_implementation,
-        "samples": SAMPLES,
-        "tokens": tokens,
-        "longest": int(counts.max()),
-        "micro-batch": MICRO_BATCH,
-        "row": LONGEST,
-        "dtype": "float32",
-    }
-    report("packing", settings, rows, options)
-
-
-if __name__ == "__main__":
-    main()
+    found = compare({name: epoch(name) for name in layouts}, options)
+    size = sum(p.numel() for p in model.parameters()) / 1e6
+    limits = {("grouped", "padded"): None, ("packed", "padded"): None, ("packed", "grouped"): None}
+    yield from rows_of(found, limits, settings=f"an epoch of them, LLaVA, {size:.0f}M parameters, {options.device}")
