@@ -47,7 +47,8 @@ def without_denied(text: str, options: Mapping[str, str], tag: str | None, names
         tag: Language of the question; None where it is not known.
         names: Other words for the options.
     """
-    known, plain = tag and known_as(tag), _plain(text)
+    known = tag and known_as(tag)
+    plain = _certain(known, revision()).sub(lambda found: " " * len(found[0]), _plain(text))
     if not _denial(known, revision()).search(plain):  # as in nearly every reply
         return text
     thing, first_thought, granted, *patterns = _patterns(tuple(options.items()), tuple(names), known, revision())
@@ -108,8 +109,17 @@ def _words(languages: list[Language], kind: str) -> list[str]:
 
 
 @lru_cache(maxsize=64)
+def _certain(known: str | None, revision: int) -> re.Pattern[str]:
+    """Phrases with a "not" that deny nothing: "no doubt"."""
+    return re.compile(_any(_words(_spoken(known), "certainties")))
+
+
+@lru_cache(maxsize=64)
 def _denial(known: str | None, revision: int) -> re.Pattern[str]:
-    kinds = ("negations", "denials", "exclusions", "impressions", "seemings", "concessions", "no")
+    kinds = (
+        *("negations", "direct_negations", "denials", "exclusions", "impressions", "seemings", "concessions"),
+        *("concessions_behind", "no"),
+    )
     languages = _spoken(known)
     words = (word for kind in kinds for word in _words(languages, kind))
     return re.compile(_any(words) + "|[?؟]")
@@ -140,13 +150,18 @@ def _patterns(
     its_text = rf"(?:{GAP}*+(?:[(:]|[)\-]{GAP}){GAP}*+{_any(texts, ENDING, prefixes)})?"  # "not A (dog)"
     thing_whole = rf"{thing}{its_text}"
     run = rf"(?:{filler}{GAP}*+){{0,{BETWEEN}}}"
-    comma = rf"{GAP}*+[,、،]{GAP}*+"
+    comma = rf"(?:{GAP}*+[,、،]{GAP}*+|{GAP}++(?=و))"  # Arabic glues its "and" to what follows
     listed = rf"(?:{comma}{thing_whole}){{0,{LISTED}}}"
     joined = rf"(?:(?:{comma}|{GAP}*+{joiner}{GAP}*+){thing_whole}){{0,{LISTED}}}"
     last = rf"{GAP}*+[,、،]?{GAP}*+{joiner}{GAP}*+{run}{thing_whole}"
-    several = rf"{thing_whole}(?:{listed}{last})?"
     enumerated = rf"(?:{GAP}*+、{GAP}*+{thing_whole}){{0,{LISTED}}}"
-    rejected = rf"{before}{GAP}*+{run}{thing_whole}{enumerated}(?:{listed}{last})?"
+    three = rf"(?:{comma}{thing_whole}){{2,{LISTED}}}"  # "A, B, C are wrong"; "I pick A, B is wrong" has two only
+    glued = rf"(?:{GAP}++(?=و){thing_whole})+"
+    several = rf"{thing_whole}(?:{listed}{last}|{three}|{GAP}*+、{GAP}*+{thing_whole}{enumerated}|{glued})?"
+    answers = {fold(word) for entry in languages for word in (*entry.yes, *entry.no)}
+    says_so = any(fold(text) in answers for _, text in options)  # "是" and "不是"
+    direct = "(?!)" if says_so else _any(_words(languages, "direct_negations"))
+    rejected = rf"(?:{before}{GAP}*+{run}|{direct}){thing_whole}{enumerated}(?:{listed}{last})?"
     excluded = rf"{out}{GAP}*+{run}{thing_whole}{joined}(?:{last})?"
     # "Not C. A neither.", "B? No": but where "no" is an option, it stands behind its letter
     says_no = re.compile(rf"{before}|{no}")
@@ -154,7 +169,9 @@ def _patterns(
     refused = "(?!)" if any(says_no.fullmatch(_plain(clean(text)).strip()) for _, text in options) else refused
     aside = rf"[^\n.!?;。！？；]{{0,{THOUGHT}}}?"
     thought = rf"(?:{first}{aside}(?:{turn}|[.!?;。！？；])|{seem}{aside}{turn})"
-    granted = rf"{grants}[^\n,.!?;，。！？；،؛]{{0,{THOUGHT}}}"
+    clause = r"[^\n,.!?;，。！？；،؛]"
+    behind_it = _any(_words(languages, "concessions_behind"))
+    granted = rf"{grants}{clause}{{0,{THOUGHT}}}|(?<!{clause}){clause}{{1,{THOUGHT}}}?{behind_it}"
     everything = (thing, thought, granted, refused, excluded, rf"{several}['’]?{GAP}*+{run}{behind}", rejected)
     return tuple(re.compile(p) for p in everything)
 

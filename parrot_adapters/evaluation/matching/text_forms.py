@@ -114,8 +114,13 @@ def any_of(phrases: Iterable[str], prefixes: Iterable[str] = ()) -> str:
     glued = "|".join(re.escape(fold(prefix)) for prefix in prefixes)
     opens = rf"(?<!\w)(?:{glued})?" if glued else r"(?<!\w)"
     listed = sorted({fold(phrase) for phrase in phrases} - {""}, key=len, reverse=True)
-    parts = [re.escape(w) if script(w[0]).startswith(UNSPACED) else rf"{opens}{re.escape(w)}(?!\w)" for w in listed]
+    parts = [_phrase(w) if script(w[0]).startswith(UNSPACED) else rf"{opens}{_phrase(w)}(?!\w)" for w in listed]
     return f"(?:{'|'.join(parts)})" if parts else "(?!)"
+
+
+def _phrase(words: str) -> str:
+    """A phrase as a pattern; "…" in it stands for up to four signs: "两…都"."""
+    return r"\w{0,4}?".join(map(re.escape, words.split("...")))
 
 
 RUNS = re.compile(r"([A-Za-z0-9]+)|\S")
