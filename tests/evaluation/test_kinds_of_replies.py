@@ -14,6 +14,7 @@ KINDS = [
     ("en", "bus|train|car|bicycle", "All of the options but B are wrong.", "B"),
     ("en", "bus|train|car|bicycle", "All except A fit.", None),
     ("zh", "巴黎|伦敦|罗马|柏林", "除了D以外都不对。", "D"),
+    ("zh", "猫|狗|鸟|鱼", "除了狗，其他动物都出现了。", "B"),
     ("ar", "باريس|لندن|روما|برلين", "كل الخيارات خاطئة ما عدا د.", "D"),
     ("tr", "Paris|Londra|Roma|Berlin", "D hariç hepsi yanlış.", "D"),
     ("ru", "кошка|собака|птица|рыба", "Есть все, кроме кошки.", "A"),
@@ -23,6 +24,15 @@ KINDS = [
     ("pt", "correr|nadar|cozinhar|ler", "As alternativas A, C e D podem ser descartadas.", "B"),
     ("zh", "手表|眼镜|钥匙|钱包", "图中可以看到手表、眼镜和钱包，唯独没有钥匙。", "C"),
     ("zh", "手表|眼镜|钥匙|钱包", "图中可以看到手表和钱包，没有钥匙。", None),
+    # a rejected letter's text in the reason
+    (
+        "en",
+        "apple|banana|orange|grape",
+        "D is wrong since grapes are small. A is wrong. Of B and C, by its shape B.",
+        "B",
+    ),
+    ("tr", "elma|muz|portakal|üzüm", "D yanlış çünkü üzüm küçüktür.", None),
+    ("en", "apple|banana|orange|grape", "Without the picture nobody can tell if it is A, B, C or D.", None),
     # what is taken back
     ("pt", "cadeira|banco|sofá|cama", "Resposta: A. Corrijo: C.", "C"),
     ("ru", "стул|табурет|скамья|диван", "Ответ: B. Исправляюсь: A.", "A"),

@@ -36,7 +36,7 @@ def excepted_choice(said: str, options: Mapping[str, str], tag: str | None) -> s
         named = {found[1] for pattern in (before, behind) for found in pattern.finditer(plain)}
         taken = {_letter(word, language, options) for word in named}
         # "All except the dog are asleep": asked was who is not; but "all except A fit" leaves A out.
-        by_text = any(len(word) > 1 for word in named)
+        by_text = not named & _signs(language, options).keys()
         if len(taken) == 1 and every.search(plain) and (by_text or wrong.search(plain)):
             return taken.pop()
     return None

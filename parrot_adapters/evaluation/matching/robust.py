@@ -157,10 +157,8 @@ class _Reading(Letters):
                 self._called_option()
                 or place_named(self.raw, list(self.options), self.language, counts=self.counts)
                 or self._grouped()
-                or self._opened()
-                or self._predicated()
-                or self._ended()
-                or self._unless_cut_off(self._unless_denied(self._mentioned()))
+                or self._unless_rejected(self._opened() or self._predicated() or self._ended())
+                or self._unless_cut_off(self._unless_rejected(self._unless_denied(self._mentioned())))
             )
         )
 
@@ -443,6 +441,11 @@ class _Reading(Letters):
         found = {x for x, name in self.synonyms if find_option(self.raw, {x: name}, self.language, self.known)}
         return found.pop() if len(found) == 1 else None
 
+    def _unless_rejected(self, letter: str | None) -> str | None:
+        """The letter of an option's text, unless the letter was rejected: "D is wrong, since grapes are small"."""
+        named = {self.label(token.text.removeprefix("و")) for token in tokens(self.denied) if len(token.text) <= SHORT}
+        return None if letter in named and letter not in self.standing_letters() else letter
+
     def _unless_denied(self, letter: str | None) -> str | None:
         """The letter, unless its text stands nowhere but behind a "not" of the same clause."""
         if letter not in self.options or letter is None:
@@ -467,8 +470,14 @@ class _Reading(Letters):
         """
         letters = set(self.standing_letters()) or set(self.standing_signs())
         text = self.named(self.raw)
+        text = self._unless_rejected(text)
         if text or len(letters) == 1:
             return text or letters.pop()
+        last = self.tokens.index(self.words[-1])
+        joined = len(self.words) > 1 and fold(self.words[-2].text) in self.known.joiners
+        is_last = self.words[-1].text in letters and len(self.words) > SHORT and not joined
+        if is_last and len(letters) > 1 and not self.contested(last, -1):
+            return self.words[-1].text  # "between B and C, by its form B"
         return "Z" if not letters and "Z" in (t.text for t in self.words) else None
 
     def _cues(self, pattern: re.Pattern[str]) -> list[tuple[int, int]]:

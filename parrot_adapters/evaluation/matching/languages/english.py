@@ -158,7 +158,8 @@ ENGLISH = Language(
     ),
     relations=phrases(
         "on | under | behind | near | next to | beside | with | over | by | above | below | inside | than | "
-        "onto | around | like | between | through | against | without | unlike"
+        "onto | around | like | between | through | against | without | unlike | after | before | following | "
+        "preceding"
     ),
     synonyms=phrases(
         "sofa/couch | under/underneath/beneath/below | on top of/upon/atop | "

@@ -133,7 +133,8 @@ PORTUGUESE = Language(
         "este é | esta é | esse é | essa é"
     ),
     relations=phrases(
-        "sobre | sob | atrás | perto | ao lado | com | junto | embaixo | dentro | que | entre | sem | como"
+        "sobre | sob | atrás | perto | ao lado | com | junto | embaixo | dentro | que | entre | sem | como | "
+        "após | depois de | depois da | depois do | antes de | antes da | antes do | seguinte à | seguinte ao"
     ),
     synonyms=phrases(
         "em cima de/sobre/em cima do | em cima da/sobre a/por cima da/na superfície da | "
