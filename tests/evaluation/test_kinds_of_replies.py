@@ -57,6 +57,25 @@ KINDS = [
     ("ru", "лев|тигр|леопард|пума", "Подходят и A, и C.", None),
     ("zh", "狮子|老虎|豹子|美洲狮", "A和C都是猫科动物，图中的是D。", "D"),
     ("en", "lion|tiger|leopard|puma", "Both B and C are wrong, so A.", "A"),
+    # the options are weighed one by one, and the reply breaks off
+    ("en", "bakery|butcher|bookshop", "Let us see.\nA. bakery: there would be loaves.\nB. butcher: there would", None),
+    ("en", "bakery|butcher|bookshop", "The answer is C.\nA. bakery: there would be loaves.\nB. butcher: there", "C"),
+    # that it cannot be told is an option, and a no with more beside it is one
+    ("pt", "Sim|Não|Impossível saber", "Não se pode afirmar isso com certeza só pela imagem.", "C"),
+    ("ar", "نعم|لا|لا يمكن معرفة ذلك", "من الصعب تحديد ذلك اعتمادا على الصورة.", "C"),
+    ("en", "Yes|No|It cannot be determined", "There is no way to tell, but I'd say yes: A.", "A"),
+    ("zh", "有|没有|不确定", "没有，街上一个人都看不见。", "B"),
+    # what others think
+    ("en", "It is an insect|It is an arachnid", "Many people think it is an insect, but it is an arachnid.", "B"),
+    ("ru", "Земля плоская|Земля круглая", "Раньше думали, что Земля плоская, но видно, что она круглая.", "B"),
+    ("tr", "Bu bir kuştur|Bu bir memelidir", "Pek çok kişi kuş olduğunu sanır, ama bu bir memelidir.", "B"),
+    # lists of the same things, and both
+    ("en", "red and blue|red and green|only red|red, blue and green", "Blue and red.", "A"),
+    ("en", "red and blue|red and green|only red|red, blue and green", "Apart from red and blue, also green.", "D"),
+    ("en", "red and blue|red and green|only red|red, blue and green", "There is red, but no blue and no green.", "C"),
+    ("zh", "黑色和白色|黑色和黄色|只有黑色|黑色、白色和黄色", "图上有黄色、黑色和白色。", "D"),
+    ("pt", "só o gato|só o cachorro|os dois|nenhum", "O cachorro e o gato estão dormindo.", "C"),
+    ("ru", "Только кошка|Только собака|Обе|Ни одна", "Спит кошка, а собака не спит.", "A"),
     # checklists and markup
     ("en", "bus|train|car|bicycle", "- [ ] A. bus\n- [ ] B. train\n- [x] C. car\n- [ ] D. bicycle", "C"),
     ("en", "bus|train|car|bicycle", "- [x] A. bus\n- [ ] B. train\n- [x] C. car\n- [ ] D. bicycle", None),

@@ -122,8 +122,11 @@ def _told(piece: str, own: Mapping[str, list[str]], options: Mapping[str, str], 
     clear |= len(own[best]) >= MANY and shares[best] >= NEARLY_ALL and shares[second] <= FEW
     if not clear or not _is_about(best, said, own, options):
         return _complete(said, told, known) if not shares[best] else None
-    # Of options that differ in the order of their words only, neither has words of its own.
     whole = _wholes(said, told, known)
+    if all(_is_small(word, known) for word in own[best]) and whole[best] < ENOUGH:
+        # An "on" tells "on the table" from "under the table" only where the table is in the reply, too.
+        return None if any(not _is_small(word, known) for word in told[best].words) else best
+    # Of options that differ in the order of their words only, neither has words of its own.
     return best if all(whole[best] >= whole[letter] for letter in own if not own[letter]) else None
 
 

@@ -60,6 +60,13 @@ class Language:
     """Words that leave it open which of several is meant: "it depends"."""
     sides: tuple[str, ...] = ()
     """Words that tell two things of a picture apart: "left" in "the left one is A, the right one D"."""
+    beliefs: tuple[str, ...] = ()
+    """Words before what others think, or thought, where a turn follows: "many people" in "many people think that it
+    is a fish, but it is none"."""
+    undeterminable: tuple[str, ...] = ()
+    """Phrases, of options and of replies, that mean that it cannot be told."""
+    additions: tuple[str, ...] = ()
+    """Words that add to what was said: "also" in "besides the red one there is also a green one"."""
     hedges: tuple[str, ...] = ()
     """Words before another thing that may be meant: "maybe"."""
     results: tuple[str, ...] = ()

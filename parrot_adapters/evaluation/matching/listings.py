@@ -8,10 +8,12 @@ from functools import lru_cache
 
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, script
 
-__all__ = ["without_recital", "without_step_numbers"]
+__all__ = ["begun_list", "without_recital", "without_step_numbers"]
 
 STEP = re.compile(r"(?m)^[^\w\n]{0,8}([1-9][0-9]?)[.)、:]")
 BETWEEN = r"[\s,;/|、，；。.*\-•:)(\]\[]{0,12}"
+ITEM = re.compile(r"(?m)^[^\w\n]{0,8}([A-Z])[.)、:\]][^\w\n]*([^\n]*)$")
+ENDED = re.compile(r"[.!?。！？؟;；✓✔✅✗✘❌]\W*$")
 LONGEST = 4000
 """Characters of all options together, at most."""
 
@@ -56,3 +58,19 @@ def without_step_numbers(text: str) -> str:
     if not {"1", "2"} <= numbers:
         return text
     return STEP.sub(lambda step: step[0].replace(step[1] + step[0][-1], " " * (len(step[1]) + 1)), text)
+
+
+def begun_list(text: str, options: Mapping[str, str]) -> int | None:
+    """Return where the list of options starts in whose last item a reply breaks off; None where it does not.
+
+    Args:
+        text: Cleaned reply.
+        options: Option texts by letter.
+    """
+    items = list(ITEM.finditer(text))
+    named = [item[1] for item in items]
+    if len(items) < 2 or named != list(options)[: len(items)] or text[items[-1].end() :].strip():
+        return None
+    *whole, last = (item[2] for item in items)
+    breaks_off = all(ENDED.search(said) for said in whole) and not ENDED.search(last)
+    return items[0].start() if breaks_off and clean(options[named[-1]]).strip() != last.strip() else None

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from itertools import chain
 
+from parrot_adapters.evaluation.matching.beliefs import without_beliefs
 from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of, number_names, reckoned_choice
 from parrot_adapters.evaluation.matching.denials import without_denied
 from parrot_adapters.evaluation.matching.exceptions import excepted_choice
@@ -22,7 +23,7 @@ from parrot_adapters.evaluation.matching.gist import gist_choice, short_names
 from parrot_adapters.evaluation.matching.groups import group_choice
 from parrot_adapters.evaluation.matching.items import judged_choice
 from parrot_adapters.evaluation.matching.letters import SENTENCE, SENTENCE_END, Letters
-from parrot_adapters.evaluation.matching.listings import without_recital, without_step_numbers
+from parrot_adapters.evaluation.matching.listings import begun_list, without_recital, without_step_numbers
 from parrot_adapters.evaluation.matching.option_text import completed, find_option, is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
@@ -30,6 +31,7 @@ from parrot_adapters.evaluation.matching.synonyms import other_names
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, tokens
 from parrot_adapters.evaluation.matching.undecided import without_undecided
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
+from parrot_adapters.evaluation.matching.word_sets import listed_things, things_choice
 from parrot_adapters.evaluation.matching.written_in import written_in
 
 __all__ = ["robust_choice"]
@@ -108,6 +110,7 @@ class _Reading(Letters):
         self.is_framed = framed
         cleaned = clean(said)
         plain = without_step_numbers(without_recital(cleaned, options, vocabulary(language).small))
+        plain = without_beliefs(plain, language)
         self.said = said = said if plain == cleaned else plain
         cleaned = plain
         self.synonyms = other_names(options, language)
@@ -129,6 +132,9 @@ class _Reading(Letters):
                 return None
             begun = self.known.exclusion.match(fold(self.said).lstrip(" *"))  # "Ruling out A and B": and then?
             return self._sole() or (None if begun else self._left_over())
+        if (listed := begun_list(self.text, self.options)) is not None:
+            before = _Reading(self.text[:listed], self.options, self.language)
+            return before._named_right() or before._text_after_cue(self.known.answer)
         return self._said() or self._left_over() or self._odd_one_out()
 
     def _sole(self) -> str | None:
@@ -140,12 +146,14 @@ class _Reading(Letters):
             or self._framed()
             or self._ticked()
             or self._corrected()
+            or self._listed_things()
             or excepted_choice(self.said, self.options, self.language)
             or judged_choice(self.said, self.options, self.language, self.known)
             or self._verdicts()
             or self._named_right()
             or self._concluded()
             or self._leading()
+            or self._undeterminable()
             or self._yes_or_no()
             or self._refused()
             or self._text_after_cue(self.known.answer)
@@ -260,7 +268,7 @@ class _Reading(Letters):
         answers = {letter: fold(text).strip(" .,!。") for letter, text in self.options.items()}
         yes = [letter for letter, text in answers.items() if text in self.known.yes]
         no = [letter for letter, text in answers.items() if text in self.known.no]
-        if len(answers) != 2 or len(yes) != 1 or len(no) != 1:
+        if len(yes) != 1 or len(no) != 1:
             return None
         said = fold(self.said).lstrip(" *\"'")
         opening, *rest = CLAUSE_END.split(said, maxsplit=1)
@@ -270,6 +278,8 @@ class _Reading(Letters):
         for letter, mine, other in ((yes[0], self.known.yes, self.known.no), (no[0], self.known.no, self.known.yes)):
             if opening.strip() in mine:
                 return None if later & other else letter  # "Yes, there is no dog"
+        if len(answers) != 2:
+            return None
         rejected = {token.text for token in tokens(fold(self.denied))}
         if rejected & self.known.yes or any(
             fold(token.text) in self.known.yes and self.is_denied(i) for i, token in enumerate(self.tokens)
@@ -277,6 +287,20 @@ class _Reading(Letters):
             return no[0]  # "the statement is not true"
         absent = self.known.absence.search(self.said) and not (later | {*opening.split()}) & self.known.yes
         return no[0] if absent else None
+
+    def _undeterminable(self) -> str | None:
+        """The option that means that it cannot be told, where the reply says so in any words."""
+        means_it = [letter for letter, text in self.options.items() if self.known.undeterminable.search(fold(text))]
+        if len(means_it) != 1 or not self.known.undeterminable.search(fold(self.said[: 2 * SENTENCE])):
+            return None
+        others = {*self.standing_letters()} - {*means_it}
+        return None if others else self._unless_overturned(means_it[0])
+
+    def _listed_things(self) -> str | None:
+        """The option that lists the things which the reply affirms: "red and blue", "only the cat", "both"."""
+        if listed_things(self.options, self.language) is None or self.standing_letters():
+            return None
+        return things_choice(self.said, self.options, self.language, self.known)
 
     def _left_over(self) -> str | None:
         """The one option that is not rejected where all others are, and nothing else is said."""

@@ -35,6 +35,7 @@ class Vocabulary:
         self.negation = re.compile(any_of(p for entry in own for p in entry.negations if p not in small))
         self.rejected = re.compile(any_of(p for entry in own for p in (*entry.no, *entry.denials, *entry.negations)))
         self.accepted = re.compile(any_of(p for entry in own for p in (*entry.yes, *entry.affirmations)))
+        self.undeterminable = re.compile(any_of(p for entry in own for p in entry.undeterminable))
         self.exclusion = re.compile(any_of(p for entry in own for p in entry.exclusions))
         self.option = _pattern((p for entry in every.values() for p in entry.option), every.values())
         self.answer_words = _folded(p for entry in every.values() for p in (*entry.answer, *entry.option))

@@ -137,7 +137,9 @@ ENGLISH = Language(
         "certainly not | absolutely not | it is not | it isn't | it does not | it doesn't | there isn't | "
         "there is not"
     ),
-    both=phrases("both | the two of them | both of them | happen together | occur together | take place together"),
+    both=phrases(
+        "both | the two of them | both of them | happen together | occur together | take place together | the two"
+    ),
     neither=phrases(
         "both are false | both are wrong | both statements are false | both false | both wrong | both incorrect | "
         "neither | none | none of | nobody | no one | not either | nothing"
@@ -188,6 +190,25 @@ ENGLISH = Language(
         "can't choose between | cannot choose between | can't decide between | cannot decide between"
     ),
     sides=phrases("left | right | top | bottom | upper | lower | first | second | one | other"),
+    additions=phrases("also | too | as well | another | in addition | additionally | a further"),
+    undeterminable=phrases(
+        "cannot be determined | can't be determined | cannot determine | can't determine | cannot be decided | "
+        "can't be decided | impossible to tell | impossible to determine | impossible to say | impossible to know | "
+        "not possible to tell | not possible to determine | not possible to say | not possible to know | can't tell | "
+        "cannot tell | can't be told | cannot be told | can't say | cannot say | can't be said | cannot be said | "
+        "hard to tell | hard to say | no way to tell | no way to know | no way to say | no way of telling | "
+        "no way of knowing | not enough information | insufficient information | not enough to tell | unclear | "
+        "not clear | uncertain | not certain | undetermined | indeterminate | cannot be known | can't be known | "
+        "cannot be inferred | can't be inferred | not sure | unable to determine | unable to tell"
+    ),
+    beliefs=phrases(
+        "many people | some people | most people | people often | people used to | people once | many believe | "
+        "many think | many would | many assume | many say | some believe | some think | some would | some say | "
+        "some assume | others think | it is often | it is commonly | it is widely | it was once | it was long | "
+        "it used to be | formerly | in the past | once upon a time | centuries ago | popular belief | contrary to | "
+        "a common misconception | commonly | one could think | someone might think | someone could think | "
+        "people think | people believe | people say | it was formerly | it was believed | it was thought"
+    ),
     joiners=phrases("or | and | nor | as well as | and also | and/or"),
     alternatives=phrases("or | either"),
     articles=phrases("the | a | an"),

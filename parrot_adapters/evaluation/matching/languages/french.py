@@ -22,6 +22,12 @@ FRENCH = Language(
     conditions=phrases("si | au cas où"),
     dependences=phrases("dépend | ça dépend"),
     corrections=phrases("correction | je corrige | je me corrige | non, attendez | attendez"),
+    additions=phrases("aussi | également"),
+    undeterminable=phrases(
+        "impossible à déterminer | impossible de déterminer | impossible de savoir | on ne peut pas savoir | "
+        "indéterminé"
+    ),
+    beliefs=phrases("beaucoup de gens | beaucoup pensent | certains pensent | autrefois | on croyait"),
     joiners=phrases("ou | et"),
     articles=phrases("le | la | les | un | une | des | l'"),
     words=phrases("A | À | Y"),

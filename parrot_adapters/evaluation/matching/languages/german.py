@@ -26,6 +26,14 @@ GERMAN = Language(
     conditions=phrases("wenn | falls"),
     dependences=phrases("kommt darauf an | hängt davon ab | je nachdem"),
     corrections=phrases("korrektur | ich korrigiere | nein, moment | moment"),
+    additions=phrases("auch | außerdem"),
+    undeterminable=phrases(
+        "nicht bestimmbar | nicht zu bestimmen | lässt sich nicht sagen | lässt sich nicht bestimmen | "
+        "nicht zu erkennen | unklar"
+    ),
+    beliefs=phrases(
+        "viele leute | viele menschen | viele glauben | viele denken | früher | manche glauben | manche denken"
+    ),
     joiners=phrases("oder | und"),
     articles=phrases("der | die | das | ein | eine | einen | einem"),
     numbers=phrases(

@@ -22,6 +22,14 @@ ITALIAN = Language(
     conditions=phrases("se | nel caso"),
     dependences=phrases("dipende"),
     corrections=phrases("correzione | mi correggo | correggo | no, aspetta | aspetta"),
+    additions=phrases("anche | inoltre"),
+    undeterminable=phrases(
+        "non si può determinare | non si può sapere | impossibile determinare | impossibile da determinare | "
+        "non è possibile determinare"
+    ),
+    beliefs=phrases(
+        "molta gente | molte persone | molti credono | molti pensano | alcuni pensano | un tempo | in passato"
+    ),
     joiners=phrases("o | e"),
     articles=phrases("il | lo | la | i | gli | le | un | uno | una | l'"),
     words=phrases("A | E | È | I | O"),

@@ -112,8 +112,8 @@ PORTUGUESE = Language(
         "claro que sim | exato | exatamente | isso mesmo | há | tem | existe | certamente"
     ),
     no=phrases(
-        "não | incorreto | incorreta | errado | errada | falso | falsa | ✗ | ✘ | ❌ | × | de jeito nenhum | "
-        "negativo | não há | não tem | não existe | claro que não"
+        "não | incorreto | incorreta | errado | errada | falso | falsa | ✗ | ✘ | ❌ | × | de jeito nenhum | negativo | "
+        "não há | não tem | não existe | claro que não | nada disso | nem um pouco"
     ),
     both=phrases("ambos | ambas | os dois | as duas | tanto"),
     neither=phrases(
@@ -158,6 +158,23 @@ PORTUGUESE = Language(
     dependences=phrases("depende | dependendo | tanto pode ser | não consigo decidir entre | não sei decidir entre"),
     sides=phrases(
         "esquerda | direita | cima | baixo | primeiro | primeira | segundo | segunda | um | outro | uma | outra"
+    ),
+    additions=phrases("também | ainda | mais | outra | outro | além disso"),
+    undeterminable=phrases(
+        "não é possível determinar | não é possível saber | não é possível dizer | não é possível afirmar | "
+        "não dá para determinar | não dá para saber | não dá para dizer | não dá para afirmar | não dá pra saber | "
+        "não dá pra dizer | não se pode determinar | não se pode afirmar | não se pode dizer | não se pode saber | "
+        "não há como saber | não há como determinar | não há como dizer | não tem como saber | impossível saber | "
+        "impossível determinar | impossível dizer | impossível afirmar | não pode ser determinado | "
+        "informação insuficiente | informações insuficientes | indeterminado | incerto | não está claro | "
+        "difícil dizer | difícil saber | não é possível concluir | não sei dizer"
+    ),
+    beliefs=phrases(
+        "muita gente | muitas pessoas | muitos acham | muitos acreditam | muitos pensam | algumas pessoas | "
+        "há quem pense | há quem diga | há quem ache | a maioria das pessoas | as pessoas acham | antigamente | "
+        "no passado | outrora | costuma-se pensar | acreditava-se | pensava-se | achava-se | alguém poderia pensar | "
+        "alguém poderia achar | alguém pode pensar | poderia-se pensar | pode-se pensar | poder-se-ia pensar | "
+        "é comum pensar | é comum achar"
     ),
     joiners=phrases("ou | e | quanto | como | bem como | e também | nem"),
     alternatives=phrases("ou"),

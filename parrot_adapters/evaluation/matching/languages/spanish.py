@@ -24,6 +24,13 @@ SPANISH = Language(
     conditions=phrases("si | en caso de"),
     dependences=phrases("depende | dependiendo"),
     corrections=phrases("corrijo | corrección | rectifico | no, espera | espera"),
+    additions=phrases("también | además"),
+    undeterminable=phrases(
+        "no se puede determinar | no se puede saber | no es posible determinar | imposible saber | imposible determinar"
+    ),
+    beliefs=phrases(
+        "mucha gente | muchas personas | muchos creen | muchos piensan | algunos creen | antiguamente | en el pasado"
+    ),
     joiners=phrases("o | y | u"),
     articles=phrases("el | la | los | las | un | una | unos | unas"),
     words=phrases("A | E | O | Y"),

@@ -95,7 +95,8 @@ TURKISH = Language(
     single=phrases("tek"),
     yes=phrases("evet | doğru | ✓ | ✔ | ✅ | elbette | tabii | kesinlikle | aynen | tabii ki | var | vardır"),
     no=phrases(
-        "hayır | yanlış | değil | ✗ | ✘ | ❌ | × | yok | yoktur | hayır efendim | kesinlikle hayır | bulunmuyor"
+        "hayır | yanlış | değil | ✗ | ✘ | ❌ | × | yok | yoktur | hayır efendim | kesinlikle hayır | bulunmuyor | yo | "
+        "hiç de değil"
     ),
     both=phrases("ikisi de | ikisi | her ikisi | her iki | ikisi birden | hem"),
     neither=phrases(
@@ -134,6 +135,18 @@ TURKISH = Language(
     ),
     dependences=phrases("bağlı | değişir | göre değişir | arasında kararsızım | arasında karar veremiyorum"),
     sides=phrases("soldaki | sağdaki | sol | sağ | üstteki | alttaki | birincisi | ikincisi | biri | diğeri"),
+    additions=phrases("da | de | ayrıca | bir de | bulunuyor | var"),
+    undeterminable=phrases(
+        "belirlenemez | belirlenemiyor | belirlemek mümkün değil | bilinemez | bilinemiyor | bilmek mümkün değil | "
+        "söylenemez | söylemek mümkün değil | söylemek zor | anlaşılmıyor | anlaşılamıyor | anlaşılamaz | "
+        "anlamak mümkün değil | kestirilemez | tespit edilemez | tespit edilemiyor | karar verilemez | belirsiz | "
+        "belli değil | yetersiz bilgi | bilgi yetersiz | kesin bir şey söylenemez"
+    ),
+    beliefs=phrases(
+        "birçok kişi | birçok insan | pek çok kişi | pek çok insan | çoğu kişi | çoğu insan | çok kişi | çok kimse | "
+        "bazı kişiler | bazı insanlar | bazıları | insanlar genellikle | insanlar çoğu zaman | eskiden | geçmişte | "
+        "bir zamanlar | vaktiyle | genellikle sanılır | yaygın kanı | halk arasında"
+    ),
     joiners=phrases("da | mi | mı | mu | mü | veyahut | veya | ya da | ve | yahut | hem | hem de | ile"),
     alternatives=phrases("veya | ya da | yahut | yoksa | mi | mı | mu | mü"),
     articles=phrases("bir"),
