@@ -107,7 +107,8 @@ def test_what_a_reckoning_comes_to(said: str, choice: str | None) -> None:
 
 @pytest.mark.parametrize("options", late_unless([NUMBERS], [FRUIT, NUMBERS]))
 @pytest.mark.parametrize(
-    "piece", ["if the plum ", "plum or lemon? ", "2 = ", "but plum ", "only one two ", "might be a "]
+    "piece",
+    ["if the plum ", "plum or lemon? ", "2 = ", "but plum ", "only one two ", "might be a ", "if it were summer B "],
 )
 def test_time_grows_with_the_length(piece: str, options: dict[str, str]) -> None:
     def read_it(size: int) -> None:
