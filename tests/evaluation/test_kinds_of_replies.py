@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
+from support.growth import grows_linearly
 from support.tiers import late_unless
 
 from parrot_adapters.evaluation import extract_choice
@@ -34,6 +33,8 @@ KINDS = [
     ("tr", "elma|muz|portakal|üzüm", "D yanlış çünkü üzüm küçüktür.", None),
     ("en", "apple|banana|orange|grape", "Without the picture nobody can tell if it is A, B, C or D.", None),
     # what is taken back
+    ("pt", "cadeira|banco|sofá|cama", "Resposta: A. Corrijo: C.", "C"),
+    ("ru", "стул|табурет|скамья|диван", "Ответ: B. Исправляюсь: A.", "A"),
     ("en", "bus|train|car|bicycle", "I was leaning towards B but changed my mind: D.", "D"),
     ("zh", "春天|夏天|秋天|冬天", "我选B。哦不对，是C。", "C"),
     ("pt", "ônibus|bicicleta|moto|trem", "A resposta é B... não, espera, há uma bicicleta ali. Então A.", "A"),
@@ -43,6 +44,18 @@ KINDS = [
     ("en", "spring|summer|autumn|winter", "A. spring, B. summer, C. autumn, D. winter. Autumn fits best.", "C"),
     ("en", "spring|summer|autumn|winter", "spring, summer, autumn, winter", None),
     ("tr", "ot|çekirge|kurbağa|yılan", "Çözüm:\n1. Ot üretir.\n2. Çekirge otu yer.\nBuna göre cevap çekirge.", "B"),
+    # a letter for each case is none; one that a reply comes to in the end is
+    ("en", "oak|pine|birch|maple", "If it was taken in winter, the answer is B; if in autumn, D.", None),
+    ("en", "oak|pine|birch|maple", "If it was taken in winter, B; if in autumn, D. Leaves fall, so D.", "D"),
+    ("en", "oak|pine|birch|maple", "The left one is C, the right one A.", None),
+    ("ru", "дуб|сосна|берёза|клён", "Если спрашивают о дереве слева, то ответ C, а если справа, то A.", None),
+    ("zh", "橡树|松树|桦树|枫树", "要是问左边的树，选B；要是问右边的树，选C。", None),
+    ("ar", "بلوط|صنوبر|بتولا|قيقب", "إذا كان السؤال عن الكبيرة فالإجابة B، وإذا كان عن الصغيرة فالإجابة C.", None),
+    ("tr", "meşe|çam|huş|akçaağaç", "Soldaki soruluyorsa B, sağdaki soruluyorsa D.", None),
+    ("pt", "leão|tigre|leopardo|puma", "As alternativas A e D estão corretas.", None),
+    ("ru", "лев|тигр|леопард|пума", "Подходят и A, и C.", None),
+    ("zh", "狮子|老虎|豹子|美洲狮", "A和C都是猫科动物，图中的是D。", "D"),
+    ("en", "lion|tiger|leopard|puma", "Both B and C are wrong, so A.", "A"),
     # checklists and markup
     ("en", "bus|train|car|bicycle", "- [ ] A. bus\n- [ ] B. train\n- [x] C. car\n- [ ] D. bicycle", "C"),
     ("en", "bus|train|car|bicycle", "- [x] A. bus\n- [ ] B. train\n- [x] C. car\n- [ ] D. bicycle", None),
@@ -100,10 +113,7 @@ def test_a_word_that_is_cut_off_is_read(other: str, choice: str | None) -> None:
 def test_time_grows_with_the_length(piece: str) -> None:
     texts = {"A": "apple", "B": "plum", "C": "cherry", "D": "lemon"}
 
-    def seconds(size: int) -> float:
-        start = time.process_time()
+    def read_it(size: int) -> None:
         extract_choice(piece * (size // len(piece)), texts, "robust", language="en")
-        return time.process_time() - start
 
-    seconds(1000)  # patterns are compiled
-    assert seconds(50_000) < 2  # a square of it would be minutes
+    assert grows_linearly(read_it, 4_000, 40_000)

@@ -54,6 +54,12 @@ class Language:
     """Words that open a clause which only grants or supposes something: "although", "if it were"."""
     concessions_behind: tuple[str, ...] = ()
     """Words that close such a clause: "olsa da"."""
+    conditions: tuple[str, ...] = ()
+    """Words that make what follows hold in one case only: "if" in "if it is winter, A; if it is autumn, D"."""
+    dependences: tuple[str, ...] = ()
+    """Words that leave it open which of several is meant: "it depends"."""
+    sides: tuple[str, ...] = ()
+    """Words that tell two things of a picture apart: "left" in "the left one is A, the right one D"."""
     hedges: tuple[str, ...] = ()
     """Words before another thing that may be meant: "maybe"."""
     results: tuple[str, ...] = ()

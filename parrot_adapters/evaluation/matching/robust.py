@@ -28,6 +28,7 @@ from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
 from parrot_adapters.evaluation.matching.synonyms import other_names
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, tokens
+from parrot_adapters.evaluation.matching.undecided import without_undecided
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
 from parrot_adapters.evaluation.matching.written_in import written_in
 
@@ -112,9 +113,10 @@ class _Reading(Letters):
         self.synonyms = other_names(options, language)
         names = (*short_names(options, vocabulary(language)).values(), *(name for _, name in self.synonyms))
         names += (*number_names(options, language),)
-        text = without_denied(cleaned, options, language, names)
+        decided = without_undecided(cleaned, options, language)
+        text = without_denied(decided, options, language, names)
         self.raw = said if text == cleaned else text
-        self.denied = "".join(c if kept == " " else " " for c, kept in zip(cleaned, text, strict=True))
+        self.denied = "".join(c if kept == " " else " " for c, kept in zip(decided, text, strict=True))
         # Digits name options ("2" is B) only where no option is about numbers.
         counts = counts_of(options, language) is None and not any(
             c.isdigit() for option in options.values() for c in clean(option)

@@ -79,7 +79,8 @@ ENGLISH = Language(
     corrections=phrases(
         "no wait | no, wait | wait, no | wait | scratch that | correction | changed my mind | change my mind | "
         "on second thought | hold on | oops | I made a mistake | or rather | let me correct myself | "
-        "let me reconsider | let me recheck | let me re-check | sorry, I meant | I meant | I mean"
+        "let me reconsider | let me recheck | let me re-check | sorry, I meant | I meant | I mean | "
+        "I stand corrected | correcting myself | let me correct that | I take that back"
     ),
     exclusions=phrases(
         "rule out | ruled out | ruling out | rules out | exclude | excluded | excluding | eliminate | "
@@ -87,7 +88,8 @@ ENGLISH = Language(
     ),
     affirmations=phrases(
         "is correct | is right | is the correct | is the right | is the answer | is the best | is the one | "
-        "is my answer | fits best | matches best | it is | is true"
+        "is my answer | fits best | matches best | it is | is true | are correct | are right | are both correct | "
+        "are both right | are true"
     ),
     conclusions=phrases(
         "i.e. | that is | namely | meaning | which makes | which means | in other words | I conclude | "
@@ -135,7 +137,7 @@ ENGLISH = Language(
         "certainly not | absolutely not | it is not | it isn't | it does not | it doesn't | there isn't | "
         "there is not"
     ),
-    both=phrases("both | the two of them"),
+    both=phrases("both | the two of them | both of them | happen together | occur together | take place together"),
     neither=phrases(
         "both are false | both are wrong | both statements are false | both false | both wrong | both incorrect | "
         "neither | none | none of | nobody | no one | not either | nothing"
@@ -180,6 +182,12 @@ ENGLISH = Language(
         "draw/drew/drawn | wood/wooden | gold/golden | wool/woolen | equal/the same/identical | "
         "goes up/rises/increases/increase | goes down/falls/decreases/decrease"
     ),
+    conditions=phrases("if | in case | assuming | supposing | provided | when asked about | if you mean"),
+    dependences=phrases(
+        "depends | depending on | it depends | could be either | can be either | either could be | "
+        "can't choose between | cannot choose between | can't decide between | cannot decide between"
+    ),
+    sides=phrases("left | right | top | bottom | upper | lower | first | second | one | other"),
     joiners=phrases("or | and | nor | as well as | and also | and/or"),
     alternatives=phrases("or | either"),
     articles=phrases("the | a | an"),

@@ -65,12 +65,14 @@ PORTUGUESE = Language(
     ),
     corrections=phrases(
         "não, espera | não, espere | espera | espere | ops | corrigindo | aliás | ou melhor | mudei de ideia | "
-        "pensando melhor | me enganei | minto | digo | na verdade, não | deixe-me corrigir | reconsiderando"
+        "pensando melhor | me enganei | minto | digo | na verdade, não | deixe-me corrigir | reconsiderando | "
+        "corrijo | corrigindo-me | correção | me corrijo | retifico | retificando"
     ),
     exclusions=phrases("descarto | descartando | descartamos | excluo | excluindo | elimino | eliminando | exceto"),
     affirmations=phrases(
         "está correta | está correto | está certa | está certo | é a correta | é o correto | é a certa | "
-        "é a resposta | é correta | é a alternativa correta | é a opção correta | é a melhor"
+        "é a resposta | é correta | é a alternativa correta | é a opção correta | é a melhor | estão corretas | "
+        "estão corretos | estão certas | estão certos | são corretas | são verdadeiras"
     ),
     conclusions=phrases(
         "concluo que | conclui-se que | consequentemente | em suma | em resumo | o que significa | "
@@ -151,6 +153,11 @@ PORTUGUESE = Language(
         "médico/doutor | professor/docente | ler/lendo | cozinhar/preparar comida/fazer comida | "
         "correr/correndo | dormir/dormindo | aumenta/cresce/sobe | diminui/cai/decresce | madeira/de madeira | "
         "comer/comendo/refeição | dormir/dormindo/adormecida/adormecido"
+    ),
+    conditions=phrases("se | caso | supondo que | quando se trata"),
+    dependences=phrases("depende | dependendo | tanto pode ser | não consigo decidir entre | não sei decidir entre"),
+    sides=phrases(
+        "esquerda | direita | cima | baixo | primeiro | primeira | segundo | segunda | um | outro | uma | outra"
     ),
     joiners=phrases("ou | e | quanto | como | bem como | e também | nem"),
     alternatives=phrases("ou"),

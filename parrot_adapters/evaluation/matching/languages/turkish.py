@@ -56,13 +56,14 @@ TURKISH = Language(
     ),
     corrections=phrases(
         "hayır, bekle | bekle | dur | dur bir dakika | bir dakika | pardon | düzeltiyorum | düzeltme | yok yok | "
-        "fikrimi değiştirdim | daha doğrusu | yanlış söyledim | tekrar bakınca | yeniden bakınca"
+        "fikrimi değiştirdim | daha doğrusu | yanlış söyledim | tekrar bakınca | yeniden bakınca | düzelteyim | "
+        "düzeltirim | özür dilerim | pardon, yanlış"
     ),
     affirmations=phrases(
         "seçiyorum | seçerim | işaretliyorum | işaretlerim | tercih ediyorum | tercih ederim | diyorum | derim | "
         "en uygun | en uygunu | en doğrusu | olmalı | olmalıdır | cevaptır | yanıttır | doğru | doğrudur | "
         "doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | doğru yanıttır | "
-        "olacak | olacaktır | diyebilirim | olduğunu düşünüyorum | olduğuna inanıyorum"
+        "olacak | olacaktır | diyebilirim | olduğunu düşünüyorum | olduğuna inanıyorum | doğrudurlar"
     ),
     conclusions=phrases(
         "sonuç itibarıyla | özetle | kısacası | demek oluyor ki | buradan | böylece | bu da | anlamına gelir | "
@@ -127,6 +128,12 @@ TURKISH = Language(
         "yemek yapmak/yemek pişiriyor/yemek pişirmek/yemek hazırlıyor | artar/yükselir/çoğalır | azalır/düşer | "
         "uyumak/uyuyor/uyuyakalmış/uykuda | ahşap/tahta/odun | cam/camdan"
     ),
+    conditions=phrases(
+        "eğer | ise | soruluyorsa | sorulursa | kastediliyorsa | kastedilen | bakılırsa | bakarsak | bakarsanız | "
+        "isteniyorsa | söz konusuysa"
+    ),
+    dependences=phrases("bağlı | değişir | göre değişir | arasında kararsızım | arasında karar veremiyorum"),
+    sides=phrases("soldaki | sağdaki | sol | sağ | üstteki | alttaki | birincisi | ikincisi | biri | diğeri"),
     joiners=phrases("da | mi | mı | mu | mü | veyahut | veya | ya da | ve | yahut | hem | hem de | ile"),
     alternatives=phrases("veya | ya da | yahut | yoksa | mi | mı | mu | mü"),
     articles=phrases("bir"),
