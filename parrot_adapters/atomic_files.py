@@ -70,13 +70,13 @@ def write_json(path: str | Path, content: object, *, indent: int | None = 1) -> 
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write text as UTF-8; see :func:`write_bytes`.
+    """Write text as UTF-8, half a character as its escape (``\\ud800``, which JSON reads); see :func:`write_bytes`.
 
     Args:
         path: File to write; its directory is made if needed.
         text: Content of the file from now on.
     """
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -48,7 +48,8 @@ def print_json(document: Any) -> None:
     Args:
         document: Value that JSON can hold.
     """
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    as_they_are = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    print(json.dumps(document, indent=2, ensure_ascii=not as_they_are))
 
 
 def print_or_write_json(document: Any, file: str | None) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,22 @@ def test_a_file_system_without_locks_is_not_somebody_who_holds_them(
     with (tmp_path / "a").open("w") as file:
         assert operating_system.hold(file) is None
     AnswerStore(tmp_path / "answers.jsonl").close()
+
+
+def test_a_reject_waits_for_whoever_is_writing(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    path = tmp_path / "rejects.jsonl"
+    added = threading.Thread(
+        target=lambda: Rejects(path).add(BadSample("over-long", "9 tokens"), source="a", number=1, identity="x")
+    )
+    with path.open("ab") as file:
+        assert operating_system.hold(file)
+        added.start()
+        added.join(0.5)
+        assert added.is_alive()
+        assert path.read_bytes() == b""
+    added.join(30)
+    assert Rejects(path).counts() == {"over-long": 1}
 
 
 @pytest.mark.usefixtures("without_locks")

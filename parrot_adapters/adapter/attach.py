@@ -15,6 +15,7 @@ from parrot_adapters.errors import AlreadyAttachedError, ConfigError, HostError,
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.host_parts import MODULE_NAME, HostParts, find_parts
 from parrot_adapters.hosts.offloaded_weights import running_device
+from parrot_adapters.hosts.quantised_weights import is_quantised
 from parrot_adapters.hosts.restored_on_failure import restored_on_failure
 from parrot_adapters.hosts.sharded_weights import is_partitioned_by_zero
 from parrot_adapters.plugins import manager, shielded
@@ -156,8 +157,9 @@ def bare_on_failure(model: Any, parts: HostParts, *, owns_projector: bool) -> Ab
         owns_projector: Whether the block gives its projector other weights.
     """
     projector = parts.module(parts.projector) if owns_projector else None
-    written = () if projector is None else (*projector.parameters(), *projector.buffers())
-    return restored_on_failure((model, parts.outer), tensors=written)
+    owned = () if projector is None else (*projector.parameters(), *projector.buffers())
+    # What is quantised cannot be owned; its library may pack it anew meanwhile.
+    return restored_on_failure((model, parts.outer), tensors=[each for each in owned if not is_quantised(each)])
 
 
 def attach_layer(

@@ -249,12 +249,13 @@ class CarriedAdapter:
             if not parameter.is_floating_point() or parameter.element_size() < 2 or is_quantised(parameter)
         }
         if quantised:
+            path = f"{self.parts.base_prefix}{self.parts.projector}"
             raise HostError(
                 explain(
                     "the projector is quantised, so an adapter cannot own and train it.",
                     given=", ".join(f"{self.parts.projector}.{name}: {dtype}" for name, dtype in quantised.items()),
                     to_do=f"load the host with its projector in full, with bitsandbytes for example "
-                    f"BitsAndBytesConfig(..., llm_int8_skip_modules=[{self.parts.projector!r}, 'lm_head']); "
+                    f"BitsAndBytesConfig(..., llm_int8_skip_modules=[{path!r}, 'lm_head']); "
                     "or attach without train_projector",
                 )
             )

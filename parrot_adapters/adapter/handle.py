@@ -32,6 +32,7 @@ from parrot_adapters.adapter.training_saves import TrainingSaves
 from parrot_adapters.adapter.wrapped_host import WrappedHost
 from parrot_adapters.hosts.adapter_switch import AdapterSwitch
 from parrot_adapters.hosts.base_call import BaseCall
+from parrot_adapters.hosts.blind_layers import BlindLayers
 from parrot_adapters.hosts.chat_format import ChatFormat
 from parrot_adapters.hosts.fingerprint import fingerprint
 from parrot_adapters.hosts.host_parts import HostParts
@@ -182,7 +183,7 @@ class Attachment(HandleSwitches, HandleWeightedSums):
         self.carried.put_on(owns_projector=owns_projector, lora=lora)
         self.training_saves.install()
         self.base_call.look_first(self._wrapped_host.look)
-        looks = FrozenByPeft(self).look, PackedForInference(self.model).look
+        looks = FrozenByPeft(self).look, PackedForInference(self.model).look, BlindLayers(self.parts).look
         self.base_call.around_learning(*looks, after=self._text_only.tied)
         if self.peft_wrapper is not None:
             self.peft_wrapper.install()

@@ -7,8 +7,11 @@ first line of the function's docstring, read from its source.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 
 import click
@@ -34,12 +37,27 @@ def main(argv: list[str] | None = None) -> int:
         words = [*words[1:], "--help"]
     try:
         try:
-            return _run(words)
+            with _any_character():
+                return _run(words)
         finally:
             sys.stdout.flush()  # here, where a closed pipe is expected, not when the interpreter ends
     except BrokenPipeError:  # whoever read our output has had enough: `parrot plugins | head`
         _write_to_nowhere()
         return CLOSED
+
+
+@contextmanager
+def _any_character() -> Iterator[None]:
+    """Inside the block, what a terminal cannot show (another code page, half a character) is shown as an escape."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    before = [stream.errors for stream in streams]
+    for stream in streams:
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        for stream, errors in zip(streams, before, strict=True):
+            stream.reconfigure(errors=errors)
 
 
 def _run(words: list[str]) -> int:

@@ -35,7 +35,10 @@ def _key_and_value(_: click.Context, __: click.Parameter, texts: tuple[str, ...]
     return found
 
 
-@parrot_command("check")
+@parrot_command(
+    "check",
+    examples=["parrot check router:text-guided", "parrot check host:example:emoji/host"],
+)
 @argument(
     "component",
     metavar="KIND:NAME",

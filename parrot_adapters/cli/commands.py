@@ -32,6 +32,7 @@ from click import argument, option
 from parrot_adapters.errors import UnknownNameError, suggest
 
 __all__ = [
+    "EXAMPLES",
     "SETTINGS",
     "Command",
     "CommandGroup",
@@ -46,6 +47,7 @@ __all__ = [
     "plugin_file_option",
 ]
 
+EXAMPLES = "Examples, as they are (runs/mixture: see parrot train --help)"
 SETTINGS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 80}
 
 
@@ -79,7 +81,24 @@ def exit_codes() -> Iterator[None]:
 
 
 class Command(_FunctionOfWords):
-    """One command; each takes ``--plugin-file``."""
+    """One command; each takes ``--plugin-file``.
+
+    Args:
+        examples: command lines that run as they are written, with nothing to download, shown below the help; what
+            they look into is made by the examples of other commands.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does, and the examples."""
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section(EXAMPLES):
+                for example in self.examples:
+                    formatter.write(_wrapped(example, formatter.current_indent, formatter.width))
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Those declared, and the one that all have; help stays the last."""
@@ -137,6 +156,19 @@ def plugin_file_option() -> click.Option:
         expose_value=False,
         callback=use,
     )
+
+
+def _wrapped(command: str, indent: int, width: int) -> str:
+    """A command line on as many lines as it needs, as a shell reads them."""
+    words = re.findall(r"\S*'[^']*'|\S+", command)
+    lines = [" " * indent + words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(" " * (indent + 4) + word)
+        else:
+            lines[-1] += f" {word}"
+    return "\n".join(lines) + "\n"
 
 
 def _set_or_remove(name: str, value: str | None) -> None:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@parrot_command("compare")
+@parrot_command(
+    "compare",
+    examples=["parrot compare runs/bare runs/adapted"],
+)
 @argument("run_a", metavar="RUN_A", help="the --out of parrot evaluate, or a file of parrot score")
 @argument("run_b", metavar="RUN_B", help="the other one, scored alike")
 @option("--html", metavar="FILE", help="write a page with the questions that flipped")

@@ -28,7 +28,10 @@ def command() -> None:
 # --- check ---------------------------------------------------------------------------------------------------------
 
 
-@command.command("check")
+@command.command(
+    "check",
+    examples=["parrot data check example:emoji/llava_stage2.json --processor example:emoji/host"],
+)
 @argument(
     "file",
     metavar="FILE",

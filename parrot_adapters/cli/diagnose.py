@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["command", "diagnosis_lines", "diagnosis_tables"]
 
 
-@parrot_command("diagnose")
+@parrot_command(
+    "diagnose",
+    examples=[
+        "parrot diagnose --model example:emoji/host --adapter runs/mixture/adapter --data example:emoji --limit 4"
+    ],
+)
 @option("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
 @option("--adapter", required=True, metavar="DIR", help="an adapter made for it")
 @option("--benchmark", default="emoji", metavar="NAME", help=", ".join(BENCHMARKS))

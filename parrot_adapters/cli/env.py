@@ -25,7 +25,10 @@ PACKAGES = (
 )
 
 
-@parrot_command("env")
+@parrot_command(
+    "env",
+    examples=["parrot env --json"],
+)
 @option("--json", "as_json", is_flag=True, help="print only a JSON document")
 def command(as_json: bool) -> None:
     """Versions, device and plugins: what to paste into a bug report."""

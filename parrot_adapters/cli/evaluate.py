@@ -34,9 +34,19 @@ PROFILED = 32
 """Passes that --profile records: a reply takes one for each of its tokens."""
 
 
+ASK = (
+    "parrot evaluate --model example:emoji/host --benchmark emoji --data example:emoji --protocol vlmevalkit-2026 "
+    "--languages en,tr --limit 3 --max-new-tokens 4"
+)
+
+
 @parrot_command(
     "evaluate",
     epilog=f"{protocol_list()}\n\nA run that was stopped goes on where it was: give the same command again.",
+    examples=[
+        f"{ASK} --out runs/bare",
+        f"{ASK} --adapter runs/mixture/adapter --out runs/adapted",
+    ],
 )
 @option("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")
 @option("--adapter", metavar="DIR", help="an adapter made for it")

@@ -23,7 +23,10 @@ FILE = click.Path(path_type=Path)
 
 @parrot_command(
     "explain",
-    epilog="The quickstart's: parrot explain cat.png --model OUT/host --adapter OUT/adapter-mixture --prompt ...",
+    examples=[
+        "parrot explain example:emoji/images/1f43b.png --model example:emoji/host --adapter runs/mixture/adapter "
+        "--prompt 'What is this?' --prompt 'Bu nedir?'"
+    ],
 )
 @argument("image", type=FILE, metavar="IMAGE", help="the picture that all prompts are about")
 @option("--model", required=True, metavar="DIR_OR_NAME", help="a vision-language model of transformers")

@@ -11,7 +11,10 @@ from parrot_adapters.errors import ConfigError
 __all__ = ["command"]
 
 
-@parrot_command("freeze-routing")
+@parrot_command(
+    "freeze-routing",
+    examples=["parrot freeze-routing runs/mixture/adapter runs/turkish --language tr"],
+)
 @argument("adapter", metavar="ADAPTER", help="an adapter directory")
 @argument("out", metavar="OUT", help="the directory to make")
 @option("--language", metavar="TAG", help="BCP-47 tag, such as tr")

@@ -10,7 +10,10 @@ from parrot_adapters.errors import ConfigError
 __all__ = ["command"]
 
 
-@parrot_command("grow")
+@parrot_command(
+    "grow",
+    examples=["parrot grow runs/mixture/adapter runs/grown --experts 1"],
+)
 @argument("adapter", metavar="ADAPTER", help="an adapter directory")
 @argument("out", metavar="OUT", help="the directory to make")
 @option("--experts", metavar="N", type=IntRange(1), help="how many to add; else one per --language")

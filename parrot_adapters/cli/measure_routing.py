@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@parrot_command("measure-routing")
+@parrot_command(
+    "measure-routing",
+    examples=["parrot measure-routing runs/mixture/adapter --model example:emoji/host --data example:emoji --limit 4"],
+)
 @argument("adapter", metavar="ADAPTER", help="an adapter directory; routing.json is added to it")
 @option("--model", required=True, metavar="DIR_OR_NAME", help="the host it was made for, with its processor")
 @option("--benchmark", default="emoji", metavar="NAME", help=", ".join(BENCHMARKS))

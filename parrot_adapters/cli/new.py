@@ -11,7 +11,10 @@ from parrot_adapters.cli.commands import argument, option, parrot_command
 __all__ = ["command"]
 
 
-@parrot_command("new")
+@parrot_command(
+    "new",
+    examples=["parrot new router my-router --out runs/my-router"],
+)
 @argument(
     "kind",
     type=click.Choice(["router", "expert", "layer-expert", "host"]),

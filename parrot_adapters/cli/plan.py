@@ -21,7 +21,10 @@ __all__ = ["command", "plan_tables"]
 UNIT = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-@parrot_command("plan")
+@parrot_command(
+    "plan",
+    examples=["parrot plan runs/mixture/config.yaml"],
+)
 @argument("config", metavar="CONFIG", help="YAML file of parrot train")
 @argument("overrides", nargs=-1, metavar="[key=value]...", help="replace settings: batch.per_device=4")
 @option("--processes", type=int, metavar="N", help="how many share the run (WORLD_SIZE, else 1)")

@@ -16,7 +16,10 @@ __all__ = ["command"]
 INSTALLED = ("plugin", "offers", "distribution", "version", "target")
 
 
-@parrot_command("plugins")
+@parrot_command(
+    "plugins",
+    examples=["parrot plugins --installed"],
+)
 @option("--json", "as_json", is_flag=True, help="print only a JSON document")
 @option("--installed", is_flag=True, help="list plugin distributions from metadata alone, importing none")
 def command(as_json: bool, installed: bool) -> None:

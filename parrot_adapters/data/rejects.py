@@ -53,7 +53,7 @@ class Rejects:
             with self.path.open("ab+") as file, _alone(file):
                 cut_short = self._catch_up(file)
                 if key not in self._known:
-                    file.write(b"\n" * cut_short + json.dumps(line, ensure_ascii=False).encode() + b"\n")
+                    file.write(b"\n" * cut_short + _written(line) + b"\n")
                     self._known[key] = problem.kind
         except OSError as error:
             raise DataError(
@@ -86,6 +86,11 @@ class Rejects:
 
     def __getstate__(self) -> dict[str, Any]:  # what each worker process starts from
         return {"path": self.path, "_known": {} if self.path else self._known, "_read_to": 0}
+
+
+def _written(line: dict[str, Any]) -> bytes:
+    """JSON; half a character, which the record may have, is written as the escape that it was."""
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def _entry(line: bytes) -> Any:

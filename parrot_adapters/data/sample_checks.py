@@ -61,6 +61,7 @@ def _videos_can_be_opened(looked: Looked) -> None:
         except MissingDependencyError:  # without a decoder, what can be said is whether it is there
             if video.path is not None and not Path(video.path).is_file():
                 raise BadSample("bad-video", f"{video.path} is not there, or is no file") from None
+            looked.shapes.add(())  # of some shape: whether the host takes videos at all can still be asked
             continue
         looked.shapes.add((shape.frames, shape.height, shape.width))
 

@@ -59,42 +59,6 @@ class _AddExperts:
         return add_at(output.flatten(0, -2), positions, added.to(output.dtype)).view_as(output)
 
 
-class _Place:
-    """Where a linear layer stands in a host, and the hook on what stands there now.
-
-    Args:
-        root: The module that the path begins at.
-        path: The layer's.
-    """
-
-    def __init__(self, root: nn.Module, path: str) -> None:
-        parent, _, self._name = path.rpartition(".")
-        self.path, self._parent = path, root.get_submodule(parent)
-        self._made: _AddExperts | None = None
-        self._hooked: nn.Module | None = None
-        self._handle: Any = None
-
-    def hook(self, made: _AddExperts) -> None:
-        """Put a hook on what stands here."""
-        self._made = made
-        self.follow()
-
-    def follow(self) -> None:
-        """Put the hook on what stands here by now, if that is something else."""
-        here = self._parent._modules[self._name]
-        if here is self._hooked or self._made is None or here is None:
-            return
-        made = self._made
-        self.free()
-        self._made, self._hooked, self._handle = made, here, here.register_forward_hook(made)
-
-    def free(self) -> None:
-        """Take the hook off."""
-        if self._handle is not None:
-            self._handle.remove()
-        self._made = self._hooked = self._handle = None
-
-
 class LayerSites:
     """Experts on the linear layers of a host.
 
@@ -107,18 +71,20 @@ class LayerSites:
     def __init__(self, parts: HostParts, experts: LayerExperts, paths: Iterable[str]) -> None:
         self.experts, self.paths, self._base = experts, tuple(paths), parts.base
         self.calls = RunningCalls()
-        language_model = parts.module(parts.language_model)
-        self._places = [] if language_model is None else [_Place(language_model, path) for path in self.paths]
+        root = parts.base.get_submodule(parts.language_model or "")
+        ends = {path: path.rpartition(".") for path in self.paths}
+        self._places = {path: (root.get_submodule(parent), name) for path, (parent, _, name) in ends.items()}
+        self._hooks: dict[str, tuple[nn.Module, Any]] = {}  # what is hooked, and the handle of the hook
 
     def install(self) -> None:
         """Put the hooks on the layers."""
-        for place in self._places:
-            place.hook(_AddExperts(place.path, self.experts.call(place.path), self.calls))
+        self.follow()
 
     def remove(self) -> None:
         """Take every trace off the host, however far :meth:`install` came."""
-        for place in self._places:
-            place.free()
+        for _, handle in self._hooks.values():
+            handle.remove()
+        self._hooks = {}
         recomputed_with_visual_tokens(self._base, self.calls, on=False)
 
     def enter(self, tokens: VisualTokens | None) -> None:
@@ -128,9 +94,20 @@ class LayerSites:
             tokens: The visual tokens of the call; None where it has none.
         """
         if tokens is not None and not torch.compiler.is_compiling():
-            for place in self._places:
-                place.follow()
+            self.follow()
         self.calls.enter(tokens)
+
+    def follow(self) -> None:
+        """Put a hook on what stands in each layer's place by now, and take it off what stood there before."""
+        for path, (parent, name) in self._places.items():
+            here = parent._modules[name]
+            hooked, handle = self._hooks.get(path, (None, None))
+            if here is hooked or here is None:
+                continue
+            if handle is not None:
+                handle.remove()
+            made = _AddExperts(path, self.experts.call(path), self.calls)
+            self._hooks[path] = here, here.register_forward_hook(made)
 
     def prepare_recomputation(self) -> None:
         """What checkpoints its activations will know the visual tokens of the call that comes."""

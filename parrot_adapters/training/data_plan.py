@@ -45,6 +45,8 @@ class DataPlan:
             (``data.group_by_length``) and ``packed`` (``data.packing``); empty where nothing was counted.
         problem: why the data could not be read, or None.
         unusable: how many of the samples looked at training would stop at or leave out, by kind.
+        pictured: how many of the samples looked at show a picture or video; None where none was looked at.
+        whole: whether every sample of an epoch was looked at.
     """
 
     sources: tuple[SourcePlan, ...] = ()
@@ -56,6 +58,8 @@ class DataPlan:
     padding: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
     unusable: Mapping[str, int] = field(default_factory=dict)
+    pictured: int | None = None
+    whole: bool = False
 
 
 def plan_data(
@@ -92,8 +96,9 @@ def plan_data(
         return plan, None
     collator = Collator(processor, model_config=host_config, max_length=run.data.max_length, bad_samples="skip")
     chosen = mixture.epoch(0)[:SAMPLED].tolist()
-    lengths, unusable = _lengths(collator, mixture, chosen)
-    plan = replace(plan, unusable=dict(Counter(plan.unusable) + Counter(unusable)))
+    lengths, unusable, pictured = _looked_at(collator, mixture, chosen)
+    whole = len(chosen) == len(mixture.epoch(0))
+    plan = replace(plan, unusable=dict(Counter(plan.unusable) + Counter(unusable)), pictured=pictured, whole=whole)
     if not lengths:
         notes.append("tokens cannot be counted: none of the samples looked at can be read")
         return plan, None
@@ -117,23 +122,29 @@ def plan_data(
     return counted, {key: value for key, value in batch.items() if key == SEGMENTS or not key.startswith("parrot_")}
 
 
-def _lengths(collator: Collator, mixture: Mixture, chosen: Sequence[int]) -> tuple[dict[int, int], dict[str, int]]:
-    """Tokens of samples by index, and how many of them are of no use, by kind of problem: as parrot data check says."""
+def _looked_at(
+    collator: Collator, mixture: Mixture, chosen: Sequence[int]
+) -> tuple[dict[int, int], dict[str, int], int]:
+    """Tokens of samples by index, how many of them are of no use, by kind of problem, as parrot data check says, and
+    how many show something.
+    """
     from parrot_adapters.data.problems import BadSample
     from parrot_adapters.data.sample_checks import SampleChecks
 
     checks = SampleChecks(collator)
     lengths: dict[int, int] = {}
     unusable: Counter[str] = Counter()
+    pictured = 0
     for index in dict.fromkeys(chosen):
         looked = checks.look(mixture[index])
+        pictured += any(not isinstance(part, str) for turn in looked.dialogue.turns for part in turn.parts)
         try:
             checks(looked)
         except BadSample as error:
             unusable[error.kind] += 1
         if looked.length:
             lengths[index] = looked.length
-    return lengths, dict(unusable)
+    return lengths, dict(unusable), pictured
 
 
 def pieces_of(run: TrainingConfig, samples: int) -> int:

@@ -192,6 +192,11 @@ def _problems(run: TrainingConfig, data: DataPlan) -> tuple[str, ...]:
         found.append(f"the data cannot be read: {data.problem}")
     if data.unusable and (run.data.bad_samples == "error" or not data.counted):
         found.append(_unusable(data))
+    if data.pictured == 0 and data.whole and run.train.language_model == "frozen":
+        found.append(
+            f"no sample of {data.samples} shows a picture, and what trains here acts on pictures alone "
+            "(see parrot data check; text is learned by a language model that trains: train.language_model=lora)"
+        )
     return tuple(found)
 
 

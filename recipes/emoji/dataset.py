@@ -107,7 +107,7 @@ def command() -> None:
     """Build and export the emoji benchmark, and a host to train."""
 
 
-@command.command("export")
+@command.command("export", examples=["parrot emoji export --preset quickstart --out runs/emoji"])
 @option("--out", type=click.Path(path_type=Path), required=True, help="directory to write into")
 @option(
     "--preset",
@@ -157,7 +157,7 @@ def export_command(
     display.say("Pictures: Twemoji (CC-BY-4.0), OpenMoji (CC-BY-SA-4.0); keep ATTRIBUTION.txt with them.")
 
 
-@command.command("languages")
+@command.command("languages", examples=["parrot emoji languages"])
 def languages_command() -> None:
     """List the eighteen languages, and what the text model's vocabulary makes of them."""
     from .art import drawn_concepts
@@ -168,7 +168,7 @@ def languages_command() -> None:
     Display().languages(coverage(Vocabulary(load_tokenizer()), drawn_concepts()))
 
 
-@command.command("credits")
+@command.command("credits", examples=["parrot emoji credits"])
 def credits_command() -> None:
     """Say whose pictures and names these are."""
     from .pretrained import PRETRAINED

@@ -286,7 +286,7 @@ class Clock:
         self.seconds[title] = round(time.perf_counter() - started, 1)
 
 
-@parrot_command("quickstart")
+@parrot_command("quickstart", examples=["parrot quickstart --out runs/quickstart"])
 @option("--out", type=click.Path(path_type=Path), default=Path("parrot-quickstart"), help="where results go")
 @option(
     "--preset",

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@parrot_command("train")
+@parrot_command(
+    "train",
+    examples=[
+        "parrot train recipes/train/tiny_cpu.yaml steps=4 out=runs/single",
+        "parrot train recipes/train/tiny_cpu.yaml steps=4 out=runs/mixture adapter.expert=swiglu adapter.num_experts=3",
+    ],
+)
 @argument("config", metavar="CONFIG", help="YAML file")
 @argument("overrides", nargs=-1, metavar="[key=value]...", help="settings that replace the file's")
 @option("--fresh", is_flag=True, help="start over: remove what a run left in `out`")

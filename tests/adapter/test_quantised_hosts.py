@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import parrot_adapters as pa
-from parrot_adapters.errors import HostMismatchError
+from parrot_adapters.errors import HostError, HostMismatchError
 from parrot_adapters.hosts.fingerprint import fingerprint, structure_differences, weights_differ
 from parrot_adapters.hosts.host_parts import find_parts
 from parrot_adapters.hosts.quantised_weights import full_state
@@ -57,10 +57,18 @@ class FourBits(nn.Linear):
         super()._save_to_state_dict(destination, prefix, keep_vars)
 
 
-def in_four_bits(host: Any) -> Any:
+class Blind(EightBits):
+    """As torchao keeps what quantises its input as well: the answer has no graph."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return super().forward(x)
+
+
+def in_four_bits(host: Any, kind: type = FourBits) -> Any:
     for attention in (layer.self_attn for layer in host.model.language_model.layers):
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            setattr(attention, name, FourBits(getattr(attention, name)))
+            setattr(attention, name, kind(getattr(attention, name)))
     return host.eval()
 
 
@@ -121,3 +129,28 @@ def test_a_host_that_has_answered_is_trained_all_the_same(kit, make_host, inputs
     host.train()
     host(**inputs).logits[:, -1].square().sum().backward()
     assert max(float(p.grad.abs().max()) for p in handle.parameters() if p.grad is not None) > 0
+
+
+def test_a_host_that_no_gradient_goes_through_is_refused_in_training(kit, make_host, inputs):
+    handle = pa.attach(in_four_bits(make_host(), Blind), {"placement": "layers", "num_experts": 2})
+    handle.model(**inputs)  # answers are right
+    with pytest.raises(HostError, match=r"q_proj, a Blind with weights of class Int8Params"):
+        handle.model.train()(**inputs)
+    sound = pa.attach(in_four_bits(make_host(), EightBits), {"placement": "layers", "num_experts": 2}).model
+    sound.train()(**inputs)
+
+
+def test_a_quantised_projector_that_is_packed_anew_is_refused_as_any(make_host, small, monkeypatch):
+    host = quantised(make_host())
+    layer = host.model.multi_modal_projector.linear_1
+    own = EightBits._save_to_state_dict
+
+    def packs(self: Any, *args: Any) -> None:
+        own(self, *args)
+        if self is layer:
+            self.weight.data = self.weight.data.flatten()
+
+    monkeypatch.setattr(EightBits, "_save_to_state_dict", packs)
+    with pytest.raises(HostError, match=r"llm_int8_skip_modules=\['model.multi_modal_projector', 'lm_head'\]"):
+        pa.attach(host, small, train_projector=True)
+    assert pa.attachment_of(host) is None

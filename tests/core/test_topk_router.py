@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from support.tiers import late_unless
 from torch.testing import assert_close
 from torch.utils.checkpoint import checkpoint
 
@@ -122,7 +123,7 @@ def test_with_noise_it_conforms_as_a_stochastic_router():
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own, while it traces
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("backend", late_unless(["eager"], ["eager", "aot_eager"]))
 def test_compiled_training_balances_too(batch, backend):
     torch._dynamo.reset()
     plain, compiled = router(k=1).train(), router(k=1).train()

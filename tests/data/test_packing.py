@@ -204,3 +204,11 @@ def test_packing_asks_for_lengths() -> None:
     made._epochs._lengths = None  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="measure"):
         made.batches(2, 0)
+
+
+def test_batches_of_like_length_come_in_another_order_in_each_epoch() -> None:
+    order, lengths = torch.arange(64), torch.arange(64) % 9 + 1
+    first, again, second = (cut(order, 4, lengths=lengths, group=True, seed=3, epoch=epoch) for epoch in (0, 0, 1))
+    assert first == again
+    assert first != second
+    assert sorted(first) == sorted(second)

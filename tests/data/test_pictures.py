@@ -181,3 +181,10 @@ def test_a_bomb_is_refused_before_it_is_decoded(side: int, monkeypatch: pytest.M
     for read in (read_picture, picture_size):
         with pytest.raises(BadSample, match="image-too-large"):
             read(Picture(data=data))
+
+
+def test_sixteen_bits_become_their_upper_eight(tmp_path: Path) -> None:
+    deep = np.array([[0, 255, 256, 511, 32767, 65279, 65280, 65535]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    shown = np.asarray(read_picture(Picture(str(tmp_path / "deep.png"))))
+    assert shown[0, :, 0].tolist() == [0, 0, 1, 1, 127, 254, 255, 255]

@@ -123,7 +123,7 @@ def continued(dialogue: Dialogue, other: Dialogue) -> Dialogue:
 asked = dialogues(min_pictures=1)
 
 
-@pytest.mark.parametrize("name", late_unless(["llava merging", "qwen2_vl"], HOSTS))
+@pytest.mark.parametrize("name", late_unless(["qwen2_vl"], HOSTS))
 @settings(deadline=None, max_examples=15)
 @given(dialogue=asked, other=asked, beside=st.lists(dialogues(), max_size=2))
 def test_training_routes_as_inference_does(name: str, dialogue: Dialogue, other: Dialogue, beside: list) -> None:

@@ -591,3 +591,11 @@ def test_a_question_about_a_placeholder_is_asked_as_text(
     [asked] = [question for question in run.questions if token in question.prompt]
     assert host.render(asked.prompt, 1).count(token) == 1, "the picture's own, and no other"
     assert host.as_text("no sign at all") == "no sign at all"
+
+
+def test_a_sample_of_questions_reaches_from_the_first_to_the_last() -> None:
+    from parrot_adapters.evaluation.answers.batching import spread
+
+    assert spread(range(10), 4) == [0, 3, 6, 9]
+    assert spread(range(3), 4) == [0, 1, 2]
+    assert spread(range(100), 2) == [0, 99]

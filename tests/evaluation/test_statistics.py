@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.tiers import late_unless
 
 from parrot_adapters.evaluation import (
     Flips,
@@ -111,10 +112,13 @@ def coverage(questions: int, share: float, rows: int, alike: float, interval: Ca
 
 @pytest.mark.parametrize(
     ("questions", "share", "rows", "alike"),
-    [
-        (20, 0.02, 1, 0), (20, 0.0277, 1, 0), (30, 0.95, 1, 0), (100, 0.98, 1, 0), (20, 0.5, 1, 0),
-        (20, 0.07, 6, 0.5), (30, 0.05, 6, 0.7), (100, 0.0277, 6, 0.0),
-    ],
+    late_unless(
+        [(20, 0.0277, 1, 0), (100, 0.98, 1, 0), (20, 0.5, 1, 0), (30, 0.05, 6, 0.7)],
+        [
+            (20, 0.02, 1, 0), (20, 0.0277, 1, 0), (30, 0.95, 1, 0), (100, 0.98, 1, 0), (20, 0.5, 1, 0),
+            (20, 0.07, 6, 0.5), (30, 0.05, 6, 0.7), (100, 0.0277, 6, 0.0),
+        ],
+    ),
 )  # fmt: skip
 def test_intervals_hold_the_truth_as_often_as_they_say(questions: int, share: float, rows: int, alike: float) -> None:
     assert coverage(questions, share, rows, alike, clustered_interval) >= 0.93
@@ -397,3 +401,13 @@ def test_erosion_clusters_the_passes_of_a_question() -> None:
     assert (together.questions, apart.questions) == (10, 50)
     assert together.estimate == apart.estimate == pytest.approx(0.2)
     assert together.low < apart.low
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_no_difference_and_no_probability(value: float) -> None:
+    from parrot_adapters.statistics import holm, sign_flip_probability
+
+    with pytest.raises(ValueError, match="differences are finite"):
+        sign_flip_probability([1.0, value, 1.0])
+    with pytest.raises(ValueError, match="between 0 and 1, not at"):
+        holm({"a": 0.01, "b": value})

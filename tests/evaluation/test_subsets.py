@@ -127,3 +127,10 @@ def test_files_of_other_names_are_not_the_benchmark(write_tsv: Write, row: Row) 
         path = write_tsv([row()], name)
     with pytest.raises(EvaluationDataError, match="no MMMB_<language>"):
         find_subsets(path.parent, MMMB)
+
+
+def test_a_row_without_options_is_named_for_that_alone(write_tsv: Write, row: Row) -> None:
+    bare = row() | dict.fromkeys("ABCD", "")
+    warnings = load_subset(write_tsv([row(), bare | {"index": 2}]), MMMB).warnings
+    assert any("1 rows have no options and can never be right: 2" in warning for warning in warnings)
+    assert not any("none of their options" in warning for warning in warnings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "over-long": record(1, "<image>" + "x" * 300),
     "control-token": record(1, "<image> </s>"),
     "no-assistant-turn": {"id": "r1", "conversations": []},
+    "bad-video": record(1, "<video>\nBu ne?", image=None, video=["clip.mp4"]),  # LLaVA's processor takes none
     "unread-field": record(1, tools=[{"name": "search"}]),
 }
 
@@ -50,6 +52,7 @@ class Verdicts:
         assert data is not None
         (folder / "good.png").write_bytes(data)
         (folder / "broken.png").write_bytes(data[:60])
+        (folder / "clip.mp4").write_bytes(b"x")
         (folder / "train.json").write_text(json.dumps(records))
         host = FAMILIES["llava"].config()
         host.save_pretrained(folder / "host")
@@ -121,6 +124,16 @@ def test_what_all_accept(tmp_path: Path) -> None:
     assert made.check() == set()
     assert made.plan().problems == ()
     made.train()
+
+
+def test_text_alone_teaches_nothing_that_acts_on_pictures(tmp_path: Path) -> None:
+    """A run stops there by itself (its gradients are zero)."""
+    text = [record(number, "Bu ne?", image=None) for number in range(2)]
+    made = Verdicts(tmp_path, text, "error")
+    assert any("no sample of 2 shows a picture" in problem for problem in made.plan().problems)
+    made.run = replace(made.run, train=replace(made.run.train, language_model="full"))
+    assert made.plan().problems == ()
+    assert Verdicts(tmp_path, [*text, record(2)], "error").plan().problems == ()
 
 
 @pytest.mark.parametrize(("number", "kind"), [(0, "broken-image"), (2, "over-long")])

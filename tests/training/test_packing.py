@@ -84,7 +84,7 @@ class Watching(ToyCollator):
 @pytest.mark.parametrize(
     ("family", "what"),
     [
-        ("llava", {"losses": {"load-balancing": 0.1}}),
+        pytest.param("llava", {"losses": {"load-balancing": 0.1}}, marks=pytest.mark.slow),
         ("llava", {"train__language_model": "lora", "lora": {"r": 2}, "engine__gradient_checkpointing": True}),
         pytest.param("llava", {"recipe": "stage1", "adapter": None, "train__adapter": None}, marks=pytest.mark.slow),
         pytest.param("qwen2_5_vl", {}, marks=pytest.mark.slow),

@@ -22,6 +22,7 @@ from parrot_adapters.evaluation.benchmark.image_column import (
 )
 from parrot_adapters.evaluation.benchmark.rows import PASS, Row
 from parrot_adapters.evaluation.benchmark.tsv import Table, read_tsv
+from parrot_adapters.examples import example_path
 
 __all__ = ["Subset", "find_subsets", "load_subset", "named"]
 
@@ -77,13 +78,13 @@ def find_subsets(directory: str | Path, benchmark: Benchmark) -> dict[str, Path]
     """Find the files of a benchmark, by language code; ``MMMB_ar.tsv`` and ``mmmb_ar.tsv`` are both known.
 
     Args:
-        directory: Directory of the files.
+        directory: Directory of the files, or ``example:NAME``.
         benchmark: Benchmark whose files are looked for.
 
     Raises:
         EvaluationDataError: The directory is missing, has none of them, or has two for one language.
     """
-    folder = as_path(directory, "directory")
+    folder = example_path(directory) or as_path(directory, "directory")
     if not folder.is_dir():
         raise EvaluationDataError(explain("there is no such directory of benchmark files.", given=folder))
     found: dict[str, Path] = {}

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from parrot_adapters.evaluation.matching.known_languages import Language, known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, any_of, clean, fold, script
 
-__all__ = ["counted_choice", "counts_of", "number_words", "reckoned_choice"]
+__all__ = ["counted_choice", "counts_of", "number_names", "number_words", "reckoned_choice", "results_before"]
 
 NEAR = 40
 """Characters beside "equals" in which its number stands."""
+MANY, LISTED = 3, 12
+"""Numbers of which one may be the sum of the others: so many at least, and at most."""
 LAST = 4
 """Reckonings that are looked at, from the end."""
 CLAUSE = re.compile(r"[,;.!?:()、，。；！？：،؛؟\n]+(?![0-9])")
@@ -54,6 +56,8 @@ def counted_choice(reply: str, options: Mapping[str, str], tag: str | None) -> s
     if letters is None:
         return None
     words, text = _words(tag), clean(reply)
+    if (whole := _sum_of_others(_numbers(fold(text), tag))) in letters:
+        return letters[whole]
     said = {int(number) for number in DIGITS.findall(text)}
     # "One of them is ..." counts nothing; a word for one is taken only where nothing else is said.
     named = {words[word] for word in _pattern((tag and known_as(tag)) or "en", revision()).findall(fold(text))}
@@ -63,7 +67,31 @@ def counted_choice(reply: str, options: Mapping[str, str], tag: str | None) -> s
     said |= named if one else named - {1}
     if not said and _single(tag, revision()).search(fold(text)):
         said = {1}
+    if not said and _dual(tag, revision()).search(fold(text)):
+        said = {2}
     return letters.get(said.pop()) if len(said) == 1 else None
+
+
+def _sum_of_others(numbers: Sequence[int]) -> int | None:
+    """The 4 of "4 people: 3 adults and 1 child"; None where no number is all others together."""
+    most = max(numbers, default=0)
+    return most if MANY <= len(numbers) <= LISTED and 2 * most == sum(numbers) else None
+
+
+def number_names(options: Mapping[str, str], tag: str | None) -> list[str]:
+    """Return the words and digits that say the numbers of options: "twelve" of "12 apples".
+
+    Args:
+        options: Option texts by letter.
+        tag: Language of the question.
+    """
+    words, names = _words(tag), list[str]()
+    for text in options.values():
+        numbers = _numbers(fold(text), tag)
+        if len(numbers) != 1:
+            return []
+        names += [str(numbers[0]), *(word for word, value in words.items() if value == numbers[0])]
+    return names if len(names) > 1 else []
 
 
 def reckoned_choice(reply: str, options: Mapping[str, str], tag: str | None) -> str | None:
@@ -78,7 +106,7 @@ def reckoned_choice(reply: str, options: Mapping[str, str], tag: str | None) -> 
     if letters is None:
         return None
     text = fold(reply)
-    before, behind = _reckonings(tag, revision())
+    before, behind = results_before(tag, revision()), _totals(tag, revision())
     ends = [(found.end(), text[found.end() : found.end() + NEAR], 0) for found in before.finditer(text)]
     ends += [(found.start(), text[max(0, found.start() - NEAR) : found.start()], -1) for found in behind.finditer(text)]
     for _, piece, place in sorted(ends, reverse=True)[:LAST]:
@@ -99,15 +127,33 @@ def _numbers(text: str, tag: str | None) -> list[int]:
 
 
 @lru_cache(maxsize=64)
-def _reckonings(tag: str | None, revision: int) -> tuple[re.Pattern[str], re.Pattern[str]]:
+def results_before(tag: str | None, revision: int) -> re.Pattern[str]:
+    """Return what stands before the number that a reckoning comes to: "=", "the sum is".
+
+    Args:
+        tag: Language of the question.
+        revision: Of the known languages.
+    """
     entry = _entry(tag)
-    before, behind = (any_of(words, entry.prefixes) for words in (entry.results, entry.totals))
-    return re.compile(f"=|{before}"), re.compile(behind)
+    return re.compile(f"=|{any_of(entry.results, entry.prefixes)}")
+
+
+@lru_cache(maxsize=64)
+def _totals(tag: str | None, revision: int) -> re.Pattern[str]:
+    entry = _entry(tag)
+    return re.compile(any_of(entry.totals, entry.prefixes))
 
 
 @lru_cache(maxsize=64)
 def _single(tag: str | None, revision: int) -> re.Pattern[str]:
     return re.compile(any_of(_entry(tag).single))
+
+
+@lru_cache(maxsize=64)
+def _dual(tag: str | None, revision: int) -> re.Pattern[str]:
+    """A word of some letters that means two of a thing."""
+    endings = "|".join(re.escape(fold(ending)) for ending in _entry(tag).duals)
+    return re.compile(rf"\w{{2}}(?:{endings})(?!\w)" if endings else "(?!)")
 
 
 @lru_cache(maxsize=64)

@@ -8,12 +8,12 @@ blank what is meant.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from parrot_adapters.evaluation.matching.known_languages import Language, known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.option_text import EDGES, stem
-from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold, script
+from parrot_adapters.evaluation.matching.text_forms import LATIN, any_phrase, clean, fold, lowered
 
 __all__ = ["without_denied"]
 
@@ -32,8 +32,6 @@ THOUGHT = 120
 """Characters of a first thought, at most."""
 GAP = r"[^\S\n]"
 """What may stand between words of one line."""
-LATIN = "A-Za-zÀ-ÖØ-öø-ɏ"
-ALONE = re.compile(rf"(?<![{LATIN}])[A-Z](?![{LATIN}])|(?<![^\W_])[А-Я](?![^\W_])")
 ENDING = r"[^\W\d_]{0,3}"
 """What an option's word may end in and still be it."""
 
@@ -47,7 +45,8 @@ def without_denied(text: str, options: Mapping[str, str], tag: str | None, names
         tag: Language of the question; None where it is not known.
         names: Other words for the options.
     """
-    known, plain = tag and known_as(tag), _plain(text)
+    known = tag and known_as(tag)
+    plain = _certain(known, revision()).sub(lambda found: " " * len(found[0]), lowered(text))
     if not _denial(known, revision()).search(plain):  # as in nearly every reply
         return text
     thing, first_thought, granted, *patterns = _patterns(tuple(options.items()), tuple(names), known, revision())
@@ -72,13 +71,6 @@ def _set_aside(thing: re.Pattern[str], granted: re.Pattern[str], plain: str) -> 
         if not within or span[0] >= within[-1][1]:
             within.append(span)
     return within if len(within) < len(_spans(thing, plain)) else []
-
-
-def _plain(text: str) -> str:
-    """Lower case, but for letters that stand alone, each in its place: patterns that ignore case are slow."""
-    lower = text.replace("İ", "i").lower()
-    kept = {found.start(): found[0] for found in ALONE.finditer(text)}
-    return "".join(kept.get(i, c) for i, c in enumerate(lower)) if kept else lower
 
 
 def _spans(pattern: re.Pattern[str], text: str, *between: int) -> list[tuple[int, int]]:
@@ -108,11 +100,20 @@ def _words(languages: list[Language], kind: str) -> list[str]:
 
 
 @lru_cache(maxsize=64)
+def _certain(known: str | None, revision: int) -> re.Pattern[str]:
+    """Phrases with a "not" that deny nothing: "no doubt"."""
+    return re.compile(any_phrase(_words(_spoken(known), "certainties")))
+
+
+@lru_cache(maxsize=64)
 def _denial(known: str | None, revision: int) -> re.Pattern[str]:
-    kinds = ("negations", "denials", "exclusions", "impressions", "seemings", "concessions", "no")
+    kinds = (
+        *("negations", "direct_negations", "denials", "exclusions", "impressions", "seemings", "concessions"),
+        *("concessions_behind", "no"),
+    )
     languages = _spoken(known)
     words = (word for kind in kinds for word in _words(languages, kind))
-    return re.compile(_any(words) + "|[?؟]")
+    return re.compile(any_phrase(words) + "|[?؟]")
 
 
 @lru_cache(maxsize=512)
@@ -123,8 +124,8 @@ def _patterns(
     rejected, in three ways."""
     languages = _spoken(known)
     kinds = ("negations", "denials", "exclusions", "impressions", "turns", "joiners", "concessions", "seemings", "no")
-    before, behind, out, first, turn, joiner, grants, seem, no = (_any(_words(languages, kind)) for kind in kinds)
-    filler = _any(
+    before, behind, out, first, turn, joiner, grants, seem, no = (any_phrase(_words(languages, kind)) for kind in kinds)
+    filler = any_phrase(
         word for entry in languages for word in (*entry.fillers, *entry.articles, *entry.option) if word.isalpha()
     )
     prefixes = sorted((clean(p) for entry in languages for p in entry.prefixes), key=len, reverse=True)
@@ -136,40 +137,31 @@ def _patterns(
         sign for sign, letter in languages[0].labels.items() if letter in letters and len(clean(sign)) == 1 and known
     )
     own = rf"|(?<![^\W_])و?[{re.escape(clean(signs))}](?![^\W_])" if signs else ""
-    thing = rf"(?:{_any([*texts, *turned], ENDING, prefixes)}|(?<![{LATIN}])[{letters}](?![{LATIN}]){own})"
-    its_text = rf"(?:{GAP}*+(?:[(:]|[)\-]{GAP}){GAP}*+{_any(texts, ENDING, prefixes)})?"  # "not A (dog)"
+    thing = rf"(?:{any_phrase([*texts, *turned], ENDING, prefixes)}|(?<![{LATIN}])[{letters}](?![{LATIN}]){own})"
+    its_text = rf"(?:{GAP}*+(?:[(:]|[)\-]{GAP}){GAP}*+{any_phrase(texts, ENDING, prefixes)})?"  # "not A (dog)"
     thing_whole = rf"{thing}{its_text}"
     run = rf"(?:{filler}{GAP}*+){{0,{BETWEEN}}}"
-    comma = rf"{GAP}*+[,、،]{GAP}*+"
+    comma = rf"(?:{GAP}*+[,、،]{GAP}*+|{GAP}++(?=و))"  # Arabic glues its "and" to what follows
     listed = rf"(?:{comma}{thing_whole}){{0,{LISTED}}}"
     joined = rf"(?:(?:{comma}|{GAP}*+{joiner}{GAP}*+){thing_whole}){{0,{LISTED}}}"
     last = rf"{GAP}*+[,、،]?{GAP}*+{joiner}{GAP}*+{run}{thing_whole}"
-    several = rf"{thing_whole}(?:{listed}{last})?"
     enumerated = rf"(?:{GAP}*+、{GAP}*+{thing_whole}){{0,{LISTED}}}"
-    rejected = rf"{before}{GAP}*+{run}{thing_whole}{enumerated}(?:{listed}{last})?"
+    three = rf"(?:{comma}{thing_whole}){{2,{LISTED}}}"  # "A, B, C are wrong"; "I pick A, B is wrong" has two only
+    glued = rf"(?:{GAP}++(?=و){thing_whole})+"
+    several = rf"{thing_whole}(?:{listed}{last}|{three}|{GAP}*+、{GAP}*+{thing_whole}{enumerated}|{glued})?"
+    answers = {fold(word) for entry in languages for word in (*entry.yes, *entry.no)}
+    says_so = any(fold(text) in answers for _, text in options)  # "是" and "不是"
+    direct = "(?!)" if says_so else any_phrase(_words(languages, "direct_negations"))
+    rejected = rf"(?:{before}{GAP}*+{run}|{direct}){thing_whole}{enumerated}(?:{listed}{last})?"
     excluded = rf"{out}{GAP}*+{run}{thing_whole}{joined}(?:{last})?"
     # "Not C. A neither.", "B? No": but where "no" is an option, it stands behind its letter
     says_no = re.compile(rf"{before}|{no}")
     refused = rf"{several}(?:{GAP}*+{run}{before}{GAP}*+(?=[.;,!?。；，！]|\n|$)|{GAP}*+[?？؟]{GAP}*+{no})"
-    refused = "(?!)" if any(says_no.fullmatch(_plain(clean(text)).strip()) for _, text in options) else refused
+    refused = "(?!)" if any(says_no.fullmatch(lowered(clean(text)).strip()) for _, text in options) else refused
     aside = rf"[^\n.!?;。！？；]{{0,{THOUGHT}}}?"
     thought = rf"(?:{first}{aside}(?:{turn}|[.!?;。！？；])|{seem}{aside}{turn})"
-    granted = rf"{grants}[^\n,.!?;，。！？；،؛]{{0,{THOUGHT}}}"
+    clause = r"[^\n,.!?;，。！？；،؛]"
+    behind_it = any_phrase(_words(languages, "concessions_behind"))
+    granted = rf"{grants}{clause}{{0,{THOUGHT}}}|(?<!{clause}){clause}{{1,{THOUGHT}}}?{behind_it}"
     everything = (thing, thought, granted, refused, excluded, rf"{several}['’]?{GAP}*+{run}{behind}", rejected)
     return tuple(re.compile(p) for p in everything)
-
-
-def _any(phrases: Iterable[str], ending: str = "", prefixes: Sequence[str] = ()) -> str:
-    """Any of some phrases, as whole words where their script writes spaces; the longest first."""
-    spaced: list[str] = []
-    unspaced: list[str] = []
-    for phrase in sorted({_plain(clean(phrase).strip()) for phrase in phrases} - {""}, key=len, reverse=True):
-        words = r"\s+".join(map(re.escape, phrase.split()))
-        # Korean glues particles to the word before them, so what opens with one opens no word.
-        glued = script(phrase[0]).startswith((*UNSPACED, "HANGUL"))
-        (unspaced if glued else spaced).append(words)
-    parts = [*unspaced]
-    if spaced:
-        glued_before = f"(?:{'|'.join(prefixes)})?" if prefixes else ""
-        parts.append(rf"(?<![^\W_]){glued_before}(?:{'|'.join(spaced)}){ending}(?![^\W_])")
-    return f"(?:{'|'.join(parts)})" if parts else r"(?!)"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator
 from itertools import islice
 
-__all__ = ["BOX", "answer_in_json", "framed", "meant", "turns_of"]
+__all__ = ["BOX", "answer_in_json", "framed", "meant", "turns_of", "without_markup"]
 
 THOUGHT = re.compile(r"[<◁](/?)(?:think|thinking|thought|reasoning)[>▷]", re.IGNORECASE)
 TEMPLATE = re.compile(
@@ -30,6 +30,10 @@ STRUCK = re.compile(r"~~[^~\n]{1,200}~~|<(s|del|strike)>[^<\n]{1,200}</\1>")
 """What is crossed out."""
 BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 COMMAND = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname)\s*(?=\{)|[{}$]|\\[ ,;]")
+BLOCK = re.compile(
+    r"</?(?:p|div|br|ul|ol|li|h[1-6]|pre|table|tbody|tr|td|th|hr)(?:\s[^<>\n]{0,200})?/?>", re.IGNORECASE
+)
+INLINE = re.compile(r"</?(?:b|i|u|em|strong|span|code|font|mark|small|a|center)(?:\s[^<>\n]{0,200})?/?>", re.IGNORECASE)
 LONGEST_BOX = 400
 """Characters between the braces of a box, at most."""
 LAST_FRAMES = 8
@@ -50,6 +54,15 @@ def meant(prediction: str) -> str:
         return prediction
     after, before = prediction[closing[-1].end() :], prediction[: tags[0].start()]
     return next((said for said in (after, before) if said.strip()), prediction)
+
+
+def without_markup(said: str) -> str:
+    """The reply without tags of HTML, a new line for those that begin a block.
+
+    Args:
+        said: Reply without thoughts.
+    """
+    return INLINE.sub("", BLOCK.sub("\n", said)) if "<" in said else said
 
 
 def turns_of(said: str) -> Iterator[str]:

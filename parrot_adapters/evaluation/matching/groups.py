@@ -11,8 +11,9 @@ from parrot_adapters.evaluation.matching.known_languages import known_as, known_
 from parrot_adapters.evaluation.matching.text_forms import any_of, fold
 from parrot_adapters.evaluation.matching.word_forms import words_of
 
-__all__ = ["group_choice"]
+__all__ = ["group_choice", "group_kinds", "group_words"]
 
+MEANT = ("neither", "every", "both")
 KINDS = ("neither", "every", "both", "only", "negations")
 OPENING = 120
 """Characters of a reply in which it says so, at its beginning; at its end as many."""
@@ -28,19 +29,52 @@ def group_choice(reply: str, options: Mapping[str, str], tag: str | None) -> str
     """
     if len(options) < 3:
         return None
-    words = _words((tag and known_as(tag)) or "en", revision())
-    texts = {letter: fold(text) for letter, text in options.items()}
-    meant: dict[str, list[str]] = {"neither": [], "every": [], "both": []}
+    words = group_words(tag)
+    meant = group_kinds({letter: fold(text) for letter, text in options.items()}, words)
+    said = fold(reply)
+    said = said if len(said) <= 2 * OPENING else f"{said[:OPENING]}\n{said[-OPENING:]}"
+    kind = _kind(said, words)
+    letters = meant[kind] if kind else []
+    return letters[0] if len(letters) == 1 and not words.patterns["only"].search(said) else None
+
+
+def group_words(tag: str | None) -> _Words:
+    """Return the words for both, none and all.
+
+    Args:
+        tag: Language of the question.
+    """
+    return _words((tag and known_as(tag)) or "en", revision())
+
+
+def group_kinds(texts: Mapping[str, str], words: _Words) -> dict[str, list[str]]:
+    """Return the letters of the options that mean none, all or both of the others.
+
+    Args:
+        texts: Folded option texts by letter.
+        words: Words for them.
+    """
+    meant: dict[str, list[str]] = {kind: [] for kind in MEANT}
     for letter, text in texts.items():
-        kind = next((kind for kind in meant if words.patterns[kind].search(text)), None)
+        kind = _kind(text, words)
         kind = "neither" if len(words.patterns["negations"].findall(text)) > 1 else kind  # "not the cat nor the dog"
         if kind or _joins_two(letter, texts, words.joiners):
             meant[kind or "both"].append(letter)
-    said = fold(reply)
-    said = said if len(said) <= 2 * OPENING else f"{said[:OPENING]}\n{said[-OPENING:]}"
-    kind = next((kind for kind in meant if words.patterns[kind].search(said)), None)
-    letters = meant[kind] if kind else []
-    return letters[0] if len(letters) == 1 and not words.patterns["only"].search(said) else None
+    return meant
+
+
+def _kind(text: str, words: _Words) -> str | None:
+    """What a text says of all, in its longest words for it: "都没错" is no "都没"."""
+    found = {kind: words.patterns[kind].search(text) for kind in MEANT}
+    spans = {kind: match.span() for kind, match in found.items() if match}
+    return next(
+        (
+            kind
+            for kind, (start, end) in spans.items()
+            if not any(a <= start and end <= b and (a, b) != (start, end) for a, b in spans.values())
+        ),
+        None,
+    )
 
 
 def _joins_two(letter: str, texts: Mapping[str, str], joiners: frozenset[str]) -> bool:

@@ -26,6 +26,18 @@ class Language:
     """Words before a letter that strike it out: "not" in "not A, but B"."""
     denials: tuple[str, ...] = ()
     """Words behind a letter or an option that strike it out: "is wrong", "değil"."""
+    direct_negations: tuple[str, ...] = ()
+    """Words that deny the word right behind them only: "不" in "不高兴"."""
+    certainties: tuple[str, ...] = ()
+    """Phrases with a "not" that denies nothing: "no doubt"."""
+    exceptions: tuple[str, ...] = ()
+    """Words before the one that is not meant by "all ... are wrong": "all except"."""
+    exceptions_behind: tuple[str, ...] = ()
+    """Words behind it: "hariç", "以外"."""
+    all_others: tuple[str, ...] = ()
+    """Words for all of them: "all", "every", "the rest"."""
+    corrections: tuple[str, ...] = ()
+    """Words with which a reply takes back what it said: "no, wait"."""
     exclusions: tuple[str, ...] = ()
     """Words before all the letters that are struck out together: "ruling out" in "ruling out A, C and D"."""
     affirmations: tuple[str, ...] = ()
@@ -40,6 +52,16 @@ class Language:
     """Words with which a reply turns away from that: "but"."""
     concessions: tuple[str, ...] = ()
     """Words that open a clause which only grants or supposes something: "although", "if it were"."""
+    concessions_behind: tuple[str, ...] = ()
+    """Words that close such a clause: "olsa da"."""
+    conditions: tuple[str, ...] = ()
+    """Words that make what follows hold in one case only: "if" in "if it is winter, A; if it is autumn, D"."""
+    dependences: tuple[str, ...] = ()
+    """Words that leave it open which of several is meant: "it depends"."""
+    sides: tuple[str, ...] = ()
+    """Words that tell two things of a picture apart: "left" in "the left one is A, the right one D"."""
+    hedges: tuple[str, ...] = ()
+    """Words before another thing that may be meant: "maybe"."""
     results: tuple[str, ...] = ()
     """Words before the number that a reckoning comes to: "equals", "a total of"."""
     totals: tuple[str, ...] = ()
@@ -68,6 +90,9 @@ class Language:
     """Words behind such a thing, in languages that put them there: "上" in "桌子上的台灯"."""
     negated: tuple[str, ...] = ()
     """Folded parts of a word that deny it: "miyor" in Turkish "uyumuyor"."""
+    synonyms: tuple[str, ...] = ()
+    """Words of one meaning, with slashes between: "sofa/couch". One that a reply says is the other in an option, where
+    no option has both."""
     joiners: tuple[str, ...] = ()
     """Words that put two letters side by side: "or" in "A or B"."""
     alternatives: tuple[str, ...] = ()
@@ -78,12 +103,16 @@ class Language:
     """One-letter words that look like an option letter: "A" in "A dog"."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Other signs for the option letters: ``{"ب": "B"}``."""
+    alphabet: str = ""
+    """The language's own letters in their order, where some of them look like others of Latin: "АБВГД"."""
     prefixes: tuple[str, ...] = ()
     """What the language writes glued before a noun: the Arabic article and prepositions."""
     endings: tuple[str, ...] = ()
     """Endings an option's text may take without becoming another word: the plural "s"."""
     inflections: tuple[str, ...] = ()
     """Endings of more than two letters that an inflecting language turns its words with."""
+    infinitives: tuple[str, ...] = ()
+    """Endings of infinitives, in place of which ``inflections`` stand: the "er" of "ler", and "lendo"."""
     cases: tuple[str, ...] = ()
     """Endings that an option may have and a reply may put others in the place of: Turkish "altta", "altında"."""
     inflecting: bool = False
@@ -94,6 +123,8 @@ class Language:
     """What it is written in, by the first word of the Unicode names of its letters: ``LATIN``, ``CYRILLIC``."""
     numbers: tuple[str, ...] = ()
     """Words for 0, 1, 2, ... in their order; forms of one number behind a slash: "two", "dois/duas"."""
+    duals: tuple[str, ...] = ()
+    """Endings of a word that means two of a thing: "قطتان"."""
     nothing: tuple[str, ...] = ()
     """Words that count nothing, as options beside numbers do: "none"."""
     tens: tuple[str, ...] = ()
@@ -110,7 +141,7 @@ class Language:
     """Words for the first, second, ... in their order. Forms of one behind a slash; behind a plus endings of what
     stands before it, a semicolon before a form of another stem: "треть+я/его;третий"."""
     last: tuple[str, ...] = ()
-    """Words for the last one, likewise."""
+    """Words for the last one and for the one before it, likewise."""
 
 
 def phrases(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
@@ -16,6 +17,7 @@ __all__ = ["SENTENCE", "SENTENCE_END", "Letters"]
 SENTENCE_END = frozenset(".!?。！？؟।")
 AFTER_LABEL = frozenset(".):]}>,-(、،*|")
 BESIDE_LABEL = frozenset("/&+,、،")
+ALONE = re.compile(r"(?<!\w)[^\W\d_](?!\w)")
 REACH = 14
 """A letter is looked for among so many words and signs after "answer"."""
 BEFORE = 6
@@ -34,6 +36,12 @@ class Letters:
     ) -> None:
         self.text, self.options, self.language, self.known = text, options, language, known
         self.names = short_names(options, known)
+        alphabet = dict(zip(known.alphabet, "ABCDEFGHIJ", strict=False))
+        said = {word.upper() for word in ALONE.findall(text)} if alphabet else set()
+        # "Б" tells that letters are counted in the language's own alphabet, in which "В" is the third.
+        self.labels = (
+            {**known.labels, **alphabet} if known.alphabet[1:2] and known.alphabet[1] in said else known.labels
+        )
         self.counts = counts
         """True where digits name options."""
         self.tokens = tokens(text)
@@ -54,7 +62,7 @@ class Letters:
             return word if word in self.options else None
         upper = word.upper()
         numeral = not self.counts and word in NUMERALS
-        letter = upper if upper in self.options else None if numeral else self.known.labels.get(upper)
+        letter = upper if upper in self.options else None if numeral else self.labels.get(upper)
         if letter is None and self.counts and word.isdecimal() and len(word) == 1 and word != "0":
             letter = chr(ord("A") + int(word) - 1)
         return letter if letter in self.options else None
@@ -75,6 +83,9 @@ class Letters:
             label = self.label(token.text)
             if label and self.is_text(i):
                 return None
+            is_small = not token.text.isupper() and token.text.upper() in self.known.words
+            if is_small and "," in self.text[position : token.start]:
+                continue  # "the right answer, а" goes on with a word
             if label and (self.is_next(position, i) or not self.is_word_here(i, label)):
                 if skip or self.contested(i):
                     skip = False
@@ -103,16 +114,16 @@ class Letters:
             token = self.tokens[i]
             if "\n" in self.text[token.end : position] or token.text in SENTENCE_END | {",", "،"}:
                 return None
-            if token.is_word and (label := self.label(token.text, loose=False) or self.capital_sign(token.text)):
+            if token.is_word and (label := self.label(token.text, loose=False) or self.sign(token.text)):
                 rejected = self.is_text(i) or self.contested(i, -1) or self.struck_out(i)
                 return None if rejected else label
             if token.is_word and not self.known.is_filler(token.text):
                 return None
         return None
 
-    def capital_sign(self, word: str) -> str | None:
-        """The option that a capital of another alphabet stands for, where it is no word."""
-        alone = len(word) == 1 and word.upper() == word and not word.isdecimal() and word not in self.known.words
+    def sign(self, word: str) -> str | None:
+        """The option that one letter of any alphabet stands for, where it is no word: "b diyorum"."""
+        alone = len(word) == 1 and not word.isdecimal() and word.upper() not in self.known.words
         return self.label(word) if alone else None
 
     def by_text(self, i: int, label: str) -> str:

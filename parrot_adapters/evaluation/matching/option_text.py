@@ -10,12 +10,16 @@ from parrot_adapters.evaluation.matching.asides import without_asides
 from parrot_adapters.evaluation.matching.text_forms import fold, joined, light, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 
-__all__ = ["find_option", "is_option", "stem"]
+__all__ = ["completed", "find_option", "is_option", "stem"]
 
 ASPECT = re.compile(r"(?<=[\u4e00-\u9fff])[着了过](?=[\u4e00-\u9fff])")
 EDGES = string.punctuation.replace("%", "") + string.whitespace + "。，、！？：；،؛؟।…«»“”‘’"
 LONGEST_ENDING = 7
 ARTICLE = "ال"
+LAST_WORD = re.compile(r"[^\W\d_]{4,40}$")
+LONGEST_WORD = 60
+CUT_OFF = 120
+"""Characters from which on a reply may have been cut off."""
 VOWELS = "aeiouаеиоуыэюяйь"
 SHORTEST_INFLECTED = 4
 SHORTEST_SHORTENED = 3
@@ -33,6 +37,22 @@ def is_option(reply: str, options: Mapping[str, str], language: str | None) -> s
             if same:
                 return same[0] if len(same) == 1 else None
     return _shortened(fold(reply).strip(EDGES), options)
+
+
+def completed(reply: str, options: Mapping[str, str]) -> str:
+    """Return a long reply that breaks off within the one word of an option with that word written out.
+
+    Args:
+        reply: Reply.
+        options: Option texts by letter.
+    """
+    last = LAST_WORD.search(reply[-LONGEST_WORD:])
+    if last is None or len(reply) < CUT_OFF:
+        return reply
+    said = fold(last[0])
+    longer = [text for text in options.values() if fold(text).startswith(said) and text.isalpha()]
+    is_whole = any(said in fold(text).split() for text in options.values())
+    return reply[: -len(last[0])] + longer[0] if len(longer) == 1 and not is_whole else reply
 
 
 def _shortened(said: str, options: Mapping[str, str]) -> str | None:

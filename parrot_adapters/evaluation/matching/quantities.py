@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from parrot_adapters.evaluation.matching.counts import number_words
+from parrot_adapters.evaluation.matching.counts import number_words, results_before
 from parrot_adapters.evaluation.matching.known_languages import Language, known_as, known_languages, revision
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, fold, script
 
@@ -60,6 +60,8 @@ CHINESE = re.compile(
 CHINESE_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"两": 2}
 CHINESE_TENS = {"十": 10, "百": 100, "千": 1000}
 LONGEST = 20_000
+NEAR = 12
+"""Characters between a word for "the sum is" and the amount."""
 RESULT = re.compile(r"[=≈]\s*$")
 DUAL = re.compile(r"(?<!\w)(?:متران|مترين)(?!\w)")
 """Arabic has a form for two of a thing, with the number in the word: two metres."""
@@ -95,6 +97,10 @@ def quantity_choice(reply: str, options: Mapping[str, str], tag: str | None) -> 
     said = quantities_of(reply[-LONGEST:], tag)
     text = fold(reply[-LONGEST:])
     results = [q for q in said if RESULT.search(text[max(0, q.start - 3) : q.start])]
+    cues = [cue.end() for cue in results_before(tag, revision()).finditer(text)]
+    results = results or [
+        q for q in said if any(0 <= q.start - end <= NEAR and "," not in text[end : q.start] for end in cues)
+    ]
     for amounts in (results[-1:], said):
         chosen = {letter for letter, (amount,) in own.items() for q in amounts if amount.is_same(q)}
         if len(chosen) == 1:

@@ -14,16 +14,21 @@ from collections import deque
 from collections.abc import Mapping
 from itertools import chain
 
-from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of, reckoned_choice
+from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of, number_names, reckoned_choice
 from parrot_adapters.evaluation.matching.denials import without_denied
-from parrot_adapters.evaluation.matching.frames import BOX, answer_in_json, framed, meant, turns_of
+from parrot_adapters.evaluation.matching.exceptions import excepted_choice
+from parrot_adapters.evaluation.matching.frames import BOX, answer_in_json, framed, meant, turns_of, without_markup
 from parrot_adapters.evaluation.matching.gist import gist_choice, short_names
 from parrot_adapters.evaluation.matching.groups import group_choice
+from parrot_adapters.evaluation.matching.items import judged_choice
 from parrot_adapters.evaluation.matching.letters import SENTENCE, SENTENCE_END, Letters
-from parrot_adapters.evaluation.matching.option_text import find_option, is_option
+from parrot_adapters.evaluation.matching.listings import without_recital, without_step_numbers
+from parrot_adapters.evaluation.matching.option_text import completed, find_option, is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
+from parrot_adapters.evaluation.matching.synonyms import other_names
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, tokens
+from parrot_adapters.evaluation.matching.undecided import without_undecided
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary, vocabulary
 from parrot_adapters.evaluation.matching.written_in import written_in
 
@@ -46,11 +51,14 @@ LISTED = 64
 VERDICT_REACH = 8000
 """Longest reply that is looked through for such a list, in characters."""
 VERDICTS = re.compile(r"[\n.;!。；！]+")
+VERDICTS_IN_LINE = re.compile(r"[\n.;!。；！,，،]+")
+LISTED_VERDICT = re.compile(r"(?:^|[,，،])[^\w\n]*[^\W\d_]\s?[-:=]\s?\w+\s?(?=[,，،.;]|$)")
 LABEL_DOT = re.compile(r"(?m)^([^\w\n]*[A-Za-z])\.(?=\s)")
 TAIL = re.compile(r"[;；،,，]")
 CLAUSE_END = re.compile(r"[,.;:!?，。；：！？،؛؟\n]| - ")
 MARKS = frozenset("✓✔✅✗✘❌×")
 MARKED = re.compile(r"(?<![^\W_])([A-Z])[ :).|]{0,4}([✓✔✅✗✘❌×])")
+TICK_BOX = re.compile(r"(?m)^[^\w\n\[(]{0,8}[\[(]([ xX✓✔•*]?)[\])]([^\n]{1,400})$")
 SHORT = 3
 """Words of a reply that names a letter and nothing else."""
 CUT_OFF = 120
@@ -68,7 +76,9 @@ def robust_choice(prediction: str, options: Mapping[str, object], *, language: s
     if not texts or API_FAILURE in prediction:
         return None
     language = language or written_in(f"{' '.join(texts.values())} {prediction[-TOLD_BY:]}")
-    said = _excerpt(meant(prediction), vocabulary(language))
+    said = meant(prediction)
+    said = said if any("<" in text for text in texts.values()) else without_markup(said)
+    said = completed(_excerpt(said, vocabulary(language)), texts)
     found = (_Reading(turn, texts, language).choice() for turn in turns_of(said))
     return next((choice for choice in found if choice), None)
 
@@ -95,11 +105,18 @@ class _Reading(Letters):
     """One reply, its words, and the questions asked of it."""
 
     def __init__(self, said: str, options: Mapping[str, str], language: str | None, *, framed: bool = False) -> None:
-        self.said, self.is_framed = said, framed
+        self.is_framed = framed
         cleaned = clean(said)
-        text = without_denied(cleaned, options, language, short_names(options, vocabulary(language)).values())
+        plain = without_step_numbers(without_recital(cleaned, options, vocabulary(language).small))
+        self.said = said = said if plain == cleaned else plain
+        cleaned = plain
+        self.synonyms = other_names(options, language)
+        names = (*short_names(options, vocabulary(language)).values(), *(name for _, name in self.synonyms))
+        names += (*number_names(options, language),)
+        decided = without_undecided(cleaned, options, language)
+        text = without_denied(decided, options, language, names)
         self.raw = said if text == cleaned else text
-        self.denied = "".join(c if kept == " " else " " for c, kept in zip(cleaned, text, strict=True))
+        self.denied = "".join(c if kept == " " else " " for c, kept in zip(decided, text, strict=True))
         # Digits name options ("2" is B) only where no option is about numbers.
         counts = counts_of(options, language) is None and not any(
             c.isdigit() for option in options.values() for c in clean(option)
@@ -108,8 +125,11 @@ class _Reading(Letters):
 
     def choice(self) -> str | None:
         if not self.words:  # nothing, or nothing but what is rejected: unless that is how an option reads
-            return self._sole() if self.said.strip() else None
-        return self._said() or self._left_over()
+            if not self.said.strip():
+                return None
+            begun = self.known.exclusion.match(fold(self.said).lstrip(" *"))  # "Ruling out A and B": and then?
+            return self._sole() or (None if begun else self._left_over())
+        return self._said() or self._left_over() or self._odd_one_out()
 
     def _sole(self) -> str | None:
         return is_option(self.said, self.options, self.language) or self._yes_or_no() or self._grouped()
@@ -118,6 +138,10 @@ class _Reading(Letters):
         return (
             self._whole()
             or self._framed()
+            or self._ticked()
+            or self._corrected()
+            or excepted_choice(self.said, self.options, self.language)
+            or judged_choice(self.said, self.options, self.language, self.known)
             or self._verdicts()
             or self._named_right()
             or self._concluded()
@@ -128,14 +152,13 @@ class _Reading(Letters):
             or reckoned_choice(self.raw, self.options, self.language)
             or self._text_after_cue(self.known.conclusion)
             or self._sentence_alone()
+            or (self._odd_one_out() if len(self.said) <= SENTENCE // 2 else None)
             or self._unless_overturned(
                 self._called_option()
-                or place_named(self.raw, list(self.options), self.language)
+                or place_named(self.raw, list(self.options), self.language, counts=self.counts)
                 or self._grouped()
-                or self._opened()
-                or self._predicated()
-                or self._ended()
-                or self._unless_cut_off(self._mentioned())
+                or self._unless_rejected(self._opened() or self._predicated() or self._ended())
+                or self._unless_cut_off(self._unless_rejected(self._unless_denied(self._mentioned())))
             )
         )
 
@@ -159,18 +182,53 @@ class _Reading(Letters):
                 return found
         return None
 
+    def _ticked(self) -> str | None:
+        """The one line of a checklist that is ticked: "- [x] B. cat" among "- [ ] A. dog"."""
+        ticked = [box[2] for box in TICK_BOX.finditer(self.said) if box[1].strip()]
+        if len(ticked) != 1 or all(box[1].strip() for box in TICK_BOX.finditer(self.said)):
+            return None
+        return _Reading(ticked[0], self.options, self.language, framed=True).choice()
+
+    def _corrected(self) -> str | None:
+        """What follows the last "no, wait": it takes back what stands before it."""
+        for start, end in self._cues(self.known.correction)[:1]:
+            rest = self.text[end:]
+            if any(c.isalnum() for c in self.text[:start]) and any(c.isalnum() for c in rest):
+                return _Reading(rest, self.options, self.language, framed=True).firm()
+        return None
+
+    def firm(self) -> str | None:
+        """What the reply plainly names: nothing that is only mentioned."""
+        if not self.words:
+            return None
+        return (
+            self._whole()
+            or self._named_right()
+            or self._concluded()
+            or self._leading()
+            or self.label_from(0)
+            or self._text_after_cue(self.known.answer)
+            or self._text_after_cue(self.known.conclusion)
+            or self._sentence_alone()
+            or self._opened()
+            or self._predicated()
+        )
+
     def _verdicts(self) -> str | None:
         """The one letter that a list calls right where it calls all others wrong: "A: cat - no. B: dog - yes."."""
         said = {pair[1]: pair[2] in self.known.yes for pair in MARKED.finditer(self.text) if pair[1] in self.options}
         listed = LABEL_DOT.sub(r"\1:", self.text) if len(self.text) <= VERDICT_REACH else ""
-        for sentence in VERDICTS.split(listed, LISTED):
+        by_comma = len(LISTED_VERDICT.findall(listed)) > 1  # "A - no, B - yes"
+        for sentence in (VERDICTS_IN_LINE if by_comma else VERDICTS).split(listed, LISTED):
             words = [token for token in tokens(sentence) if token.is_word or fold(token.text) in MARKS]
             labels = [label for word in words[:3] if (label := self._listed_label(word.text, sentence))]
             marks = [fold(word.text) for word in words if fold(word.text) in MARKS]
             last = marks[-1] if marks else fold(words[-1].text) if len(words) > 1 else ""
             if labels and (last in self.known.yes or last in self.known.no):
                 said[labels[-1]] = last in self.known.yes
-        right = [letter for letter, verdict in said.items() if verdict]
+        right, wrong = ([letter for letter, verdict in said.items() if verdict is kind] for kind in (True, False))
+        if len(wrong) == 1 and len(said) == len(self.options) > 2:  # asked was what is not so
+            return wrong[0]
         return right[0] if len(said) > 1 and len(right) == 1 else None
 
     def _listed_label(self, word: str, sentence: str) -> str | None:
@@ -235,6 +293,13 @@ class _Reading(Letters):
         left = sorted(self.options.keys() - rejected)
         return left[0] if len(left) == 1 and len(self.options) > 2 else None
 
+    def _odd_one_out(self) -> str | None:
+        """The one option that is denied where every other is there: asked was what is missing."""
+        if not self.denied.strip() or len(self.options) < 3 or self.known.alternative.search(self.text):
+            return None
+        denied, there = self._standing(self.denied), self._standing(self.text)
+        return denied.pop() if len(denied) == 1 and there == self.options.keys() - denied else None
+
     def _refused(self) -> str | None:
         if any(self._is_option(said) for said in CLAUSE_END.split(self.raw[:SENTENCE]) if len(said.strip()) > 1):
             return None  # "Too little is told: it cannot be determined"
@@ -250,6 +315,7 @@ class _Reading(Letters):
             first, *more = TAIL.split(sentence, maxsplit=1)  # "I'd say a bee; a wasp is thinner"
             joined = any(fold(said).split()[:1] and fold(said).split()[0] in self.known.joiners for said in more)
             found = self.named(sentence) or (None if joined else self.named(first))
+            found = found or counted_choice(sentence, self.options, self.language)
             if found:
                 return found
         return None
@@ -266,7 +332,12 @@ class _Reading(Letters):
     def _is_choice(self, said: str) -> str | None:
         words = [token.text for token in tokens(said) if token.is_word]
         letter = words[0] if len(words) == 1 and words[0] in self.options else None
-        return letter or (self._is_option(said) if words else None)
+        return letter or (self._is_option(said) or self._is_option(self._bare(said)) if words else None)
+
+    def _bare(self, said: str) -> str:
+        """Without an article in front: "the bicycle"."""
+        first, _, rest = said.strip().partition(" ")
+        return rest if fold(first) in self.known.articles else said
 
     def _is_option(self, said: str) -> str | None:
         return is_option(said, self.options, self.language) or (
@@ -274,8 +345,8 @@ class _Reading(Letters):
         )
 
     def _unless_overturned(self, letter: str | None) -> str | None:
-        """The letter, unless what is said behind the last "but" is another option."""
-        turn = deque(self.known.turn.finditer(self.text), maxlen=1)
+        """The letter, unless what is said behind the last "but" or "maybe" is another option."""
+        turn = deque(self.known.turn_or_hedge.finditer(self.text), maxlen=1)
         if letter is None or letter not in self.options or not turn:
             return letter
         behind = self.raw[turn[0].end() :]
@@ -360,7 +431,31 @@ class _Reading(Letters):
             or self._counted_none()
             or quantity_choice(self.raw, self.options, self.language)
             or (None if counts_of(self.options, self.language) else gist_choice(self.raw, self.options, self.known))
+            or self._renamed()
         )
+
+    def _renamed(self) -> str | None:
+        """The one option that the reply names by another word for the same."""
+        if not self.synonyms or len(self.said) > READ_WHOLE // 10:
+            return None
+        found = {x for x, name in self.synonyms if find_option(self.raw, {x: name}, self.language, self.known)}
+        return found.pop() if len(found) == 1 else None
+
+    def _unless_rejected(self, letter: str | None) -> str | None:
+        """The letter of an option's text, unless the letter was rejected: "D is wrong, since grapes are small"."""
+        named = {self.label(token.text.removeprefix("و")) for token in tokens(self.denied) if len(token.text) <= SHORT}
+        return None if letter in named and letter not in self.standing_letters() else letter
+
+    def _unless_denied(self, letter: str | None) -> str | None:
+        """The letter, unless its text stands nowhere but behind a "not" of the same clause."""
+        if letter not in self.options or letter is None:
+            return letter
+        forms = [form for form in (fold(self.options[letter]), fold(self.names.get(letter, ""))) if form]
+        if any(self.known.negation.search(form) for form in forms):
+            return letter
+        clauses = [fold(clause) for clause in CLAUSE_END.split(self.raw)]
+        before = [clause[: clause.index(form)] for clause in clauses for form in forms if form in clause]
+        return None if before and all(self.known.negation.search(said) for said in before) else letter
 
     def _counted_none(self) -> str | None:
         """The option that counts nothing, where options are numbers and the reply says that there is none."""
@@ -375,8 +470,14 @@ class _Reading(Letters):
         """
         letters = set(self.standing_letters()) or set(self.standing_signs())
         text = self.named(self.raw)
+        text = self._unless_rejected(text)
         if text or len(letters) == 1:
             return text or letters.pop()
+        last = self.tokens.index(self.words[-1])
+        joined = len(self.words) > 1 and fold(self.words[-2].text) in self.known.joiners
+        is_last = self.words[-1].text in letters and len(self.words) > SHORT and not joined
+        if is_last and len(letters) > 1 and not self.contested(last, -1):
+            return self.words[-1].text  # "between B and C, by its form B"
         return "Z" if not letters and "Z" in (t.text for t in self.words) else None
 
     def _cues(self, pattern: re.Pattern[str]) -> list[tuple[int, int]]:

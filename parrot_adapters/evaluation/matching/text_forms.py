@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from parrot_adapters.evaluation.matching.chinese_signs import SIMPLIFIED
 
-__all__ = ["Token", "any_of", "clean", "fold", "joined", "light", "tokens"]
+__all__ = ["LATIN", "Token", "any_of", "any_phrase", "clean", "fold", "joined", "light", "lowered", "script", "tokens"]
 
 # Arabic vowel signs and Quranic marks, Hebrew points, variation selectors: drawn over letters, often left out.
 OPTIONAL_MARKS = re.compile("[\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0591-\u05c7\ufe00-\ufe0f]")
@@ -114,8 +114,40 @@ def any_of(phrases: Iterable[str], prefixes: Iterable[str] = ()) -> str:
     glued = "|".join(re.escape(fold(prefix)) for prefix in prefixes)
     opens = rf"(?<!\w)(?:{glued})?" if glued else r"(?<!\w)"
     listed = sorted({fold(phrase) for phrase in phrases} - {""}, key=len, reverse=True)
-    parts = [re.escape(w) if script(w[0]).startswith(UNSPACED) else rf"{opens}{re.escape(w)}(?!\w)" for w in listed]
+    parts = [_phrase(w) if script(w[0]).startswith(UNSPACED) else rf"{opens}{_phrase(w)}(?!\w)" for w in listed]
     return f"(?:{'|'.join(parts)})" if parts else "(?!)"
+
+
+def _phrase(words: str) -> str:
+    """A phrase as a pattern; "…" in it stands for up to four signs: "两…都"."""
+    return r"\w{0,4}?".join(map(re.escape, words.split("...")))
+
+
+LATIN = "A-Za-zÀ-ÖØ-öø-ɏ"
+ALONE = re.compile(rf"(?<![{LATIN}])[A-Z](?![{LATIN}])|(?<![^\W_])[А-Я](?![^\W_])")
+
+
+def lowered(text: str) -> str:
+    """Lower case, but for letters that stand alone, each in its place: patterns that ignore case are slow."""
+    lower = text.replace("İ", "i").lower()
+    kept = {found.start(): found[0] for found in ALONE.finditer(text)}
+    return "".join(kept.get(i, c) for i, c in enumerate(lower)) if kept else lower
+
+
+def any_phrase(phrases: Iterable[str], ending: str = "", prefixes: Sequence[str] = ()) -> str:
+    """Any of some phrases, as whole words where their script writes spaces; the longest first."""
+    spaced: list[str] = []
+    unspaced: list[str] = []
+    for phrase in sorted({lowered(clean(phrase).strip()) for phrase in phrases} - {""}, key=len, reverse=True):
+        words = r"\s+".join(map(re.escape, phrase.split()))
+        # Korean glues particles to the word before them, so what opens with one opens no word.
+        glued = script(phrase[0]).startswith((*UNSPACED, "HANGUL"))
+        (unspaced if glued else spaced).append(words)
+    parts = [*unspaced]
+    if spaced:
+        glued_before = f"(?:{'|'.join(prefixes)})?" if prefixes else ""
+        parts.append(rf"(?<![^\W_]){glued_before}(?:{'|'.join(spaced)}){ending}(?![^\W_])")
+    return f"(?:{'|'.join(parts)})" if parts else r"(?!)"
 
 
 RUNS = re.compile(r"([A-Za-z0-9]+)|\S")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from parrot_adapters.evaluation.matching.known_languages import Language, known_as, known_languages, revision
-from parrot_adapters.evaluation.matching.text_forms import clean, fold, script
+from parrot_adapters.evaluation.matching.text_forms import any_of, clean, fold, script
 
 __all__ = ["Vocabulary", "vocabulary"]
 
@@ -28,6 +28,14 @@ class Vocabulary:
         # Of lower-case text: where a letter has one case only, the alternatives are told apart by their first one.
         cues = (p for entry in every.values() for p in (*entry.answer, *entry.affirmations, *entry.conclusions))
         self.lower_cue = _pattern((p.lower() for p in cues), every.values(), flags=0)
+        self.correction = _pattern((p for entry in own for p in entry.corrections), own)
+        # In folded text; what only sounds like a "not" is taken out beforehand.
+        # Of English, words that are no small word of the language: "no" is one of Portuguese.
+        small = {*own[0].fillers, *own[0].articles, *own[0].relations} if own else set()
+        self.negation = re.compile(any_of(p for entry in own for p in entry.negations if p not in small))
+        self.rejected = re.compile(any_of(p for entry in own for p in (*entry.no, *entry.denials, *entry.negations)))
+        self.accepted = re.compile(any_of(p for entry in own for p in (*entry.yes, *entry.affirmations)))
+        self.exclusion = re.compile(any_of(p for entry in own for p in entry.exclusions))
         self.option = _pattern((p for entry in every.values() for p in entry.option), every.values())
         self.answer_words = _folded(p for entry in every.values() for p in (*entry.answer, *entry.option))
         self.option_words = _folded(p for entry in every.values() for p in entry.option)
@@ -40,10 +48,12 @@ class Vocabulary:
         self.refusals = _folded(p for entry in every.values() for p in entry.refusals)
         self.yes, self.no = (_folded(p for entry in own for p in getattr(entry, name)) for name in ("yes", "no"))
         self.articles = _folded(p for entry in own for p in entry.articles)
+        self.small = frozenset(p.lower() for entry in own for p in (*entry.joiners, *entry.articles))
         self.words = {clean(w).upper() for entry in own for w in entry.words}
         self.prefixes = _folded(p for entry in own for p in entry.prefixes)
         self.endings = _folded(p for entry in own for p in entry.endings)
         self.inflections = _folded(p for entry in own for p in entry.inflections)
+        self.infinitives = tuple(fold(p) for entry in own for p in entry.infinitives)
         self.cases = sorted(_folded(p for entry in own for p in entry.cases), key=len, reverse=True)
         self.relations = _folded(p for entry in own for p in entry.relations)
         self.places = _folded(p for entry in own for p in entry.places)
@@ -54,8 +64,11 @@ class Vocabulary:
         self.alternative = _pattern((p for entry in own for p in entry.alternatives), every.values())
         self.opening = _pattern((p for entry in own for p in entry.openings), every.values())
         self.turn = _pattern((p for entry in own for p in entry.turns), every.values())
+        hedged = (p for entry in own for p in (*entry.turns, *entry.hedges))
+        self.turn_or_hedge = _pattern(hedged, every.values())
         self.suffixing = language is None or (language in every and every[language].suffixing)
         self.inflecting = language is not None and language in every and every[language].inflecting
+        self.alphabet = own[0].alphabet if language is not None and own else ""
         self.labels: dict[str, str] = {}
         for entry in [*own, *every.values()]:
             for sign, letter in entry.labels.items():

@@ -17,16 +17,22 @@ LONGEST_ENDING = {3: 2, 4: 3}
 LONGEST_ENDING_OF_ALL = 7
 LONGEST_SUFFIXES, LONGEST_OF_SHORT = 8, 4
 """In a language that glues its endings one to another; behind a stem of three letters less."""
+LONG_ENDING = 4
+"""Letters of an ending that tells a verb by itself."""
 VERB_ENDING = re.compile(
-    "[aeiou]?(?:yor|mek|mak|mis|mus|c[ae]k|yac|yec|[dt][iu]|r|p|k|s[ae]|m[ae]|[bcgdyn]?[aeiu]|[iu]?l|n[iu]|[iu]n|l[ae]r)"
+    "[aeiou]?(?:yor|mek|mak|mis|mus|c[ae]k|yac|yec|[dt][iuae]|r|p|k|s[ae]|m[ae]|[bcgdyn]?[aeiu]|[iu]?l|n[iu]|[iu]n|l[ae]r)"
 )
 """How endings of Turkish verbs and nouns begin, folded: two words of which neither is the other's stem have such."""
+SURE_VERB_ENDING = re.compile("[aeiou]?(?:yor|m[ae]k|m[iu][sy])")
+"""How endings begin that verbs alone have."""
 ENGLISH_ENDINGS = frozenset(
     {"s", "es", "'s", "ed", "ing", "ies", "ied", "ish", "er", "en", "ness", "iness", "ly", "ily", "ful"}
 )
 ENGLISH_BARE = frozenset({"", "e", "y"})
 ARABIC_BEFORE = re.compile("^(?:وال|فال|بال|كال|لل|ال|[وفبكل](?=.{4}))?(?:[يتنم](?=.{3}))?")
-ARABIC_BEHIND = re.compile("(?:تان|تين|ون|ين|ات|ان|ها|هم|يه|ه|ي|ا)$")
+ARABIC_BEHIND = re.compile("(?:تان|تين|تها|تهم|ته|تي|ون|ين|ات|ان|ها|هم|يه|ه|ي|ا)$")
+ARABIC_LONG_I = re.compile("^(.{2})ي(.)$")
+"""Of an adjective of three letters: حزين, of حزن."""
 
 
 def words_of(text: str) -> list[str]:
@@ -57,6 +63,8 @@ def kin(word: str, other: str, known: Vocabulary) -> bool:
     """
     if word == other:
         return True
+    if known.infinitives and (_of_short_stem(word, other, known) or _of_short_stem(other, word, known)):
+        return True
     if min(len(word), len(other)) < SHORTEST_STEM or word.isdecimal() or other.isdecimal():
         return False
     if script(word[0]) != script(other[0]) or script(word[0]).startswith(UNSPACED):
@@ -69,13 +77,23 @@ def kin(word: str, other: str, known: Vocabulary) -> bool:
         return False
     ends = word[same:], other[same:]
     if known.suffixing:
-        longest = LONGEST_SUFFIXES if same > SHORTEST_STEM else LONGEST_OF_SHORT
+        is_verb = all(SURE_VERB_ENDING.match(end) for end in ends)
+        longest = LONGEST_SUFFIXES if same > SHORTEST_STEM or is_verb else LONGEST_OF_SHORT
         turned = "" in ends or all(VERB_ENDING.match(end) for end in ends)
         return max(map(len, ends)) <= longest and turned
     if known.inflecting:
         longest = LONGEST_ENDING.get(same, min(same, LONGEST_ENDING_OF_ALL))
         return all(len(end) <= longest or (end in known.inflections) for end in ends)
     return any(_english(word[:same], *pair) for pair in (ends, ends[::-1]))
+
+
+def _of_short_stem(infinitive: str, turned: str, known: Vocabulary) -> bool:
+    """Portuguese "ler" and "lendo", whose stem is one letter."""
+    for ending in known.infinitives:
+        bare = infinitive.removesuffix(ending)
+        if bare != infinitive and 0 < len(bare) < SHORTEST_STEM and turned.startswith(bare):
+            return len(turned) - len(bare) >= LONG_ENDING and turned[len(bare) :] in known.inflections
+    return False
 
 
 def _english(stem: str, bare: str, turned: str) -> bool:
@@ -92,4 +110,5 @@ def _skeleton(word: str) -> str:
     """An Arabic word without what is glued to it and without its long a."""
     bare = ARABIC_BEFORE.sub("", word) if len(word) > SHORTEST_STEM else word
     bare = ARABIC_BEHIND.sub("", bare) if len(bare) > SHORTEST_STEM else bare
-    return bare.replace("ا", "")
+    short = bare.replace("ا", "")
+    return ARABIC_LONG_I.sub(r"\1\2", short if len(short) >= SHORTEST_STEM else bare)

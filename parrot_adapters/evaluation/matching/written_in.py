@@ -58,9 +58,9 @@ def _owners(candidates: tuple[str, ...], revision: int) -> Mapping[str, tuple[st
 
 def _phrases(language: Language) -> list[str]:
     given = (getattr(language, entry.name) for entry in fields(language) if entry.name not in PARTS)
-    return [phrase for value in given if isinstance(value, tuple) for phrase in value]
+    return [form for value in given if isinstance(value, tuple) for phrase in value for form in phrase.split("/")]
 
 
-PARTS = {"scripts", "adverbs", "negated", "prefixes", "endings", "inflections", "cases"}
-PARTS |= {"numbers", "nothing", "tens", "hundreds", "number_joiners", "number_endings", "ordinals", "last"}
+PARTS = {"scripts", "adverbs", "negated", "prefixes", "endings", "inflections", "infinitives", "cases"}
+PARTS |= {"duals", "nothing", "hundreds", "number_joiners", "number_endings", "ordinals", "last", "synonyms"}
 """Fields that hold no whole words, or several in one."""

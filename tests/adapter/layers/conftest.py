@@ -12,7 +12,7 @@ from support.layers_by_hand import SlowHost, adapter, decode, trained
 
 import parrot_adapters as pa
 
-FEW = ("llava", "qwen2_5_vl", "gemma3", "idefics3")
+FEW = ("llava", "qwen2_5_vl", "gemma3")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

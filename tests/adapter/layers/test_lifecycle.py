@@ -77,8 +77,8 @@ def test_a_detach_that_leaves_a_hook_is_caught(host, family, inputs, monkeypatch
     remove = LayerSites.remove
 
     def forgetful(self: LayerSites) -> None:
-        if self._places:
-            self._places.pop()  # its hook stays; as no call has visual tokens any more, logits do not show it
+        if self._hooks:
+            self._hooks.popitem()  # it stays; as no call has visual tokens any more, logits do not show it
         remove(self)
 
     monkeypatch.setattr(LayerSites, "remove", forgetful)

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 import parrot_adapters as pa
 from parrot_adapters.hosts import layer_sites
+from parrot_adapters.hosts.layer_sites import LayerSites
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),  # peft itself
@@ -55,12 +56,14 @@ def test_merging_what_peft_put_there_changes_no_answer(family, inputs, kind: str
 
 @pytest.mark.parametrize("kind", late_unless(["never calls it"], KINDS))
 def test_a_hook_inside_the_wrapper_is_caught(family, inputs, kind: str, monkeypatch) -> None:
-    def hook(self: Any, made: Any) -> None:
-        here = self._parent._modules[self._name]
-        self._handle = getattr(here, "base_layer", here).register_forward_hook(made)
+    def inside(self: LayerSites) -> None:
+        for path, (parent, name) in self._places.items():
+            here = getattr(parent._modules[name], "base_layer", parent._modules[name])
+            if path not in self._hooks:
+                made = layer_sites._AddExperts(path, self.experts.call(path), self.calls)
+                self._hooks[path] = here, here.register_forward_hook(made)
 
-    monkeypatch.setattr(layer_sites._Place, "hook", hook)
-    monkeypatch.setattr(layer_sites._Place, "follow", lambda self: None)
+    monkeypatch.setattr(LayerSites, "follow", inside)
     with pytest.raises(AssertionError):
         check_merging(family, inputs, kind)
 

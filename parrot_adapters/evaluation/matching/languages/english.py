@@ -21,7 +21,8 @@ ENGLISH = Language(
         "my final choice | my vote | answer | answers | correct option | correct choice | best option | "
         "best choice | right option | I choose | I pick | I select | I'd choose | I would choose | I'd pick | "
         "I'll go with | I'd go with | I would go with | I go with | I'd say | I would say | my pick | "
-        "correct one | right one | I'm going with"
+        "correct one | right one | I'm going with | I'm going | I am going | I'm picking | my answer would be | "
+        "I'd go for | I'll go for | I go for | I'm choosing"
     ),
     option=phrases("option | options | choice | letter | alternative"),
     fillers=phrases(
@@ -30,7 +31,7 @@ ENGLISH = Language(
         "are | was | would | will | should | must | the | a | an | my | it | it's | its | that | option | "
         "choice | letter | correct | best | right | final | clearly | probably | likely | most | therefore | "
         "thus | definitely | simply | to | this | question | one | both | all | looks | like | seems | appears | "
-        "as | for | sure"
+        "as | for | sure | can | could | may | then | safely | just | number | no. | feeling | s"
     ),
     adverbs=phrases("ly"),
     refusals=phrases(
@@ -49,7 +50,8 @@ ENGLISH = Language(
         "no one | none of them is | don't | do not | doesn't | does not | didn't | hardly | unlikely to be | "
         "I doubt | can hardly be | far from | neither is it | n't | not | isn't | aren't | never | neither | "
         "nor | no | can't be | cannot be | can not be | couldn't be | could not be | rather than | instead of | "
-        "isn't it | wasn't | won't be"
+        "isn't it | wasn't | won't be | ain't | doesn't look | does not look | don't look | doesn't seem | "
+        "does not seem | not really | not exactly | no longer | not necessarily"
     ),
     denials=phrases(
         "is close | are close | comes close | come close | is tempting | looks tempting | is wrong | are wrong | "
@@ -59,7 +61,26 @@ ENGLISH = Language(
         "can be eliminated | is out | are out | is not right | are false | isn't right | is not the answer | "
         "can't be | cannot be | does not apply | do not apply | makes no sense | don't make sense | "
         "does not work | doesn't work | don't work | is not present | was not it | is not visible | "
-        "is not shown | is not there"
+        "is not shown | is not there | crossed out | ruled out | eliminated | excluded | discarded | no way | "
+        "seems wrong | seem wrong | looks wrong | is clearly wrong | not it | is unlikely | are unlikely | "
+        "seems unlikely | is off | is absent | are absent | is missing"
+    ),
+    certainties=phrases(
+        "no doubt | without doubt | without a doubt | without any doubt | no question | not only | nothing but | "
+        "none other than | nothing other than | not hard to see | not difficult to see"
+    ),
+    exceptions=phrases(
+        "except | except for | but | other than | apart from | aside from | besides | excluding | "
+        "with the exception of | save for"
+    ),
+    all_others=phrases(
+        "all | every | everything | each | any | none | others | the rest | other options | nobody | no one | nothing"
+    ),
+    corrections=phrases(
+        "no wait | no, wait | wait, no | wait | scratch that | correction | changed my mind | change my mind | "
+        "on second thought | hold on | oops | I made a mistake | or rather | let me correct myself | "
+        "let me reconsider | let me recheck | let me re-check | sorry, I meant | I meant | I mean | "
+        "I stand corrected | correcting myself | let me correct that | I take that back"
     ),
     exclusions=phrases(
         "rule out | ruled out | ruling out | rules out | exclude | excluded | excluding | eliminate | "
@@ -67,7 +88,8 @@ ENGLISH = Language(
     ),
     affirmations=phrases(
         "is correct | is right | is the correct | is the right | is the answer | is the best | is the one | "
-        "is my answer | fits best | matches best | it is | is true"
+        "is my answer | fits best | matches best | it is | is true | are correct | are right | are both correct | "
+        "are both right | are true"
     ),
     conclusions=phrases(
         "i.e. | that is | namely | meaning | which makes | which means | in other words | I conclude | "
@@ -81,7 +103,9 @@ ENGLISH = Language(
         "I previously said | my first thought | my first guess | first thought | my initial thought | "
         "I was going to say | tempted to say | my first instinct | my gut says | at first glance | "
         "at first sight | at first | initially | originally | one might think | one might say | you might think | "
-        "it may seem | it might seem | I thought | I first thought"
+        "it may seem | it might seem | I thought | I first thought | you'd expect | you would expect | "
+        "one would expect | one would think | you'd think | I was leaning | I was inclined | I'd have said | "
+        "I would have said | I had picked | I initially picked"
     ),
     seemings=phrases(
         "could have been | would suggest | would be | might pass for | can be mistaken for | looks a bit like | "
@@ -94,23 +118,33 @@ ENGLISH = Language(
         "besides | although | though | even though | even if | despite | if | had it been | while it may | "
         "while it might | while it looks"
     ),
+    hedges=phrases("maybe | perhaps | possibly | or maybe | could also be | might also be"),
     results=phrases(
         "in total | in all | altogether | sums to | sum to | gives | you get | we get | amounts to | therefore | "
         "equals | makes | total is | total of | total | adds up to | add up to | sum is | sum of | comes to | "
-        "leaves | exact count is | count is | number is"
+        "leaves | exact count is | count is | number is | the difference is | difference is | difference of | "
+        "differ by"
     ),
     totals=phrases("in all | in total | altogether | all told | remain | are left | is left"),
     only=phrases("only | just | exactly"),
     single=phrases("single | sole | lone"),
-    yes=phrases("yes | correct | right | true | ✓ | ✔ | ✅"),
-    no=phrases("no | incorrect | wrong | false | ✗ | ✘ | ❌ | ×"),
-    both=phrases("both | the two of them"),
+    yes=phrases(
+        "yes | correct | right | true | ✓ | ✔ | ✅ | yep | yeah | yup | absolutely | certainly | sure | indeed | "
+        "affirmative | of course | definitely | it is | it does | there is | holds | hold | is so"
+    ),
+    no=phrases(
+        "no | incorrect | wrong | false | ✗ | ✘ | ❌ | × | nope | nah | not at all | definitely not | "
+        "certainly not | absolutely not | it is not | it isn't | it does not | it doesn't | there isn't | "
+        "there is not"
+    ),
+    both=phrases("both | the two of them | both of them | happen together | occur together | take place together"),
     neither=phrases(
         "both are false | both are wrong | both statements are false | both false | both wrong | both incorrect | "
         "neither | none | none of | nobody | no one | not either | nothing"
     ),
     every=phrases(
-        "all of the above | all of them | all of these | all the above | all three | all four | all options | all are"
+        "all of the above | all of them | all of these | all the above | all three | all four | all options | "
+        "all are | are all | all the same"
     ),
     absences=phrases(
         "there is no | there are no | there isn't | there aren't | there is not | there are not | "
@@ -124,21 +158,49 @@ ENGLISH = Language(
     ),
     relations=phrases(
         "on | under | behind | near | next to | beside | with | over | by | above | below | inside | than | "
-        "onto | around | like | between | through | against | without | unlike"
+        "onto | around | like | between | through | against | without | unlike | after | before | following | "
+        "preceding"
     ),
+    synonyms=phrases(
+        "sofa/couch | under/underneath/beneath/below | on top of/upon/atop | "
+        "next to/beside/alongside/by the side of | behind/at the back of | "
+        "happy/glad/joyful/cheerful/happiness/delighted/joy | sad/unhappy/sorrowful/sadness/upset | "
+        "angry/mad/furious/anger | scared/afraid/frightened/fearful/fear | "
+        "surprised/astonished/amazed/shocked/surprise | tired/exhausted | purple/violet | autumn/fall | "
+        "car/automobile | truck/lorry | bicycle/bike/cycle | motorcycle/motorbike | "
+        "aeroplane/airplane/plane/aircraft | boat/ship/vessel | man/gentleman/guy | woman/lady | boy/lad | "
+        "child/kid/toddler | baby/infant | cat/kitty/kitten | dog/puppy/doggy/pup | rabbit/bunny | chicken/hen | "
+        "big/large/huge | small/little/tiny | running/jogging | cooking/preparing food/preparing a meal | "
+        "reading/reading a book | sleeping/asleep/napping | eating/having a meal/dining | sunny/sunshine | "
+        "rainy/raining | snowy/snowing | cloudy/overcast | foggy/misty/mist | bathroom/washroom/restroom/toilet | "
+        "doctor/physician | police officer/policeman/cop/policewoman | firefighter/fireman | teacher/instructor | "
+        "student/pupil | football/soccer | film/movie | shop/store | supermarket/grocery store | "
+        "cinema/movie theater | increase/rise/grow/goes up | decrease/fall/decline/drop/goes down | "
+        "eat/ate/eaten | sleep/slept/asleep | run/ran | swim/swam | drink/drank | write/wrote | drive/drove | "
+        "ride/rode | fly/flew | sing/sang/sung | sit/sat/seated | stand/stood | throw/threw/thrown | "
+        "catch/caught | buy/bought | hold/held | speak/spoke/talking | wear/wore/wearing | break/broke/broken | "
+        "draw/drew/drawn | wood/wooden | gold/golden | wool/woolen | equal/the same/identical | "
+        "goes up/rises/increases/increase | goes down/falls/decreases/decrease"
+    ),
+    conditions=phrases("if | in case | assuming | supposing | provided | when asked about | if you mean"),
+    dependences=phrases(
+        "depends | depending on | it depends | could be either | can be either | either could be | "
+        "can't choose between | cannot choose between | can't decide between | cannot decide between"
+    ),
+    sides=phrases("left | right | top | bottom | upper | lower | first | second | one | other"),
     joiners=phrases("or | and | nor | as well as | and also | and/or"),
     alternatives=phrases("or | either"),
     articles=phrases("the | a | an"),
     words=phrases("A | I"),
     endings=phrases("s | es | ish"),
     numbers=phrases(
-        "zero | one | two | three | four | five | six | seven | eight | nine | ten | eleven | twelve | thirteen | "
-        "fourteen | fifteen | sixteen | seventeen | eighteen | nineteen | twenty"
+        "zero | one | two/couple/duo | three/trio | four | five | six | seven | eight | nine | ten | eleven | "
+        "twelve | thirteen | fourteen | fifteen | sixteen | seventeen | eighteen | nineteen | twenty"
     ),
     nothing=phrases("none | no | nothing | nobody | no one | none at all"),
     tens=phrases("twenty | thirty | forty | fifty | sixty | seventy | eighty | ninety"),
     hundreds=phrases("hundred:100 | thousand:1000"),
     number_joiners=phrases("and | -"),
     ordinals=phrases("first/1st | second/2nd | third/3rd | fourth/4th | fifth/5th | sixth/6th"),
-    last=phrases("last/final"),
+    last=phrases("last/final | second to last/second-to-last/next to last/penultimate"),
 )

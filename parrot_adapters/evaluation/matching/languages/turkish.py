@@ -17,20 +17,22 @@ TURKISH = Language(
     ),
     option=phrases(
         "seçenek | seçeneği | seçeneğidir | seçeneğini | seçeneğinde | seçeneğinin | seçeneğine | şık | şıkkı | "
-        "şıkkıdır | şıkkını | şıkkında | şıkkının | şıkkına | harf | harfi | harfidir"
+        "şıkkıdır | şıkkını | şıkkında | şıkkının | şıkkına | harf | harfi | harfidir | şıkları | şıklar | "
+        "seçenekleri | seçenekler | şıkkın | şıklarını | seçeneklerini | cevabı"
     ),
     fillers=phrases(
         "da | de | yi | yı | yu | yü | i | ı | u | ü | dir | dır | tir | tır | ye | ya | e | a | nin | nın | "
         "açıkça | elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | "
         "nihai | son | doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | "
-        "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | hepsi | tüm"
+        "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | hepsi | tüm | şıkları | "
+        "seçenekleri | üçü | üçü de | tamamı | numaralı | numara | olacak | olacaktır"
     ),
     refusals=phrases(
         "tanımlayamam | tanımlayamıyorum | belirleyemem | görüntüleyemiyorum | görsel yok | söyleyemem | "
         "üzgünüm | cevaplayamam | cevap veremem | yanıtlayamam | yanıt veremem | cevaplayamıyorum | "
         "yanıtlayamıyorum | belirleyemiyorum | maalesef | yardımcı olamam | göremiyorum | bilmiyorum"
     ),
-    negations=phrases("kimse | hiç kimse | değil"),
+    negations=phrases("kimse | hiç kimse | değil | ne | ne de"),
     denials=phrases(
         "eliyorum | elerim | eliyoruz | eleriz | çıkarıyorum | dışlıyorum | ele alınmaz | olduğunu sanmıyorum | "
         "olduğunu düşünmüyorum | olduğunu zannetmiyorum | sanmıyorum | olabilir ama | olabilir ancak | "
@@ -40,12 +42,28 @@ TURKISH = Language(
         "olsa bile | gibi görünse de | gibi görünse bile | gibi dursa da | sanılabilir | yerine | değil | "
         "değildir | yanlış | yanlıştır | hatalı | olamaz | uymuyor | uyuşmuyor | eşleşmiyor | yok | yoktur | "
         "elenir | eleniyor | elendi | doğru değil | doğru değildir | olmaz | resimle uyuşmuyor | "
-        "görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz"
+        "görselle uyuşmuyor | resme uymuyor | hatalıdır | geçersiz | mi diye düşündüm | mı diye düşündüm | "
+        "mu diye düşündüm | mü diye düşündüm | diye düşündüm | elenmiş | elenmiştir | elendiğine göre | "
+        "elenebilir | yanlıştırlar | olmadığına göre | geçerli değil | uygun değil | uygun değildir | uymaz | "
+        "uymamaktadır | mantıksız | elenmeli | görünmez | bulunmaz"
+    ),
+    certainties=phrases("şüphe yok ki | şüphe yok | hiç şüphesiz | kuşku yok | sadece değil"),
+    exceptions_behind=phrases(
+        "hariç | dışında | dışındaki | haricinde | haricindeki | dışındakiler | dışındakilerin | başka"
+    ),
+    all_others=phrases(
+        "hepsi | bütün | tüm | tümü | her | hiçbiri | diğerleri | diğer | kalan | kalanlar | kimse | hiç kimse"
+    ),
+    corrections=phrases(
+        "hayır, bekle | bekle | dur | dur bir dakika | bir dakika | pardon | düzeltiyorum | düzeltme | yok yok | "
+        "fikrimi değiştirdim | daha doğrusu | yanlış söyledim | tekrar bakınca | yeniden bakınca | düzelteyim | "
+        "düzeltirim | özür dilerim | pardon, yanlış"
     ),
     affirmations=phrases(
         "seçiyorum | seçerim | işaretliyorum | işaretlerim | tercih ediyorum | tercih ederim | diyorum | derim | "
         "en uygun | en uygunu | en doğrusu | olmalı | olmalıdır | cevaptır | yanıttır | doğru | doğrudur | "
-        "doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | doğru yanıttır"
+        "doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | doğru yanıttır | "
+        "olacak | olacaktır | diyebilirim | olduğunu düşünüyorum | olduğuna inanıyorum | doğrudurlar"
     ),
     conclusions=phrases(
         "sonuç itibarıyla | özetle | kısacası | demek oluyor ki | buradan | böylece | bu da | anlamına gelir | "
@@ -58,18 +76,32 @@ TURKISH = Language(
         "ilk aklıma | ilk bakışta | başta | önce | ilk başta | ilk önce | sandım"
     ),
     turns=phrases("ama | ancak | fakat | aslında | oysa | lakin"),
-    concessions=phrases("her ne kadar | eğer"),
-    results=phrases("toplamda | sonuç | hepsi birlikte | yani toplam | toplam | toplamı | sayısı | eşittir"),
+    concessions=phrases(
+        "her ne kadar | eğer | solunda ise | sağında ise | altında ise | üstünde ise | yanında ise | "
+        "arkasında ise | önünde ise | arka planda ise | diğeri ise | diğerinde ise | solda ise | sağda ise | "
+        "ortada ise"
+    ),
+    concessions_behind=phrases(
+        "olsa da | olsa bile | olmasına rağmen | olmasına karşın | ise de | görünse de | görünse bile | "
+        "dursa da | olmakla birlikte"
+    ),
+    hedges=phrases("belki | belki de | olabilir de"),
+    results=phrases(
+        "toplamda | sonuç | hepsi birlikte | yani toplam | toplam | toplamı | sayısı | eşittir | fark | farkı | "
+        "aradaki fark"
+    ),
     totals=phrases("kalır | kalıyor | eder | ediyor | yapar | yapıyor | bulunur | etmektedir"),
     only=phrases("sadece | yalnızca | yalnız"),
     single=phrases("tek"),
-    yes=phrases("evet | doğru | ✓ | ✔ | ✅"),
-    no=phrases("hayır | yanlış | değil | ✗ | ✘ | ❌ | ×"),
+    yes=phrases("evet | doğru | ✓ | ✔ | ✅ | elbette | tabii | kesinlikle | aynen | tabii ki | var | vardır"),
+    no=phrases(
+        "hayır | yanlış | değil | ✗ | ✘ | ❌ | × | yok | yoktur | hayır efendim | kesinlikle hayır | bulunmuyor"
+    ),
     both=phrases("ikisi de | ikisi | her ikisi | her iki | ikisi birden | hem"),
     neither=phrases(
         "ikisi de yanlış | her ikisi de yanlış | hiçbiri | hiçbir | hiç kimse | hiç biri | ikisi de değil | ne"
     ),
-    every=phrases("yukarıdakilerin hepsi | hepsi | tümü | tamamı"),
+    every=phrases("yukarıdakilerin hepsi | hepsi | tümü | tamamı | üçü de | dördü de | hepsi aynı"),
     absences=phrases(
         "yok | yoktur | bulunmuyor | görünmüyor | görülmüyor | bulunmamaktadır | görünmemektedir | mevcut değil | "
         "göremiyorum | yer almıyor"
@@ -83,6 +115,25 @@ TURKISH = Language(
         "yanındaki | altındaki | içindeki | arkasındaki | önündeki | ile | gibi | kadar"
     ),
     negated=phrases("miyor | muyor | mamakta | memekte | maz | mez | madi | medi | mamis | memis | mayan | meyen"),
+    synonyms=phrases(
+        "üstünde/üzerinde | altında/aşağısında | yanında/kenarında/bitişiğinde | arkasında/gerisinde | "
+        "içinde/içerisinde | önünde/karşısında | koltuk/kanepe/divan | mutlu/sevinçli/neşeli/mutluluk/sevinç | "
+        "üzgün/mutsuz/kederli/üzüntü/hüzünlü | kızgın/öfkeli/sinirli/öfke/kızgınlık | "
+        "korkmuş/korku/ürkmüş/korkuyor | şaşkın/şaşırmış/hayret/şaşkınlık | yorgun/bitkin | siyah/kara | "
+        "kahverengi/kahve rengi | mor/eflatun | araba/otomobil | otobüs/belediye otobüsü | uçak/tayyare | "
+        "köpek/köpek yavrusu | kedi/pisi/kedicik | at/beygir | erkek çocuk/oğlan | kız çocuk/kız | adam/erkek | "
+        "kadın/bayan/hanım | doktor/hekim | öğretmen/hoca | polis/polis memuru | telefon/cep telefonu | "
+        "bilgisayar/laptop | gözlük/güneş gözlüğü | sonbahar/güz | ilkbahar/bahar | yağmurlu/yağışlı | "
+        "karlı/kar yağışlı | okumak/kitap okuyor/okuyor | koşmak/koşuyor | yüzmek/yüzüyor | uyumak/uyuyor | "
+        "yemek yapmak/yemek pişiriyor/yemek pişirmek/yemek hazırlıyor | artar/yükselir/çoğalır | azalır/düşer | "
+        "uyumak/uyuyor/uyuyakalmış/uykuda | ahşap/tahta/odun | cam/camdan"
+    ),
+    conditions=phrases(
+        "eğer | ise | soruluyorsa | sorulursa | kastediliyorsa | kastedilen | bakılırsa | bakarsak | bakarsanız | "
+        "isteniyorsa | söz konusuysa"
+    ),
+    dependences=phrases("bağlı | değişir | göre değişir | arasında kararsızım | arasında karar veremiyorum"),
+    sides=phrases("soldaki | sağdaki | sol | sağ | üstteki | alttaki | birincisi | ikincisi | biri | diğeri"),
     joiners=phrases("da | mi | mı | mu | mü | veyahut | veya | ya da | ve | yahut | hem | hem de | ile"),
     alternatives=phrases("veya | ya da | yahut | yoksa | mi | mı | mu | mü"),
     articles=phrases("bir"),
@@ -109,5 +160,5 @@ TURKISH = Language(
         "birinci+/si/sidir/dir/yi/sini | ikinci+/si/sidir/dir/yi/sini | üçüncü+/sü/südür/dür/yü/sünü | "
         "dördüncü+/sü/südür/dür/yü/sünü | beşinci+/si/sidir/dir/yi/sini"
     ),
-    last=phrases("sonuncu/sonuncusu/sonuncusudur/son"),
+    last=phrases("sonuncu/sonuncusu/sonuncusudur/son | sondan ikinci/sondan ikincisi"),
 )
