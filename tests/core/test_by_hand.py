@@ -320,8 +320,9 @@ def test_impossible_options_are_refused(options):
 
 @pytest.mark.parametrize("options", [{}, {"recompute": False}, {"recompute": True}], ids=str)
 @pytest.mark.parametrize("k", [None, 1])
-def test_wide_products_in_full_precision(options, k):
+def test_wide_products_in_full_precision(options, k, monkeypatch):
     """Of many rows in float32, which another library multiplies."""
+    monkeypatch.setattr(products, "of_intel", lambda: False)
     tokens, offsets, routing = batch([700, 520], k=k, width=256, experts=2)
     routing = routing._replace(weights=routing.weights.float())
     fast, slow = (
@@ -339,7 +340,9 @@ def test_wide_products_in_full_precision(options, k):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_products_are_products(turned):
+@pytest.mark.parametrize("of_intel", [False, True])  # which library multiplies
+def test_products_are_products(turned, of_intel, monkeypatch):
+    monkeypatch.setattr(products, "of_intel", lambda: of_intel)
     generator = torch.Generator().manual_seed(0)
     left, right = torch.randn(513, 300, generator=generator), torch.randn(300, 257, generator=generator)
     right = right.T.contiguous().T if turned else right
