@@ -339,7 +339,12 @@ def sign_flip_probability(
         clusters: The question of each row, where several rows ask one; by default each row is its own.
         resamples: How many random swaps.
         seed: Seed of the random swaps.
+
+    Raises:
+        ValueError: A difference is not a finite number.
     """
+    if wrong := [value for value in differences if not math.isfinite(value)]:
+        raise ValueError(f"differences are finite numbers, not {wrong[0]!r} ({len(wrong)} such)")
     totals: dict[Hashable, float] = {}
     for cluster, value in zip(range(len(differences)) if clusters is None else clusters, differences, strict=True):
         totals[cluster] = totals.get(cluster, 0.0) + float(value)
@@ -390,10 +395,15 @@ def holm(probabilities: Mapping[str, float]) -> dict[str, float]:
     Args:
         probabilities: Probability p of each test by its name.
 
+    Raises:
+        ValueError: One lies outside 0 to 1.
+
     >>> holm({"ar": 0.01, "tr": 0.04, "ru": 0.03})
     {'ar': 0.03, 'tr': 0.06, 'ru': 0.06}
     """
     # Written out: scipy has no Holm, and statsmodels brings pandas and three seconds of imports for these five lines.
+    if wrong := [name for name, p in probabilities.items() if not 0 <= p <= 1]:
+        raise ValueError(f"a probability lies between 0 and 1, not at {probabilities[wrong[0]]!r} ({wrong[0]})")
     adjusted: dict[str, float] = {}
     largest = 0.0
     for place, name in enumerate(sorted(probabilities, key=probabilities.__getitem__)):

@@ -106,12 +106,14 @@ def many_experts(width: int, options: Options) -> Iterator[Row]:
         "its bare matrix products": case.products_of_each(),
         "bare products of 64, into memory at hand": case.products_of_each(new_memory=False),
         "bare products of 6, into memory at hand": few.products_of_each(new_memory=False),
+        "bare products of 64 in one batch": case.products_in_a_batch(),
         "top-1 of 64, a slice for each": case.step(case.ready(Sliced(width, width, 64)), keep_top_k(case.routing, 1)),
     }
     limits = {
         ("top-1 of 64", "top-1 of 6"): 1.1,
         ("top-1 of 64", "its bare matrix products"): None,
         ("bare products of 64, into memory at hand", "bare products of 6, into memory at hand"): None,
+        ("bare products of 64 in one batch", "bare products of 6, into memory at hand"): None,
         ("its bare matrix products", "bare products of 64, into memory at hand"): None,
         ("top-1 of 64, a slice for each", "top-1 of 6"): None,
     }
@@ -220,6 +222,25 @@ class Case:
                 torch.addmm(dh @ gate, u, up)
                 for grad, left, right in zip(grads, (dh, u, g), (x, x, dy), strict=True):
                     torch.mm(left.T, right[rows], out=grad[e])
+
+        return once
+
+    def products_in_a_batch(self) -> Callable[[], object]:
+        """As ``products_of_each``, into memory at hand, all experts in one batched product: what could be had at best
+        if all had as many tokens, or were padded to.
+        """
+        whole = len(self.tokens) // self.experts * self.experts
+        x, dy = (t.detach()[:whole].unflatten(0, (self.experts, -1)) for t in (self.tokens, self.grad))
+        gate, up, down = (torch.randn(self.experts, self.width, self.width).to(x) * 0.02 for _ in range(3))
+        grads = [torch.empty_like(theta) for theta in (gate, up, down)]
+
+        def once() -> None:
+            g, u = x @ gate.mT, x @ up.mT
+            g @ down
+            dh = dy @ down.mT
+            torch.baddbmm(dh @ gate, u, up)
+            for grad, left, right in zip(grads, (dh, u, g), (x, x, dy), strict=True):
+                torch.bmm(left.mT, right, out=grad)
 
         return once
 

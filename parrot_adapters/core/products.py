@@ -1,17 +1,21 @@
 """Matrix products of float32 on a processor, by whichever of torch's libraries is faster there.
 
 ``torch.mm`` asks MKL. oneDNN, which torch brings too, took 0.87 of its time for matrices of some hundred rows and more
-on the AMD processor with AVX-512 that we measure on (``benchmarks/rows/experts.py`` has a row of it). Both add in
-float32; they round differently.
+on an AMD processor with AVX-512, and 1.12 of it on one of Intel's, for which MKL is written
+(``benchmarks/rows/experts.py`` has a row of it). Both add in float32; they round differently.
 """
 
 from __future__ import annotations
+
+import functools
+import platform
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-__all__ = ["add_product", "product"]
+__all__ = ["add_product", "of_intel", "product"]
 
 ROWS, COLUMNS = 512, 256  # of matrices from which on oneDNN is the faster one
 
@@ -48,4 +52,12 @@ def _suit_onednn(left: Tensor, right: Tensor) -> bool:
         and bool(torch.backends.mkldnn.enabled)
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and not of_intel()
     )
+
+
+@functools.cache
+def of_intel() -> bool:
+    """Whether this machine's processor is one of Intel's."""
+    known = Path("/proc/cpuinfo")
+    return "GenuineIntel" in (known.read_text() if known.exists() else platform.processor())

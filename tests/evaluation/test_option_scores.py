@@ -25,7 +25,7 @@ from parrot_adapters.evaluation.answers.transformers_host import EvaluationHost
 from parrot_adapters.evaluation.scores.calibration import calibration, calibration_of
 
 HOSTS = late_unless(
-    ["llava", "qwen3_vl", "idefics3", "gemma3"],
+    ["llava", "qwen3_vl", "gemma3"],
     ["llava", "qwen2_vl", "qwen3_vl", "internvl", "idefics3", "gemma3", "paligemma"],
 )
 

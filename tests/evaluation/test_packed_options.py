@@ -34,7 +34,7 @@ PROMPTS: Mapping[int, Prompt] = {
     8: (BOS, Image(2), 35, Image(1), 33, 34),
     9: (BOS, 41, 42),
 }
-FAMILIES = late_unless(["llava", "qwen3_vl"], ["llava", "qwen2_vl", "qwen3_vl", "internvl", "idefics3", "gemma3"])
+FAMILIES = late_unless(["qwen3_vl"], ["llava", "qwen2_vl", "qwen3_vl", "internvl", "idefics3", "gemma3"])
 
 
 def asked_of(indices: Sequence[int], languages: Sequence[str | None] = (None,)) -> list[Any]:

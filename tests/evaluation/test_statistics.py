@@ -401,3 +401,13 @@ def test_erosion_clusters_the_passes_of_a_question() -> None:
     assert (together.questions, apart.questions) == (10, 50)
     assert together.estimate == apart.estimate == pytest.approx(0.2)
     assert together.low < apart.low
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_no_difference_and_no_probability(value: float) -> None:
+    from parrot_adapters.statistics import holm, sign_flip_probability
+
+    with pytest.raises(ValueError, match="differences are finite"):
+        sign_flip_probability([1.0, value, 1.0])
+    with pytest.raises(ValueError, match="between 0 and 1, not at"):
+        holm({"a": 0.01, "b": value})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import time
 from pathlib import Path
 
 import pytest
+from support.growth import grows_linearly
 from support.tiers import late_unless
 
 from parrot_adapters.evaluation import extract_choice
@@ -111,10 +111,7 @@ def test_what_a_reckoning_comes_to(said: str, choice: str | None) -> None:
     ["if the plum ", "plum or lemon? ", "2 = ", "but plum ", "only one two ", "might be a ", "if it were summer B "],
 )
 def test_time_grows_with_the_length(piece: str, options: dict[str, str]) -> None:
-    def seconds(size: int) -> float:
-        start = time.process_time()
+    def read_it(size: int) -> None:
         extract_choice(piece * (size // len(piece)), options, "robust", language="en")
-        return time.process_time() - start
 
-    seconds(1000)  # patterns are compiled
-    assert seconds(50_000) < 1  # a square of it would be minutes
+    assert grows_linearly(read_it, 4_000, 40_000)

@@ -30,9 +30,10 @@ from torch.testing import assert_close
 from transformers.masking_utils import find_packed_sequence_indices
 
 import parrot_adapters as pa
+from parrot_adapters.core.types import IGNORED
 from parrot_adapters.data.packing import SEGMENTS, pack
 from parrot_adapters.hosts import align_outputs
-from parrot_adapters.hosts.packed_rows import Sequences, packed_arguments, sequence_languages
+from parrot_adapters.hosts.packed_rows import Sequences, packed_arguments, read_apart, sequence_languages
 from parrot_adapters.training.packing_check import compare_packed
 
 PAGE = (ROOT / "recipes" / "train" / "DATA.md").read_text("utf-8").split("\n## Packing\n")[1].split("\n## ")[0]
@@ -267,3 +268,13 @@ def test_positions_that_go_on_are_one_prompt(routed) -> None:
     (plain,) = routed(handle, inputs)
     assert torch.equal(given_.rows, plain.rows)
     assert_close(given_.weights, plain.weights, rtol=1e-4, atol=1e-5)
+
+
+def test_behind_the_end_of_a_sequence_nothing_is_a_label() -> None:
+    ids = torch.tensor([[11, 12, 13, 21, 22], [31, 41, 42, 43, 44]])
+    positions = torch.tensor([[0, 1, 2, 0, 1], [0, 0, 1, 2, 3]])
+    call, labels = read_apart({"input_ids": ids, "position_ids": positions}, ids)
+    assert call["input_ids"].tolist() == [[11, 12, 13, 0], [21, 22, 0, 0], [31, 0, 0, 0], [41, 42, 43, 44]]
+    assert call["attention_mask"].sum(1).tolist() == [3, 2, 1, 4]
+    assert labels is not None
+    assert labels.tolist() == call["input_ids"].masked_fill(call["attention_mask"] == 0, IGNORED).tolist()

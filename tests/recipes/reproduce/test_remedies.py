@@ -104,7 +104,7 @@ def shaken(host, arm, vocabulary):
 
 
 @pytest.mark.parametrize(
-    "arm", late_unless(["none", "single"], ["none", "single", "mixture", "language-id", "language-vector"])
+    "arm", late_unless(["single"], ["none", "single", "mixture", "language-id", "language-vector"])
 )
 def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm):
     host = new_host()
