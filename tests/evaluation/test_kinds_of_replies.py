@@ -75,6 +75,39 @@ KINDS = [
     ("zh", "黑色和白色|黑色和黄色|只有黑色|黑色、白色和黄色", "图上有黄色、黑色和白色。", "D"),
     ("pt", "só o gato|só o cachorro|os dois|nenhum", "O cachorro e o gato estão dormindo.", "C"),
     ("ru", "Только кошка|Только собака|Обе|Ни одна", "Спит кошка, а собака не спит.", "A"),
+    # times of the clock, in figures or in words
+    ("en", "7:15|7:45|8:15|8:45", "It is a quarter to eight.", "B"),
+    ("en", "quarter past three|half past three|quarter to four", "The clock shows 3:30.", "B"),
+    ("en", "7:15|7:45|8:15|8:45", "It is a quarter to eight or a quarter past eight.", None),
+    ("pt", "6h15|6h45|7h15|7h45", "São sete menos quinze.", "B"),
+    ("ru", "4:15|4:30|4:45|5:15", "На часах половина пятого.", "B"),
+    ("ru", "4:15|4:45|5:15|5:45", "Сейчас без четверти пять.", "B"),
+    ("tr", "3.15|3.45|4.15|4.45", "Saat dördü çeyrek geçiyor.", "C"),
+    ("ar", "5:15|5:30|5:45|6:15", "الساعة الآن الخامسة والنصف.", "B"),
+    ("zh", "6:15|6:30|6:45|7:15", "现在差一刻七点。", "C"),
+    # shares of a whole
+    ("en", "1/2|1/3|1/4|2/3", "Two thirds of the circle are shaded.", "D"),
+    ("en", "1/2|1/3|1/4|2/4", "Half of it is shaded.", "A"),
+    ("pt", "1/2|1/3|1/4|3/4", "Um quarto do círculo está pintado.", "C"),
+    ("zh", "1/2|1/3|1/4|3/4", "涂色部分占四分之三。", "D"),
+    ("ru", "1/2|1/3|1/4|3/4", "Закрашена треть круга.", "B"),
+    ("tr", "1/2|1/3|1/4|3/4", "Dairenin yarısı boyalı.", "A"),
+    ("ar", "1/2|1/3|1/4|3/4", "الجزء المظلل هو الربع.", "C"),
+    # how likely each is
+    ("en", "hammer|saw|pliers|drill", "B: 70%, D: 30%", "B"),
+    ("en", "hammer|saw|pliers|drill", "B: 50%, D: 50%", None),
+    ("tr", "çekiç|testere|pense|tornavida", "A (%25), C (%75)", "C"),
+    ("zh", "锤子|锯子|钳子|钻", '{"A": "0.2", "C": "0.8"}', "C"),
+    # a number with its sign
+    ("ru", "вода|воздух|почва|камень", "№ 2", "B"),
+    ("en", "water|air|soil|rock", "No. 3", "C"),
+    # which of two is nearer
+    ("zh", "山猫|狼|狐狸|獾", "C和D很接近，但D更合适。", "D"),
+    ("ru", "рысь|волк|лиса|барсук", "A и B похожи, но B подходит лучше.", "B"),
+    # words of one stem
+    ("en", "predator|parasite|decomposer|producer", "It has a parasitic way of life.", "B"),
+    ("en", "predator|parasite|decomposer|producer", "It has a parasitic way of life, and is a predator, too.", "A"),
+    ("ru", "растворение|кипение|плавление|горение", "Металл плавится.", "C"),
     # checklists and markup
     ("en", "bus|train|car|bicycle", "- [ ] A. bus\n- [ ] B. train\n- [x] C. car\n- [ ] D. bicycle", "C"),
     ("en", "bus|train|car|bicycle", "- [x] A. bus\n- [ ] B. train\n- [x] C. car\n- [ ] D. bicycle", None),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator
 from itertools import islice
 
-__all__ = ["BOX", "answer_in_json", "framed", "meant", "turns_of", "without_markup"]
+__all__ = ["BOX", "answer_in_json", "framed", "likeliest", "meant", "turns_of", "without_markup"]
 
 THOUGHT = re.compile(r"[<◁](/?)(?:think|thinking|thought|reasoning)[>▷]", re.IGNORECASE)
 TEMPLATE = re.compile(
@@ -38,6 +38,13 @@ LONGEST_BOX = 400
 """Characters between the braces of a box, at most."""
 LAST_FRAMES = 8
 """Frames that are looked at, from the end."""
+SHARE = re.compile(
+    r"(?<![^\W_])([A-Z])(?![^\W_])[^\w%\n]{0,4}(?:[^\W\d_]{1,4} )?(?:([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%|% ?([0-9]{1,3}))",
+    re.ASCII,
+)
+"""A letter and the share that is given to it: "A (80%)", "C com 20%", "A (%75)"."""
+WHOLE = 101
+"""Per cent that all shares come to, at most."""
 OBJECT = re.compile(r"\{[^{}]{1,4000}\}")
 
 
@@ -104,19 +111,36 @@ def answer_in_json(said: str, letters: Collection[str], names: Collection[str]) 
             held = json.loads(found[0])
         except ValueError:
             continue
-        said_of = {key: value for key, value in held.items() if key in letters}
-        if (
-            len(said_of) > 1
-            and len(said_of) == len(held)
-            and all(isinstance(v, (bool, int, float)) for v in held.values())
-        ):
-            best = [key for key, value in said_of.items() if value == max(said_of.values())]
+        said_of = {key: _number(value) for key, value in held.items() if key in letters}
+        if len(said_of) > 1 and len(said_of) == len(held) and None not in said_of.values():
+            best = [key for key, value in said_of.items() if value == max(filter(None, said_of.values()), default=None)]
             return best[0] if len(best) == 1 else None
         for key, value in held.items():
             plain = key.lower().replace("_", " ").replace("-", " ")
             if isinstance(value, str) and value.strip() and any(word in names for word in (plain, *plain.split())):
                 return value
     return None
+
+
+def _number(value: object) -> float | None:
+    """A number, also one that is written as text: "0.81", "81%"."""
+    if isinstance(value, str):
+        plain = value.strip().removesuffix("%").strip()
+        return float(plain) if re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,9})?", plain, re.ASCII) else None
+    return float(value) if isinstance(value, (bool, int, float)) else None
+
+
+def likeliest(text: str, letters: Collection[str]) -> str | None:
+    """The letter to which a reply gives the largest share of several: "A (80%), C 20%".
+
+    Args:
+        text: Cleaned reply.
+        letters: Letters of the options.
+    """
+    shares = {found[1]: float(found[2] or found[3]) for found in SHARE.finditer(text) if found[1] in letters}
+    best = max(shares, key=lambda letter: shares[letter], default=None)
+    alone = best is not None and all(shares[best] > share for letter, share in shares.items() if letter != best)
+    return best if len(shares) > 1 and alone and sum(shares.values()) <= WHOLE else None
 
 
 def _up_to_closing_brace(text: str) -> str | None:

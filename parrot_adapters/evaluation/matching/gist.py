@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, clean, fold, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
-from parrot_adapters.evaluation.matching.word_forms import WORD, kin, words_of
+from parrot_adapters.evaluation.matching.word_forms import WORD, kin, same_stem, words_of
 
-__all__ = ["NUMERALS", "gist_choice", "short_names"]
+__all__ = ["NUMERALS", "derived_choice", "gist_choice", "short_names"]
 
 SENTENCES = re.compile(r"[.!?。！？؟;；\n]+")
 CLAUSES = re.compile(r"[,.!?:;，。！？：；、،؛؟\n]+|\s-\s")
@@ -57,6 +57,25 @@ def gist_choice(reply: str, options: Mapping[str, str], known: Vocabulary) -> st
         return None
     sentences = [said for said in SENTENCES.split(reply[-LONGEST:]) if said.strip()]
     return _told(reply if len(reply) <= LONGEST else sentences[-1] if sentences else "", own, options, known)
+
+
+def derived_choice(reply: str, options: Mapping[str, str], known: Vocabulary) -> str | None:
+    """Return the one option of whose own words a reply has one of the same stem: "parasitic", and "parasite".
+
+    Args:
+        reply: What was said, without what it rejects.
+        options: Option texts by letter.
+        known: Words of the language.
+    """
+    if len(reply) > LONGEST:
+        return None
+    said = _read(reply, known)
+    words = [word for word, denied in zip(said.words, said.denied, strict=True) if not denied]
+    own = own_words(options, known).items()
+    if any(kin(word, other, known) for _, mine in own for word in mine for other in said.words):
+        return None  # "it may be red or yellow": what is said plainly decides, or nothing
+    found = {letter for letter, mine in own if any(same_stem(word, other) for word in mine for other in words)}
+    return found.pop() if len(found) == 1 else None
 
 
 def short_names(options: Mapping[str, str], known: Vocabulary) -> dict[str, str]:

@@ -142,6 +142,17 @@ class Language:
     """What may stand between a ten and a one: the "e" of "vinte e cinco"."""
     number_endings: tuple[str, ...] = ()
     """What is glued to a number: Turkish "beşidir"."""
+    hours: tuple[str, ...] = ()
+    """Words for one o'clock, two o'clock ... in their order, where they are not the numbers."""
+    hours_begun: tuple[str, ...] = ()
+    """Words for the hours as they run: the "девятого" of "четверть девятого", which is 8:15."""
+    hour_parts: tuple[str, ...] = ()
+    """Words for parts of an hour, each with its minutes: "quarter:15"."""
+    clocks: tuple[str, ...] = ()
+    """How times are said, with M for minutes, H for the hour and B for one that has begun: "+ M past H", "- M to H",
+    "30 H buçuk"; "~" stands where no space need be."""
+    shares: tuple[str, ...] = ()
+    """Words for shares of a whole, with what they are: "a half/half:1/2"."""
     decimal_comma: bool = False
     """True where 1,5 is one and a half."""
     ordinals: tuple[str, ...] = ()

@@ -15,11 +15,20 @@ from collections.abc import Mapping
 from itertools import chain
 
 from parrot_adapters.evaluation.matching.beliefs import without_beliefs
+from parrot_adapters.evaluation.matching.clock_times import clock_choice
 from parrot_adapters.evaluation.matching.counts import counted_choice, counts_of, number_names, reckoned_choice
 from parrot_adapters.evaluation.matching.denials import without_denied
 from parrot_adapters.evaluation.matching.exceptions import excepted_choice
-from parrot_adapters.evaluation.matching.frames import BOX, answer_in_json, framed, meant, turns_of, without_markup
-from parrot_adapters.evaluation.matching.gist import gist_choice, short_names
+from parrot_adapters.evaluation.matching.frames import (
+    BOX,
+    answer_in_json,
+    framed,
+    likeliest,
+    meant,
+    turns_of,
+    without_markup,
+)
+from parrot_adapters.evaluation.matching.gist import derived_choice, gist_choice, short_names
 from parrot_adapters.evaluation.matching.groups import group_choice
 from parrot_adapters.evaluation.matching.items import judged_choice
 from parrot_adapters.evaluation.matching.letters import SENTENCE, SENTENCE_END, Letters
@@ -27,6 +36,7 @@ from parrot_adapters.evaluation.matching.listings import begun_list, without_rec
 from parrot_adapters.evaluation.matching.option_text import completed, find_option, is_option
 from parrot_adapters.evaluation.matching.ordinals import place_named
 from parrot_adapters.evaluation.matching.quantities import quantity_choice
+from parrot_adapters.evaluation.matching.shares import share_choice
 from parrot_adapters.evaluation.matching.synonyms import other_names
 from parrot_adapters.evaluation.matching.text_forms import clean, fold, tokens
 from parrot_adapters.evaluation.matching.undecided import without_undecided
@@ -61,6 +71,8 @@ CLAUSE_END = re.compile(r"[,.;:!?，。；：！？،؛؟\n]| - ")
 MARKS = frozenset("✓✔✅✗✘❌×")
 MARKED = re.compile(r"(?<![^\W_])([A-Z])[ :).|]{0,4}([✓✔✅✗✘❌×])")
 TICK_BOX = re.compile(r"(?m)^[^\w\n\[(]{0,8}[\[(]([ xX✓✔•*]?)[\])]([^\n]{1,400})$")
+NUMBERED = re.compile(r"\W*(?:no|nr|#)[\s.:]{0,3}([1-9])\W*")
+"""A reply that is a number with a sign for it: "No. 3", "№ 3"."""
 SHORT = 3
 """Words of a reply that names a letter and nothing else."""
 CUT_OFF = 120
@@ -161,6 +173,7 @@ class _Reading(Letters):
             or self._text_after_cue(self.known.conclusion)
             or self._sentence_alone()
             or (self._odd_one_out() if len(self.said) <= SENTENCE // 2 else None)
+            or likeliest(self.text, self.options)
             or self._unless_overturned(
                 self._called_option()
                 or place_named(self.raw, list(self.options), self.language, counts=self.counts)
@@ -177,6 +190,8 @@ class _Reading(Letters):
         alone = self.words[0].text if len(self.words) == 1 else ""
         if alone in self.options:
             return alone
+        if self.counts and (numbered := NUMBERED.fullmatch(fold(self.said))):
+            return self.label(numbered[1])
         return self._is_option(self.said) or self.label(alone)
 
     def _framed(self) -> str | None:
@@ -450,12 +465,15 @@ class _Reading(Letters):
 
     def _mentioned(self) -> str | None:
         return (
-            self._anywhere()
+            clock_choice(self.raw, self.options, self.language)
+            or share_choice(self.raw, self.options, self.language)
+            or self._anywhere()
             or counted_choice(self.raw, self.options, self.language)
             or self._counted_none()
             or quantity_choice(self.raw, self.options, self.language)
             or (None if counts_of(self.options, self.language) else gist_choice(self.raw, self.options, self.known))
             or self._renamed()
+            or derived_choice(self.raw, self.options, self.known)
         )
 
     def _renamed(self) -> str | None:

@@ -8,10 +8,12 @@ from functools import lru_cache
 from parrot_adapters.evaluation.matching.text_forms import UNSPACED, fold, script
 from parrot_adapters.evaluation.matching.vocabulary import Vocabulary
 
-__all__ = ["WORD", "kin", "words_of"]
+__all__ = ["WORD", "kin", "same_stem", "words_of"]
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 SHORTEST_STEM = 3
+LEAST_SHARED, MOST_OF_IT = 5, 0.6
+"""Letters, and the share of the longer word, that tell that two words are of one stem."""
 LONGEST_ENDING = {3: 2, 4: 3}
 """Letters that may follow a stem of so many letters in a language that turns its words; behind longer ones more."""
 LONGEST_ENDING_OF_ALL = 7
@@ -85,6 +87,17 @@ def kin(word: str, other: str, known: Vocabulary) -> bool:
         longest = LONGEST_ENDING.get(same, min(same, LONGEST_ENDING_OF_ALL))
         return all(len(end) <= longest or (end in known.inflections) for end in ends)
     return any(_english(word[:same], *pair) for pair in (ends, ends[::-1]))
+
+
+def same_stem(word: str, other: str) -> bool:
+    """True where two folded words open with the same letters, most of the longer one: "evaporate", "evaporation".
+
+    Args:
+        word: One of them.
+        other: The other.
+    """
+    same = next((i for i, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
+    return same >= LEAST_SHARED and same >= MOST_OF_IT * max(len(word), len(other)) and word.isalpha()
 
 
 def _of_short_stem(infinitive: str, turned: str, known: Vocabulary) -> bool:

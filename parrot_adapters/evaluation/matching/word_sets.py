@@ -41,10 +41,9 @@ def _listed(options: tuple[tuple[str, str], ...], language: str, revision: int) 
     words, texts = _words(language, revision), {letter: fold(text).strip(" .。") for letter, text in options}
     kinds = group_kinds(texts, group_words(language))
     lists = {letter: frozenset(_things(text, words)) for letter, text in texts.items()}
-    for letter, mine in lists.items():
-        others = {thing for other, theirs in lists.items() if other != letter for thing in theirs}
-        if not mine & others and any(letter in found for found in kinds.values()):
-            lists[letter] = frozenset()
+    groups = {letter for found in kinds.values() for letter in found if len(lists[letter]) < 2}
+    named = frozenset[str]().union(*(mine for letter, mine in lists.items() if letter not in groups))
+    lists |= {letter: frozenset() for letter in groups if not lists[letter] & named}
     things = frozenset[str]().union(*lists.values())
     for kind in ("both", "every"):
         lists |= {letter: things for letter in kinds[kind] if not lists[letter]}
@@ -91,7 +90,9 @@ def things_choice(said: str, options: Mapping[str, str], tag: str | None, known:
     if any(words.turn.search(clause) for clause in clauses):  # "red, but no blue" is told by its "no"
         return None
     affirmed = frozenset(thing for thing in things if any(_is_in(thing, clause, things, known) for clause in clauses))
-    return next((letter for letter, mine in lists.items() if affirmed and mine == affirmed), None)
+    if not affirmed and not all(_is_in(thing, text, things, known) for thing in things):
+        return None
+    return next((letter for letter, mine in lists.items() if mine == affirmed), None)
 
 
 def _is_in(thing: str, clause: str, things: list[str], known: Vocabulary) -> bool:

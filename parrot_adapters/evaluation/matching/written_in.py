@@ -63,4 +63,5 @@ def _phrases(language: Language) -> list[str]:
 
 PARTS = {"scripts", "adverbs", "negated", "prefixes", "endings", "inflections", "infinitives", "cases"}
 PARTS |= {"duals", "nothing", "hundreds", "number_joiners", "number_endings", "ordinals", "last", "synonyms"}
+PARTS |= {"hours", "hours_begun", "hour_parts", "clocks", "shares"}
 """Fields that hold no whole words, or several in one."""

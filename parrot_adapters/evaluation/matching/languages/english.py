@@ -89,7 +89,8 @@ ENGLISH = Language(
     affirmations=phrases(
         "is correct | is right | is the correct | is the right | is the answer | is the best | is the one | "
         "is my answer | fits best | matches best | it is | is true | are correct | are right | are both correct | "
-        "are both right | are true"
+        "are both right | are true | fits better | is better | is the better | is closer | matches better | "
+        "suits better | is more likely"
     ),
     conclusions=phrases(
         "i.e. | that is | namely | meaning | which makes | which means | in other words | I conclude | "
@@ -208,6 +209,19 @@ ENGLISH = Language(
         "it used to be | formerly | in the past | once upon a time | centuries ago | popular belief | contrary to | "
         "a common misconception | commonly | one could think | someone might think | someone could think | "
         "people think | people believe | people say | it was formerly | it was believed | it was thought"
+    ),
+    clocks=phrases(
+        "+ M past H | - M to H | - M before H | + M after H | - M till H | + H thirty | + M minutes past H | "
+        "- M minutes to H | 0 H o'clock"
+    ),
+    hour_parts=phrases("quarter:15 | a quarter:15 | half:30"),
+    shares=phrases(
+        "half/one half/a half:1/2 | third/a third/thirds:1/3 | "
+        "quarter/a quarter/quarters/fourth/a fourth/fourths:1/4 | fifth/fifths/a fifth:1/5 | "
+        "sixth/sixths/a sixth:1/6 | eighth/eighths/an eighth:1/8 | tenth/tenths/a tenth:1/10 | "
+        "one out of two/one of two/one in two:1/2 | one out of three/one of three/one in three:1/3 | "
+        "one out of four/one of four/one in four:1/4 | two out of three/two of three:2/3 | "
+        "three out of four/three of four:3/4"
     ),
     joiners=phrases("or | and | nor | as well as | and also | and/or"),
     alternatives=phrases("or | either"),

@@ -10,15 +10,15 @@ PORTUGUESE = Language(
     scripts=phrases("LATIN"),
     answer=phrases(
         "a meu ver | na minha opinião | para mim é | penso que é | acho que é | mudo para | troco para | "
-        "mudo minha resposta para | corrijo para | altero para | mudaria para | marcaria | marco | marque | "
-        "assinalo | assinalaria | assinale | escolheria | a melhor opção é | meu palpite é | aposto na | "
-        "aposto em | selecione | seleciono | escolha | solução | opção certa | alternativa certa | letra certa | "
-        "conclusão | inclino-me para | a que melhor se encaixa é | minha opção é | minha escolha | "
-        "minha resposta | decido por | decido-me por | opto pela | opto pelo | resposta | respostas | "
-        "opção correta | alternativa correta | letra correta | gabarito | escolho | eu escolheria | fico com | "
-        "eu diria | o correto é | a correta é | a certa é | o certo é | opto por | vou de | marcar | vou com | "
-        "vou com a | escolheria a | diria que é | acho que | acredito que seja | creio que seja | "
-        "acredito que é | creio que é | penso que seja | diria que seja | acho que seja"
+        "mudo minha resposta para | corrijo para | altero para | mudaria para | marcaria | marco | marque | assinalo | "
+        "assinalaria | assinale | escolheria | a melhor opção é | meu palpite é | aposto na | aposto em | selecione | "
+        "seleciono | escolha | solução | opção certa | alternativa certa | letra certa | conclusão | inclino-me para | "
+        "a que melhor se encaixa é | minha opção é | minha escolha | minha resposta | decido por | decido-me por | "
+        "opto pela | opto pelo | resposta | respostas | opção correta | alternativa correta | letra correta | "
+        "gabarito | escolho | eu escolheria | fico com | eu diria | o correto é | a correta é | a certa é | "
+        "o certo é | opto por | vou de | marcar | vou com | vou com a | escolheria a | diria que é | acho que | "
+        "acredito que seja | creio que seja | acredito que é | creio que é | penso que seja | diria que seja | "
+        "acho que seja | a mais adequada é | o mais adequado é | a que se encaixa melhor é"
     ),
     option=phrases("opção | letra | alternativa | item | opções | alternativas | opção número | letras"),
     fillers=phrases(
@@ -72,7 +72,8 @@ PORTUGUESE = Language(
     affirmations=phrases(
         "está correta | está correto | está certa | está certo | é a correta | é o correto | é a certa | "
         "é a resposta | é correta | é a alternativa correta | é a opção correta | é a melhor | estão corretas | "
-        "estão corretos | estão certas | estão certos | são corretas | são verdadeiras"
+        "estão corretos | estão certas | estão certos | são corretas | são verdadeiras | é mais adequada | "
+        "é mais adequado | se encaixa melhor | é a mais adequada | combina melhor | combina mais"
     ),
     conclusions=phrases(
         "concluo que | conclui-se que | consequentemente | em suma | em resumo | o que significa | "
@@ -175,6 +176,15 @@ PORTUGUESE = Language(
         "no passado | outrora | costuma-se pensar | acreditava-se | pensava-se | achava-se | alguém poderia pensar | "
         "alguém poderia achar | alguém pode pensar | poderia-se pensar | pode-se pensar | poder-se-ia pensar | "
         "é comum pensar | é comum achar"
+    ),
+    clocks=phrases(
+        "+ H e M | + H horas e M | - M para as H | - M para a H | - M para H | - H menos M | - H horas menos M | "
+        "- M minutos para as H | 0 H horas"
+    ),
+    hour_parts=phrases("quarto:15 | um quarto:15 | meia:30"),
+    shares=phrases(
+        "metade/a metade/um meio/meio:1/2 | um terço/terço/terços:1/3 | um quarto/quarto/quartos:1/4 | "
+        "um quinto/quinto/quintos:1/5 | um sexto/sextos:1/6 | um oitavo/oitavos:1/8 | um décimo/décimos:1/10"
     ),
     joiners=phrases("ou | e | quanto | como | bem como | e também | nem"),
     alternatives=phrases("ou"),

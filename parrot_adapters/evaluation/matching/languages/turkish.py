@@ -21,11 +21,11 @@ TURKISH = Language(
         "seçenekleri | seçenekler | şıkkın | şıklarını | seçeneklerini | cevabı"
     ),
     fillers=phrases(
-        "da | de | yi | yı | yu | yü | i | ı | u | ü | dir | dır | tir | tır | ye | ya | e | a | nin | nın | "
-        "açıkça | elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | "
-        "nihai | son | doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | "
-        "için | kesinlikle | büyük | ihtimalle | ise | olmalı | olur | her | ikisi | hepsi | tüm | şıkları | "
-        "seçenekleri | üçü | üçü de | tamamı | numaralı | numara | olacak | olacaktır"
+        "da | de | yi | yı | yu | yü | i | ı | u | ü | dir | dır | tir | tır | ye | ya | e | a | nin | nın | açıkça | "
+        "elbette | tabii | muhtemelen | sanırım | galiba | şüphesiz | net | net bir şekilde | sonuç | nihai | son | "
+        "doğru | olan | olarak | seçenek | seçeneği | şık | şıkkı | harfi | harf | bu | sorunun | için | kesinlikle | "
+        "büyük | ihtimalle | ise | olmalı | olur | her | ikisi | hepsi | tüm | şıkları | seçenekleri | üçü | üçü de | "
+        "tamamı | numaralı | numara | olacak | olacaktır | no"
     ),
     refusals=phrases(
         "tanımlayamam | tanımlayamıyorum | belirleyemem | görüntüleyemiyorum | görsel yok | söyleyemem | "
@@ -63,7 +63,8 @@ TURKISH = Language(
         "seçiyorum | seçerim | işaretliyorum | işaretlerim | tercih ediyorum | tercih ederim | diyorum | derim | "
         "en uygun | en uygunu | en doğrusu | olmalı | olmalıdır | cevaptır | yanıttır | doğru | doğrudur | "
         "doğru cevap | doğru cevaptır | doğru seçenek | doğru seçenektir | uygun | uygundur | doğru yanıttır | "
-        "olacak | olacaktır | diyebilirim | olduğunu düşünüyorum | olduğuna inanıyorum | doğrudurlar"
+        "olacak | olacaktır | diyebilirim | olduğunu düşünüyorum | olduğuna inanıyorum | doğrudurlar | daha uygun | "
+        "daha doğru | daha uygundur | daha yakın | daha iyi uyuyor"
     ),
     conclusions=phrases(
         "sonuç itibarıyla | özetle | kısacası | demek oluyor ki | buradan | böylece | bu da | anlamına gelir | "
@@ -146,6 +147,20 @@ TURKISH = Language(
         "birçok kişi | birçok insan | pek çok kişi | pek çok insan | çoğu kişi | çoğu insan | çok kişi | çok kimse | "
         "bazı kişiler | bazı insanlar | bazıları | insanlar genellikle | insanlar çoğu zaman | eskiden | geçmişte | "
         "bir zamanlar | vaktiyle | genellikle sanılır | yaygın kanı | halk arasında"
+    ),
+    clocks=phrases("+ H M geçiyor | + H M geçe | - H M var | - H M kala | 30 H buçuk"),
+    hour_parts=phrases("çeyrek:15"),
+    hours=phrases(
+        "bir/biri/bire | iki/ikiyi/ikiye | üç/üçü/üçe | dört/dördü/dörde | beş/beşi/beşe | altı/altıyı/altıya | "
+        "yedi/yediyi/yediye | sekiz/sekizi/sekize | dokuz/dokuzu/dokuza | on/onu/ona | on bir/on biri/on bire | "
+        "on iki/on ikiyi/on ikiye"
+    ),
+    shares=phrases(
+        "yarısı/yarım/yarısını/yarısıdır/ikide bir/ikide biri:1/2 | üçte bir/üçte biri/üçte birini/üçte biridir:1/3 | "
+        "çeyrek/çeyreği/çeyreğini/çeyreğidir/dörtte bir/dörtte biri/dörtte birini/dörtte biridir:1/4 | "
+        "üçte iki/üçte ikisi/üçte ikisini/üçte ikisidir:2/3 | dörtte üç/dörtte üçü/dörtte üçünü/dörtte üçüdür:3/4 | "
+        "beşte bir/beşte biri:1/5 | beşte iki/beşte ikisi:2/5 | beşte üç/beşte üçü:3/5 | altıda bir/altıda biri:1/6 | "
+        "sekizde bir/sekizde biri:1/8"
     ),
     joiners=phrases("da | mi | mı | mu | mü | veyahut | veya | ya da | ve | yahut | hem | hem de | ile"),
     alternatives=phrases("veya | ya da | yahut | yoksa | mi | mı | mu | mü"),
