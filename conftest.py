@@ -16,14 +16,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PARROT_PLUGIN_FILE", None)  # of whoever runs the tests
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # The same cases in every run, so that a run of CI says something about the change and not about the day.
 # An example that fails is not made smaller in the quick profile: it fails in the thorough one too, which does that, and
 # checks that are shown to bite fail on purpose.
 DRAWN = (Phase.explicit, Phase.reuse, Phase.generate)
-settings.register_profile("quick", max_examples=14, derandomize=True, phases=DRAWN)
-settings.register_profile("thorough", max_examples=100, derandomize=True)
+BUSY = (HealthCheck.too_slow,)  # a machine that has other work is no fault of a test
+settings.register_profile("quick", max_examples=14, derandomize=True, phases=DRAWN, suppress_health_check=BUSY)
+settings.register_profile("thorough", max_examples=100, derandomize=True, suppress_health_check=BUSY)
 settings.load_profile("quick")
 CONFORMANCE_CASES = {"quick": 8, "thorough": 30}
 

@@ -303,9 +303,9 @@ def test_what_a_killed_save_left_is_gone_after_the_next(full, tmp_path):
 
 
 def test_names_that_no_file_can_have(full, tmp_path):
-    with pytest.raises(CheckpointError, match="cannot save"):
+    with pytest.raises(ConfigError, match="longer than a path can be"):
         full.save_pretrained(tmp_path / ("x" * 300))
-    with pytest.raises(CheckpointError):
+    with pytest.raises(ConfigError, match="longer than a path can be"):
         pa.load_adapter(full.model, tmp_path / ("x" * 300))
 
 

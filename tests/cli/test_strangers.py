@@ -87,12 +87,14 @@ def test_a_plugin_file_runs_where_it_is_asked_for_and_nowhere_else(tmp_path: Pat
     assert "from-a-file" not in parrot(tmp_path, "plugins", "--json").stdout
 
 
-def test_the_flag_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_flag_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    flag = ["--plugin-file", str(tmp_path / "mine.py")]
     for before in ("", None):
         if before is None:
             monkeypatch.delenv("PARROT_PLUGIN_FILE")
         else:
             monkeypatch.setenv("PARROT_PLUGIN_FILE", before)
-        assert main(["--plugin-file", "mine.py", "plugins", "--installed"]) == 0
-        assert main(["plugins", "--installed", "--plugin-file", "mine.py"]) == 0
+        assert main([*flag, "plugins", "--installed"]) == 0
+        assert main(["plugins", "--installed", *flag]) == 0
         assert os.environ.get("PARROT_PLUGIN_FILE") == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,7 +127,7 @@ def test_an_adapter_that_reads_the_next_row_would_be_seen(attached, monkeypatch)
 
     def shifted(self: CallSeam, features: Any, call: Any) -> Any:
         units, routed = own(self, features, call)
-        return type(units)(units.offsets, units.rows.roll(1), units.items), routed
+        return replace(units, rows=units.rows.roll(1)), routed
 
     monkeypatch.setattr(CallSeam, "_units", shifted)
     with pytest.raises(AssertionError):

@@ -7,12 +7,13 @@ call :func:`add_language` from a plugin, or write the same fields in a JSON file
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from parrot_adapters.atomic_files import as_path
+from parrot_adapters.bounded_json import read_json
 from parrot_adapters.errors import ConfigError, explain, suggest
 from parrot_adapters.evaluation.matching.language_words import Language
 from parrot_adapters.evaluation.matching.languages.languages_by_code import LANGUAGES
@@ -54,10 +55,7 @@ def load_languages(path: str | Path) -> list[str]:
         ConfigError: The file cannot be read, or a field is unknown or of the wrong type; all such fields are reported
             together.
     """
-    try:
-        given = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(explain("a language file cannot be read as JSON.", file=path, because=error)) from None
+    given = read_json(as_path(path, "path"), ConfigError)
     if not isinstance(given, dict):
         raise ConfigError(explain("a language file holds one object.", file=path, given=type(given).__name__))
     known = {f.name for f in fields(Language)}
