@@ -41,6 +41,13 @@ def _cases_of_the_conformance_kit(request: pytest.FixtureRequest) -> Iterator[No
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # before those of other tiers are taken out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    from support.tiers import leave_few
+
+    leave_few(items)
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: the collector need not go through it at every run of a trainer, which calls it."""
     gc.collect()

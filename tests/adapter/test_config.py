@@ -67,6 +67,7 @@ ROADS = {
 
 
 @pytest.mark.parametrize("road", ROADS)
+@pytest.mark.few(1)
 def test_round_trip(road):
     check_round_trip(ROADS[road])
 

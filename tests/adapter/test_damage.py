@@ -120,6 +120,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.few(10)
 def test_refused(kit, host, saved, name):
     damage, error, message = DAMAGES[name]
     damage(kit, saved)

@@ -217,6 +217,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:Futur
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.few(4)
 def test_a_failure_leaves_all_as_it_was(tmp_path, name):
     with places_of(name, tmp_path) as (given, places):
         assert len(places) > 2 * A_FEW

@@ -233,6 +233,7 @@ def test_a_plugin_router_that_knows_nothing_of_growing_grows():
 
 @router_checks(RouterTraits(uses_text=True, casts=True))
 @pytest.mark.parametrize("router", late_unless(["text-guided"], ["text-guided", "top-k", "per-token"]))
+@pytest.mark.few(8)
 def test_a_grown_router_passes_every_check(check, router):
     check(lambda width, num_experts: grown_router(width, num_experts, router=router, families=[0, 1, 2, 1]))
 

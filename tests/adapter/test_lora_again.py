@@ -37,6 +37,7 @@ def test_taken_over_whole(kit, make_host, small, inputs, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.few(2)
 def test_merged_it_answers_alike_and_is_the_hosts(kit, make_host, small, inputs, tmp_path, kind, enabled):
     handle = attached(kit, make_host(), small, **KINDS[kind])
     wanted = kit.logits(handle.model, inputs)

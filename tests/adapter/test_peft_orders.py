@@ -45,6 +45,7 @@ def test_names_without_peft(make_host):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.few(2)
 def test_peft_then_attach_trains_saves_and_comes_back(kit, make_host, small, inputs, tmp_path, kind):
     wrapped = get_peft_model(make_host(), KINDS[kind]())
     of_peft = {name for name, p in wrapped.named_parameters() if p.requires_grad}

@@ -154,6 +154,7 @@ LORA_REFUSED = {
 
 
 @pytest.mark.parametrize("name", LORA_REFUSED)
+@pytest.mark.few(4)
 def test_settings_of_lora_are_refused_before_the_host_is_touched(kit, host, small, monkeypatch, name):
     monkeypatch.setenv("PARROT_LIMIT_PATTERN_SECONDS", "1")
     settings_, message = LORA_REFUSED[name]

@@ -93,6 +93,7 @@ AT_PROJECTOR = {
 
 
 @pytest.mark.parametrize("kind", late_unless(["scales", "shared", "conditioned"], AT_PROJECTOR))
+@pytest.mark.few(1)
 def test_at_the_projector_the_sum_is_exact(kind: str, tmp_path) -> None:
     handle = made(*AT_PROJECTOR[kind])
     apart = [tokens(handle, name) for name in (None, "a", "b")]
@@ -177,6 +178,7 @@ BOTH = {**INSIDE, "placement": "both", "expert_hidden_size": 4, "residual_scale"
 
 
 @pytest.mark.parametrize("weights", [[0.25, 0.75], [0.1] * 10])
+@pytest.mark.few(1)
 def test_equal_adapters_give_that_adapter(weights: list[float], tmp_path) -> None:
     """As small as one, and bit for bit, whatever they own."""
     handle = pa.attach(tiny_host(), BOTH, train_projector=True, lora={**LORA, "use_rslora": True})

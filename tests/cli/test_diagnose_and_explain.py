@@ -108,6 +108,7 @@ class ByScript(torch.nn.Module):
 
 
 @pytest.mark.parametrize("planted", [True, False])
+@pytest.mark.few(1)
 def test_planted_a_router_that_a_switch_of_language_confuses(saved, planted):
     host = EvaluationHost.load(str(saved / "host"), device="cpu")
     with pa.attach(host.model, {"num_experts": 2, "expert_hidden_size": 16}, processor=host.processor) as handle:

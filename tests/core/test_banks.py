@@ -90,6 +90,7 @@ BANKS = {
 @pytest.mark.parametrize("k", [None, 1, 2])
 @settings(deadline=None, max_examples=15)
 @given(sizes=st.lists(st.integers(0, 4), min_size=1, max_size=4).filter(any), seed=st.integers(0, 1000))
+@pytest.mark.few(3)
 def test_equals_the_loop_gradients_included(name, k, sizes, seed):
     make, options, loop = BANKS[name]
     results = []

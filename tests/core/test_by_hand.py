@@ -181,6 +181,7 @@ def test_a_wrong_gradient_is_seen(monkeypatch):
 
 @pytest.mark.parametrize("kind", BANKS)
 @pytest.mark.parametrize(("k", "passes"), late_unless([(1, "again")], every([None, 1], ["keep all", "again"])))
+@pytest.mark.few(2)
 def test_gradients_are_derivatives_and_can_be_differentiated(kind, k, passes):
     bank = made(kind, sizes=(3, 2, 2), **PASSES[passes])
     tokens, offsets, routing = batch([2, 1], k=k, width=3, experts=2)

@@ -104,6 +104,7 @@ def reference_layer(layer, batch, *, normalize, top_k=None):
 @pytest.mark.parametrize("experts", [SwiGLUExperts, MLPExperts, ConditionedSwiGLUExperts])
 @pytest.mark.parametrize("scales", [(1.0, 1.0), (0.1, 1.0), (1.0, 0.3)], ids=["identity", "released", "scaled"])
 @pytest.mark.parametrize("normalize", ["rms", "none"])
+@pytest.mark.few(5)
 def test_agrees_with_the_formulas(experts, scales, normalize):
     layer = make_layer(experts, normalize=normalize, residual_scale=scales[0], moe_scale=scales[1])
 
@@ -140,6 +141,7 @@ def test_top_k_agrees_with_the_formulas(k):
 @pytest.mark.parametrize("top_k", [None, 2])
 @pytest.mark.parametrize("adapter", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("host", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.few(3)
 def test_a_new_layer_changes_no_bit(experts, top_k, adapter, host):
     layer = AlignmentLayer(
         summary=MeanSummary(D),

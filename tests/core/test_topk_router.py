@@ -124,6 +124,7 @@ def test_with_noise_it_conforms_as_a_stochastic_router():
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # torch's own, while it traces
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("backend", late_unless(["eager"], ["eager", "aot_eager"]))
+@pytest.mark.few(1)
 def test_compiled_training_balances_too(batch, backend):
     torch._dynamo.reset()
     plain, compiled = router(k=1).train(), router(k=1).train()

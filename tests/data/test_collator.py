@@ -104,6 +104,7 @@ def check_row(name: str, processor: Any, dialogue: Dialogue, ids: list[int], lab
 )
 @settings(deadline=None)
 @given(batch=st.lists(dialogues(), min_size=1, max_size=3))
+@pytest.mark.few(4)
 def test_random_dialogues(name: str, side: str, batch: list[Dialogue]) -> None:
     made = collator(name, side)(batch)
     found = rows(made)

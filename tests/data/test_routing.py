@@ -126,6 +126,7 @@ asked = dialogues(min_pictures=1)
 @pytest.mark.parametrize("name", late_unless(["qwen2_vl"], HOSTS))
 @settings(deadline=None, max_examples=15)
 @given(dialogue=asked, other=asked, beside=st.lists(dialogues(), max_size=2))
+@pytest.mark.few(1)
 def test_training_routes_as_inference_does(name: str, dialogue: Dialogue, other: Dialogue, beside: list) -> None:
     handle, collator = attached(name)
     expected = at_inference(handle, collator, dialogue)

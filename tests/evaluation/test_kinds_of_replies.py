@@ -162,6 +162,7 @@ def test_a_word_that_is_cut_off_is_read(other: str, choice: str | None) -> None:
         ["wait, plum ", "all except plum are wrong. ", "- [x] A. x\n- [ ] B\n", "apple, plum, cherry ", "1. x\n2. y\n"],
     ),
 )
+@pytest.mark.few(1)
 def test_time_grows_with_the_length(piece: str) -> None:
     texts = {"A": "apple", "B": "plum", "C": "cherry", "D": "lemon"}
 

@@ -54,6 +54,7 @@ def test_a_reply_is_as_likely_as_generate_found_it(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", HOSTS)
+@pytest.mark.few(2)
 def test_options_score_as_in_a_plain_loop(family: str) -> None:
     host = MiniatureHost(family)
     asked = [question(index) for index in PROMPTS]

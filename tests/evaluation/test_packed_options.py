@@ -88,6 +88,7 @@ def attach(host: MiniatureHost, **settings: Any) -> MiniatureHost:
 @pytest.mark.parametrize("family", FAMILIES)
 @settings(max_examples=4, deadline=None)
 @given(indices=st.lists(st.sampled_from(sorted(PROMPTS)[:9]), min_size=1, max_size=6))
+@pytest.mark.few(1)
 def test_a_batch_scores_as_a_loop_does(family: str, indices: list[int]) -> None:
     host = MiniatureHost(family, PROMPTS)
     asked = asked_of(indices)

@@ -92,6 +92,7 @@ PIECES = ["rule out A, B, C ", "not A, ", "A     ", "at first A ", "A, ", "选�
 
 
 @pytest.mark.parametrize("piece", late_unless(["rule out A, B, C ", "at first A ", "选择", "("], PIECES))
+@pytest.mark.few(2)
 def test_time_grows_with_the_length(piece: str) -> None:
     def read_it(size: int) -> None:
         extract_choice(piece * (size // len(piece)), FRUIT, "robust", language="en")

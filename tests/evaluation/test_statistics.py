@@ -120,6 +120,7 @@ def coverage(questions: int, share: float, rows: int, alike: float, interval: Ca
         ],
     ),
 )  # fmt: skip
+@pytest.mark.few(3)
 def test_intervals_hold_the_truth_as_often_as_they_say(questions: int, share: float, rows: int, alike: float) -> None:
     assert coverage(questions, share, rows, alike, clustered_interval) >= 0.93
 

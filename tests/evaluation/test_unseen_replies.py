@@ -120,6 +120,7 @@ def test_what_a_reckoning_comes_to(said: str, choice: str | None) -> None:
     "piece",
     ["if the plum ", "plum or lemon? ", "2 = ", "but plum ", "only one two ", "might be a ", "if it were summer B "],
 )
+@pytest.mark.few(2)
 def test_time_grows_with_the_length(piece: str, options: dict[str, str]) -> None:
     def read_it(size: int) -> None:
         extract_choice(piece * (size // len(piece)), options, "robust", language="en")

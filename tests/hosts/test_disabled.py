@@ -80,6 +80,7 @@ def in_another_thread(call: Callable[[], Any]) -> Any:
 # --- what must hold -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.few(2)
 def test_projectors_of_every_family_are_bare_inside(family: Family) -> None:
     """Also where the projector is a tower's last part, and where it holds the host's merged deep features."""
     answers = Answers(family, lora=False)

@@ -17,6 +17,7 @@ def logits(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         return model(**inputs).logits
 
 
+@pytest.mark.few(8)
 def test_attaching_changes_nothing(host, inputs, decode) -> None:
     host.requires_grad_(
         False
@@ -28,6 +29,7 @@ def test_attaching_changes_nothing(host, inputs, decode) -> None:
     assert handle.active
 
 
+@pytest.mark.few(6)
 def test_self_test_passes(attached, inputs) -> None:
     pa.self_test(attached, inputs)
 
@@ -107,6 +109,7 @@ def test_positional_arguments(attached, inputs) -> None:
         assert torch.equal(attached.model(ids, **inputs).logits, logits(attached.model, inputs | {"input_ids": ids}))
 
 
+@pytest.mark.few(2)
 def test_bf16_host_with_fp32_adapter(host, inputs, decode) -> None:
     host.to(torch.bfloat16)
     inputs = {k: v.bfloat16() if v.is_floating_point() else v for k, v in inputs.items()}
@@ -156,6 +159,7 @@ def test_other_units(host, inputs, routed, unit: str) -> None:
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if FAMILIES[name].videos], indirect=True)
+@pytest.mark.few(2)
 def test_video(family: Family) -> None:
     model = family.build()
     image = (Image(0),) if family.together else ()

@@ -33,6 +33,7 @@ def test_without_cache(attached, inputs, decode, oracle) -> None:
     agree(decode(attached.model, inputs, use_cache=False), oracle.generate(inputs, use_cache=False))
 
 
+@pytest.mark.few(3)
 def test_beams(attached, inputs, decode, oracle) -> None:
     made = decode(attached.model, inputs, num_beams=2, output_scores=True)
     agree(made, expected := oracle.generate(inputs, num_beams=2, output_scores=True))
@@ -42,6 +43,7 @@ def test_beams(attached, inputs, decode, oracle) -> None:
     assert_close(made.logits[0], first.repeat_interleave(2, 0), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.few(2)
 def test_sampling_is_reproducible(attached, inputs, decode, oracle) -> None:
     options = {"do_sample": True, "temperature": 1.5}
     made = decode(attached.model, inputs, **options)
@@ -49,11 +51,13 @@ def test_sampling_is_reproducible(attached, inputs, decode, oracle) -> None:
     agree(made, oracle.generate(inputs, **options))
 
 
+@pytest.mark.few(3)
 def test_several_answers(attached, inputs, decode, oracle) -> None:
     options = {"do_sample": True, "num_return_sequences": 2}
     agree(decode(attached.model, inputs, **options), oracle.generate(inputs, **options))
 
 
+@pytest.mark.few(3)
 def test_chunked_prefill(attached, inputs, decode, oracle) -> None:
     options = {"prefill_chunk_size": 5}
     agree(decode(attached.model, inputs, **options), oracle.generate(inputs, **options))

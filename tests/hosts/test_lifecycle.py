@@ -80,6 +80,7 @@ def test_deepcopy_has_an_adapter_of_its_own(attached, inputs) -> None:
     assert pa.attachment_of(model) is attached
 
 
+@pytest.mark.few(2)
 def test_pickle(attached, inputs) -> None:
     """Before the first forward: after it, hosts carry closures of transformers' own that do not pickle."""
     back = pickle.loads(pickle.dumps(attached.model))

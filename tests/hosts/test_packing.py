@@ -72,6 +72,7 @@ def same_routing(family: Any, handle: Any, routed: Any, rows: Any = (3, 1)) -> N
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.few(8)
 def test_which_hosts_keep_packed_samples_apart(host, family, attention: str) -> None:
     """What the run sees before it begins; the page names those that do not."""
     host.set_attn_implementation(attention)

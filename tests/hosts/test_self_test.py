@@ -327,6 +327,7 @@ def test_a_router_that_declares_text_and_ignores_it_fails(host, inputs, stranger
 
 
 @pytest.mark.parametrize("router", ["silent", "control", "visual-only", "text-guided", "top-k", "per-token"])
+@pytest.mark.few(5)
 def test_what_is_declared_is_what_is_asked(host, inputs, strangers, router: str) -> None:
     pa.self_test(pa.attach(host, ADAPTER | {"router": router}), inputs)
 

@@ -46,6 +46,7 @@ numbers = pytest.mark.parametrize("number", range(len(CASES)))
 
 
 @numbers
+@pytest.mark.few(1)
 def test_oracle(handle, number):
     check_oracle(handle, number)
 

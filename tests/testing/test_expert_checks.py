@@ -246,6 +246,7 @@ def device_elsewhere(monkeypatch):
 
 @pytest.mark.parametrize(("name", "bank", "traits", "also"), BROKEN, ids=[f"{n}-{b.__name__}" for n, b, *_ in BROKEN])
 @pytest.mark.usefixtures("device_elsewhere")
+@pytest.mark.few(8)
 def test_a_broken_bank_is_caught_by_its_check(name, bank, traits, also):
     check = next(check for check in EXPERT_CHECKS if check.name == name)
     with examples(40):
@@ -274,6 +275,7 @@ def test_every_check_has_a_broken_bank():
 @expert_checks()
 @pytest.mark.usefixtures("device_elsewhere")
 @pytest.mark.parametrize("bank", [core.SwiGLUExperts, core.MLPExperts, core.ConditionedSwiGLUExperts])
+@pytest.mark.few(12)
 def test_built_in_banks_pass_every_check(check, bank):
     check(bank)
 

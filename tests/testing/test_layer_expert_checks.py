@@ -93,6 +93,7 @@ BROKEN = {
 
 @layer_expert_checks()
 @pytest.mark.parametrize("kind", [LayerExpert, GatedLayerExpert, Plain, Reads])
+@pytest.mark.few(16)
 def test_healthy_kinds_pass(kind, check) -> None:
     with examples(5):
         check(kind)

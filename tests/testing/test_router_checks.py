@@ -36,6 +36,7 @@ def device_elsewhere(monkeypatch):
     ("name", "router", "traits"), late_unless(FIRST, BROKEN), ids=[f"{n}-{r.__name__}" for n, r, _ in BROKEN]
 )
 @pytest.mark.usefixtures("device_elsewhere")
+@pytest.mark.few(8)
 def test_a_broken_router_is_caught_by_its_check(name, router, traits):
     check = next(check for check in ROUTER_CHECKS if check.name == name)
     with examples(40):
@@ -63,6 +64,7 @@ def test_every_check_has_a_broken_router():
 
 @router_checks(RouterTraits(sparse=False, uses_text=True))
 @pytest.mark.usefixtures("device_elsewhere")
+@pytest.mark.few(8)
 def test_a_healthy_router_passes_every_check(check):
     check(Good)
 
@@ -74,6 +76,7 @@ def test_a_healthy_router_passes_every_check(check):
         product([core.TextGuidedRouter, core.TextGuidedQKVRouter], ["rms", "none"]),
     ),
 )
+@pytest.mark.few(1)
 def test_built_in_routers_pass_every_check(router, normalize):
     traits = RouterTraits(options={"normalize": normalize}, sparse=False, stochastic=False, uses_text=True, casts=True)
     check_router(router, traits)
@@ -247,6 +250,7 @@ HEALTHY = [
 
 
 @pytest.mark.parametrize("factory", late_unless([TopK, PerToken, ByLanguage, HEALTHY[-1]], HEALTHY))
+@pytest.mark.few(2)
 def test_traits_are_found_out_when_nothing_is_declared(factory):
     with examples(5):
         check_router(factory)

@@ -92,6 +92,7 @@ class Watching(ToyCollator):
     ],
     ids=["llava", "lora, recomputed", "stage1", "qwen2_5_vl", "full"],
 )
+@pytest.mark.few(1)
 def test_packed_training_is_unpacked_training(tmp_path, family, what):
     run(tmp_path / "plain", family, packing=False, **what)
     lines = run(tmp_path / "packed", family, **what)

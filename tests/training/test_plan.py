@@ -86,6 +86,7 @@ def planned(config: Any, family: str) -> MemoryOfStep:
 
 
 @pytest.mark.parametrize(("family", "changes"), late_unless([CASES[4]], CASES))
+@pytest.mark.few(1)
 def test_memory_is_within_a_tenth_of_a_real_run(family: str, changes: dict[str, Any], tmp_path: Path) -> None:
     config = toy_config(tmp_path / "run", steps=3, checkpoint__every=100, **changes)
     truth, plan = really(config, family), planned(config, family)
@@ -117,6 +118,7 @@ def test_recomputing_saves_activations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", late_unless(NOW, FAMILIES))
+@pytest.mark.few(2)
 def test_every_family_can_be_planned(family: str, tmp_path: Path) -> None:
     config = toy_config(tmp_path)
     handle = attach_to_nothing(config, FAMILIES[family].config())

@@ -105,6 +105,7 @@ def test_tied_embeddings_count_once(name: str) -> None:
     ],
     ids=["stage2", "stage2-lora", "retrofit", "tower", "embeddings"],
 )
+@pytest.mark.few(8)
 def test_freezing_is_exact(family: Family, config: TrainingConfig, trains: set[str]) -> None:
     handle = attached(family, lora=bool(config.lora))
     roles = assign_roles(handle)

@@ -227,6 +227,7 @@ def test_full_training_writes_the_host_that_the_adapter_belongs_to(tmp_path):
         [(family, dtype) for family in ("gemma3", "qwen2_5_vl") for dtype in ("float32", "bfloat16")],
     ),
 )
+@pytest.mark.few(1)
 def test_embeddings_train_with_the_language_model(tmp_path, family, dtype):
     import transformers
 

@@ -104,6 +104,7 @@ def test_more_steps_measure_anew(tmp_path):
     ],
     ids=["no languages", "one expert", "a router of languages"],
 )
+@pytest.mark.few(1)
 def test_nothing_to_tell(tmp_path, changes, languages):
     data = ToyData()
     data.samples = [replace(s, language=languages[n % len(languages)]) for n, s in enumerate(data.samples)]

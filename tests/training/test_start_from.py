@@ -80,6 +80,7 @@ def begun(world, out, kind, there, tuned):
 
 
 @pytest.mark.parametrize(("kind", "tuned", "there"), late_unless(NOW, CELLS))
+@pytest.mark.few(1)
 def test_a_run_begins_where_the_adapter_is(world, tmp_path, kind, tuned, there):
     out, start, file = begun(world, tmp_path, kind, there, tuned)
     near = {"rel": 1e-4} if tuned == "full" else {"rel": 1e-6}
@@ -156,6 +157,7 @@ def test_frozen_lora_stays_and_trained_lora_moves(world, tmp_path):
         ("{r: 2, target_modules: [q_proj, v_proj, k_proj]}", ("only here", "k_proj")),
     ],
 )
+@pytest.mark.few(2)
 def test_lora_of_another_kind_names_both_settings(world, tmp_path, capsys, lora, said):
     file = write(world, tmp_path, "one", stage("retrofit", world / "with" / "adapter", f"lora: {lora}"))
     assert main(["train", str(file)]) == 2

@@ -227,6 +227,7 @@ def check_grown(family: Family, inputs: dict[str, Any], tmp_path: Path, **option
     ],
     ids=str,
 )
+@pytest.mark.few(3)
 def test_grown(family, inputs, tmp_path, options: dict[str, Any]) -> None:
     handle = check_grown(family, inputs, tmp_path, **options)
     languages = ["sw"] * 3 if options.get("router") == "language-id" else [None] * 3

@@ -50,6 +50,7 @@ def test_it_is_what_a_slow_host_does(host, family, inputs) -> None:
     ],
     ids=str,
 )
+@pytest.mark.few(4)
 def test_other_forms(host, family, inputs, options: dict[str, Any]) -> None:
     check_layers(family, host, inputs, **options)
 

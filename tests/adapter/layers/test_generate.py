@@ -43,6 +43,7 @@ def test_first_logits_are_forwards(attached, inputs) -> None:
     [{}, {"use_cache": False}, {"cache_implementation": "static", "disable_compile": True}],
     ids=["cache", "no cache", "static cache"],
 )
+@pytest.mark.few(4)
 def test_greedy(slow_host, inputs, options: dict[str, Any]) -> None:
     if options.get("use_cache") is False and slow_host.model.config.model_type == "gemma3":
         options = options | {"max_new_tokens": 1}  # the host's own later steps differ without a cache (token types)

@@ -178,6 +178,7 @@ def test_layers_computed_again_by_a_stranger_are_refused(attached, family, input
 
 @pytest.mark.parametrize("family", ["llava", "gemma3"], indirect=True)
 @pytest.mark.parametrize("options", [{}, {"num_experts": 1, "router": "uniform"}, {"placement": "both"}], ids=str)
+@pytest.mark.few(2)
 def test_it_learns(host, family, inputs, options: dict[str, Any]) -> None:
     handle = pa.attach(host, adapter(family, **options))
     handle.freeze_host()

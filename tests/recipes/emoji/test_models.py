@@ -116,6 +116,7 @@ def test_checkpoints_are_small(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.few(1)
 def test_a_text_model_knows_its_names_in_silos(seed, vocabulary):
     model = text.load_text_model(seed=seed)
     known = text.naming_accuracy(model, vocabulary, noise=0.0, concepts=ANIMALS)

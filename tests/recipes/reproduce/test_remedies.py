@@ -106,6 +106,7 @@ def shaken(host, arm, vocabulary):
 @pytest.mark.parametrize(
     "arm", late_unless(["single"], ["none", "single", "mixture", "language-id", "language-vector"])
 )
+@pytest.mark.few(1)
 def test_what_acts_on_pictures_alone_leaves_text_alone(new_host, vocabulary, arm):
     host = new_host()
     shaken(host, arm, vocabulary)
