@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from parrot_adapters.adapter.who_calls import called_by_object
@@ -72,7 +73,7 @@ class FrozenByPeft:
 
     def _would_be_lost(self, base: nn.Module) -> bool:
         """Whether the host was called by a ``PeftModel`` that does not know the adapter."""
-        if self.handle.peft_wrapper is not None:
+        if self.handle.peft_wrapper is not None or torch.compiler.is_compiling():  # a graph has no callers to look at
             return False
         there = base._modules.get(MODULE_NAME)
         if live_module(there) is not there:
