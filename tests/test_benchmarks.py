@@ -146,4 +146,6 @@ def test_every_theme_runs(theme, tmp_path):
     result = json.loads((tmp_path / f"bench-{theme}-cpu.json").read_text())
     assert result["settings"]["covers"]
     assert all((ROOT / path).exists() for path in result["settings"]["covers"])
-    assert all(row["ratio"] > 0 for row in result["rows"])
+    ratios = [row["ratio"] for row in result["rows"]]
+    assert any(ratio > 0 for ratio in ratios)
+    assert all(ratio > 0 or (theme == "waits" and ratio == 0) for ratio in ratios)  # a call of text waits for nothing
