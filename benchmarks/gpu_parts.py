@@ -65,7 +65,7 @@ def sparse(options: Options) -> Iterator[Row]:
         "top-1": case.step(bank, keep_top_k(case.routing, 1)),
         "merged": case.step(merged),
     }
-    if can_be_grouped(bank.down):  # by default where it is fast; here in any case, and not
+    if can_be_grouped(bank.down):  # asked for, and not
         for name, grouped in (("top-1, grouped", True), ("top-1, a product for each", False)):
             runs[name] = case.step(case.bank(grouped=grouped), keep_top_k(case.routing, 1))
     limits = {("top-2", "dense"): 0.40, ("top-1", "dense"): 0.22, ("merged", "dense"): 0.30}

@@ -23,7 +23,7 @@ from einops import einsum, rearrange
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from parrot_adapters.core.grouped_passes import GroupedTokens, can_be_grouped, grouped_swiglu, suits_grouping
+from parrot_adapters.core.grouped_passes import GroupedTokens, can_be_grouped, grouped_swiglu
 from parrot_adapters.core.ragged import item_of_token, spread
 from parrot_adapters.core.sorted_tokens import SortedTokens
 from parrot_adapters.core.swiglu_passes import (
@@ -173,8 +173,8 @@ class SwiGLUExperts(ExpertBank):
         by_hand: Whether forward and backward run as written by hand rather than by autograd; None (default) is yes,
             where tensors allow it. Answers and gradients are the same up to rounding.
         grouped: Whether top-k runs all experts in grouped products, which need not know how many tokens each has and so
-            do not wait for a GPU; None (default) is yes in bfloat16 on GPUs that are fast at it. True is wherever torch
-            can. Not where ``by_hand`` is False.
+            do not wait for a GPU, wherever torch can (default: no; it was never run on a GPU). Not where ``by_hand`` is
+            False.
 
     Raises:
         ConfigError: ``recompute`` outside 0..1, or an option that is of another type.
@@ -190,13 +190,14 @@ class SwiGLUExperts(ExpertBank):
         *,
         recompute: bool | float | None = None,
         by_hand: bool | None = None,
-        grouped: bool | None = None,
+        grouped: bool = False,
     ) -> None:
         super().__init__(width, hidden_size, num_experts)
         self.recompute, self.by_hand, self.grouped = known_recompute(recompute), by_hand, grouped
-        for name, option in (("by_hand", by_hand), ("grouped", grouped)):
-            if option not in (None, True, False):
-                raise ConfigError(f"{name}={option!r} must be True, False or None")
+        if by_hand not in (None, True, False):
+            raise ConfigError(f"by_hand={by_hand!r} must be True, False or None")
+        if grouped not in (True, False):
+            raise ConfigError(f"grouped={grouped!r} must be True or False")
         self.gate = expert_weight(num_experts, hidden_size, width)  # (E, F, D)
         self.up = expert_weight(num_experts, hidden_size, width)
         self.down = nn.Parameter(torch.zeros(num_experts, hidden_size, width))  # (E, F, D)
@@ -239,7 +240,7 @@ class SwiGLUExperts(ExpertBank):
     def _grouped(
         self, tokens: Tensor, weights: Tensor, active: Tensor, context: Tensor | None, item: Tensor | None
     ) -> Tensor | None:
-        asked = suits_grouping(self.gate) if self.grouped is None else self.grouped and can_be_grouped(self.gate)
+        asked = self.grouped and can_be_grouped(self.gate)
         if not asked or not self._may_run_by_hand(tokens, weights, context):
             return None
         groups = GroupedTokens.by_expert(active, self.num_experts)
@@ -295,8 +296,8 @@ class ConditionedSwiGLUExperts(SwiGLUExperts):
         by_hand: Whether forward and backward run as written by hand rather than by autograd; None (default) is yes,
             where tensors allow it. Answers and gradients are the same up to rounding.
         grouped: Whether top-k runs all experts in grouped products, which need not know how many tokens each has and so
-            do not wait for a GPU; None (default) is yes in bfloat16 on GPUs that are fast at it. True is wherever torch
-            can. Not where ``by_hand`` is False.
+            do not wait for a GPU, wherever torch can (default: no; it was never run on a GPU). Not where ``by_hand`` is
+            False.
 
     Raises:
         ConfigError: (In forward) the router gives no context.

@@ -2,8 +2,9 @@
 
 As ``swiglu_passes.py``, forward and backward by hand, but nothing here knows how many tokens an expert has, so that
 nothing waits for a GPU to say it. ``torch.nn.functional.grouped_mm`` multiplies all groups of rows in one call, each by
-a matrix of its own. It is fast for bfloat16 on GPUs of capability 9 and up; elsewhere torch loops. Letters:
-``types.py``; M pairs of a token and an expert it was given, k for each token.
+a matrix of its own. Only where it is asked for: on a CPU it is held against autograd, on a GPU it was never run, and
+kernels there may want every expert's tokens to fill 16 bytes where backward sums over them. Letters: ``types.py``; M
+pairs of a token and an expert it was given, k for each token.
 """
 
 from __future__ import annotations
@@ -23,10 +24,7 @@ from parrot_adapters.core.swiglu_passes import (
     times_silu_block,
 )
 
-__all__ = ["GroupedTokens", "can_be_grouped", "grouped_swiglu", "suits_grouping"]
-
-FAST_FROM = (9, 0)  # compute capability
-ALIGNED = 8  # numbers of two bytes that rows must be a multiple of
+__all__ = ["GroupedTokens", "can_be_grouped", "grouped_swiglu"]
 
 
 class GroupedTokens(NamedTuple):
@@ -57,17 +55,6 @@ class GroupedTokens(NamedTuple):
 def can_be_grouped(weight: Tensor) -> bool:
     """Whether this torch has grouped products of what a product with this weight is computed in here."""
     return hasattr(nn.functional, "grouped_mm") and computed_in(weight) != torch.float64
-
-
-def suits_grouping(weight: Tensor) -> bool:
-    """Whether grouped products are the fast way for a bank (E, F, D) here: one kernel, and no wait."""
-    return (
-        weight.is_cuda
-        and can_be_grouped(weight)
-        and computed_in(weight) == torch.bfloat16
-        and all(size % ALIGNED == 0 for size in weight.shape[1:])
-        and torch.cuda.get_device_capability(weight.device) >= FAST_FROM
-    )
 
 
 def grouped_swiglu(

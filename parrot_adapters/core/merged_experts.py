@@ -37,7 +37,7 @@ class MergedExperts(SwiGLUExperts):
         recompute: As :class:`SwiGLUExperts` has it, all (a share of one half or more) or nothing; default None is
             nothing.
         by_hand: As :class:`SwiGLUExperts` has it; default None.
-        grouped: Nothing that merged experts could do; default None.
+        grouped: Nothing that merged experts could do; default False.
 
     Raises:
         ConfigError: An impossible ``recompute`` or ``by_hand``.

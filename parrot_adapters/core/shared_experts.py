@@ -31,7 +31,7 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         shared_hidden_size: F of the shared expert; None makes it as wide as a routed one.
         recompute: As :class:`SwiGLUExperts` has it, for the shared expert too; default None.
         by_hand: As :class:`SwiGLUExperts` has it; default None.
-        grouped: As :class:`SwiGLUExperts` has it; default None.
+        grouped: As :class:`SwiGLUExperts` has it; default False.
 
     Raises:
         ConfigError: ``shared_hidden_size`` below 1, or an impossible ``recompute``, ``by_hand`` or ``grouped``.
@@ -49,7 +49,7 @@ class SharedSwiGLUExperts(SwiGLUExperts):
         shared_hidden_size: int | None = None,
         recompute: bool | float | None = None,
         by_hand: bool | None = None,
-        grouped: bool | None = None,
+        grouped: bool = False,
     ) -> None:
         super().__init__(width, hidden_size, num_experts, recompute=recompute, by_hand=by_hand, grouped=grouped)
         size = hidden_size if shared_hidden_size is None else shared_hidden_size
